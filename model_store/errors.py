@@ -1,0 +1,109 @@
+"""What can go wrong with a store, and with rows that are meant for a pipeline.
+
+ModelStoreError
+├── InvalidName           a model or an alias with a name that the store does not take
+├── InvalidPipeline       what was given to publish is not a fitted pipeline for that data
+├── ModelNotFound
+│   └── VersionNotFound   also an alias that does not exist
+├── VersionInUse          an alias points at the version that was to be removed
+├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
+├── IncompatibleVersion   made with another scikit-learn minor; nothing was unpickled
+├── LoadFailed            the artifact is what was published, yet it does not load
+│   └── GoldenMismatch    it loads, and answers its golden rows differently
+├── PredictionFailed      the pipeline raised, or answered with something unusable
+├── StoreNotWritable      disk full, read-only, no permission
+└── InvalidRows           rows that do not fit the signature, all their faults at once
+
+The message of each is one sentence for the person who meets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FAULTS_SHOWN = 5
+
+
+class ModelStoreError(Exception):
+    """Whatever this package raises on purpose."""
+
+
+class InvalidName(ModelStoreError):
+    pass
+
+
+class InvalidPipeline(ModelStoreError):
+    pass
+
+
+class ModelNotFound(ModelStoreError):
+    pass
+
+
+class VersionNotFound(ModelNotFound):
+    pass
+
+
+class VersionInUse(ModelStoreError):
+    pass
+
+
+class CorruptVersion(ModelStoreError):
+    pass
+
+
+class IncompatibleVersion(ModelStoreError):
+    pass
+
+
+class LoadFailed(ModelStoreError):
+    pass
+
+
+class GoldenMismatch(LoadFailed):
+    pass
+
+
+class PredictionFailed(ModelStoreError):
+    pass
+
+
+class StoreNotWritable(ModelStoreError):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One value that does not fit.
+
+    `row` counts from 0. `got` is the value as JSON, shortened, or `nothing` where the column
+    is absent.
+    """
+
+    row: int
+    column: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.column}: expected {self.expected}, got {self.got}"
+
+
+class InvalidRows(ModelStoreError):
+    """Rows that do not fit the signature.
+
+    `total` counts all faults; `faults` holds the first of them in the order of the rows.
+    """
+
+    def __init__(self, faults: Sequence[Fault], *, rows: int, total: int | None = None) -> None:
+        self.faults = tuple(faults)
+        self.rows = rows
+        self.total = len(self.faults) if total is None else total
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        shown = self.faults[:FAULTS_SHOWN]
+        lines = [f"row {fault.row}, {fault}" if self.rows > 1 else str(fault) for fault in shown]
+        more = self.total - len(shown)
+        return "; ".join(lines) + (f"; and {more} more" if more else "")

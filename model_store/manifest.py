@@ -1,0 +1,137 @@
+"""The JSON beside an artifact: what it is, what it takes, and the digests that prove it.
+
+FORMAT is the number of the layout of a version's folder. Raise it when a reader of the number
+before would misread the new one; then teach `read` to bring the old one forward, and keep a
+folder of the old format among the tests. A field that is added with a default needs no new number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from .errors import CorruptVersion
+from .signature import Signature
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+ARTIFACT: Final = "pipeline.joblib"
+SAMPLE: Final = "sample.json"
+
+JSONLabel = str | int | float | bool
+
+
+class File(msgspec.Struct, frozen=True):
+    """The size in bytes and the sha256 of a file of the version."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> File:
+        return cls(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+class Libraries(msgspec.Struct, frozen=True, kw_only=True):
+    """The versions a pipeline was trained with."""
+
+    python: str
+    scikit_learn: str
+    numpy: str
+
+    @classmethod
+    def installed(cls) -> Libraries:
+        import sklearn
+
+        return cls(
+            python=platform.python_version(),
+            scikit_learn=sklearn.__version__,
+            numpy=np.__version__,
+        )
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pipeline was trained to tell: the range, or how often each class stood there."""
+
+    name: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    counts: dict[str, int] | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One version of one model.
+
+    `classes` are the labels in the order of the columns of `predict_proba`; `words` say a class
+    in a person's language, keyed by `str(class)`. `metrics` were measured as `validation` says.
+    """
+
+    format: int
+    name: str
+    version: int
+    created: str
+    task: Literal["classification", "regression"]
+    signature: Signature
+    classes: list[JSONLabel] | None = None
+    probabilities: bool = False
+    target: Target = Target()
+    metrics: dict[str, float] = {}
+    validation: str | None = None
+    title: str | None = None
+    description: str | None = None
+    notice: str | None = None
+    words: dict[str, str] = {}
+    estimator: str
+    libraries: Libraries
+    files: dict[str, File]
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """Golden rows as a client would send them, and what the pipeline answered when published."""
+
+    rows: list[dict[str, float | int | None]]
+    predictions: list[JSONLabel]
+    probabilities: list[list[float]] | None = None
+
+
+def write(value: Manifest | Sample) -> bytes:
+    """The JSON of a manifest or a sample, indented for a person."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def read(data: bytes) -> Manifest:
+    """The manifest in these bytes.
+
+    Raises:
+        CorruptVersion: not a manifest, or one of a newer format.
+    """
+    try:
+        found = msgspec.json.decode(data, type=_Numbered).format
+        if found > FORMAT:
+            raise CorruptVersion(
+                f"The manifest has format {found}, and this program reads up to {FORMAT}; "
+                "upgrade quart-app."
+            )
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptVersion(f"The manifest cannot be read: {error}.") from error
+
+
+def read_sample(data: bytes) -> Sample:
+    """The sample in these bytes.
+
+    Raises:
+        CorruptVersion: not a sample.
+    """
+    try:
+        return msgspec.json.decode(data, type=Sample)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptVersion(f"The sample cannot be read: {error}.") from error
+
+
+class _Numbered(msgspec.Struct):
+    format: int

@@ -1,0 +1,34 @@
+"""How far diabetes has progressed after one year, from ten measurements at its start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .recipe import SEED, Dataset, Recipe
+
+
+def _data() -> Dataset:
+    from sklearn.datasets import load_diabetes
+
+    # Unscaled, so that a person can enter an age in years; the pipeline does the scaling.
+    diabetes = load_diabetes(scaled=False)
+    names = tuple(diabetes.feature_names)
+    return Dataset(diabetes.data, diabetes.target, names, "disease progression")
+
+
+def _pipeline() -> Any:
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return Pipeline([("scaler", StandardScaler()), ("regressor", Ridge(random_state=SEED))])
+
+
+RECIPE = Recipe(
+    name="diabetes",
+    title="Diabetes",
+    description="A measure of how far the disease has progressed one year after the baseline.",
+    data=_data,
+    pipeline=_pipeline,
+    scores={"r2": "r2", "mean_absolute_error": "neg_mean_absolute_error"},
+)

@@ -1,0 +1,565 @@
+"""A folder of published pipelines: write once, resolve, verify, load.
+
+    <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json
+    <store>/<name>/aliases.json
+
+A version appears by one rename of a complete and synced folder, so a reader never sees a part of
+one and two writers never share one: a rename onto a version that exists fails, and the loser takes
+the next number. Numbers are never used twice; a removed version leaves an empty `.removed-N`.
+
+Nothing is unpickled before `verify`, and `load` takes nothing but what `verify` returned: the very
+bytes that were hashed. The digests guard against accidents and against swapped files; whoever can
+write the whole store can write a matching manifest too, so the folder's permissions are the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from . import formats, manifest
+from .errors import (
+    CorruptVersion,
+    IncompatibleVersion,
+    InvalidName,
+    InvalidPipeline,
+    LoadFailed,
+    ModelNotFound,
+    ModelStoreError,
+    StoreNotWritable,
+    VersionInUse,
+    VersionNotFound,
+)
+from .inspection import Inspection
+from .manifest import ARTIFACT, FORMAT, MANIFEST, SAMPLE, File, Libraries, Manifest, Sample
+from .model import Model, json_labels
+
+DEFAULT_ROOT: Final = Path("instance/models")
+CHAMPION: Final = "champion"
+ALIASES: Final = "aliases.json"
+MANIFEST_LIMIT: Final = 16 * 1024 * 1024
+ABANDONED_AFTER: Final = 60 * 60
+"""Seconds after which a temporary folder has no writer any more."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_TEMPORARY = ".publishing-"
+_REMOVED = ".removed-"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A version whose files are those of its manifest. Only `ModelStore.verify` makes one.
+
+    `artifact` holds the bytes that were hashed; `warnings` are sentences for the operator.
+    """
+
+    manifest: Manifest
+    sample: Sample
+    artifact: bytes
+    warnings: tuple[str, ...]
+
+
+class Aliases(msgspec.Struct, frozen=True, kw_only=True):
+    """The names of versions of one model, and which versions `champion` named before, oldest
+    first."""
+
+    format: int = 1
+    versions: dict[str, int] = {}
+    history: list[int] = []
+
+
+class ModelStore:
+    """The published pipelines below one folder, which need not exist yet.
+
+    Every method blocks on the disk. Any number of processes may read and write one store.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] = DEFAULT_ROOT) -> None:
+        self.root = Path(root)
+
+    def __repr__(self) -> str:
+        return f"ModelStore({str(self.root)!r})"
+
+    # Reading -----------------------------------------------------------------
+
+    def models(self) -> list[str]:
+        """The names of all models with at least one version, sorted."""
+        return sorted(name for name in _entries(self.root) if _is_name(name) and self._has(name))
+
+    def versions(self, name: str) -> list[int]:
+        """The versions of a model, lowest first.
+
+        Raises:
+            ModelNotFound: there is none.
+        """
+        found = self._numbers(name)
+        if not found:
+            raise ModelNotFound(f"There is no model {name!r} in {self.root}.")
+        return found
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """The aliases of a model, each with the version it names."""
+        return dict(self._aliases(name).versions)
+
+    def resolve(self, name: str, version: int | str | None = None) -> int:
+        """The number of a version given as a number, as digits or as an alias.
+
+        Without a version it is the one that serves: `champion` if that is set, else the highest.
+
+        Raises:
+            ModelNotFound, VersionNotFound
+        """
+        versions = self.versions(name)
+        if version is None:
+            return self._aliases(name).versions.get(CHAMPION, versions[-1])
+        if isinstance(version, int) or _VERSION.fullmatch(version):
+            number = int(version)
+            if number not in versions:
+                known = ", ".join(map(str, versions))
+                raise VersionNotFound(f"{name} has no version {number}; there is {known}.")
+            return number
+        aliases = self._aliases(name).versions
+        if version not in aliases:
+            known = ", ".join(sorted(aliases)) or "none"
+            raise VersionNotFound(f"{name} has no alias {version!r}; the aliases are: {known}.")
+        return aliases[version]
+
+    def manifest(self, name: str, version: int | str | None = None) -> Manifest:
+        """The manifest of a version.
+
+        Raises:
+            ModelNotFound, VersionNotFound, CorruptVersion
+        """
+        number = self.resolve(name, version)
+        folder = self._contained(name, number)
+        found = manifest.read(_read(folder / MANIFEST, MANIFEST_LIMIT))
+        if (found.name, found.version) != (name, number):
+            raise CorruptVersion(
+                f"The folder of {name} version {number} holds the manifest of {found.name} "
+                f"version {found.version}."
+            )
+        return found
+
+    # Loading -----------------------------------------------------------------
+
+    def verify(
+        self, name: str, version: int | str | None = None, *, allow_version: bool = False
+    ) -> Verified:
+        """Read a version whole and prove it, without unpickling anything.
+
+        Raises:
+            ModelNotFound, VersionNotFound
+            CorruptVersion: the manifest, a size or a digest is wrong, or a file lies elsewhere.
+            IncompatibleVersion: trained with another scikit-learn minor, and `allow_version` is
+                not set.
+        """
+        found = self.manifest(name, version)
+        warnings = _check_libraries(found, allow_version=allow_version)
+        folder = self._contained(found.name, found.version)
+        contents = {file: _proven(folder / file, found) for file in (SAMPLE, ARTIFACT)}
+        return Verified(
+            manifest=found,
+            sample=manifest.read_sample(contents[SAMPLE]),
+            artifact=contents[ARTIFACT],
+            warnings=tuple(warnings),
+        )
+
+    def load(self, verified: Verified) -> Model:
+        """Unpickle what was verified. The golden rows are not replayed yet: see `Model.replay`.
+
+        Raises:
+            LoadFailed: the pipeline's classes do not load here.
+        """
+        found = verified.manifest
+        try:
+            pipeline = formats.load(verified.artifact)
+        except Exception as error:
+            raise LoadFailed(
+                f"{found.name} version {found.version} does not load: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return Model(found, pipeline, verified.sample)
+
+    # Writing -----------------------------------------------------------------
+
+    def publish(
+        self,
+        name: str,
+        pipeline: Any,
+        X: Any,
+        y: Any,
+        *,
+        feature_names: Sequence[str] | None = None,
+        target_name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        notice: str | None = None,
+        words: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        validation: str | None = None,
+    ) -> Manifest:
+        """Put a fitted pipeline into the store as the next version of `name`.
+
+        `X` of shape (rows, columns) and `y` of shape (rows,) are the training data: the
+        signature, the ranges and the golden rows are read off them; they are not stored.
+        `metrics` are scores that were measured as `validation` says.
+
+        Raises:
+            InvalidName: the name is not `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+            InvalidPipeline: it is not fitted, or does not predict that data.
+            StoreNotWritable: no version was published.
+        """
+        _require_name(name)
+        inspection = Inspection.of(
+            pipeline, X, y, feature_names=feature_names, target_name=target_name
+        )
+        draft = Manifest(
+            format=FORMAT,
+            name=name,
+            version=1,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            task=inspection.task,
+            signature=inspection.signature,
+            classes=inspection.classes,
+            probabilities=inspection.probabilities,
+            target=inspection.target,
+            metrics={key: float(value) for key, value in (metrics or {}).items()},
+            validation=validation,
+            title=title,
+            description=description,
+            notice=notice,
+            words=dict(words or {}),
+            estimator=inspection.estimator,
+            libraries=Libraries.installed(),
+            files={},
+        )
+        artifact = _dump(pipeline)
+        sample = _golden_sample(draft, inspection, artifact)
+        contents = {ARTIFACT: artifact, SAMPLE: manifest.write(sample)}
+        files = {file: File.of(data) for file, data in contents.items()}
+        return self._write_version(msgspec.structs.replace(draft, files=files), contents)
+
+    def promote(self, name: str, version: int | str, alias: str = CHAMPION) -> int:
+        """Let an alias name a version, and return the version's number.
+
+        Raises:
+            InvalidName: an alias of digits only.
+            ModelNotFound, VersionNotFound, StoreNotWritable
+        """
+        _require_alias(alias)
+        number = self.resolve(name, version)
+        with self._locked(name):
+            before = self._aliases(name)
+            history = before.history
+            serving = self.resolve(name)
+            if alias == CHAMPION and serving != number:
+                history = [*history, serving]
+            versions = {**before.versions, alias: number}
+            self._write_aliases(name, Aliases(versions=versions, history=history))
+        return number
+
+    def rollback(self, name: str) -> int:
+        """Let `champion` name the version that served before, and return its number.
+
+        That is the one before the last promotion, else the next lower number.
+
+        Raises:
+            ModelNotFound, StoreNotWritable
+            VersionNotFound: there is nothing to go back to.
+        """
+        versions = self.versions(name)
+        with self._locked(name):
+            before = self._aliases(name)
+            serving = self.resolve(name)
+            history = [number for number in before.history if number in versions]
+            lower = [number for number in versions if number < serving]
+            if not history and not lower:
+                raise VersionNotFound(f"{name} has no version to go back to from {serving}.")
+            number = history.pop() if history else lower[-1]
+            aliases = {**before.versions, CHAMPION: number}
+            self._write_aliases(name, Aliases(versions=aliases, history=history))
+        return number
+
+    def remove(self, name: str, version: int | str) -> int:
+        """Remove a version, and return its number. It is gone at once, and its number with it.
+
+        Raises:
+            ModelNotFound, VersionNotFound, StoreNotWritable
+            VersionInUse: an alias names it.
+        """
+        number = self.resolve(name, version)
+        with self._locked(name):
+            aliases = self._aliases(name).versions
+            naming = sorted(alias for alias, target in aliases.items() if target == number)
+            if naming:
+                raise VersionInUse(
+                    f"{name} version {number} is named by {', '.join(naming)}; promote another "
+                    "version first."
+                )
+            grave = self.root / name / f"{_REMOVED}{number}"
+            with _writing(self.root):
+                (self.root / name / str(number)).rename(grave)
+                _sync_folder(grave.parent)
+                _empty(grave)
+        return number
+
+    # Inside ------------------------------------------------------------------
+
+    def _has(self, name: str) -> bool:
+        return bool(self._numbers(name))
+
+    def _numbers(self, name: str) -> list[int]:
+        if not _is_name(name):
+            return []
+        return sorted(int(e) for e in _entries(self.root / name) if _VERSION.fullmatch(e))
+
+    def _next_number(self, name: str) -> int:
+        entries = [entry.removeprefix(_REMOVED) for entry in _entries(self.root / name)]
+        return max((int(entry) for entry in entries if _VERSION.fullmatch(entry)), default=0) + 1
+
+    def _contained(self, name: str, number: int) -> Path:
+        folder = self.root / name / str(number)
+        if folder.resolve() != self.root.resolve() / name / str(number):
+            raise CorruptVersion(f"{name} version {number} is a link that leads elsewhere.")
+        return folder
+
+    def _aliases(self, name: str) -> Aliases:
+        path = self.root / name / ALIASES
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Aliases)
+        except FileNotFoundError:
+            return Aliases()
+        except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+            raise CorruptVersion(f"The aliases of {name} cannot be read: {error}.") from error
+
+    def _write_aliases(self, name: str, aliases: Aliases) -> None:
+        folder = self.root / name
+        with _writing(self.root):
+            handle, temporary = tempfile.mkstemp(prefix=".aliases-", dir=folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    os.fchmod(handle, 0o644)
+                    _write_synced(file, msgspec.json.encode(aliases))
+                os.replace(temporary, folder / ALIASES)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            _sync_folder(folder)
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """One writer of aliases at a time; the kernel frees the lock of a killed one."""
+        with _writing(self.root), (self.root / name / ".lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _write_version(self, draft: Manifest, contents: Mapping[str, bytes]) -> Manifest:
+        folder = self.root / draft.name
+        with _writing(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(folder)
+            temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
+            try:
+                temporary.chmod(0o755)
+                for file, data in contents.items():
+                    _write_file(temporary / file, data)
+                return self._place(temporary, draft)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+
+    def _place(self, temporary: Path, draft: Manifest) -> Manifest:
+        """Rename the folder to the first free number; another writer may take it first."""
+        while True:
+            number = self._next_number(draft.name)
+            published = msgspec.structs.replace(draft, version=number)
+            _write_file(temporary / MANIFEST, manifest.write(published))
+            _sync_folder(temporary)
+            try:
+                temporary.rename(temporary.parent / str(number))
+            except OSError as error:
+                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                    raise
+                continue
+            _sync_folder(temporary.parent)
+            _sync_folder(self.root)
+            return published
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def _require_name(name: str) -> None:
+    if not _is_name(name):
+        raise InvalidName(
+            f"{name!r} is no name for a model: use up to 64 letters, digits, dots, hyphens and "
+            "underscores, and begin with a letter or a digit."
+        )
+
+
+def _require_alias(alias: str) -> None:
+    if not _is_name(alias) or alias.isdigit():
+        raise InvalidName(
+            f"{alias!r} is no alias: use up to 64 letters, digits, dots, hyphens and underscores, "
+            "and not digits only."
+        )
+
+
+def _entries(folder: Path) -> list[str]:
+    """The names in a folder; none where it does not exist."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """A regular file's bytes; a link is not followed, and no more than limit + 1 are read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise CorruptVersion(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def _proven(path: Path, found: Manifest) -> bytes:
+    """The bytes of a file of the version, once they are what its manifest says."""
+    where = f"{path.name} of {found.name} version {found.version}"
+    expected = found.files.get(path.name)
+    if expected is None:
+        raise CorruptVersion(f"The manifest does not list {where}.")
+    data = _read(path, expected.size)
+    if len(data) != expected.size:
+        size = path.stat().st_size
+        raise CorruptVersion(
+            f"{where} has {size} bytes and should have {expected.size}; publish it again."
+        )
+    if hashlib.sha256(data).hexdigest() != expected.sha256:
+        raise CorruptVersion(f"{where} is not what was published (sha256); publish it again.")
+    return data
+
+
+def _check_libraries(found: Manifest, *, allow_version: bool) -> list[str]:
+    """Warnings about the libraries.
+
+    Raises:
+        IncompatibleVersion: another minor of scikit-learn.
+    """
+    then, now = found.libraries, Libraries.installed()
+    what = f"{found.name} version {found.version} was trained with"
+    warnings = []
+    if _minor(then.scikit_learn) != _minor(now.scikit_learn):
+        sentence = f"{what} scikit-learn {then.scikit_learn}, and {now.scikit_learn} is installed"
+        if not allow_version:
+            raise IncompatibleVersion(
+                f"{sentence}; install scikit-learn {_minor(then.scikit_learn)}, train it again, "
+                "or allow the other version with QUART_APP_ALLOW_VERSION=true or --allow-version."
+            )
+        warnings.append(f"{sentence}; it was allowed.")
+    elif then.scikit_learn != now.scikit_learn:
+        warnings.append(
+            f"{what} scikit-learn {then.scikit_learn}, and {now.scikit_learn} is installed."
+        )
+    if _minor(then.python) != _minor(now.python):
+        warnings.append(f"{what} Python {then.python}, and this is {now.python}.")
+    if then.numpy.split(".")[0] != now.numpy.split(".")[0]:
+        warnings.append(f"{what} numpy {then.numpy}, and {now.numpy} is installed.")
+    return warnings
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _dump(pipeline: Any) -> bytes:
+    try:
+        return formats.dump(pipeline)
+    except Exception as error:
+        raise InvalidPipeline(f"The pipeline cannot be pickled: {error}") from error
+
+
+def _golden_sample(draft: Manifest, inspection: Inspection, artifact: bytes) -> Sample:
+    """The golden rows, answered by the artifact as it will be loaded."""
+    rows = inspection.signature.values(inspection.golden)
+    try:
+        model = Model(draft, formats.load(artifact), Sample(rows=rows, predictions=[]))
+        prediction = model.predict(model.golden_rows())
+    except Exception as error:
+        raise InvalidPipeline(
+            f"The pipeline does not come back from its artifact: {error}"
+        ) from error
+    return Sample(
+        rows=rows,
+        predictions=json_labels(prediction.labels),
+        probabilities=(
+            None if prediction.probabilities is None else prediction.probabilities.tolist()
+        ),
+    )
+
+
+@contextlib.contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    """Say what stands in the way of writing to the store."""
+    try:
+        yield
+    except ModelStoreError:
+        raise
+    except OSError as error:
+        raise StoreNotWritable(
+            f"The store {root} cannot be written: {error.strerror or error}."
+        ) from error
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        _write_synced(file, data)
+
+
+def _write_synced(file: Any, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Clear away what killed writers left: their folders are never visible, only large."""
+    for entry in _entries(folder):
+        path = folder / entry
+        if entry.startswith(_REMOVED):
+            _empty(path)
+        elif entry.startswith(_TEMPORARY):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in _entries(folder):
+        (folder / entry).unlink(missing_ok=True)
