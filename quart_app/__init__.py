@@ -1,0 +1,46 @@
+"""A server for trained scikit-learn pipelines: `create_app` makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from quart import Quart
+
+from model_store import ModelStore
+
+from . import bodies, errors, lifespan, openapi
+from .blueprints import health, pages, predict
+from .config import Config
+from .context import EXTENSION, Context
+from .registry import Registry
+
+__all__ = ["create_app"]
+
+
+def create_app(**settings: Any) -> Quart:
+    """The app, from the settings given by name (`MODEL_STORE="models"`) and the environment.
+
+    Each app has a store, models and threads of its own, and starts once.
+
+    Raises:
+        ConfigError: an unknown setting, or a value that it does not take.
+    """
+    config = Config.read(**settings)
+    app = Quart(__name__, template_folder=_template_folder())
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.extensions[EXTENSION] = Context(config, Registry(ModelStore(config.model_store), config))
+    bodies.register(app, config)
+    errors.register(app)
+    openapi.register(app)
+    lifespan.register(app)
+    for blueprint in (pages.blueprint, predict.blueprint, health.blueprint):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _template_folder() -> str:
+    """In a wheel the templates lie in the package, in a checkout beside it."""
+    package = Path(__file__).parent
+    inside = package / "templates"
+    return str(inside if inside.is_dir() else package.parent / "templates")

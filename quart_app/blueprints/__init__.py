@@ -1,0 +1,1 @@
+"""The routes, one module a group: thin shells that decode, ask the registry, and encode."""

@@ -1,0 +1,69 @@
+"""Is the process alive, and should traffic come here: what a platform asks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from quart import Blueprint, Response
+from quart_schema import document_response, tag
+
+from ..context import get_registry
+from ..negotiation import json_response
+from ..registry import RETRY_AFTER, Registry, State
+
+blueprint = Blueprint("health", __name__, url_prefix="/health")
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    live: Literal[True] = True
+
+
+class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a model is on its way, and why it failed where it did."""
+
+    state: State
+    reason: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether traffic should come here, in what phase the server is, and where each model is."""
+
+    ready: bool
+    status: Literal["starting", "serving", "draining"]
+    models: dict[str, ModelState]
+
+
+@blueprint.get("/live")
+@tag({"health"})
+@document_response(Live)
+async def live() -> Response:
+    """The process is alive."""
+    return json_response(Live())
+
+
+@blueprint.get("/ready")
+@tag({"health"})
+@document_response(Ready)
+@document_response(Ready, 503)
+async def ready() -> Response:
+    """Traffic should come here; 503 while a model is on its way, and before the server stops."""
+    registry = get_registry()
+    response = json_response(_state_of(registry), 200 if registry.ready else 503)
+    if not registry.ready:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
+
+
+def _state_of(registry: Registry) -> Ready:
+    status: Literal["starting", "serving", "draining"] = "serving"
+    if registry.draining:
+        status = "draining"
+    elif registry.starting or any(not entry.settled for entry in registry.entries.values()):
+        status = "starting"
+    states = {
+        name: ModelState(entry.state, entry.reason) for name, entry in registry.entries.items()
+    }
+    return Ready(registry.ready, status, states)

@@ -1,0 +1,141 @@
+"""The models, for a person and as JSON, and the documentation of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlencode
+
+import msgspec
+from quart import Blueprint, Response, redirect, render_template, request, url_for
+from quart.helpers import send_from_directory
+from quart_schema import document_response, hide, tag
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from model_store import Fault
+
+from ..context import get_registry
+from ..description import ModelDescription, ModelList, describe
+from ..errors import ErrorBody
+from ..inference import InferenceResponse
+from ..negotiation import html_response, json_response, varied, wants_html
+from ..protocols import form
+from ..registry import RETRY_AFTER, Registry
+from ..servable import Servable
+
+blueprint = Blueprint("pages", __name__)
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """What a client finds at the root."""
+
+    models: list[str]
+    status: Literal["alive"] = "alive"
+
+
+@blueprint.get("/")
+@tag({"models"})
+@document_response(Alive)
+async def home() -> Response:
+    """The models, to choose one from; that the server is alive, where no page is wanted."""
+    registry = get_registry()
+    if not wants_html(request):
+        return varied(json_response(Alive(list(registry.entries))))
+    models = await _describe_all(registry)
+    waiting = registry.starting or any(not entry.settled for entry in registry.entries.values())
+    page = await render_template(
+        "pages/home.html", models=models, refresh=RETRY_AFTER if waiting else None
+    )
+    return varied(html_response(page))
+
+
+@blueprint.get("/models")
+@tag({"models"})
+@document_response(ModelList)
+async def models() -> Response | WerkzeugResponse:
+    """All models, with what they take and what they tell."""
+    if wants_html(request):
+        return redirect(url_for("pages.home"))
+    return varied(json_response(ModelList(await _describe_all(get_registry()))))
+
+
+@blueprint.get("/models/<name>")
+@tag({"models"})
+@document_response(ModelDescription)
+@document_response(ErrorBody, 404)
+@document_response(ErrorBody, 503)
+async def model(name: str) -> Response:
+    """One model: its form for a person, else what it takes and what it tells."""
+    registry = get_registry()
+    if wants_html(request):
+        return await model_page(await registry.servable(name))
+    entry = registry.entries.get(name)
+    description = await asyncio.to_thread(describe, registry.store, name, entry)
+    return varied(json_response(description))
+
+
+async def model_page(
+    servable: Servable,
+    *,
+    values: Mapping[str, object] | None = None,
+    answer: InferenceResponse | None = None,
+    faults: Iterable[Fault] = (),
+    version: str | None = None,
+) -> Response:
+    """The form of a model, with what was entered, and below it the answer or every fault.
+
+    `version` is the one that the request named, so that the form goes on asking it.
+    """
+    manifest = servable.manifest
+    errors = {fault.column: fault for fault in faults}
+    page = await render_template(
+        "pages/model.html",
+        manifest=manifest,
+        values=values or {},
+        errors=errors,
+        stray=[fault for name, fault in errors.items() if name not in manifest.signature.names],
+        answer=None if answer is None else form.encode(answer, manifest.words),
+        action=predict_url(manifest.name, version),
+        link=predict_url(manifest.name, version, values),
+    )
+    return varied(html_response(page, 400 if errors else 200))
+
+
+def predict_url(name: str, version: str | None, query: Mapping[str, object] | None = None) -> str:
+    """Where a model, or one version of it, is asked."""
+    path = url_for("predict.by_query", name=name, version=version)
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+@blueprint.get("/docs")
+@hide
+async def docs() -> Response:
+    """The API, to read and to try."""
+    return html_response(await render_template("pages/docs.html"))
+
+
+@blueprint.get("/docs/assets/<path:file>")
+@hide
+async def docs_asset(file: str) -> Response:
+    """A file of Swagger UI, from the package that carries it: nothing comes from elsewhere."""
+    return await send_from_directory(_swagger_folder(), file)
+
+
+def _swagger_folder() -> Path:
+    # Found without importing the package, which would import Flask.
+    spec = importlib.util.find_spec("flask_swagger_ui")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "dist"
+
+
+async def _describe_all(registry: Registry) -> list[ModelDescription]:
+    def all_of_them() -> list[ModelDescription]:
+        names = sorted({*entries, *registry.store.models()})
+        return [describe(registry.store, name, entries.get(name)) for name in names]
+
+    entries = registry.entries
+    return await asyncio.to_thread(all_of_them)

@@ -1,0 +1,74 @@
+"""Asking a model: by query, by form, by JSON. The way of every request is the same.
+
+bytes → decode → `Servable.infer` → encode → bytes
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from quart import Blueprint, Response, redirect, request, url_for
+from quart_schema import hide
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from model_store import InvalidRows
+
+from ..context import get_config, get_registry
+from ..inference import InferenceRequest, UnsupportedBody
+from ..negotiation import FORMS, JSON, json_bytes, varied, wants_html
+from ..protocols import form, native
+from .pages import model_page
+
+blueprint = Blueprint("predict", __name__, url_prefix="/models/<name>")
+
+
+@blueprint.get("/predict")
+@blueprint.get("/versions/<version>/predict")
+@hide
+async def by_query(name: str, version: str | None = None) -> Response | WerkzeugResponse:
+    """Predict for the one row in the query."""
+    if not request.query_string and wants_html(request):
+        return redirect(url_for("pages.model", name=name))
+    return await answer(name, version, form.decode(request.query_string))
+
+
+@blueprint.post("/predict")
+@blueprint.post("/versions/<version>/predict")
+@hide
+async def by_body(name: str, version: str | None = None) -> Response:
+    """Predict for the row in a form, or the rows in JSON."""
+    return await answer(name, version, await decode_body())
+
+
+async def read_body() -> bytes:
+    """The body; its size was limited before the app saw the request."""
+    return cast(bytes, await request.get_data())
+
+
+async def decode_body() -> InferenceRequest:
+    """The rows in the body, by its content type; none at all counts as JSON.
+
+    Raises:
+        InvalidRequest: also as RequestTooLarge and UnsupportedBody.
+    """
+    body, mimetype = await read_body(), request.mimetype
+    if mimetype in FORMS:
+        boundary = request.mimetype_params.get("boundary")
+        return form.decode(body, boundary=boundary if mimetype == form.MULTIPART else None)
+    if mimetype in ("", JSON) or mimetype.endswith("+json"):
+        return native.decode(body, max_rows=get_config().max_rows)
+    raise UnsupportedBody(f"Expected a body of {JSON} or {form.CONTENT_TYPE}, got {mimetype}.")
+
+
+async def answer(name: str, version: str | None, asked: InferenceRequest) -> Response:
+    """Ask the model and answer as JSON, or on its page, where a person reads it."""
+    servable = await get_registry().servable(name, version)
+    if not wants_html(request):
+        response = await servable.infer(asked)
+        return varied(json_bytes(native.encode(response, many=asked.many)))
+    values = {column: found[0] for column, found in asked.columns.items()}
+    try:
+        response = await servable.infer(asked)
+    except InvalidRows as error:
+        return await model_page(servable, values=values, faults=error.faults, version=version)
+    return await model_page(servable, values=values, answer=response, version=version)

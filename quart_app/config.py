@@ -1,0 +1,182 @@
+"""Every setting: its name, default and help, read once from the environment and checked.
+
+A setting written X is the variable QUART_APP_X, and an empty value is a value. Four are the
+platform's own and have no prefix. Nothing else in the project reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from model_store.store import DEFAULT_ROOT
+
+PREFIX: Final = "QUART_APP_"
+UNPREFIXED: Final = frozenset({"HOST", "PORT", "WEB_CONCURRENCY", "DATABASE_URL"})
+
+SECONDS: Final = 1.0
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+class ConfigError(Exception):
+    """A setting has a value that it does not take, or there is no such setting."""
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("a text")
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(_text(value))
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _boolean(value: str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if value.lower() not in words:
+        raise ValueError("true or false")
+    return words[value.lower()]
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 24 * 60 * 60:
+        raise ValueError("a number of seconds")
+    return seconds
+
+
+def _count(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 12 and int(value) > 0):
+        raise ValueError("a whole number from 1 on")
+    return int(value)
+
+
+def _port(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 6 and int(value) < 65536):
+        raise ValueError("a port, which is a number from 0 to 65535")
+    return int(value)
+
+
+def _any_or_all(value: str) -> str:
+    if value not in {"any", "all"}:
+        raise ValueError("any or all")
+    return value
+
+
+def _setting(default: Any, read: Callable[[str], Any], help_text: str) -> Any:
+    return field(default=default, metadata={"read": read, "help": help_text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the operator decided. A field is the setting of the same name in capitals."""
+
+    host: str | None = _setting(
+        None,
+        _text,
+        "The address to listen on; 127.0.0.1, or all interfaces when PORT is set and HOST is not.",
+    )
+    port: int | None = _setting(None, _port, "The port to listen on; 8000. 0 takes a free one.")
+    model_store: Path = _setting(DEFAULT_ROOT, _path, "The folder of the published models.")  # noqa: RUF009
+    recipes: tuple[str, ...] | None = _setting(
+        None,
+        _names,
+        "Models to train at start-up where they are missing, with commas between them; all bundled "
+        "ones when the store is empty, else none.",
+    )
+    allow_version: bool = _setting(
+        False, _boolean, "Load models that were trained with another minor of scikit-learn."
+    )
+    ready: Literal["any", "all"] = _setting(
+        "any", _any_or_all, "Whether ready needs any model, or all of them without a failure."
+    )
+    threads: int = _setting(2, _count, "Threads that predict.")
+    max_batch_size: int = _setting(256, _count, "Rows that one call of predict takes together.")
+    max_queue_size: int = _setting(
+        20_000, _count, "Rows that may wait for one model; more are refused with 503."
+    )
+    max_rows: int = _setting(10_000, _count, "Rows that one request may bring.")
+    max_json_bytes: int = _setting(1 * MIB, _count, "Bytes that a JSON body may have.")
+    max_form_bytes: int = _setting(64 * KIB, _count, "Bytes that a form may have.")
+    deadline: float = _setting(
+        20 * SECONDS, _seconds, "Seconds after which a prediction is given up with 504."
+    )
+    shutdown_delay: float = _setting(
+        1 * SECONDS,
+        _seconds,
+        "Seconds between the signal, when ready turns 503, and the end of listening.",
+    )
+    keep_alive: float = _setting(
+        95 * SECONDS, _seconds, "Seconds that an idle connection is kept open."
+    )
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None, **settings: Any) -> Config:
+        """The settings given by name, the others from the environment, the others by default.
+
+        `settings` are in capitals and may be text, as in the environment, or of their own type.
+
+        Raises:
+            ConfigError: an unknown setting, or a value that it does not take.
+        """
+        environment = os.environ if environment is None else environment
+        known = {setting.name for setting in SETTINGS}
+        for name in settings:
+            if name not in known:
+                raise ConfigError(f"There is no setting {name}.")
+        found = {}
+        for setting in SETTINGS:
+            if setting.name in settings:
+                found[setting.field] = setting.parse(settings[setting.name], setting.name)
+            elif setting.variable in environment:
+                found[setting.field] = setting.parse(
+                    environment[setting.variable], setting.variable
+                )
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table of settings."""
+
+    field: str
+    default: Any
+    help: str
+    read: Callable[[str], Any]
+
+    @property
+    def name(self) -> str:
+        return self.field.upper()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return self.name if self.name in UNPREFIXED else PREFIX + self.name
+
+    def parse(self, value: Any, given_as: str) -> Any:
+        """The value in the setting's own type; what is not text is taken as it is."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except ValueError as error:
+            raise ConfigError(f"{given_as}: expected {error}, got {value!r}.") from None
+
+
+SETTINGS: Final = tuple(
+    Setting(row.name, row.default, row.metadata["help"], cast(Any, row.metadata["read"]))
+    for row in fields(Config)
+    if row.default is not MISSING
+)

@@ -1,0 +1,31 @@
+"""What the views of one app share, reached from the current app as in any Quart extension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from quart import Quart, current_app
+
+from .config import Config
+from .registry import Registry
+
+EXTENSION = "quart_app"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    config: Config
+    registry: Registry
+
+
+def context_of(app: Quart) -> Context:
+    return cast(Context, app.extensions[EXTENSION])
+
+
+def get_config() -> Config:
+    return context_of(current_app).config
+
+
+def get_registry() -> Registry:
+    return context_of(current_app).registry

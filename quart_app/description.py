@@ -1,0 +1,102 @@
+"""What the server says of a model: the JSON of `GET /models`, and what its pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from model_store import Column, Manifest, ModelStore
+from model_store.errors import ModelNotFound
+
+from .registry import Entry
+
+
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that a model tells: `classes` are the labels it chooses from."""
+
+    name: str
+    type: str
+    classes: Sequence[Any] | None = None
+
+
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as its clients see it. `version` is the one that answers where none is named; it
+    is null until the model is loaded, and so is what its manifest tells."""
+
+    name: str
+    version: int | None
+    versions: list[int]
+    aliases: dict[str, int]
+    state: str
+    reason: str | None = None
+    task: str | None = None
+    title: str | None = None
+    description: str | None = None
+    notice: str | None = None
+    inputs: Sequence[Column] = ()
+    outputs: Sequence[Output] = ()
+    metrics: dict[str, float] = {}
+    validation: str | None = None
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """All models, in the order of their names."""
+
+    models: list[ModelDescription]
+
+
+def describe(store: ModelStore, name: str, entry: Entry | None) -> ModelDescription:
+    """What there is to say of a model that is loaded, on its way, or only in the store. Blocks.
+
+    Raises:
+        ModelNotFound: it is neither served nor in the store.
+    """
+    try:
+        versions, aliases = store.versions(name), store.aliases(name)
+    except ModelNotFound:
+        if entry is None:
+            raise
+        versions, aliases = [], {}
+    manifest = None if entry is None else entry.manifest
+    if entry is None:
+        manifest = store.manifest(name)
+    return ModelDescription(
+        name=name,
+        version=None if manifest is None else manifest.version,
+        versions=versions,
+        aliases=aliases,
+        state="pending" if entry is None else str(entry.state),
+        reason=None if entry is None else entry.reason,
+        **({} if manifest is None else _told_by(manifest)),
+    )
+
+
+def _told_by(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "task": manifest.task,
+        "title": manifest.title,
+        "description": manifest.description,
+        "notice": manifest.notice,
+        "inputs": manifest.signature.columns,
+        "outputs": outputs(manifest),
+        "metrics": manifest.metrics,
+        "validation": manifest.validation,
+    }
+
+
+def outputs(manifest: Manifest) -> list[Output]:
+    """What the model tells, in the names of the native JSON."""
+    if manifest.classes is None:
+        return [Output("prediction", "number")]
+    found = [Output("prediction", label_type(manifest.classes), manifest.classes)]
+    if manifest.probabilities:
+        found.append(Output("probabilities", "number", manifest.classes))
+    return found
+
+
+def label_type(classes: Sequence[Any]) -> str:
+    """The JSON type of a label."""
+    kinds = {str: "string", bool: "boolean", int: "integer", float: "number"}
+    return kinds.get(type(classes[0]), "string") if classes else "string"

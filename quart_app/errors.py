@@ -1,0 +1,119 @@
+"""Every exception that a request can end in, and its status: one table, one handler.
+
+A client reads `{"error": "...", "details": [...]}`, a browser a page with the same sentence. What
+is not in the table is a defect of ours: it is logged with its traceback, and the client is told
+nothing of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from quart import Quart, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from model_store import Fault, InvalidRows, ModelStoreError
+from model_store.errors import ModelNotFound, PredictionFailed
+
+from .batcher import Closed, QueueFull
+from .inference import (
+    DeadlineExceeded,
+    InvalidRequest,
+    NotReady,
+    RequestTooLarge,
+    UnsupportedBody,
+)
+from .negotiation import html_response, json_response, varied, wants_html
+
+STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (RequestTooLarge, 413),
+    (UnsupportedBody, 415),
+    (InvalidRequest, 400),
+    (InvalidRows, 400),
+    (ModelNotFound, 404),
+    (NotReady, 503),
+    (QueueFull, 503),
+    (Closed, 503),
+    (DeadlineExceeded, 504),
+    (PredictionFailed, 500),
+    (ModelStoreError, 503),
+)
+"""The first row that fits an exception gives its status."""
+
+RETRY_AFTER: Final = 1
+"""Seconds after which a refused client may come again, where the error does not say."""
+
+DESCRIPTIONS: Final = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    408: "The request took too long to arrive.",
+    413: "The body is too large.",
+    500: "Something went wrong here. It has been logged.",
+}
+"""Our words for what the framework refuses."""
+
+logger = logging.getLogger(__name__)
+
+
+class ErrorBody(msgspec.Struct, omit_defaults=True):
+    """What a client reads when a request was not answered."""
+
+    error: str
+    details: Sequence[Fault] = ()
+
+
+def register(app: Quart) -> None:
+    """Let every exception of every view end in `answer`."""
+    app.register_error_handler(Exception, answer)
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of an exception."""
+    if isinstance(error, HTTPException):
+        return error.code or 500
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+async def answer(error: Exception) -> Response:
+    """The exception as an answer in the client's own kind."""
+    if isinstance(error, HTTPException) and error.response is not None:
+        return error.get_response()  # type: ignore[return-value]
+    status = status_of(error)
+    if status == 500:
+        logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    message = _message(error, status)
+    if wants_html(request):
+        refresh = error.retry_after if isinstance(error, NotReady) else None
+        page = await render_template("error.html", status=status, message=message, refresh=refresh)
+        response = html_response(page, status)
+    else:
+        details = error.faults if isinstance(error, InvalidRows) else ()
+        response = json_response(ErrorBody(error=message, details=details), status)
+    return varied(with_headers(response, error))
+
+
+def with_headers(response: Response, error: Exception) -> Response:
+    """Add the headers that belong to the error."""
+    if isinstance(error, HTTPException):
+        for name, value in error.get_headers():
+            if name.lower() not in {"content-type", "content-length"}:
+                response.headers[name] = value
+    retry_after = error.retry_after if isinstance(error, NotReady) else RETRY_AFTER
+    if response.status_code == 503 and retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _message(error: Exception, status: int) -> str:
+    if isinstance(error, HTTPException):
+        return DESCRIPTIONS.get(status, error.description or error.name)
+    if isinstance(error, QueueFull | Closed):
+        return "The server is busy; try again in a moment."
+    if isinstance(error, PredictionFailed):
+        return "The model failed on these values. It has been logged."
+    if status == 500:
+        return DESCRIPTIONS[500]
+    return str(error)

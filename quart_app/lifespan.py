@@ -1,0 +1,124 @@
+"""From the first moment to the last: the port listens at once, the models follow behind.
+
+In the background each model that is missing is trained, then each one is verified, loaded and
+warmed. On the way out that work is stopped, what was accepted is answered, and the threads end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from quart import Quart
+
+from model_store.recipes import RECIPES
+
+from .config import Config
+from .context import context_of
+from .registry import Registry, State
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingFailed(Exception):
+    """The child process that trained a model ended with an error."""
+
+
+def register(app: Quart) -> None:
+    """Let the app load its models while it serves."""
+
+    @app.while_serving
+    async def lifespan() -> AsyncGenerator[None, None]:
+        context = context_of(app)
+        async with running(context.registry, context.config):
+            yield
+
+
+@contextlib.asynccontextmanager
+async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
+    """Load the models while the body runs; afterwards answer what waits and end."""
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(registry.close)
+        stack.push_async_callback(_drain, registry, config)
+        start = asyncio.create_task(start_up(registry, config), name="start-up")
+        stack.push_async_callback(_stop, start)
+        yield
+
+
+async def start_up(registry: Registry, config: Config) -> None:
+    """Train what is missing and load what is there; a failure is the model's own state."""
+    try:
+        names = await asyncio.to_thread(registry.store.models)
+        missing = [name for name in _wanted(config, names) if name not in names]
+        for name in (*names, *missing):
+            registry.entry(name)
+        registry.starting = False
+        for name in names:
+            await registry.load(name)
+        for name in missing:
+            if await _train(registry, config, name):
+                await registry.load(name)
+    finally:
+        registry.starting = False
+        registry.started.set()
+
+
+def _wanted(config: Config, published: list[str]) -> tuple[str, ...]:
+    if config.recipes is not None:
+        return config.recipes
+    return () if published else tuple(RECIPES)
+
+
+async def _train(registry: Registry, config: Config, name: str) -> bool:
+    """Train in a child process, which keeps its load and its memory out of this one."""
+    entry = registry.entry(name)
+    entry.state = State.TRAINING
+    logger.info("training %s", name)
+    try:
+        await _run_child(
+            "models", "--store", os.fspath(config.model_store.absolute()), "train", name
+        )
+    except (TrainingFailed, OSError) as error:
+        logger.error("training %s failed: %s", name, error)
+        entry.fail(error)
+        return False
+    return True
+
+
+async def _run_child(*arguments: str) -> None:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "quart_app", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, stderr = await child.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+        raise
+    if child.returncode != 0:
+        lines = stderr.decode(errors="replace").strip().splitlines()
+        raise TrainingFailed(lines[-1] if lines else f"exit code {child.returncode}")
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+    except Exception:
+        logger.exception("start-up failed")
+
+
+async def _drain(registry: Registry, config: Config) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(config.deadline):
+            await registry.drain()

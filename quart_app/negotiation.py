@@ -1,0 +1,48 @@
+"""Who gets HTML and who JSON, and JSON answers made of msgspec structures.
+
+HTML goes only to who names text/html in Accept, or posts a form without a preference; so curl and
+every protocol client get JSON without asking.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from quart import Request, Response
+
+from .protocols import form
+
+JSON: Final = "application/json"
+HTML: Final = "text/html"
+FORMS: Final = frozenset({form.CONTENT_TYPE, form.MULTIPART})
+
+
+def wants_html(request: Request) -> bool:
+    """Whether this client reads pages."""
+    accept: dict[str, float] = dict(iter(request.accept_mimetypes))
+    if HTML in accept:
+        return accept[HTML] > 0 and accept[HTML] >= accept.get(JSON, 0)
+    no_preference = not accept or set(accept) == {"*/*"}
+    return no_preference and request.mimetype in FORMS
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """The content, which msgspec can encode, as a JSON answer."""
+    return json_bytes(msgspec.json.encode(content), status)
+
+
+def json_bytes(body: bytes, status: int = 200) -> Response:
+    """JSON that is encoded already, as an answer."""
+    return Response(body, status=status, content_type=JSON)
+
+
+def html_response(page: str, status: int = 200) -> Response:
+    """A page as an answer."""
+    return Response(page, status=status, content_type="text/html; charset=utf-8")
+
+
+def varied(response: Response) -> Response:
+    """Say to caches that the answer depends on Accept."""
+    response.vary.add("Accept")
+    return response

@@ -1,0 +1,186 @@
+"""The OpenAPI document: the routes as quart-schema finds them, and a path for each loaded model.
+
+It follows the models that are loaded at the moment it is asked for. The generic predict routes
+are left out, since each model has its own columns and classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+from quart import Quart
+from quart_schema import Info, OpenAPIProvider, QuartSchema
+
+from model_store import Column, Manifest
+
+from .context import context_of
+from .description import label_type
+from .protocols import form, native
+from .servable import Servable
+from .version import VERSION
+
+Schema = dict[str, Any]
+
+FAILURES: Final = {
+    400: "The rows do not fit the model; every fault is named.",
+    404: "There is no such version.",
+    408: "The body took too long to arrive.",
+    413: "Too many bytes or rows.",
+    415: "A content type that is not spoken here.",
+    500: "The model failed on these values.",
+    503: "The model is on its way, or too much is waiting; see Retry-After.",
+    504: "There was no answer in time.",
+}
+ANSWERS: Final = ("Prediction", "Predictions")
+TYPES: Final = {"number": "number", "integer": "integer"}
+
+
+def register(app: Quart) -> None:
+    """Serve the document at /openapi.json."""
+    QuartSchema(
+        app,
+        info=Info(title="quart-app", version=VERSION),
+        openapi_path="/openapi.json",
+        # Its pages take scripts from elsewhere and hold one inline: /docs is a page of ours.
+        swagger_ui_path=None,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        conversion_preference="msgspec",
+        openapi_provider_class=Provider,
+    )
+    app.json.sort_keys = False  # columns keep the order in which the model takes them
+
+
+class Provider(OpenAPIProvider):
+    """quart-schema's document with the loaded models in it."""
+
+    def schema(self) -> Schema:
+        """The document as it is now."""
+        document = super().schema()
+        document["paths"] = dict(document["paths"])
+        for servable in context_of(cast(Quart, self._app)).registry.servables:
+            add_model(document, servable)
+        return document
+
+
+def add_model(document: Schema, servable: Servable) -> None:
+    """Add the schemas of one model and the paths that predict with it."""
+    manifest = servable.manifest
+    name = manifest.name
+    if f"{name}.Row" in document["components"]["schemas"]:
+        return
+    document["components"]["schemas"] |= {
+        f"{name}.Row": row_schema(manifest),
+        f"{name}.Prediction": answer_schema(manifest, many=False),
+        f"{name}.Predictions": answer_schema(manifest, many=True),
+    }
+    path = f"/models/{quote(name)}"
+    document["paths"][f"{path}/predict"] = _operations(servable, [])
+    document["paths"][f"{path}/versions/{{version}}/predict"] = _operations(
+        servable,
+        [
+            {
+                "name": "version",
+                "in": "path",
+                "required": True,
+                "description": "A number or an alias.",
+                "schema": {"type": "string"},
+                "example": str(manifest.version),
+            }
+        ],
+    )
+
+
+def row_schema(manifest: Manifest) -> Schema:
+    """One row as a JSON object."""
+    columns = manifest.signature.columns
+    return {
+        "type": "object",
+        "properties": {column.name: _value_schema(column) for column in columns},
+        "required": [column.name for column in columns],
+        "additionalProperties": False,
+    }
+
+
+def answer_schema(manifest: Manifest, *, many: bool) -> Schema:
+    """What the model answers to one row, or to a list of them."""
+    properties: Schema = {("predictions" if many else "prediction"): _many(_label(manifest), many)}
+    if manifest.probabilities:
+        shares = {
+            "type": "object",
+            "properties": {
+                str(label): {"type": "number", "minimum": 0, "maximum": 1}
+                for label in manifest.classes or ()
+            },
+        }
+        properties["probabilities"] = _many(shares, many)
+    properties |= {
+        "model": {"type": "string"},
+        "version": {"type": "integer"},
+        "id": {"type": "string"},
+    }
+    required = list(properties)
+    properties["notice"] = {"type": "string"}
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
+    manifest, example = servable.manifest, servable.example
+    row = {"$ref": f"#/components/schemas/{manifest.name}.Row"}
+    about = {"tags": [manifest.name], "responses": _responses(manifest.name)}
+    in_query = [
+        {
+            "name": column.name,
+            "in": "query",
+            "required": True,
+            "schema": _value_schema(column),
+            "example": example.get(column.name),
+        }
+        for column in manifest.signature.columns
+    ]
+    body = {
+        native.CONTENT_TYPE: {
+            "schema": {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]},
+            "examples": {"one": {"value": example}, "many": {"value": [example]}},
+        },
+        form.CONTENT_TYPE: {"schema": row, "example": example},
+    }
+    return {
+        "get": about
+        | {"summary": "Predict for the row in the query", "parameters": parameters + in_query},
+        "post": about
+        | {
+            "summary": "Predict for one row, or for a list of rows",
+            "parameters": parameters,
+            "requestBody": {"required": True, "content": body},
+        },
+    }
+
+
+def _responses(name: str) -> Schema:
+    schemas = "#/components/schemas"
+    answer = {"oneOf": [{"$ref": f"{schemas}/{name}.{kind}"} for kind in ANSWERS]}
+    failure = {native.CONTENT_TYPE: {"schema": {"$ref": f"{schemas}/ErrorBody"}}}
+    return {
+        "200": {"description": "The answer.", "content": {native.CONTENT_TYPE: {"schema": answer}}},
+        **{
+            str(status): {"description": description, "content": failure}
+            for status, description in FAILURES.items()
+        },
+    }
+
+
+def _label(manifest: Manifest) -> Schema:
+    if manifest.classes is None:
+        return {"type": "number"}
+    return {"type": label_type(manifest.classes), "enum": manifest.classes}
+
+
+def _many(schema: Schema, many: bool) -> Schema:
+    return {"type": "array", "items": schema} if many else schema
+
+
+def _value_schema(column: Column) -> Schema:
+    kind = TYPES[column.type]
+    return {"type": [kind, "null"] if column.missing else kind}

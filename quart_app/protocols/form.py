@@ -1,0 +1,94 @@
+"""A form and a query string: one row, whose values are text and whose empty values are missing.
+
+Both are `application/x-www-form-urlencoded`, as the WHATWG URL standard has it; a form may also
+come as `multipart/form-data` (RFC 7578), whose files are not taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+
+from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
+
+CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
+MULTIPART: Final = "multipart/form-data"
+MAX_FIELDS: Final = 5000
+
+
+def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
+    """The one row in a query string or a form; a multipart form has a boundary.
+
+    A name that stands twice keeps both values, which no column takes.
+
+    Raises:
+        InvalidRequest: not UTF-8, not such a form, or too many fields.
+    """
+    pairs = _urlencoded(body) if boundary is None else _multipart(body, boundary)
+    columns: MultiDict[str, str] = MultiDict(pairs)
+    return InferenceRequest(
+        {
+            name: (values[0] if len(values) == 1 else values,)
+            for name, values in columns.to_dict(flat=False).items()
+        },
+        rows=1,
+        text=True,
+    )
+
+
+def encode(response: InferenceResponse, words: Mapping[str, str]) -> dict[str, Any]:
+    """The answer in a person's words, for a page: the prediction, and the share of each class
+    from 0 to 1, the largest first."""
+    label = response.labels.tolist()[0]
+    shown: dict[str, Any] = {"prediction": _word(label, words), "probabilities": []}
+    if response.probabilities is not None:
+        shares = zip(response.classes, response.probabilities[0].tolist(), strict=True)
+        shown["probabilities"] = [
+            (_word(class_, words), share)
+            for class_, share in sorted(shares, key=lambda pair: -pair[1])
+        ]
+    return shown
+
+
+def _word(label: object, words: Mapping[str, str]) -> str:
+    if isinstance(label, float) and str(label) not in words:
+        return f"{label:.6g}"
+    return words.get(str(label), str(label))
+
+
+def _urlencoded(body: bytes) -> list[tuple[str, str]]:
+    if body[:1] in (b"{", b"["):
+        raise InvalidRequest(
+            "The body looks like JSON and came as a form; send the header "
+            "Content-Type: application/json."
+        )
+    try:
+        return parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except UnicodeDecodeError:
+        raise InvalidRequest("The form is not UTF-8.") from None
+    except ValueError:
+        raise RequestTooLarge(f"A form may have {MAX_FIELDS} fields.") from None
+
+
+def _multipart(body: bytes, boundary: str) -> Iterable[tuple[str, str]]:
+    parser = MultiPartParser(max_form_memory_size=len(body), max_form_parts=MAX_FIELDS)
+    try:
+        fields, files = parser.parse(BytesIO(body), boundary.encode("ascii"), len(body))
+    except RequestEntityTooLarge:
+        raise RequestTooLarge(f"A form may have {MAX_FIELDS} fields.") from None
+    except (ValueError, UnicodeError) as error:
+        raise InvalidRequest(f"The form is not multipart/form-data: {error}.") from None
+    if files:
+        raise InvalidRequest(f"No field takes a file, got one in {next(iter(files))!r}.")
+    return fields.items(multi=True)

@@ -1,0 +1,205 @@
+"""The models that are served, by name and version, and the state of each.
+
+A model is known by its name from the start-up on, with the version that its name resolved to then.
+Any other version, also of a model published later, is loaded on its first request. Loads run one
+after the other, each verify → load → warm, and a failed one stays failed and visible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from model_store import Manifest, ModelStore, ModelStoreError
+
+from .config import Config
+from .inference import NotReady
+from .servable import Servable
+from .threads import run_in_daemon
+
+RETRY_AFTER = 2
+"""Seconds after which a client may ask again for a model that is on its way."""
+
+logger = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """Where a model is on its way."""
+
+    PENDING = "pending"
+    TRAINING = "training"
+    VERIFYING = "verifying"
+    LOADING = "loading"
+    WARMING = "warming"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Entry:
+    """A model or one version of it, on its way or there. `reason` says why it failed."""
+
+    state: State = State.PENDING
+    reason: str | None = None
+    servable: Servable | None = None
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return None if self.servable is None else self.servable.manifest
+
+    @property
+    def settled(self) -> bool:
+        return self.state in {State.READY, State.FAILED}
+
+    def fail(self, error: Exception) -> None:
+        self.state = State.FAILED
+        self.reason = str(error) or type(error).__name__
+
+
+class Registry:
+    """Belongs to one event loop; all its methods are called there.
+
+    `starting` lasts until the names of the models are known; `started` is set when each of them
+    is ready or has failed. `draining` is set when the process was told to end.
+    """
+
+    def __init__(self, store: ModelStore, config: Config) -> None:
+        self.store = store
+        self._executor = ThreadPoolExecutor(config.threads, thread_name_prefix="predict")
+        self._config = config
+        self._entries: dict[str, Entry] = {}
+        self._others: dict[tuple[str, int], asyncio.Task[Entry]] = {}
+        self._loading = asyncio.Lock()
+        self.starting = True
+        self.started = asyncio.Event()
+        self.draining = False
+
+    # What is there ---------------------------------------------------------------
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The models by name, in the order of their names."""
+        return dict(sorted(self._entries.items()))
+
+    @property
+    def servables(self) -> list[Servable]:
+        """Everything loaded."""
+        others = [task.result() for task in self._others.values() if _succeeded(task)]
+        return [
+            entry.servable
+            for entry in (*self._entries.values(), *others)
+            if entry.servable is not None
+        ]
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic should come here."""
+        states = {entry.state for entry in self._entries.values()}
+        if self.starting or self.draining or State.READY not in states:
+            return False
+        failed_counts = self._config.ready == "all"
+        return states <= ({State.READY} if failed_counts else {State.READY, State.FAILED})
+
+    def entry(self, name: str) -> Entry:
+        """The entry of a name, made where it is new."""
+        return self._entries.setdefault(name, Entry())
+
+    # Asking ----------------------------------------------------------------------
+
+    async def servable(self, name: str, version: str | None = None) -> Servable:
+        """The loaded version of a model; without a version, the one that its name serves.
+
+        Waits where another version must be loaded first, but not while the server starts.
+
+        Raises:
+            ModelNotFound, VersionNotFound: the store has no such version either.
+            NotReady: it is on its way, or has failed.
+        """
+        entry = self._entries.get(name)
+        if entry is None and self.starting:
+            raise NotReady("The server is starting.", RETRY_AFTER)
+        if version is None and entry is not None:
+            return _loaded(name, entry)
+        number = await asyncio.to_thread(self.store.resolve, name, version)
+        if entry is not None and entry.manifest is not None and entry.manifest.version == number:
+            return _loaded(name, entry)
+        return _loaded(f"{name} version {number}", await self._other(name, number))
+
+    async def _other(self, name: str, number: int) -> Entry:
+        task = self._others.get((name, number))
+        if task is None:
+            task = asyncio.create_task(self._load_other(name, number))
+            self._others[name, number] = task
+        try:
+            # The load belongs to all who ask for it: one who goes away does not end it.
+            async with asyncio.timeout(self._config.deadline):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise NotReady(f"{name} version {number} is loading.", RETRY_AFTER) from None
+
+    async def _load_other(self, name: str, number: int) -> Entry:
+        entry = Entry()
+        await self._load_into(entry, name, number)
+        return entry
+
+    # Loading ---------------------------------------------------------------------
+
+    async def load(self, name: str) -> None:
+        """Load the version that the name resolves to. A failure is kept as the entry's state."""
+        await self._load_into(self.entry(name), name, None)
+
+    async def _load_into(self, entry: Entry, name: str, version: int | None) -> None:
+        async with self._loading:
+            try:
+                await self._steps(entry, name, version)
+            except ModelStoreError as error:
+                logger.error("%s failed: %s", name, error)
+                entry.fail(error)
+            except Exception as error:
+                logger.exception("%s failed", name)
+                entry.fail(error)
+
+    async def _steps(self, entry: Entry, name: str, version: int | None) -> None:
+        entry.state = State.VERIFYING
+        verify = partial(self.store.verify, name, version, allow_version=self._config.allow_version)
+        verified = await run_in_daemon(verify)
+        for warning in verified.warnings:
+            logger.warning("%s", warning)
+        entry.state = State.LOADING
+        model = await run_in_daemon(partial(self.store.load, verified))
+        entry.state = State.WARMING
+        await run_in_daemon(model.replay)
+        entry.servable = Servable(model, self._executor, self._config)
+        entry.state = State.READY
+        logger.info("%s version %d is ready", name, model.manifest.version)
+
+    # Ending ----------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Wait for all answers."""
+        for servable in self.servables:
+            await servable.drain()
+
+    async def close(self) -> None:
+        """Answer no more; what still waits is told."""
+        for task in self._others.values():
+            task.cancel()
+        for servable in self.servables:
+            await servable.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _succeeded(task: asyncio.Task[Entry]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _loaded(what: str, entry: Entry) -> Servable:
+    if entry.state is State.FAILED:
+        raise NotReady(f"The model {what} failed to load: {entry.reason}", None)
+    if entry.servable is None:
+        raise NotReady(f"The model {what} is not ready yet: {entry.state}.", RETRY_AFTER)
+    return entry.servable

@@ -1,0 +1,42 @@
+"""A blocking call in a thread that cannot hold up the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+async def run_in_daemon(call: Callable[[], Result]) -> Result:
+    """Run `call` in a daemon thread of its own and wait for it.
+
+    Executors join their threads before the interpreter ends, so that a model that takes a minute
+    to load would hold up a shutdown for a minute. When the caller is cancelled the thread runs on,
+    its result is dropped, and it ends with the process.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="loader", daemon=True).start()
+    return await future
