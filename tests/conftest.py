@@ -1,0 +1,120 @@
+"""What most tests need: a store with the bundled models, an app that serves it, and a server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quart import Quart
+from quart.typing import TestAppProtocol, TestClientProtocol
+
+from model_store import ModelStore
+from model_store.recipes import RECIPES
+from quart_app import create_app
+from quart_app.context import context_of
+
+MakeApp = Callable[..., AbstractAsyncContextManager[TestAppProtocol]]
+
+
+@pytest.fixture(scope="session")
+def bundled_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store with every bundled model, trained once; not to be written to."""
+    root = tmp_path_factory.mktemp("bundled")
+    store = ModelStore(root)
+    for recipe in RECIPES.values():
+        recipe.train(store)
+    return root
+
+
+@pytest.fixture
+def bundled(bundled_root: Path) -> ModelStore:
+    """A store with every bundled model; not to be written to."""
+    return ModelStore(bundled_root)
+
+
+@pytest.fixture
+def store(bundled_root: Path, tmp_path: Path) -> ModelStore:
+    """A store of the test's own, with every bundled model."""
+    shutil.copytree(bundled_root, tmp_path / "models")
+    return ModelStore(tmp_path / "models")
+
+
+@contextlib.asynccontextmanager
+async def started(app: Quart) -> AsyncIterator[TestAppProtocol]:
+    """The app within its lifespan, once each of its models is ready or has failed."""
+    async with app.test_app() as running:
+        await context_of(app).registry.started.wait()
+        yield running
+
+
+@pytest.fixture
+async def client(bundled_root: Path) -> AsyncIterator[TestClientProtocol]:
+    """A client of an app that serves the bundled models."""
+    async with started(create_app(MODEL_STORE=bundled_root, RECIPES="")) as app:
+        yield app.test_client()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running `serve` command."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 30) -> int:
+        """Send the signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout)
+
+
+@contextlib.contextmanager
+def serving(*arguments: str, cwd: Path, **settings: Any) -> Iterator[Server]:
+    """`python -m quart_app serve` on a free port, once it listens; killed at the end."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("QUART_APP_")
+    }
+    environment |= {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
+    environment |= {"HOST": "127.0.0.1", "PORT": "0", "QUART_APP_SHUTDOWN_DELAY": "0.2"}
+    environment |= {name: str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quart_app", "serve", *arguments],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield Server(_announced_url(process), process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _announced_url(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://\S+", line):
+            return found[0]
+    raise AssertionError(f"The server ended with {process.wait()} before it listened.")
+
+
+@pytest.fixture
+def serve() -> Callable[..., AbstractContextManager[Server]]:
+    """`serving`, as a fixture."""
+    return serving

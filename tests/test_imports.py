@@ -1,0 +1,110 @@
+"""The flow is one way: web → domain → files. Who may import whom is held here."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STDLIB = set(sys.stdlib_module_names)
+
+# A module or folder, and the top-level packages that it may import beside the standard library;
+# a more special row goes before a more general one.
+ALLOWED = {
+    "model_store": {"numpy", "sklearn", "joblib", "msgspec"},
+    "model_store/frames.py": {"numpy", "pandas"},
+    "quart_app/inference.py": {"numpy"},
+    "quart_app/batcher.py": {"numpy"},
+    "quart_app/protocols": {"numpy", "msgspec", "werkzeug"},
+    "quart_app/server.py": {"hypercorn", "uvloop"},
+    "quart_app/config.py": {"model_store"},
+    "quart_app/servable.py": {"model_store"},
+    "quart_app/registry.py": {"model_store"},
+    "quart_app/threads.py": set(),
+}
+
+# Within quart_app, the modules of ours that each of these may import.
+OURS = {
+    "quart_app/inference.py": set(),
+    "quart_app/batcher.py": set(),
+    "quart_app/config.py": set(),
+    "quart_app/server.py": set(),
+    "quart_app/threads.py": set(),
+    "quart_app/protocols": {"inference"},
+    "quart_app/servable.py": {"batcher", "config", "inference"},
+    "quart_app/registry.py": {"config", "inference", "servable", "threads"},
+}
+
+
+def modules(place: str) -> list[Path]:
+    path = ROOT / place
+    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+
+
+def owner(path: Path, table: dict[str, set[str]]) -> str:
+    name = path.relative_to(ROOT).as_posix()
+    return max((key for key in table if name == key or name.startswith(key + "/")), key=len)
+
+
+def imports(path: Path) -> set[tuple[int, str]]:
+    """Every import of a module, also inside its functions: (level, dotted name)."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {(0, alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            found |= (
+                {(node.level, module)}
+                if module
+                else {(node.level, alias.name) for alias in node.names}
+            )
+    return found
+
+
+@pytest.mark.parametrize("place", ALLOWED)
+def test_a_module_imports_only_the_packages_of_its_row(place: str) -> None:
+    for path in modules(place):
+        if owner(path, ALLOWED) != place:
+            continue
+        outside = {name.split(".")[0] for level, name in imports(path) if level == 0}
+        assert outside - STDLIB <= ALLOWED[place], path
+
+
+@pytest.mark.parametrize("place", OURS)
+def test_a_module_of_the_app_imports_only_what_lies_below_it(place: str) -> None:
+    for path in modules(place):
+        depth = len(path.relative_to(ROOT / "quart_app").parts)
+        ours = {name for level, name in imports(path) if level == depth}
+        assert ours <= OURS[place], path
+
+
+def test_the_store_never_names_the_app() -> None:
+    for path in modules("model_store"):
+        names = {name.split(".")[0] for _, name in imports(path)}
+        assert not names & {"quart", "quart_app", "hypercorn"}, path
+
+
+def test_only_the_config_reads_the_environment() -> None:
+    for place in ("model_store", "quart_app"):
+        for path in modules(place):
+            if path.name != "config.py":
+                source = path.read_text()
+                assert "os.environ" not in source, path
+                assert "getenv" not in source, path
+
+
+def test_importing_the_app_imports_neither_scikit_learn_nor_scipy_nor_pandas() -> None:
+    script = (
+        "import sys, quart_app; "
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'joblib', 'flask_swagger_ui'}"
+        " & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
