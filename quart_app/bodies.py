@@ -8,6 +8,7 @@ exception in the scope, which the app raises first of all, so that it is answere
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final, cast
 
 from hypercorn.typing import (
@@ -60,17 +61,18 @@ class BodyLimit:
     async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> bytes:
         limit = self._limit(scope)
         body = bytearray()
+        more = True
         try:
             async with asyncio.timeout(self._config.deadline):
-                async for part in _parts(receive):
+                while more and len(body) <= limit:
+                    part, more = await _receive(receive)
                     body += part
-                    if len(body) > limit:
-                        break
-                else:
-                    return bytes(body)
         except TimeoutError:
             raise RequestTimeout from None
-        await _drain(receive)
+        if len(body) <= limit:
+            return bytes(body)
+        if more:
+            await _drain(receive)
         raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
 
     def _limit(self, scope: HTTPScope) -> int:
@@ -92,27 +94,22 @@ def _raise_refusal() -> None:
         raise refusal
 
 
-async def _parts(receive: ASGIReceiveCallable) -> Any:
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _Disconnected
-        yield message.get("body", b"")
-        if not message.get("more_body", False):
-            return
+async def _receive(receive: ASGIReceiveCallable) -> tuple[bytes, bool]:
+    """The next part of the body, and whether more will come."""
+    message = await receive()
+    if message["type"] != "http.request":
+        raise _Disconnected
+    return message.get("body", b""), message.get("more_body", False)
 
 
 async def _drain(receive: ASGIReceiveCallable) -> None:
     """Read on for a while, so that the client finishes sending and reads the answer."""
-    read = 0
-    try:
+    read, more = 0, True
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            async for part in _parts(receive):
+            while more and read <= DRAIN_BYTES:
+                part, more = await _receive(receive)
                 read += len(part)
-                if read > DRAIN_BYTES:
-                    return
-    except TimeoutError:
-        return
 
 
 def _replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:

@@ -6,10 +6,13 @@ are left out, since each model has its own columns and classes.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final, cast
 from urllib.parse import quote
 
+import msgspec
 from quart import Quart
+from quart.json.provider import DefaultJSONProvider
 from quart_schema import Info, OpenAPIProvider, QuartSchema
 
 from model_store import Column, Manifest
@@ -21,6 +24,8 @@ from .servable import Servable
 from .version import VERSION
 
 Schema = dict[str, Any]
+
+REFERENCE: Final = "#/components/schemas/{name}"
 
 FAILURES: Final = {
     400: "The rows do not fit the model; every fault is named.",
@@ -49,7 +54,8 @@ def register(app: Quart) -> None:
         conversion_preference="msgspec",
         openapi_provider_class=Provider,
     )
-    app.json.sort_keys = False  # columns keep the order in which the model takes them
+    # Columns keep the order in which the model takes them.
+    cast(DefaultJSONProvider, app.json).sort_keys = False
 
 
 class Provider(OpenAPIProvider):
@@ -62,6 +68,18 @@ class Provider(OpenAPIProvider):
         for servable in context_of(cast(Quart, self._app)).registry.servables:
             add_model(document, servable)
         return document
+
+    def build_response_object(
+        self, model: type[Any], headers_model: type[Any] | None
+    ) -> tuple[Schema, Schema]:
+        """An answer's schema, with every structure in it as a component.
+
+        quart-schema 0.25 keeps only the first of the components that msgspec names, so that
+        references to the others lead nowhere.
+        """
+        (schema,), components = msgspec.json.schema_components([model], ref_template=REFERENCE)
+        content = {native.CONTENT_TYPE: {"schema": schema}}
+        return {"description": inspect.getdoc(model) or "", "content": content}, components
 
 
 def add_model(document: Schema, servable: Servable) -> None:
@@ -127,7 +145,7 @@ def answer_schema(manifest: Manifest, *, many: bool) -> Schema:
 
 def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
     manifest, example = servable.manifest, servable.example
-    row = {"$ref": f"#/components/schemas/{manifest.name}.Row"}
+    row = _reference(f"{manifest.name}.Row")
     about = {"tags": [manifest.name], "responses": _responses(manifest.name)}
     in_query = [
         {
@@ -159,9 +177,8 @@ def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
 
 
 def _responses(name: str) -> Schema:
-    schemas = "#/components/schemas"
-    answer = {"oneOf": [{"$ref": f"{schemas}/{name}.{kind}"} for kind in ANSWERS]}
-    failure = {native.CONTENT_TYPE: {"schema": {"$ref": f"{schemas}/ErrorBody"}}}
+    answer = {"oneOf": [_reference(f"{name}.{kind}") for kind in ANSWERS]}
+    failure = {native.CONTENT_TYPE: {"schema": _reference("ErrorBody")}}
     return {
         "200": {"description": "The answer.", "content": {native.CONTENT_TYPE: {"schema": answer}}},
         **{
@@ -169,6 +186,10 @@ def _responses(name: str) -> Schema:
             for status, description in FAILURES.items()
         },
     }
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": REFERENCE.format(name=name)}
 
 
 def _label(manifest: Manifest) -> Schema:

@@ -17,14 +17,15 @@ from typing import Any
 
 import pytest
 from quart import Quart
-from quart.typing import TestAppProtocol, TestClientProtocol
+from quart.typing import TestAppProtocol as RunningApp
+from quart.typing import TestClientProtocol as Client
 
 from model_store import ModelStore
 from model_store.recipes import RECIPES
 from quart_app import create_app
 from quart_app.context import context_of
 
-MakeApp = Callable[..., AbstractAsyncContextManager[TestAppProtocol]]
+MakeApp = Callable[..., AbstractAsyncContextManager[RunningApp]]
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +52,7 @@ def store(bundled_root: Path, tmp_path: Path) -> ModelStore:
 
 
 @contextlib.asynccontextmanager
-async def started(app: Quart) -> AsyncIterator[TestAppProtocol]:
+async def started(app: Quart) -> AsyncIterator[RunningApp]:
     """The app within its lifespan, once each of its models is ready or has failed."""
     async with app.test_app() as running:
         await context_of(app).registry.started.wait()
@@ -59,7 +60,7 @@ async def started(app: Quart) -> AsyncIterator[TestAppProtocol]:
 
 
 @pytest.fixture
-async def client(bundled_root: Path) -> AsyncIterator[TestClientProtocol]:
+async def client(bundled_root: Path) -> AsyncIterator[Client]:
     """A client of an app that serves the bundled models."""
     async with started(create_app(MODEL_STORE=bundled_root, RECIPES="")) as app:
         yield app.test_client()

@@ -71,7 +71,8 @@ def _parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"The body is not UTF-8 at byte {error.start}.") from None
     except msgspec.DecodeError as error:
-        raise InvalidRequest(f"The body is not JSON: {error}.") from None
+        reason = str(error).split(" - at ")[0]  # msgspec's path holds no name or index
+        raise InvalidRequest(f"The body is not JSON: {reason}.") from None
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, list[object]]:

@@ -1,0 +1,193 @@
+"""The models as JSON and as pages, health, and the API's documentation."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from model_store import ModelStore
+from quart_app import create_app
+
+from ..conftest import started
+
+HTML = {"Accept": "text/html"}
+
+
+async def test_the_root_is_a_page_for_a_person_and_alive_for_a_client(
+    client: Client,
+) -> None:
+    answer = await client.get("/")
+    assert await answer.json == {"models": ["diabetes", "exam", "iris"], "status": "alive"}
+    page = await (await client.get("/", headers=HTML)).get_data(as_text=True)
+    for name in ("diabetes", "exam", "iris"):
+        assert f'href="/models/{name}"' in page
+
+
+async def test_models_are_listed_with_what_they_take_and_tell(
+    client: Client,
+) -> None:
+    models = (await (await client.get("/models")).json)["models"]
+    assert [model["name"] for model in models] == ["diabetes", "exam", "iris"]
+    exam = await (await client.get("/models/exam")).json
+    assert exam == models[1]
+    assert exam["state"] == "ready"
+    assert (exam["version"], exam["versions"], exam["aliases"]) == (1, [1], {})
+    assert exam["task"] == "classification"
+    assert [(column["name"], column["type"]) for column in exam["inputs"]] == [
+        ("X1", "number"),
+        ("X2", "number"),
+    ]
+    assert exam["outputs"][0] == {"name": "prediction", "type": "integer", "classes": [0, 1]}
+    assert 0.8 < exam["metrics"]["accuracy"] < 1
+
+
+class Fields(HTMLParser):
+    """The names of the inputs and the texts of the labels of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.inputs: dict[str, str] = {}
+        self.labels: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "input":
+            self.inputs[found["name"]] = found["id"]
+        if tag == "label":
+            self.labels.add(found["for"])
+
+
+@pytest.mark.parametrize("name", ["iris", "exam", "diabetes"])
+async def test_the_form_has_a_labelled_field_for_each_column(
+    name: str, client: Client, bundled: ModelStore
+) -> None:
+    answer = await client.get(f"/models/{name}", headers=HTML)
+    fields = Fields(await answer.get_data(as_text=True))
+    assert tuple(fields.inputs) == bundled.manifest(name).signature.names
+    assert set(fields.inputs.values()) == fields.labels
+
+
+async def test_a_failed_model_is_visible_with_its_reason(store: ModelStore) -> None:
+    artifact = store.root / "exam" / "1" / "pipeline.joblib"
+    artifact.write_bytes(artifact.read_bytes()[:-1])
+    async with started(create_app(MODEL_STORE=store.root)) as app:
+        client = app.test_client()
+        ready = await client.get("/health/ready")
+        assert ready.status_code == 200
+        assert (await ready.json)["models"]["exam"]["state"] == "failed"
+        answer = await client.post("/models/exam/predict", json={"X1": 1, "X2": 2})
+        assert answer.status_code == 503
+        assert "Retry-After" not in answer.headers
+        assert "bytes" in (await answer.json)["error"]
+        about = await (await client.get("/models/exam")).json
+        assert about["state"] == "failed"
+        page = await client.get("/models/exam", headers=HTML)
+        assert page.status_code == 503
+        assert 'http-equiv="refresh"' not in await page.get_data(as_text=True)
+        home = await (await client.get("/", headers=HTML)).get_data(as_text=True)
+        assert "failed" in home
+
+
+async def test_with_ready_all_a_failed_model_keeps_the_server_unready(store: ModelStore) -> None:
+    (store.root / "exam" / "1" / "pipeline.joblib").write_bytes(b"")
+    async with started(create_app(MODEL_STORE=store.root, READY="all")) as app:
+        ready = await app.test_client().get("/health/ready")
+        assert ready.status_code == 503
+
+
+async def test_before_the_start_everything_but_live_says_so(bundled: ModelStore) -> None:
+    client = create_app(MODEL_STORE=bundled.root, RECIPES="").test_client()
+    assert (await client.get("/health/live")).status_code == 200
+    ready = await client.get("/health/ready")
+    assert ready.status_code == 503
+    assert (await ready.json)["status"] == "starting"
+    answer = await client.post("/models/iris/predict", json={})
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "2"
+    page = await client.get("/models/iris", headers=HTML)
+    assert page.status_code == 503
+    assert 'http-equiv="refresh" content="2"' in await page.get_data(as_text=True)
+
+
+async def test_an_empty_store_says_what_to_do_and_is_not_ready(tmp_path: Any) -> None:
+    async with started(create_app(MODEL_STORE=tmp_path / "none", RECIPES="")) as app:
+        client = app.test_client()
+        assert (await client.get("/health/ready")).status_code == 503
+        page = await (await client.get("/", headers=HTML)).get_data(as_text=True)
+        assert "models train iris" in page
+
+
+async def test_the_openapi_document_has_a_path_for_each_model_and_examples_that_work(
+    client: Client,
+) -> None:
+    document = await (await client.get("/openapi.json")).json
+    assert document["openapi"].startswith("3.1")
+    for name in ("diabetes", "exam", "iris"):
+        path = f"/models/{name}/predict"
+        operations = document["paths"][path]
+        content = operations["post"]["requestBody"]["content"]["application/json"]
+        for example in content["examples"].values():
+            answer = await client.post(path, json=example["value"])
+            assert answer.status_code == 200
+        query = {p["name"]: p["example"] for p in operations["get"]["parameters"]}
+        assert (await client.get(path, query_string=query)).status_code == 200
+        assert operations["post"]["responses"].keys() >= {"200", "400", "404", "503"}
+    row = document["components"]["schemas"]["iris.Row"]
+    assert list(row["properties"])[0] == "sepal length (cm)"
+    assert "/models/{name}/predict" not in document["paths"]
+    assert "/models/{name}" in document["paths"]
+
+
+async def test_every_reference_in_the_openapi_document_leads_somewhere(
+    client: Client,
+) -> None:
+    text = await (await client.get("/openapi.json")).get_data(as_text=True)
+    document = json.loads(text)
+
+    def references(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+            return own.union(*map(references, node.values()))
+        return set().union(*map(references, node)) if isinstance(node, list) else set()
+
+    found = references(document)
+    assert found
+    for reference in found:
+        schema: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            schema = schema[part]
+
+
+async def test_the_openapi_document_leaves_out_a_model_that_is_not_loaded(
+    store: ModelStore,
+) -> None:
+    (store.root / "exam" / "1" / "pipeline.joblib").write_bytes(b"")
+    async with started(create_app(MODEL_STORE=store.root)) as app:
+        document = await (await app.test_client().get("/openapi.json")).json
+        assert "/models/exam/predict" not in document["paths"]
+        assert "/models/iris/predict" in document["paths"]
+
+
+async def test_the_docs_come_from_here_and_hold_no_inline_script(
+    client: Client,
+) -> None:
+    page = await (await client.get("/docs", headers=HTML)).get_data(as_text=True)
+    assert "://" not in page
+    assert "<script>" not in page
+    for asset in ("/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css"):
+        assert asset in page
+        assert (await client.get(asset)).status_code == 200
+    assert (await client.get("/docs/assets/../index.html")).status_code == 404
+
+
+async def test_json_of_every_page_route_is_utf8_json(client: Client) -> None:
+    for path in ("/", "/models", "/models/iris", "/health/live", "/health/ready"):
+        answer = await client.get(path)
+        assert answer.content_type == "application/json"
+        msgspec.json.decode(await answer.get_data())
