@@ -113,13 +113,12 @@ def serve(**options: Any) -> None:
     def drain() -> None:
         registry.draining = True
 
-    sock = server.bind(config.host, config.port)
     code = server.serve(
         app,
-        sock,
+        server.bind(config.host, config.port),
         on_signal=drain,
         on_listening=announce,
-        shutdown=server.Shutdown(delay=config.shutdown_delay, drain=config.deadline),
+        shutdown=server.Shutdown.within(delay=config.shutdown_delay, drain=config.deadline),
         keep_alive=config.keep_alive,
     )
     sys.exit(code)

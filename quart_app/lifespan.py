@@ -21,6 +21,9 @@ from .config import Config
 from .context import context_of
 from .registry import Registry, State
 
+DRAIN_SECONDS = 2.0
+"""For what still waits when the requests themselves have ended, which is next to nothing."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +46,7 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
     """Load the models while the body runs; afterwards answer what waits and end."""
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(registry.close)
-        stack.push_async_callback(_drain, registry, config)
+        stack.push_async_callback(_drain, registry)
         start = asyncio.create_task(start_up(registry, config), name="start-up")
         stack.push_async_callback(_stop, start)
         yield
@@ -118,7 +121,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
         logger.exception("start-up failed")
 
 
-async def _drain(registry: Registry, config: Config) -> None:
+async def _drain(registry: Registry) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(config.deadline):
+        async with asyncio.timeout(DRAIN_SECONDS):
             await registry.drain()

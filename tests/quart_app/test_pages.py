@@ -139,7 +139,7 @@ async def test_the_openapi_document_has_a_path_for_each_model_and_examples_that_
         assert (await client.get(path, query_string=query)).status_code == 200
         assert operations["post"]["responses"].keys() >= {"200", "400", "404", "503"}
     row = document["components"]["schemas"]["iris.Row"]
-    assert list(row["properties"])[0] == "sepal length (cm)"
+    assert next(iter(row["properties"])) == "sepal length (cm)"
     assert "/models/{name}/predict" not in document["paths"]
     assert "/models/{name}" in document["paths"]
 

@@ -1,0 +1,446 @@
+"""How Hypercorn is run in this process: bind, signals, drain, exit code.
+
+At the first SIGTERM or SIGINT:
+
+1. `on_signal` is called (readiness turns to 503). For `delay` seconds connections are accepted
+   as before, so that whoever routes to us can stop doing so. Answers now say
+   `Connection: close`: clients that keep connections open move away by themselves.
+2. The kernel drops further handshakes, what it had queued is accepted, and for `SETTLE` seconds
+   what has been accepted may still send its request. Then the listener is closed.
+3. Idle connections are closed. Requests being answered have `drain` seconds; one that is not
+   finished by then is cancelled, and its client gets status 500 or a cut-off body.
+4. The app's lifespan is shut down, in `background` seconds and a little. Exit code 0.
+
+So a connection is either refused before it is established or served. What cannot be promised, by
+the nature of HTTP/1.1: a request sent on a kept-alive connection that has been idle since before
+the signal, at the moment in which we close it (RFC 9112, section 9.5). Where the kernel has no
+socket filters (anything but Linux), the same holds for a handshake that ends in that moment.
+
+Further signals neither shorten the drain nor disturb it, to the end of the process. SIGQUIT and
+SIGKILL still end it at once.
+
+Weak point: Python cannot stop a thread, and waits for the threads of executors before it exits.
+If one hangs, the watchdog ends the process with exit code 1 and the stack of every thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import faulthandler
+import importlib.util
+import ipaddress
+import logging
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from hypercorn.asyncio import serve as serve_hypercorn
+from hypercorn.config import Config
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 1.0
+HOST, PORT = "127.0.0.1", 8000
+BACKLOG = 1024  # connections the kernel may queue; it lowers this to net.core.somaxconn
+SETTLE = 0.25 * SECONDS  # a round trip: the end of a handshake, the request that follows it
+BACKGROUND = 2 * SECONDS  # for the app to end its own work
+SLACK = 0.5 * SECONDS  # for what has just been cancelled to end
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """How long each step of an exit may take, in seconds from the end of the one before it.
+
+    The watchdog counts from the signal, or from the failure that ends the process.
+    """
+
+    delay: float = 1 * SECONDS
+    drain: float = 20 * SECONDS
+    background: float = BACKGROUND
+    watchdog: float = 24 * SECONDS
+
+    @classmethod
+    def within(cls, delay: float, drain: float) -> Shutdown:
+        """These times, with a watchdog that leaves each step its own: 24 s for 1 and 20."""
+        return cls(delay, drain, BACKGROUND, delay + drain + BACKGROUND + 2 * SLACK)
+
+
+SHUTDOWN = Shutdown()
+
+
+class BindError(OSError):
+    """The address cannot be listened on. The message is a sentence that says what to do."""
+
+
+class ServeError(Exception):
+    """Serving has failed in a known way. The message is a sentence."""
+
+
+def bind(host: str | None, port: int | None) -> socket.socket:
+    """A listening socket: connections queue in the kernel until `serve` accepts them.
+
+    Neither given: 127.0.0.1:8000. A port alone: that port on all interfaces, IPv6 and IPv4 by
+    one socket, or IPv4 alone where there is no IPv6. Port 0: a free one. A host name with
+    addresses of both families is bound on IPv4. Raises BindError.
+    """
+    everywhere = host in ("", "::") or (host is None and port is not None)
+    host = HOST if host is None else host
+    port = PORT if port is None else port
+    if not 0 <= port <= 65535:
+        raise BindError(f"Port {port} does not exist; set PORT to a number from 0 to 65535.")
+    try:
+        return _listen_everywhere(port) if everywhere else _listen(host, port)
+    except (OSError, UnicodeError) as error:
+        name = "all interfaces" if everywhere else host
+        raise BindError(_advice(error, name, port)) from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    families = {family for family, *_ in found}
+    family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(
+                ("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+            )
+        except OSError as error:
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise
+    return socket.create_server(("0.0.0.0", port), backlog=BACKLOG)
+
+
+def _advice(error: Exception, host: str, port: int) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"No host is called {host!r}; set HOST to an address of this machine."
+    where = f"Port {port} on {host}"
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            return f"{where} is in use; set PORT to another or stop the other program."
+        case errno.EACCES | errno.EPERM:
+            return f"{where} is not open to this user; set PORT to 1024 or above."
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine; set HOST to one that is."
+    return f"{where} cannot be opened ({error}); set HOST or PORT to another."
+
+
+def url(sock: socket.socket) -> str:
+    """The address to type into a browser on this machine."""
+    host, port = sock.getsockname()[:2]
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.is_unspecified:
+        host = "localhost"
+    elif address.version == 6:
+        host = f"[{host}]"
+    return f"http://{host}:{port}"
+
+
+def serve(
+    app: ASGIFramework,
+    sock: socket.socket,
+    *,
+    on_signal: Callable[[], None],
+    on_listening: Callable[[str], None] | None = None,
+    shutdown: Shutdown = SHUTDOWN,
+    startup_timeout: float = 60 * SECONDS,
+    keep_alive: float = 5 * SECONDS,
+) -> int:
+    """Serve the app until SIGTERM or SIGINT; the exit code.
+
+    To be called once, in the main thread, as the last thing a process does: it takes the socket
+    and the signals over, and the watchdog it has started outlives it.
+
+    0 after a signal, also when requests had to be cut off (that is logged) or the app was still
+    starting. 1 after a failure: the app does not start, does not stop, or anything unexpected.
+    `on_listening` gets the URL when connections are accepted. Both callbacks run in the event
+    loop. `keep_alive` is how long an idle connection is kept, in seconds.
+    """
+    with sock, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(_report)
+        stop = asyncio.Event()
+
+        def leave() -> None:
+            stop.set()
+            on_signal()
+
+        def interrupt() -> None:
+            _start_watchdog(shutdown.watchdog)
+            loop.call_soon_threadsafe(leave)
+
+        service = _Service(app, sock, stop, on_listening, shutdown, startup_timeout, keep_alive)
+        with _first_signal(interrupt):
+            return runner.run(service.exit_code())
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    app: ASGIFramework
+    sock: socket.socket
+    stop: asyncio.Event
+    on_listening: Callable[[str], None] | None
+    shutdown: Shutdown
+    startup_timeout: float
+    keep_alive: float
+
+    async def exit_code(self) -> int:
+        try:
+            await self._run()
+        except ServeError as error:
+            logger.error("%s", error)
+        except Exception:
+            logger.exception("The server has failed.")
+        else:
+            return 0
+        if not self.stop.is_set():
+            _start_watchdog(self.shutdown.watchdog)
+        return 1
+
+    async def _run(self) -> None:
+        lifespan = _Lifespan(self.app)
+        if not await self._started(lifespan):
+            return
+        try:
+            await self._serve_http(_Requests(self.app, lifespan.state))
+        finally:
+            await lifespan.shutdown(self.shutdown.background + SLACK)
+
+    async def _started(self, lifespan: _Lifespan) -> bool:
+        """Start the app up; False if the signal came first."""
+        starting = asyncio.create_task(lifespan.startup(self.startup_timeout))
+        stopping = asyncio.create_task(self.stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if starting.done():
+            starting.result()
+            return True
+        starting.cancel()
+        return False
+
+    async def _serve_http(self, requests: _Requests) -> None:
+        """Accept and answer until `stop` is set, then drain.
+
+        The drain is bounded here: Hypercorn's own `graceful_timeout` comes after a `wait_closed`
+        that from Python 3.12.1 on has no bound.
+        """
+
+        async def until_stop() -> None:  # Hypercorn starts it when it accepts, and closes after it
+            if self.on_listening is not None:
+                self.on_listening(url(self.sock))
+            await self.stop.wait()
+            requests.closing = True
+            await asyncio.sleep(self.shutdown.delay)
+            await _stop_accepting(self.sock)
+            loop.call_later(self.shutdown.drain, requests.cut_off)
+            loop.call_later(self.shutdown.drain + SLACK, server.cancel)
+
+        loop = asyncio.get_running_loop()
+        server = asyncio.create_task(
+            serve_hypercorn(requests, self._config(), shutdown_trigger=until_stop, mode="asgi")
+        )
+        await asyncio.wait({server})
+        if server.cancelled():
+            logger.warning("Connections were left open, as they did not close in time.")
+        else:
+            server.result()
+        if not self.stop.is_set():
+            raise ServeError("Hypercorn stopped without a signal.")
+
+    def _config(self) -> Config:
+        config = Config()
+        config.bind = [f"fd://{self.sock.dup().detach()}"]  # Hypercorn closes the one it gets
+        config.backlog = BACKLOG
+        config.keep_alive_timeout = self.keep_alive
+        # For answers still on their way out; after `cut_off`, before `cancel`.
+        config.graceful_timeout = self.shutdown.drain + SLACK / 2
+        config.errorlog = logger.getChild("hypercorn")
+        config.errorlog.setLevel(logging.ERROR)
+        return config
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what failed outside any task, but not connections that were cut off (Python 3.11)."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
+
+
+def _start_watchdog(seconds: float) -> None:
+    """End the process with exit code 1 after this time, if it still runs then.
+
+    faulthandler rather than a Python thread: it needs no interpreter lock, so it also ends a
+    process in which a C extension keeps that lock, and it says where every thread hangs.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+
+
+@contextmanager
+def _first_signal(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call `interrupt` at the first of the signals; the others are ignored, then and for good.
+
+    Handlers of the event loop would be taken away when it closes, and a signal that is repeated
+    while the interpreter exits would still kill the process.
+    """
+    received = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal received
+        if not received:
+            received = True
+            interrupt()
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if received else handler)
+
+
+class _Lifespan:
+    """The app's ASGI lifespan. Kept from Hypercorn, for which an app that raises in it has none."""
+
+    def __init__(self, app: ASGIFramework) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        self._answers: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def startup(self, seconds: float) -> None:
+        self._task = asyncio.create_task(self._run())
+        await self._ask("startup", seconds)
+
+    async def shutdown(self, seconds: float) -> None:
+        await self._ask("shutdown", seconds)
+
+    async def _run(self) -> None:
+        try:
+            await self._app(
+                {
+                    "type": "lifespan",
+                    "asgi": {"version": "3.0", "spec_version": "2.0"},
+                    "state": self.state,
+                },
+                self._events.get,
+                self._answers.put,
+            )
+        except Exception:
+            logger.exception("The app's lifespan has raised an exception.")
+        finally:
+            self._answers.put_nowait({"type": "ended", "message": "its lifespan has ended"})
+
+    async def _ask(self, stage: str, seconds: float) -> None:
+        self._events.put_nowait({"type": f"lifespan.{stage}"})
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._answers.get()
+        except TimeoutError:
+            raise ServeError(f"The app's {stage} took longer than {seconds:g} s.") from None
+        if answer["type"] != f"lifespan.{stage}.complete":
+            reason = answer.get("message") or "it gave no reason"
+            raise ServeError(f"The app's {stage} failed: {reason.rstrip('.')}.")
+
+
+class _Requests:
+    """The app as Hypercorn calls it: knows which requests are being answered."""
+
+    def __init__(self, app: ASGIFramework, state: dict[str, Any]) -> None:
+        self.closing = False
+        self._app = app
+        self._state = state
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "lifespan":
+            scope["state"].update(self._state)
+            return
+        if scope["http_version"].startswith("1"):
+            send = self._closing(send)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._tasks.discard(task)
+
+    def _closing(self, send: ASGISendCallable) -> ASGISendCallable:
+        async def send_closing(message: ASGISendEvent) -> None:
+            if self.closing and message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return send_closing
+
+    def cut_off(self) -> None:
+        if self._tasks:
+            logger.warning("Requests cut off, as they did not end in time: %d.", len(self._tasks))
+        for task in self._tasks:
+            task.cancel()
+
+
+async def _stop_accepting(sock: socket.socket) -> None:
+    """Return when no connection is left in the kernel's queue and none can come."""
+    _drop_handshakes(sock)
+    await asyncio.sleep(SETTLE)
+    queue = select.poll()
+    queue.register(sock, select.POLLIN)
+    for _ in range(100):  # bounded, for a process that has no file descriptors left
+        if not queue.poll(0):
+            break
+        await asyncio.sleep(0.01)
+    sock.close()
+
+
+def _drop_handshakes(sock: socket.socket) -> None:
+    """Let the kernel drop each SYN for this listener; the client repeats it after a second.
+
+    Closing a listener resets the connections that it has queued, and Linux has no call that
+    stops the queueing first. The filter is classic BPF on the TCP header (`man 7 socket`).
+    """
+    if sys.platform != "linux":
+        return
+    program = b"".join(
+        struct.pack("=HBBI", *instruction)
+        for instruction in (
+            (0x30, 0, 0, 13),  # load the byte of flags
+            (0x45, 0, 1, 0x02),  # SYN is set?
+            (0x06, 0, 0, 0),  # drop
+            (0x06, 0, 0, 0xFFFFFFFF),  # pass
+        )
+    )
+    memory = ctypes.create_string_buffer(program)
+    with suppress(OSError):  # a sandbox may forbid it: then as on other systems
+        so_attach_filter = 26
+        fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(memory))
+        sock.setsockopt(socket.SOL_SOCKET, so_attach_filter, fprog)

@@ -1,0 +1,483 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quart_app.server import BindError, bind, url
+
+ROOT = Path(__file__).parents[2]
+LOOPS = ["asyncio"] + ["uvloop"] * (importlib.util.find_spec("uvloop") is not None)
+IPV6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+LONG = 30.0  # seconds; no test waits this long unless it fails
+
+# An app that sleeps as long as the query says, reads the body, and answers with its length.
+APP = """
+import asyncio, time
+
+async def startup(): pass
+async def shutdown(): print("shut down", flush=True)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await startup()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message["body"])
+        more = message["more_body"]
+    await answer(float(scope["query_string"] or 0), size, send)
+
+async def answer(seconds, size, send):
+    await asyncio.sleep(seconds)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"%d bytes" % size})
+"""
+
+RUN = """
+import sys
+if {loop!r} == "asyncio":
+    sys.modules["uvloop"] = None
+from quart_app.server import Shutdown, bind, serve
+
+code = serve(
+    app,
+    bind("127.0.0.1", 0),
+    on_signal=lambda: print("signal", flush=True),
+    on_listening={on_listening},
+    shutdown=Shutdown(**{shutdown!r}),
+    startup_timeout={startup_timeout!r},
+    keep_alive=60,
+)
+print("code", code, flush=True)
+sys.exit(code)
+"""
+
+
+class Server:
+    """A process that serves an app, and what it prints."""
+
+    def __init__(
+        self,
+        folder: Path,
+        app: str,
+        *,
+        loop: str = LOOPS[-1],
+        startup_timeout: float = LONG,
+        warnings: str = "error",
+        on_listening: str = "lambda url: print(url, flush=True)",
+        **shutdown: float,
+    ) -> None:
+        script = folder / "serve.py"
+        shutdown = {"delay": 0.0, "drain": LONG, "watchdog": LONG} | shutdown
+        script.write_text(
+            app
+            + RUN.format(
+                loop=loop,
+                on_listening=on_listening,
+                shutdown=shutdown,
+                startup_timeout=startup_timeout,
+            )
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", warnings, str(script)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def listening(self) -> Server:
+        self.port = int(self.line().removeprefix("http://127.0.0.1:"))
+        return self
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> tuple[int, list[str], str]:
+        """Exit code, the lines not yet read from stdout, stderr."""
+        out, err = self.process.communicate(timeout=LONG)
+        return self.process.returncode, out.splitlines(), err
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=LONG)
+
+    def request(self, seconds: float = 0) -> socket.socket:
+        connection = self.connect()
+        connection.sendall(f"GET /?{seconds} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return connection
+
+
+def response(connection: socket.socket) -> tuple[int, bytes, bool]:
+    """Status, body, and whether the server says that it closes the connection."""
+    reply = http.client.HTTPResponse(connection)
+    reply.begin()
+    return reply.status, reply.read(), reply.getheader("Connection") == "close"
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    servers = []
+
+    def start(app: str = APP, **options: Any) -> Server:
+        servers.append(Server(tmp_path, app, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.process.kill()
+        server.process.communicate()
+
+
+CUT_OFF = "Requests cut off, as they did not end in time: 1.\n"
+ENDED = ["signal", "shut down", "code 0"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_code_0_whatever_idle_connections_there_are(
+    start: Start, number: signal.Signals, loop: str
+) -> None:
+    server = start(loop=loop).listening()
+    silent, begun, kept = server.connect(), server.connect(), server.request()
+    begun.sendall(b"GET / HTTP/1.1\r\nHo")
+    assert response(kept) == (200, b"0 bytes", False)
+    server.signal(number)
+    assert server.end() == (0, ENDED, "")
+    for connection in silent, begun, kept:
+        assert connection.recv(1) == b""
+        connection.close()
+
+
+def test_after_the_signal_connections_are_accepted_and_asked_to_close(start: Start) -> None:
+    server = start(delay=1.0).listening()
+    kept = server.request()
+    assert response(kept) == (200, b"0 bytes", False)
+    server.signal()
+    assert server.line() == "signal"
+    kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    with kept, server.request() as new:
+        assert response(kept) == response(new) == (200, b"0 bytes", True)
+    assert server.end() == (0, ENDED[1:], "")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_is_being_received_or_answered_is_answered(start: Start, loop: str) -> None:
+    server = start(loop=loop).listening()
+    slow = [server.request(1.2) for _ in range(20)]
+    upload = server.connect()
+    upload.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+    time.sleep(0.2)
+    server.signal()
+    assert server.line() == "signal"
+    time.sleep(0.5)  # the listener is closed by now
+    with pytest.raises(ConnectionRefusedError):
+        server.connect()
+    upload.sendall(b"def")
+    assert response(upload) == (200, b"6 bytes", True)
+    assert {response(connection) for connection in slow} == {(200, b"0 bytes", True)}
+    assert server.end() == (0, ENDED[1:], "")
+    for connection in upload, *slow:
+        connection.close()
+
+
+STREAM = """
+async def answer(seconds, size, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
+    await asyncio.sleep(seconds)
+    await send({"type": "http.response.body", "body": b"ended"})
+"""
+
+
+def test_a_response_that_has_begun_is_completed(start: Start) -> None:
+    server = start(APP + STREAM).listening()
+    with server.request(1) as connection:
+        reply = http.client.HTTPResponse(connection)
+        reply.begin()
+        assert reply.read(6) == b"begun "
+        server.signal()
+        assert server.end() == (0, ENDED, "")
+        assert reply.read() == b"ended"
+
+
+def load(server: Server, outcomes: Counter[str]) -> None:
+    """Send requests, each as soon as the last is answered, until connections are refused."""
+    while True:
+        try:
+            connection = server.connect()
+        except ConnectionRefusedError:
+            return
+        closing = False
+        while not closing:
+            try:
+                connection.sendall(b"GET /?0.02 HTTP/1.1\r\nHost: x\r\n\r\n")
+                status, body, closing = response(connection)
+                outcomes[f"{status} {body.decode()}"] += 1
+            except (OSError, http.client.HTTPException) as error:
+                outcomes[f"lost: {error!r}"] += 1
+                break
+        connection.close()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_under_load_every_connection_is_refused_or_answered(start: Start, loop: str) -> None:
+    server = start(loop=loop, delay=0.5).listening()
+    counts: list[Counter[str]] = [Counter() for _ in range(32)]
+    clients = [threading.Thread(target=load, args=(server, count)) for count in counts]
+    for client in clients:
+        client.start()
+    time.sleep(0.5)
+    server.signal()
+    assert server.end() == (0, ENDED, "")
+    for client in clients:
+        client.join()
+    total = sum(counts, Counter())
+    assert total.keys() == {"200 0 bytes"}, total
+    assert all(counts)
+
+
+def test_a_request_that_takes_longer_than_the_drain_gets_500(start: Start) -> None:
+    server = start(drain=0.3).listening()
+    with server.request(LONG) as long, server.request(0.2) as short:
+        time.sleep(0.1)
+        server.signal()
+        assert response(short) == (200, b"0 bytes", True)
+        assert response(long) == (500, b"", True)
+        assert server.end() == (0, ENDED, CUT_OFF)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_does_not_read_does_not_hold_it_up(start: Start, loop: str) -> None:
+    large = APP.replace('b"%d bytes" % size', "bytes(50_000_000)")
+    # Not "error": what is not closed stays so, and uvloop then trips over its own warning.
+    server = start(large, loop=loop, warnings="ignore", drain=0.3).listening()
+    with server.request() as connection:
+        assert connection.recv(1) == b"H"
+        server.signal()
+        code, lines, errors = server.end()
+    assert (code, lines) == (0, ENDED)
+    assert errors.startswith(CUT_OFF)
+    assert "Traceback" not in errors
+
+
+def test_further_signals_neither_shorten_nor_disturb_the_drain(start: Start) -> None:
+    server = start().listening()
+    with server.request(1) as connection:
+        time.sleep(0.1)
+        while server.process.poll() is None:
+            server.signal(signal.SIGTERM)
+            server.signal(signal.SIGINT)
+            time.sleep(0.005)
+        assert response(connection) == (200, b"0 bytes", True)
+    assert server.end() == (0, ENDED, "")
+
+
+STARTING = """
+async def startup():
+    print("starting", flush=True)
+    await asyncio.sleep({seconds})
+"""
+
+
+def test_a_signal_during_start_up_ends_it_with_code_0(start: Start) -> None:
+    server = start(APP + STARTING.format(seconds=LONG))
+    assert server.line() == "starting"
+    server.signal()
+    assert server.end() == (0, ["signal", "code 0"], "")
+
+
+RAISES = "async def startup(): raise ValueError('no model')"
+HANGS = "async def startup(): await asyncio.sleep(60)"
+REFUSES = """
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no model"})
+"""
+RETURNS = "async def app(scope, receive, send): return"
+QUART = """
+from quart import Quart
+app = Quart("app")
+
+@app.before_serving
+async def startup(): raise ValueError("no model")
+"""
+
+
+@pytest.mark.parametrize(
+    ("app", "sentence"),
+    [
+        (RAISES, "The app's startup failed: its lifespan has ended."),
+        (HANGS, "The app's startup took longer than 0.5 s."),
+        (REFUSES, "The app's startup failed: no model."),
+        (RETURNS, "The app's startup failed: its lifespan has ended."),
+        (QUART, "The app's startup failed: no model."),
+    ],
+    ids=["raises", "hangs", "refuses", "returns", "quart"],
+)
+def test_an_app_that_does_not_start_gives_code_1_and_a_sentence(
+    start: Start, app: str, sentence: str
+) -> None:
+    code, lines, errors = start(APP + app, startup_timeout=0.5).end()
+    assert (code, lines) == (1, ["code 1"])
+    assert errors.splitlines()[-1] == sentence
+    assert ("no model" in errors) == ("no model" in app)
+
+
+@pytest.mark.parametrize(
+    ("app", "sentence"),
+    [
+        ("async def shutdown(): raise ValueError", "shutdown failed: its lifespan has ended."),
+        ("async def shutdown(): await asyncio.sleep(60)", "shutdown took longer than 0.7 s."),
+    ],
+    ids=["raises", "hangs"],
+)
+def test_an_app_that_does_not_stop_gives_code_1_and_a_sentence(
+    start: Start, app: str, sentence: str
+) -> None:
+    server = start(APP + app, background=0.2).listening()
+    server.signal()
+    code, lines, errors = server.end()
+    assert (code, lines) == (1, ["signal", "code 1"])
+    assert errors.splitlines()[-1] == f"The app's {sentence}"
+
+
+def test_an_unexpected_exception_gives_code_1_and_a_traceback(start: Start) -> None:
+    code, lines, errors = start(on_listening="lambda url: 1 / 0").end()
+    assert (code, lines) == (1, ["shut down", "code 1"])
+    assert errors.startswith("The server has failed.\n")
+    assert "ZeroDivisionError" in errors
+
+
+HANGING = """
+from concurrent.futures import ThreadPoolExecutor
+def hang(): time.sleep(60)
+"""
+DEFAULT_EXECUTOR = "async def startup(): asyncio.get_running_loop().run_in_executor(None, hang)"
+OWN_EXECUTOR = "async def startup(): ThreadPoolExecutor().submit(hang)"
+EVENT_LOOP = "async def startup(): asyncio.get_running_loop().call_later(0.1, hang)"
+
+
+@pytest.mark.parametrize(
+    ("app", "printed"),
+    [
+        (DEFAULT_EXECUTOR, ["signal", "shut down"]),
+        (OWN_EXECUTOR, ["signal", "shut down", "code 0"]),
+        (EVENT_LOOP, []),
+    ],
+    ids=["default executor", "own executor", "event loop"],
+)
+def test_a_hung_thread_gives_code_1_when_the_watchdog_ends_the_process(
+    start: Start, app: str, printed: list[str]
+) -> None:
+    server = start(APP + HANGING + app, watchdog=1.0).listening()
+    time.sleep(0.2)
+    server.signal()
+    code, lines, errors = server.end()
+    assert (code, lines) == (1, printed)
+    assert "in hang" in errors
+
+
+def test_a_hung_thread_does_not_keep_a_failed_start_alive(start: Start) -> None:
+    fails = DEFAULT_EXECUTOR + "; raise ValueError"
+    code, lines, errors = start(APP + HANGING + fails, watchdog=0.5).end()
+    assert (code, lines) == (1, [])
+    assert "The app's startup failed" in errors
+    assert "in hang" in errors
+
+
+def test_without_settings_it_binds_127_0_0_1_8000() -> None:
+    with contextlib.suppress(BindError), bind(None, None) as sock:
+        assert url(sock) == "http://127.0.0.1:8000"
+
+
+def test_a_port_alone_binds_all_interfaces_of_both_families() -> None:
+    with bind(None, 0) as sock:
+        port = sock.getsockname()[1]
+        assert port != 0
+        assert url(sock) == f"http://localhost:{port}"
+        for host in ["127.0.0.1"] + ["::1"] * socket.has_dualstack_ipv6():
+            socket.create_connection((host, port), timeout=LONG).close()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("localhost", "127.0.0.1"),
+        ("0.0.0.0", "localhost"),
+        ("", "localhost"),
+        pytest.param("::1", "[::1]", marks=IPV6),
+        pytest.param("::", "localhost", marks=IPV6),
+    ],
+)
+def test_the_url_is_one_a_browser_opens(host: str, shown: str) -> None:
+    with bind(host, 0) as sock:
+        port = sock.getsockname()[1]
+        assert url(sock) == f"http://{shown}:{port}"
+        socket.create_connection((shown.strip("[]"), port), timeout=LONG).close()
+
+
+@pytest.mark.parametrize("host", [None, "127.0.0.1"])
+def test_a_port_in_use_is_a_sentence(host: str | None) -> None:
+    with bind(host, 0) as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(BindError) as caught:
+            bind(host, port)
+    assert str(caught.value) == (
+        f"Port {port} on {host or 'all interfaces'} is in use; "
+        "set PORT to another or stop the other program."
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "sentence"),
+    [
+        ("192.0.2.1", 0, "192.0.2.1 is no address of this machine; set HOST to one that is."),
+        ("a..b", 0, "No host is called 'a..b'; set HOST to an address of this machine."),
+        ("127.0.0.1", 65536, "Port 65536 does not exist; set PORT to a number from 0 to 65535."),
+        (None, -1, "Port -1 does not exist; set PORT to a number from 0 to 65535."),
+    ],
+)
+def test_an_address_that_cannot_be_bound_is_a_sentence(
+    host: str | None, port: int, sentence: str
+) -> None:
+    with pytest.raises(BindError) as caught:
+        bind(host, port)
+    assert str(caught.value) == sentence
+
+
+def test_a_port_can_be_bound_again_at_once() -> None:
+    with bind("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            sock.accept()[0].close()  # the side that closes first keeps the port in TIME_WAIT
+            assert client.recv(1) == b""
+    bind("127.0.0.1", port).close()

@@ -1,0 +1,180 @@
+"""The README and the documents say what is so: examples are run, tables are held to the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from model_store import ModelStore
+from quart_app import create_app
+from quart_app.cli import cli
+from quart_app.config import PREFIX, SETTINGS
+
+from .conftest import Server, serving
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[tuple[str, str]]:
+    """Each command of the README with the output that stands below it."""
+    found = []
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output))
+    return found
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table below a heading, without its head."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    return [[lines_cell.strip("` ") for lines_cell in row] for row in cells]
+
+
+@pytest.fixture(scope="module")
+def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in a folder of its own, with the bundled models in the default place."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(bundled_root, folder / "instance" / "models")
+    with serving(cwd=folder, PYTHONPATH=ROOT) as running:
+        subprocess.run(
+            ["curl", "-sf", "--retry", "30", "--retry-delay", "1", f"{running.url}/health/ready"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        yield running
+
+
+@pytest.fixture(scope="module")
+def folder(server: Server) -> Path:
+    return Path(f"/proc/{server.process.pid}/cwd").resolve()
+
+
+def test_the_readme_has_commands_to_run() -> None:
+    assert len(commands()) >= 6
+    assert len(blocks("python")) >= 2
+
+
+@pytest.mark.parametrize(("command", "output"), commands(), ids=[c[:60] for c, _ in commands()])
+def test_a_command_of_the_readme_prints_what_stands_below_it(
+    command: str, output: str, server: Server, folder: Path
+) -> None:
+    script = command.replace("http://127.0.0.1:8000", server.url)
+    script = re.sub(r"^python ", f"{sys.executable} ", script)
+    ran = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pattern = ".*?".join(re.escape(part) for part in output.strip().split("..."))
+    assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), ran.stdout
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_of_the_readme_runs(number: int, server: Server, folder: Path) -> None:
+    script = blocks("python")[number].replace("http://127.0.0.1:8000", server.url)
+    subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    if "publish" in script:
+        assert ModelStore(folder / "instance/models").versions("churn")
+        answer = subprocess.run(
+            ["curl", "-sf", f"{server.url}/models/churn/predict?years=9&bill=80"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert '"prediction":"leaves"' in answer.stdout
+
+
+def test_the_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^make (\S+)", "\n".join(blocks("console")), re.MULTILINE))
+    assert targets == {"run", "test"}
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def settings_table() -> str:
+    """The table of settings as the README must show it."""
+    lines = ["| variable | default | what it does |", "| --- | --- | --- |"]
+    for setting in SETTINGS:
+        default = "" if setting.default is None else f"`{shown(setting.default)}`"
+        lines.append(f"| `{setting.variable}` | {default} | {setting.help} |")
+    return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_table_of_settings_is_the_one_of_the_code() -> None:
+    table = re.search(r"<!-- settings -->\n(.*?)\n?<!-- /settings -->", README, re.DOTALL)
+    assert table is not None
+    assert table[1].strip() == settings_table(), f"\n{settings_table()}"
+    assert PREFIX == "QUART_APP_"
+
+
+def test_the_table_of_commands_is_the_one_of_the_code() -> None:
+
+    def walk(group: click.Group, path: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, command in group.commands.items():
+            if isinstance(command, click.Group):
+                found |= walk(command, f"{path}{name} ")
+                continue
+            arguments = [
+                p.name.upper() for p in command.params if isinstance(p, click.Argument) and p.name
+            ]
+            found[" ".join([f"{path}{name}", *arguments])] = command.get_short_help_str(200)
+        return found
+
+    assert dict(rows("Commands")) == walk(cli, "")
+
+
+def test_the_table_of_routes_is_the_one_of_the_code(tmp_path: Path) -> None:
+    app = create_app(MODEL_STORE=tmp_path, RECIPES="")
+    methods: dict[str, set[str]] = {}
+    for rule in app.url_map.iter_rules():
+        methods.setdefault(rule.rule, set()).update((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    listed = {row[0]: set(row[1].split(", ")) for row in rows("Routes")}
+    assert listed == methods
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_within_the_documents_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_layout_in_the_design_names_every_module() -> None:
+    layout = (ROOT / "docs/design.md").read_text().split("```")[1]
+    for package in ("model_store", "quart_app"):
+        listed = re.split(r"\n\S", layout.split(f"\n{package}/\n")[1])[0]
+        names = set(re.findall(r"^ {2}(\S+?)/? ", listed, re.MULTILINE))
+        there = {path.name for path in (ROOT / package).iterdir()}
+        assert names == there - {"__pycache__", "__main__.py"}
