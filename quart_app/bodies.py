@@ -83,7 +83,7 @@ class BodyLimit:
 
 def register(app: Quart, config: Config) -> None:
     """Let the app have bodies within their limits only."""
-    app.config["MAX_CONTENT_LENGTH"] = None
+    app.config |= {"MAX_CONTENT_LENGTH": None, "BODY_TIMEOUT": None}
     app.asgi_app = BodyLimit(app.asgi_app, config)  # type: ignore[method-assign]
     app.before_request(_raise_refusal)
 

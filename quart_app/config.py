@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
+from model_store.recipes import RECIPES
 from model_store.store import DEFAULT_ROOT
 
 PREFIX: Final = "QUART_APP_"
@@ -36,8 +37,11 @@ def _path(value: str) -> Path:
     return Path(_text(value))
 
 
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+def _recipes(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not set(names) <= RECIPES.keys():
+        raise ValueError(f"recipes among {', '.join(RECIPES)}, with commas between them")
+    return names
 
 
 def _boolean(value: str) -> bool:
@@ -92,7 +96,7 @@ class Config:
     model_store: Path = _setting(DEFAULT_ROOT, _path, "The folder of the published models.")  # noqa: RUF009
     recipes: tuple[str, ...] | None = _setting(
         None,
-        _names,
+        _recipes,
         "Models to train at start-up where they are missing, with commas between them; all bundled "
         "ones when the store is empty, else none.",
     )

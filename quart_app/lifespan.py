@@ -93,22 +93,31 @@ async def _train(registry: Registry, config: Config, name: str) -> bool:
 
 
 async def _run_child(*arguments: str) -> None:
+    """Run a command of ours and log the progress it tells; cancelling kills it.
+
+    Raises:
+        TrainingFailed: with the last line that it wrote.
+    """
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "quart_app", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
+    assert child.stderr is not None
+    last = "it wrote nothing"
     try:
-        _, stderr = await child.communicate()
-    except asyncio.CancelledError:
+        async for line in child.stderr:
+            last = line.decode(errors="replace").strip()
+            logger.info("%s", last)
+        code = await child.wait()
+    except BaseException:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
         raise
-    if child.returncode != 0:
-        lines = stderr.decode(errors="replace").strip().splitlines()
-        raise TrainingFailed(lines[-1] if lines else f"exit code {child.returncode}")
+    if code != 0:
+        raise TrainingFailed(f"The training ended with exit code {code}: {last}")
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

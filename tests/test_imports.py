@@ -19,7 +19,7 @@ ALLOWED = {
     "model_store/frames.py": {"numpy", "pandas"},
     "quart_app/inference.py": {"numpy"},
     "quart_app/batcher.py": {"numpy"},
-    "quart_app/protocols": {"numpy", "msgspec", "werkzeug"},
+    "quart_app/protocols": {"model_store", "numpy", "msgspec", "werkzeug"},
     "quart_app/server.py": {"hypercorn", "uvloop"},
     "quart_app/config.py": {"model_store"},
     "quart_app/servable.py": {"model_store"},

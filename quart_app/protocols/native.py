@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import ABSENT
+
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 
 CONTENT_TYPE: Final = "application/json"
 MAX_ABSENT: Final = 100_000
 """Cells that rows may lack of the columns that other rows name. An absent cell is a fault in any
 case; the bound keeps a small body from standing for a huge table."""
-
-ABSENT: Final = msgspec.UNSET
 
 
 def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
