@@ -82,18 +82,16 @@ class Registry:
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The models by name, in the order of their names."""
-        return dict(sorted(self._entries.items()))
+        """The models by name, in the order of their names; those that were published after the
+        start once they are asked for."""
+        later = {name: entry for (name, _), entry in sorted(self._loaded_others().items())}
+        return dict(sorted((later | self._entries).items()))
 
     @property
     def servables(self) -> list[Servable]:
         """Everything loaded."""
-        others = [task.result() for task in self._others.values() if _succeeded(task)]
-        return [
-            entry.servable
-            for entry in (*self._entries.values(), *others)
-            if entry.servable is not None
-        ]
+        found = (*self._entries.values(), *self._loaded_others().values())
+        return [entry.servable for entry in found if entry.servable is not None]
 
     @property
     def ready(self) -> bool:
@@ -107,6 +105,9 @@ class Registry:
     def entry(self, name: str) -> Entry:
         """The entry of a name, made where it is new."""
         return self._entries.setdefault(name, Entry())
+
+    def _loaded_others(self) -> dict[tuple[str, int], Entry]:
+        return {key: task.result() for key, task in self._others.items() if _succeeded(task)}
 
     # Asking ----------------------------------------------------------------------
 

@@ -1,0 +1,72 @@
+# GNU make. `make` alone lists the targets.
+
+# The Python that makes .venv: 3.11 or newer.
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# What pytest is told besides: `make test PYTEST_ARGS=tests/test_x.py` runs a file in one process.
+PYTEST_ARGS ?= -n 2 --dist worksteal
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SUFFIXES:
+.PHONY: help run test browser-test lint types lock wheel clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
+	@$(BIN)/python -m quart_app serve
+
+test: $(VENV)/.installed-test ## run the tests that need no browser
+	@$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+
+browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
+	@$(BIN)/python -m pytest -m browser
+
+lint: $(VENV)/.installed-lint ## check style and format
+	@$(BIN)/python -m ruff check
+	@$(BIN)/python -m ruff format --check
+
+types: $(VENV)/.installed-test $(VENV)/.installed-browser $(VENV)/.installed-lint ## check types
+	@$(BIN)/python -m mypy
+
+# pip-tools comes without the pins: a change of pyproject.toml may contradict the old ones.
+lock: $(BIN)/python ## write requirements.txt; UPGRADE=1 takes the newest versions
+	@echo "Resolving requirements.txt"
+	@$(PIP) install --editable '.[lock]'
+	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile $(LOCK_FLAGS) \
+		$(if $(UPGRADE),--upgrade) --output-file requirements.txt pyproject.toml
+
+wheel: $(BIN)/python ## build the wheel into dist/
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean: ## remove .venv, dist and caches; instance/ with its models stays
+	@rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "quart-app needs Python 3.11 or newer, and '$(PYTHON)' is not: name one as in 'make run PYTHON=python3.12'." >&2; \
+		exit 1; }
+	@echo "Creating $(VENV)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+
+# The pins as constraints keep the versions that run the same in every target.
+$(VENV)/.installed: requirements.txt pyproject.toml $(BIN)/python
+	@echo "Installing quart-app into $(VENV)"
+	@$(PIP) install --require-hashes --requirement requirements.txt
+	@$(PIP) install --no-deps --editable .
+	@sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' requirements.txt > $(VENV)/constraints.txt
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed
+	@echo "Installing what '$*' needs"
+	@$(PIP) install --constraint $(VENV)/constraints.txt --editable '.[$*]'
+	@touch $@
