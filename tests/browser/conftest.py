@@ -1,0 +1,133 @@
+"""A server with models good and odd, and browsers to look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+from model_store import ModelStore
+from tests.conftest import Server, serving
+
+from .page import PATIENCE, Page, launch
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+ODD_NAMES = ('<script>window.ran="column"</script>', "\"quoted\" 'twice' & more", "größe ☃")
+ODD_TITLE = "<img src=x onerror='window.ran=\"title\"'>"
+ODD_CLASSES = ("<b>bold</b>", "</strong> & so on")
+WIDE = "w" * 64
+
+
+@pytest.fixture(scope="session")
+def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serves the bundled models, `odd` (HTML in every name), a model of 30 columns with long
+    names, and `broken`, which does not load."""
+    folder = tmp_path_factory.mktemp("browser")
+    shutil.copytree(bundled_root, folder / "models")
+    store = ModelStore(folder / "models")
+    _publish_odd(store)
+    _publish_wide(store)
+    shutil.copytree(store.root / "exam", store.root / "broken")
+    with serving(cwd=folder, QUART_APP_MODEL_STORE=store.root, QUART_APP_RECIPES="") as server:
+        _wait_until_ready(server)
+        yield server
+
+
+def _publish_odd(store: ModelStore) -> None:
+    X = np.linspace(-1, 1, 30).reshape(10, 3)
+    y = np.array(ODD_CLASSES * 5)
+    store.publish(
+        "odd",
+        DecisionTreeClassifier(random_state=0).fit(X, y),
+        X,
+        y,
+        feature_names=ODD_NAMES,
+        target_name="<i>kind</i>",
+        title=ODD_TITLE,
+        description=ODD_TITLE,
+        notice=ODD_TITLE,
+    )
+
+
+def _publish_wide(store: ModelStore) -> None:
+    X = np.random.default_rng(0).normal(size=(40, 30)) * 1e6
+    y = (X[:, 0] > 0).astype(int)
+    names = [f"{i}_{'without_a_space_' * 6}" for i in range(30)]
+    pipeline = LogisticRegression().fit(X / 1e6, y)
+    store.publish(WIDE, pipeline, X, y, feature_names=names, target_name=WIDE)
+
+
+def _wait_until_ready(server: Server) -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"{server.url}/health/ready").close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            time.sleep(0.1)
+    raise AssertionError("The server did not get ready.")
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    """One Chromium for all tests."""
+    with _running(tmp_path_factory.mktemp("profile"), script=True) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def scriptless_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    """One Chromium whose pages run no script."""
+    with _running(tmp_path_factory.mktemp("profile"), script=False) as driver:
+        yield driver
+
+
+@contextlib.contextmanager
+def _running(profile: Path, *, script: bool) -> Iterator[WebDriver]:
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver is None or importlib.util.find_spec("selenium") is None:
+        absent = "These tests need Chromium, chromedriver and selenium."
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(absent)
+        pytest.skip(absent)
+    running = launch(browser, driver, profile, script=script)
+    try:
+        yield running
+    finally:
+        running.quit()
+
+
+@pytest.fixture
+def page(chromium: WebDriver, server: Server) -> Page:
+    """A browser, wide and light."""
+    return fresh(chromium, server)
+
+
+@pytest.fixture
+def scriptless(scriptless_chromium: WebDriver, server: Server) -> Page:
+    """A browser without JavaScript."""
+    return fresh(scriptless_chromium, server)
+
+
+def fresh(driver: WebDriver, server: Server) -> Page:
+    """The browser as if just opened."""
+    page = Page(driver, server.url)
+    driver.get("about:blank")
+    page.look()
+    page.forget()
+    return page
