@@ -50,6 +50,8 @@ class Inspection:
         """
         matrix = as_matrix(X)
         frame = frames.was_fitted_on_frame(pipeline)
+        if frame and feature_names is None:
+            feature_names = pipeline.feature_names_in_
         signature = Signature.from_data(X, feature_names, frame=frame)
         _require_fitted(pipeline, X)
         typical = np.array([[column.typical or 0 for column in signature.columns]])
@@ -68,7 +70,9 @@ class Inspection:
 
 def _require_fitted(pipeline: Any, X: Any) -> None:
     if not callable(getattr(pipeline, "predict", None)):
-        raise InvalidPipeline(f"A {type(pipeline).__name__} has no predict method.")
+        raise InvalidPipeline(
+            f"A {type(pipeline).__name__} has no predict method; publish a fitted pipeline."
+        )
     try:
         labels = np.asarray(pipeline.predict(X[:1]))
     except Exception as error:
@@ -77,7 +81,8 @@ def _require_fitted(pipeline: Any, X: Any) -> None:
         ) from error
     if labels.shape != (1,):
         raise InvalidPipeline(
-            f"The pipeline answers one row with the shape {labels.shape}; one output is needed."
+            f"The pipeline answers one row with the shape {labels.shape}; one output is needed, so "
+            "fit it on a y of the shape (rows,)."
         )
 
 
@@ -124,7 +129,12 @@ def _describe_target(
     found = name or getattr(y, "name", None)
     label = None if found is None else str(found)
     if classes is None:
-        numbers = target.astype(np.float64)
+        try:
+            numbers = target.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidPipeline(
+                f"The pipeline has no classes_, so y must be numeric: {error}."
+            ) from error
         return Target(name=label, minimum=float(numbers.min()), maximum=float(numbers.max()))
     values, counts = np.unique(target, return_counts=True)
     found_counts = dict(zip(map(str, values.tolist()), counts.tolist(), strict=True))
@@ -144,7 +154,10 @@ def _golden_rows(matrix: Matrix, signature: Signature) -> Matrix:
     usable = (np.isfinite(matrix) | (np.isnan(matrix) & accepted)).all(axis=1)
     rows = matrix[usable].astype(signature.dtype)
     if len(rows) == 0:
-        raise InvalidPipeline("No row of the training data could be sent to the pipeline.")
+        raise InvalidPipeline(
+            "Every row of the training data has a missing or infinite value that the pipeline does "
+            "not take; impute it inside the pipeline."
+        )
     chosen = np.unique(np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int))
     golden: Matrix = rows[chosen]
     return golden

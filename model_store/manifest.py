@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -28,7 +28,7 @@ JSONLabel = str | int | float | bool
 class File(msgspec.Struct, frozen=True):
     """The size in bytes and the sha256 of a file of the version."""
 
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0)]
     sha256: str
 
     @classmethod
@@ -118,7 +118,7 @@ def read(data: bytes) -> Manifest:
             )
         return msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CorruptVersion(f"The manifest cannot be read: {error}.") from error
+        raise CorruptVersion(f"The manifest cannot be read: {error}; publish it again.") from error
 
 
 def read_sample(data: bytes) -> Sample:
@@ -130,7 +130,7 @@ def read_sample(data: bytes) -> Sample:
     try:
         return msgspec.json.decode(data, type=Sample)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CorruptVersion(f"The sample cannot be read: {error}.") from error
+        raise CorruptVersion(f"The sample cannot be read: {error}; publish it again.") from error
 
 
 class _Numbered(msgspec.Struct):

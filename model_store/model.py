@@ -95,6 +95,7 @@ class Model:
         """
         prediction = self.predict(self.golden_rows())
         labels = json_labels(prediction.labels)
+        self._require_answers(len(labels))
         exact = self.manifest.task == "classification"
         for row, (now, before) in enumerate(zip(labels, self.sample.predictions, strict=True)):
             if not (now == before if exact else _close(now, before)):
@@ -106,6 +107,16 @@ class Model:
             ):
                 if not _close(shares, before_shares):
                     raise self._drift(row, before_shares, shares)
+
+    def _require_answers(self, rows: int) -> None:
+        counts = {len(self.sample.predictions)}
+        if self.sample.probabilities is not None:
+            counts.add(len(self.sample.probabilities))
+        if counts != {rows}:
+            raise GoldenMismatch(
+                f"The sample of {self.manifest.name} version {self.manifest.version} does not "
+                f"hold an answer for each of its {rows} golden rows; publish it again."
+            )
 
     def _drift(self, row: int, before: object, now: object) -> GoldenMismatch:
         libraries = self.manifest.libraries

@@ -28,6 +28,8 @@ ABSENT: Final = msgspec.UNSET
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
 NAMES_SHOWN: Final = 20
+INTEGER_LENGTH: Final = 40
+"""Longer digits are read as a float: they are beyond 64 bits, where a float says so as well."""
 
 Values = Sequence[object] | NDArray[Any]
 Matrix = NDArray[Any]
@@ -162,7 +164,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         expected = "one of the columns " + ", ".join(self.names[:NAMES_SHOWN])
         if len(self.names) > NAMES_SHOWN:
             expected += f" and {len(self.names) - NAMES_SHOWN} more"
-        for name in values.keys() - set(self.names):
+        known = set(self.names)
+        for name in values:
+            if name in known:
+                continue
             for row, value in enumerate(values[name]):
                 if value is not ABSENT:
                     yield _Misfit(row, name, expected, value)
@@ -182,10 +187,13 @@ def as_matrix(data: Any) -> Matrix:
         ]
         if odd:
             raise InvalidPipeline(
-                f"The columns {', '.join(odd)} are not numeric; encode them inside the pipeline's "
-                "training data first."
+                f"The columns {', '.join(odd)} are not numeric; encode them as numbers before the "
+                "pipeline is fitted."
             )
-    matrix = np.asarray(data)
+    try:
+        matrix = np.asarray(data)
+    except ValueError as error:
+        raise InvalidPipeline(f"The rows of the training data differ in length: {error}") from error
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] == 0:
         raise InvalidPipeline(
             f"Training data needs the shape (rows, columns), got {tuple(matrix.shape)}."
@@ -248,8 +256,11 @@ def _fill(target: Matrix, column: Column, values: Values) -> bool:
     array = _numeric(values)
     if array is None or (column.type == "integer" and array.dtype.kind == "f"):
         return False
-    if target.dtype.kind == "i" and array.dtype == np.uint64:
+    if column.type == "integer" and array.dtype == np.uint64:
         return False
+    if target.dtype == np.float32:
+        # Alone or in company, an integer takes the same way: rounded to a float64 first.
+        array = array.astype(np.float64)
     with np.errstate(over="ignore"):
         target[:] = array
     odd = np.isinf(target) if column.missing else ~np.isfinite(target)
@@ -321,7 +332,7 @@ def _parse(text_value: str, *, text: bool) -> float | int | None:
         return None
     if not _NUMBER.fullmatch(stripped):
         raise _Unfit
-    if stripped.lstrip("+-").isdigit() and len(stripped) < 20:
+    if stripped.lstrip("+-").isdigit() and len(stripped) <= INTEGER_LENGTH:
         return int(stripped)
     return float(stripped)
 
@@ -335,6 +346,7 @@ def _got(value: object) -> str:
         shown = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError, RecursionError):
         shown = type(value).__name__
+    shown = shown.encode("utf-8", "backslashreplace").decode()
     return shown if len(shown) <= GOT_LENGTH else shown[: GOT_LENGTH - 1] + "…"
 
 

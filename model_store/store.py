@@ -18,9 +18,11 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -149,11 +151,17 @@ class ModelStore:
         """
         number = self.resolve(name, version)
         folder = self._contained(name, number)
-        found = manifest.read(_read(folder / MANIFEST, MANIFEST_LIMIT))
+        data = _read(folder / MANIFEST, MANIFEST_LIMIT)
+        if len(data) > MANIFEST_LIMIT:
+            raise CorruptVersion(
+                f"The manifest of {name} version {number} is larger than {MANIFEST_LIMIT} bytes; "
+                "publish it again."
+            )
+        found = manifest.read(data)
         if (found.name, found.version) != (name, number):
             raise CorruptVersion(
                 f"The folder of {name} version {number} holds the manifest of {found.name} "
-                f"version {found.version}."
+                f"version {found.version}; a version cannot be copied, publish it again."
             )
         return found
 
@@ -193,7 +201,8 @@ class ModelStore:
         except Exception as error:
             raise LoadFailed(
                 f"{found.name} version {found.version} does not load: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}; the module of each of its classes must be "
+                "importable here."
             ) from error
         return Model(found, pipeline, verified.sample)
 
@@ -223,10 +232,12 @@ class ModelStore:
 
         Raises:
             InvalidName: the name is not `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
-            InvalidPipeline: it is not fitted, or does not predict that data.
+            InvalidPipeline: it is not fitted, or does not predict that data, or a metric is not
+                finite.
             StoreNotWritable: no version was published.
         """
         _require_name(name)
+        scores = _finite(metrics or {})
         inspection = Inspection.of(
             pipeline, X, y, feature_names=feature_names, target_name=target_name
         )
@@ -240,7 +251,7 @@ class ModelStore:
             classes=inspection.classes,
             probabilities=inspection.probabilities,
             target=inspection.target,
-            metrics={key: float(value) for key, value in (metrics or {}).items()},
+            metrics=scores,
             validation=validation,
             title=title,
             description=description,
@@ -264,8 +275,8 @@ class ModelStore:
             ModelNotFound, VersionNotFound, StoreNotWritable
         """
         _require_alias(alias)
-        number = self.resolve(name, version)
         with self._locked(name):
+            number = self.resolve(name, version)
             before = self._aliases(name)
             history = before.history
             serving = self.resolve(name)
@@ -284,11 +295,13 @@ class ModelStore:
             ModelNotFound, StoreNotWritable
             VersionNotFound: there is nothing to go back to.
         """
-        versions = self.versions(name)
         with self._locked(name):
+            versions = self.versions(name)
             before = self._aliases(name)
             serving = self.resolve(name)
             history = [number for number in before.history if number in versions]
+            while history and history[-1] == serving:
+                history.pop()
             lower = [number for number in versions if number < serving]
             if not history and not lower:
                 raise VersionNotFound(f"{name} has no version to go back to from {serving}.")
@@ -304,8 +317,8 @@ class ModelStore:
             ModelNotFound, VersionNotFound, StoreNotWritable
             VersionInUse: an alias names it.
         """
-        number = self.resolve(name, version)
         with self._locked(name):
+            number = self.resolve(name, version)
             aliases = self._aliases(name).versions
             naming = sorted(alias for alias, target in aliases.items() if target == number)
             if naming:
@@ -336,8 +349,11 @@ class ModelStore:
 
     def _contained(self, name: str, number: int) -> Path:
         folder = self.root / name / str(number)
-        if folder.resolve() != self.root.resolve() / name / str(number):
-            raise CorruptVersion(f"{name} version {number} is a link that leads elsewhere.")
+        if os.path.realpath(folder) != os.path.join(os.path.realpath(self.root), name, str(number)):
+            raise CorruptVersion(
+                f"{name} version {number} is a link that leads elsewhere; put the folder itself in "
+                "its place, or publish it again."
+            )
         return folder
 
     def _aliases(self, name: str) -> Aliases:
@@ -352,7 +368,7 @@ class ModelStore:
     def _write_aliases(self, name: str, aliases: Aliases) -> None:
         folder = self.root / name
         with _writing(self.root):
-            handle, temporary = tempfile.mkstemp(prefix=".aliases-", dir=folder)
+            handle, temporary = tempfile.mkstemp(prefix=f"{_TEMPORARY}aliases-", dir=folder)
             try:
                 with os.fdopen(handle, "wb") as file:
                     os.fchmod(handle, 0o644)
@@ -365,7 +381,12 @@ class ModelStore:
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """One writer of aliases at a time; the kernel frees the lock of a killed one."""
+        """One writer of aliases at a time; the kernel frees the lock of a killed one.
+
+        Raises:
+            ModelNotFound, StoreNotWritable
+        """
+        self.versions(name)
         with _writing(self.root), (self.root / name / ".lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -433,12 +454,22 @@ def _entries(folder: Path) -> list[str]:
 
 def _read(path: Path, limit: int) -> bytes:
     """A regular file's bytes; a link is not followed, and no more than limit + 1 are read."""
+    where = "/".join(path.parts[-3:])
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            return file.read(limit + 1)
+        with open(path, "rb", opener=_open_itself) as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode):
+                return file.read(min(limit, found.st_size) + 1)
     except OSError as error:
-        raise CorruptVersion(f"{path.name} cannot be read: {error.strerror}.") from error
+        if error.errno != errno.ELOOP:
+            reason = f"cannot be read: {error.strerror}"
+            raise CorruptVersion(f"{where} {reason}; publish it again.") from error
+    raise CorruptVersion(f"{where} is not a regular file; publish it again.")
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open without following a link, and without waiting for the writer of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _proven(path: Path, found: Manifest) -> bytes:
@@ -494,7 +525,17 @@ def _dump(pipeline: Any) -> bytes:
     try:
         return formats.dump(pipeline)
     except Exception as error:
-        raise InvalidPipeline(f"The pipeline cannot be pickled: {error}") from error
+        raise InvalidPipeline(
+            f"The pipeline cannot be pickled; use functions and classes of a module in it: {error}"
+        ) from error
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    scores = {key: float(value) for key, value in metrics.items()}
+    odd = sorted(key for key, value in scores.items() if not math.isfinite(value))
+    if odd:
+        raise InvalidPipeline(f"A metric must be a finite number: leave out {', '.join(odd)}.")
+    return scores
 
 
 def _golden_sample(draft: Manifest, inspection: Inspection, artifact: bytes) -> Sample:
@@ -557,9 +598,19 @@ def _remove_abandoned(folder: Path) -> None:
         elif entry.startswith(_TEMPORARY):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _discard(path)
 
 
 def _empty(folder: Path) -> None:
-    for entry in _entries(folder):
-        (folder / entry).unlink(missing_ok=True)
+    """Clear a folder as far as it can be; behind a link are the files of somebody else."""
+    if not folder.is_symlink():
+        for entry in _entries(folder):
+            _discard(folder / entry)
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,258 @@
+"""What a pipeline and its training data tell of themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from model_store.errors import InvalidPipeline
+from model_store.inspection import GOLDEN_ROWS, Inspection
+from model_store.manifest import Target
+
+from .conftest import LABELS, NUMBERS, X, classifier, regressor
+
+NAN = np.nan
+
+
+def test_a_classifier_tells_its_classes_in_the_order_of_its_probabilities() -> None:
+    found = Inspection.of(classifier(), X, LABELS, target_name="load")
+    assert found.task == "classification"
+    assert found.classes == ["high", "low"]
+    assert found.probabilities
+    assert found.target == Target(name="load", counts={"high": 3, "low": 3})
+
+
+def test_a_regressor_tells_the_range_of_its_target() -> None:
+    found = Inspection.of(regressor(), X, NUMBERS)
+    assert (found.task, found.classes, found.probabilities) == ("regression", None, False)
+    assert found.target == Target(minimum=float(NUMBERS.min()), maximum=float(NUMBERS.max()))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array([0, 0, 0, 1, 1, 1]), [0, 1]),
+        (np.array([0.5, 0.5, 0.5, 1.5, 1.5, 1.5]).astype(str), ["0.5", "1.5"]),
+        (np.array([True, True, True, False, False, False]), [False, True]),
+        (np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]), [1.0, 2.0]),
+        (np.array(["a", "a", "a", "b", "b", "b"], dtype=object), ["a", "b"]),
+    ],
+)
+def test_a_class_keeps_its_own_json_type(labels: NDArray[Any], classes: list[Any]) -> None:
+    found = Inspection.of(LogisticRegression().fit(X, labels), X, labels)
+    assert found.classes == classes
+    assert [type(label) for label in found.classes or ()] == [type(label) for label in classes]
+    assert found.target.counts == {str(label): 3 for label in classes}
+
+
+def test_a_classifier_without_probabilities_is_taken() -> None:
+    found = Inspection.of(LinearSVC().fit(X, LABELS), X, LABELS)
+    assert (found.task, found.probabilities) == ("classification", False)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "estimator"),
+    [
+        (LogisticRegression(), "LogisticRegression"),
+        (
+            Pipeline([("a", StandardScaler()), ("b", LogisticRegression())]),
+            "StandardScaler → LogisticRegression",
+        ),
+    ],
+)
+def test_the_estimator_is_named_by_its_steps(pipeline: Any, estimator: str) -> None:
+    assert Inspection.of(pipeline.fit(X, LABELS), X, LABELS).estimator == estimator
+
+
+def test_a_target_of_one_column_is_a_target() -> None:
+    found = Inspection.of(classifier(), X, LABELS.reshape(-1, 1))
+    assert found.target.counts == {"high": 3, "low": 3}
+
+
+def test_a_target_is_named_by_its_series_unless_it_is_given_a_name() -> None:
+    pandas = pytest.importorskip("pandas")
+    series = pandas.Series(LABELS, name="load")
+    assert Inspection.of(classifier(), X, series).target.name == "load"
+    assert Inspection.of(classifier(), X, series, target_name="cargo").target.name == "cargo"
+
+
+# Missing values --------------------------------------------------------------
+
+
+def missing(pipeline: Any, data: NDArray[Any], labels: Any = LABELS) -> list[bool]:
+    found = Inspection.of(pipeline.fit(data, labels), data, labels)
+    return [column.missing for column in found.signature.columns]
+
+
+def with_a_gap() -> NDArray[np.float64]:
+    data = X.copy()
+    data[0, 0] = NAN
+    return data
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "expected"),
+    [
+        (LogisticRegression(), [False, False]),
+        (make_pipeline(SimpleImputer(), LogisticRegression()), [True, True]),
+        (HistGradientBoostingClassifier(max_iter=2), [True, True]),
+    ],
+    ids=["logistic", "imputed", "boosting"],
+)
+def test_a_column_may_be_missing_where_the_pipeline_answers_without_it(
+    pipeline: Any, expected: list[bool]
+) -> None:
+    assert missing(pipeline, X) == expected
+
+
+class FirstOnly:
+    """Takes a gap in its first column only, as an imputer of one column does."""
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        if np.isnan(rows[:, 1]).any():
+            raise ValueError("no gap here")
+        return np.nan_to_num(rows[:, 0])
+
+
+class SilentlyNaN(LinearRegression):  # type: ignore[misc]
+    """Takes a gap, and answers with one."""
+
+    def predict(self, rows: NDArray[np.float64]) -> Any:
+        return rows.sum(axis=1)
+
+
+def test_each_column_is_probed_for_itself() -> None:
+    found = Inspection.of(FirstOnly(), X, NUMBERS)
+    assert [column.missing for column in found.signature.columns] == [True, False]
+
+
+def test_an_answer_that_is_not_a_number_is_no_answer_to_a_gap() -> None:
+    assert missing(SilentlyNaN(), X, NUMBERS) == [False, False]
+
+
+def test_integers_that_may_be_missing_make_a_matrix_of_floats() -> None:
+    data = (X * 2).astype(np.int64)
+    pipeline = HistGradientBoostingClassifier(max_iter=2).fit(data, LABELS)
+    found = Inspection.of(pipeline, data, LABELS)
+    assert {column.type for column in found.signature.columns} == {"integer"}
+    assert found.signature.dtype == found.golden.dtype.name == "float64"
+
+
+def test_integers_without_gaps_stay_a_matrix_of_integers() -> None:
+    data = (X * 2).astype(np.int64)
+    found = Inspection.of(LogisticRegression().fit(data, LABELS), data, LABELS)
+    assert found.signature.dtype == found.golden.dtype.name == "int64"
+
+
+# Golden rows -----------------------------------------------------------------
+
+
+def test_golden_rows_are_spread_over_the_data_from_the_first_to_the_last() -> None:
+    data = np.linspace(0, 1, 100).reshape(-1, 1)
+    labels = (data[:, 0] > 0.5).astype(int)
+    golden = Inspection.of(LogisticRegression().fit(data, labels), data, labels).golden
+    assert len(golden) == GOLDEN_ROWS
+    assert (golden[0, 0], golden[-1, 0]) == (0.0, 1.0)
+    gaps = np.diff(golden[:, 0])
+    assert gaps.max() - gaps.min() < 0.02
+
+
+def test_of_few_rows_all_are_golden() -> None:
+    assert np.array_equal(Inspection.of(classifier(), X, LABELS).golden, X)
+
+
+def test_a_row_with_a_gap_is_golden_only_where_gaps_are_answered() -> None:
+    data = with_a_gap()
+    imputed = make_pipeline(SimpleImputer(), LogisticRegression()).fit(data, LABELS)
+    golden = Inspection.of(imputed, data, LABELS).golden
+    assert np.isnan(golden[0, 0])
+    data = X.copy()
+    data[2, 1] = NAN
+    golden = Inspection.of(FirstOnly(), data, NUMBERS).golden
+    assert np.array_equal(golden, np.delete(X, 2, axis=0))
+
+
+# Refused ---------------------------------------------------------------------
+
+TWO = np.column_stack([NUMBERS, NUMBERS])
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "data", "target", "sentence"),
+    [
+        ({"coef": 1}, X, LABELS, r"^A dict has no predict method; publish a fitted pipeline\.$"),
+        (StandardScaler().fit(X), X, LABELS, r"^A StandardScaler has no predict method"),
+        (LogisticRegression(), X, LABELS, r"is not fitted yet\. Call 'fit'"),
+        (
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            X,
+            LABELS,
+            r"does not predict the first row of its training data: .* not fitted yet",
+        ),
+        (classifier(), X[:, :1], LABELS, r"expecting 2 features as input"),
+        (classifier(), X[0], LABELS, r"needs the shape \(rows, columns\), got \(2,\)"),
+        (classifier(), X[:0], LABELS[:0], r"needs the shape \(rows, columns\), got \(0, 2\)"),
+        (classifier(), X, LABELS[:-1], r"^There are 6 rows in X, but y has the shape \(5,\)\.$"),
+        (classifier(), X, None, r"^There are 6 rows in X, but y has the shape \(\)\.$"),
+        (
+            LinearRegression().fit(X, TWO),
+            X,
+            TWO,
+            r"answers one row with the shape \(1, 2\); one output is needed, so fit it on a y of "
+            r"the shape \(rows,\)",
+        ),
+        (
+            LinearRegression().fit(X, TWO[:, :1]),
+            X,
+            TWO[:, :1],
+            r"\(1, 1\); one output is needed, so fit it on a y of the shape \(rows,\)",
+        ),
+        (
+            DecisionTreeClassifier().fit(X, np.column_stack([LABELS, LABELS])),
+            X,
+            LABELS,
+            r"shape \(1, 2\); one output is needed",
+        ),
+        (
+            RandomForestClassifier(2).fit(X, np.column_stack([LABELS == "low"] * 2)),
+            X,
+            LABELS,
+            r"shape \(1, 2\); one output is needed",
+        ),
+        (
+            RandomForestRegressor(2).fit(X, TWO),
+            X,
+            TWO,
+            r"shape \(1, 2\); one output is needed",
+        ),
+        (regressor(), X, LABELS, r"^The pipeline has no classes_, so y must be numeric: "),
+        (KMeans(2, n_init=1).fit(X), X, LABELS, r"has no classes_, so y must be numeric"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_words(
+    pipeline: Any, data: Any, target: Any, sentence: str
+) -> None:
+    with pytest.raises(InvalidPipeline, match=sentence):
+        Inspection.of(pipeline, data, target)
+
+
+def test_data_of_which_no_row_could_be_sent_is_refused() -> None:
+    data = X.copy()
+    data[:, 1] = np.inf
+    with pytest.raises(InvalidPipeline, match=r"missing or infinite .* impute it inside the pipe"):
+        Inspection.of(FirstOnly(), data, NUMBERS)

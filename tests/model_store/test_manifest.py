@@ -1,0 +1,264 @@
+"""What stands on the disk beside an artifact."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from model_store import Column, Manifest, Signature
+from model_store.errors import CorruptVersion
+from model_store.manifest import (
+    FORMAT,
+    File,
+    Libraries,
+    Sample,
+    Target,
+    read,
+    read_sample,
+    write,
+)
+
+EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+# A manifest of format 1 as it stands on the disk. It is read for ever: do not edit, add another.
+FORMAT_1 = f"""\
+{{
+  "format": 1,
+  "name": "churn",
+  "version": 3,
+  "created": "2025-01-02T03:04:05+00:00",
+  "task": "classification",
+  "signature": {{
+    "columns": [
+      {{
+        "name": "age",
+        "type": "integer",
+        "minimum": 18.0,
+        "maximum": 99.0,
+        "typical": 41.0,
+        "missing": true
+      }},
+      {{
+        "name": "Größe (cm)",
+        "type": "number",
+        "minimum": null,
+        "maximum": null,
+        "typical": null,
+        "missing": false
+      }}
+    ],
+    "dtype": "float64",
+    "container": "frame"
+  }},
+  "classes": [
+    0,
+    1.5,
+    "yes",
+    false
+  ],
+  "probabilities": true,
+  "target": {{
+    "name": "left",
+    "minimum": null,
+    "maximum": null,
+    "counts": {{
+      "0": 12
+    }}
+  }},
+  "metrics": {{
+    "accuracy": 0.75
+  }},
+  "validation": "5 folds",
+  "title": "Churn",
+  "description": "Who leaves.",
+  "notice": "Made up.",
+  "words": {{
+    "0": "stays"
+  }},
+  "estimator": "StandardScaler → SVC",
+  "libraries": {{
+    "python": "3.11.7",
+    "scikit_learn": "1.9.1",
+    "numpy": "2.4.6"
+  }},
+  "files": {{
+    "pipeline.joblib": {{
+      "size": 0,
+      "sha256": "{EMPTY_SHA256}"
+    }}
+  }}
+}}
+""".encode()
+
+CHURN = Manifest(
+    format=1,
+    name="churn",
+    version=3,
+    created="2025-01-02T03:04:05+00:00",
+    task="classification",
+    signature=Signature(
+        columns=(
+            Column(
+                name="age", type="integer", minimum=18.0, maximum=99.0, typical=41.0, missing=True
+            ),
+            Column(name="Größe (cm)", type="number"),
+        ),
+        container="frame",
+    ),
+    classes=[0, 1.5, "yes", False],
+    probabilities=True,
+    target=Target(name="left", counts={"0": 12}),
+    metrics={"accuracy": 0.75},
+    validation="5 folds",
+    title="Churn",
+    description="Who leaves.",
+    notice="Made up.",
+    words={"0": "stays"},
+    estimator="StandardScaler → SVC",
+    libraries=Libraries(python="3.11.7", scikit_learn="1.9.1", numpy="2.4.6"),
+    files={"pipeline.joblib": File.of(b"")},
+)
+
+SAMPLE_1 = b"""\
+{
+  "rows": [
+    {
+      "age": null,
+      "height": 1e-300
+    },
+    {
+      "age": 9007199254740993,
+      "height": -0.0
+    }
+  ],
+  "predictions": [
+    "yes",
+    0
+  ],
+  "probabilities": [
+    [
+      0.1,
+      0.9
+    ],
+    [
+      1.0,
+      0.0
+    ]
+  ]
+}
+"""
+
+SAMPLE = Sample(
+    rows=[{"age": None, "height": 1e-300}, {"age": 2**53 + 1, "height": -0.0}],
+    predictions=["yes", 0],
+    probabilities=[[0.1, 0.9], [1.0, 0.0]],
+)
+
+
+def test_a_manifest_is_written_and_read_as_format_1() -> None:
+    assert write(CHURN) == FORMAT_1
+    assert read(FORMAT_1) == CHURN
+    assert [type(label) for label in read(FORMAT_1).classes or ()] == [int, float, str, bool]
+
+
+def test_a_sample_is_written_and_read_exactly() -> None:
+    assert write(SAMPLE) == SAMPLE_1
+    assert read_sample(SAMPLE_1) == SAMPLE
+    assert repr(read_sample(SAMPLE_1).rows) == repr(SAMPLE.rows)
+
+
+def test_the_digest_is_the_sha256() -> None:
+    assert File.of(b"") == File(size=0, sha256=EMPTY_SHA256)
+
+
+def test_what_has_a_default_may_be_left_out() -> None:
+    whole = json.loads(FORMAT_1)
+    optional = {
+        "classes", "probabilities", "target", "metrics", "validation", "title", "description",
+        "notice", "words",
+    }  # fmt: skip
+    found = read(json.dumps({key: whole[key] for key in whole.keys() - optional}).encode())
+    assert (found.classes, found.probabilities, found.metrics, found.words) == (None, False, {}, {})
+
+
+@pytest.mark.parametrize("key", [key for key in json.loads(FORMAT_1) if key != "target"])
+def test_a_field_of_the_wrong_type_is_refused(key: str) -> None:
+    whole = {**json.loads(FORMAT_1), key: {"n": []}}
+    with pytest.raises(CorruptVersion, match=rf"cannot be read: .*`\$\.{key}.*publish it again"):
+        read(json.dumps(whole).encode())
+
+
+def test_a_field_of_tomorrow_is_passed_over() -> None:
+    assert read(FORMAT_1.replace(b'"title"', b'"since": 7, "title"', 1)) == CHURN
+
+
+@pytest.mark.parametrize("number", [FORMAT + 1, FORMAT + 1000])
+def test_a_newer_format_is_refused_before_the_rest_is_looked_at(number: int) -> None:
+    with pytest.raises(
+        CorruptVersion,
+        match=rf"^The manifest has format {number}, and this program reads up to {FORMAT}; "
+        r"upgrade quart-app\.$",
+    ):
+        read(b'{"name": 5, "format": %d}' % number)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"5",
+        b"{}",
+        b'{"format": "1"}',
+        b'{"format": null}',
+        b'{"format": 1}',
+        FORMAT_1[:-3],
+        FORMAT_1 + b"}",
+        FORMAT_1.replace(b"Churn", b"Chu\xff\xfern"),
+        FORMAT_1.replace(b"Churn", rb"Chu\ud800rn"),
+        FORMAT_1.replace(b"0.75", b"NaN"),
+        FORMAT_1.replace(b'"size": 0', b'"size": -1'),
+        FORMAT_1.replace(b'"size": 0', b'"size": 1.5'),
+        FORMAT_1.replace(b"float64", b"float16"),
+        FORMAT_1.replace(b'"integer"', b'"text"'),
+        FORMAT_1.decode().encode("utf-16"),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"\x00" * 100,
+    ],
+    ids=range(22),
+)
+def test_what_is_no_manifest_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(
+        CorruptVersion, match=r"(?s)^The manifest cannot be read: .*publish it again"
+    ):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b'{"rows": [], "predictions": [[]]}', SAMPLE_1[:-3], b"[" * 100_000]
+)
+def test_what_is_no_sample_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(CorruptVersion, match=r"^The sample cannot be read: .*publish it again"):
+        read_sample(data)
+
+
+@pytest.mark.parametrize(("whole", "reader"), [(FORMAT_1, read), (SAMPLE_1, read_sample)])
+def test_a_flipped_bit_is_refused_in_words_or_leaves_json_of_the_same_shape(
+    whole: bytes, reader: Any
+) -> None:
+    draw = random.Random(5)
+    refused = 0
+    for position in range(len(whole)):
+        broken = bytearray(whole)
+        broken[position] ^= 1 << draw.randrange(8)
+        try:
+            reader(bytes(broken))
+        except CorruptVersion:
+            refused += 1
+    assert refused > len(whole) // 4

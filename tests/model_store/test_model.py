@@ -1,0 +1,180 @@
+"""A loaded pipeline gives a usable answer or a declared error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model_store import Model, ModelStore, Prediction
+from model_store.errors import GoldenMismatch, PredictionFailed
+from model_store.model import json_labels
+
+from .conftest import LABELS, NUMBERS, X, regressor
+
+Answer = Callable[[NDArray[Any]], Any]
+
+
+class Answers:
+    """A pipeline that answers as it is told."""
+
+    def __init__(self, labels: Answer, shares: Answer = lambda rows: np.full((len(rows), 2), 0.5)):
+        self.labels, self.shares = labels, shares
+
+    def predict(self, rows: NDArray[Any]) -> Any:
+        return self.labels(rows)
+
+    def predict_proba(self, rows: NDArray[Any]) -> Any:
+        return self.shares(rows)
+
+
+def low(rows: NDArray[Any]) -> Any:
+    return np.array(["low"] * len(rows))
+
+
+def failing(rows: NDArray[Any]) -> Any:
+    raise ZeroDivisionError("seven")
+
+
+@pytest.fixture
+def model(small: ModelStore) -> Model:
+    return small.load(small.verify("small"))
+
+
+def answering(model: Model, *answers: Answer) -> Model:
+    return Model(model.manifest, Answers(*answers), model.sample)
+
+
+def changed(model: Model, **sample: Any) -> Model:
+    return Model(model.manifest, model.pipeline, msgspec.structs.replace(model.sample, **sample))
+
+
+def test_a_model_answers_what_its_pipeline_answers(model: Model) -> None:
+    answer = model.predict(X)
+    assert answer.labels.tolist() == LABELS.tolist() == model.pipeline.predict(X).tolist()
+    assert answer.probabilities is not None
+    assert np.array_equal(answer.probabilities, model.pipeline.predict_proba(X))
+    assert len(answer) == 6
+
+
+def test_a_regression_has_no_probabilities(empty: ModelStore) -> None:
+    empty.publish("line", regressor(), X, NUMBERS)
+    answer = empty.load(empty.verify("line")).predict(X)
+    assert answer.probabilities is None
+    assert np.allclose(answer.labels, NUMBERS)
+    assert answer[1:3].probabilities is None
+
+
+def test_a_part_of_a_prediction_has_its_rows_of_both(model: Model) -> None:
+    whole = model.predict(X)
+    part = whole[2:5]
+    assert isinstance(part, Prediction)
+    assert part.labels.tolist() == LABELS[2:5].tolist()
+    assert whole.probabilities is not None
+    assert part.probabilities is not None
+    assert np.array_equal(part.probabilities, whole.probabilities[2:5])
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ([failing], r"^The pipeline small failed on these rows: seven$"),
+        ([low, failing], r"^The pipeline small failed on these rows: seven$"),
+        ([lambda rows: low(rows)[:-1]], r"answered 6 rows with the shape \(5,\)\.$"),
+        ([lambda rows: rows], r"answered 6 rows with the shape \(6, 2\)\.$"),
+        ([lambda rows: None], r"answered 6 rows with the shape \(\)\.$"),
+        ([lambda rows: rows[:, 0] * np.nan], r"answered with a number that is not finite\.$"),
+        ([lambda rows: rows[:, 0] + np.inf], r"answered with a number that is not finite\.$"),
+        ([low, lambda rows: np.ones((6, 3))], r"gave probabilities of the shape \(6, 3\)\.$"),
+        ([low, lambda rows: np.ones(6)], r"gave probabilities of the shape \(6,\)\.$"),
+        ([low, lambda rows: np.full((6, 2), np.nan)], r"gave a probability that is not finite\.$"),
+        ([low, lambda rows: [["a", "b"]] * 6], r"failed on these rows: could not convert"),
+    ],
+)
+def test_an_answer_that_is_not_usable_is_a_declared_error(
+    answers: list[Answer], sentence: str, model: Model
+) -> None:
+    with pytest.raises(PredictionFailed, match=sentence):
+        answering(model, *answers).predict(X)
+
+
+def test_golden_rows_are_answered_again(model: Model) -> None:
+    model.replay()
+    assert np.array_equal(model.golden_rows(), X)
+
+
+def test_another_class_for_a_golden_row_is_a_mismatch(model: Model) -> None:
+    with pytest.raises(
+        GoldenMismatch,
+        match=r"^small version 1 answers golden row 3 with low, and answered high when it was "
+        r"published with scikit-learn [0-9.]+; train it again with the libraries installed here\.$",
+    ):
+        answering(model, low, model.pipeline.predict_proba).replay()
+
+
+def test_another_probability_for_a_golden_row_is_a_mismatch(model: Model) -> None:
+    def nudged(rows: NDArray[Any]) -> Any:
+        return np.add(model.pipeline.predict_proba(rows), [1e-4, -1e-4])
+
+    with pytest.raises(GoldenMismatch, match="answers golden row 0 with"):
+        answering(model, model.pipeline.predict, nudged).replay()
+
+
+@pytest.mark.parametrize(("factor", "drifts"), [(1 + 1e-8, False), (1 + 1e-4, True)])
+def test_the_last_bits_of_a_number_may_move_and_no_more(
+    factor: float, drifts: bool, empty: ModelStore
+) -> None:
+    empty.publish("line", regressor(), X, NUMBERS)
+    model = empty.load(empty.verify("line"))
+    moved = answering(model, lambda rows: model.pipeline.predict(rows) * factor)
+    if drifts:
+        with pytest.raises(GoldenMismatch, match="line version 1 answers golden row 0"):
+            moved.replay()
+    else:
+        moved.replay()
+
+
+def test_a_pipeline_that_fails_on_golden_rows_says_so(model: Model) -> None:
+    with pytest.raises(PredictionFailed, match="seven"):
+        answering(model, failing).replay()
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        {"rows": [{"x0": 1.0, "x1": 2.0}, {"x0": 1.0}] * 3},
+        {"rows": [{"x0": 1.0, "x1": None}] * 6},
+        {"rows": [{"y": 1.0}] * 6},
+        {"rows": [{"x0": 1.0, "x1": 2.0}] * 5},
+        {"predictions": ["low"]},
+        {"predictions": []},
+        {"predictions": ["low"] * 7},
+        {"predictions": [1, 2, 3, 4, 5, 6]},
+        {"probabilities": [[0.5, 0.5]]},
+    ],
+    ids=range(9),
+)
+def test_a_sample_that_does_not_fit_its_model_is_a_mismatch(
+    sample: dict[str, Any], model: Model
+) -> None:
+    with pytest.raises(GoldenMismatch, match="small"):
+        changed(model, **sample).replay()
+
+
+def test_labels_are_json_types() -> None:
+    table = [
+        (np.array([1, 2]), [1, 2], int),
+        (np.array([1.5]), [1.5], float),
+        (np.array([True]), [True], bool),
+        (np.array(["a"]), ["a"], str),
+        (np.array([np.int64(1), np.int64(2)], dtype=object), [1, 2], int),
+        (np.array([np.str_("a")], dtype=object), ["a"], str),
+    ]
+    for labels, expected, kind in table:
+        found = json_labels(labels)
+        assert found == expected
+        assert {type(label) for label in found} == {kind}
