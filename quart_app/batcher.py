@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -36,6 +36,8 @@ class Closed(Exception):
 
 class Sliceable(Protocol):
     """An answer to many rows, of which a slice is the answer to some of them."""
+
+    def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice, /) -> Self: ...
 
@@ -102,7 +104,7 @@ class Batcher(Generic[Answer]):
 
     async def drain(self) -> None:
         """Wait until nothing waits or runs. Cancelling it stops nothing."""
-        while self._worker is not None:
+        while self._worker is not None and not self._worker.done():
             await asyncio.wait([self._worker])
 
     async def close(self) -> None:
@@ -110,6 +112,7 @@ class Batcher(Generic[Answer]):
         self._closed = True
         if self._worker is not None:
             self._worker.cancel()
+            self._reject_waiting()  # a worker that has not begun yet never comes to its `finally`
             await self.drain()
 
     async def _work(self) -> None:
@@ -119,11 +122,16 @@ class Batcher(Generic[Answer]):
                 await self._run(batch)
         finally:
             # Only a cancelled worker leaves anyone here.
-            for request in (*batch, *self._waiting):
+            for request in batch:
                 request.reject(Closed())
-            self._waiting.clear()
-            self._waiting_rows = 0
+            self._reject_waiting()
             self._worker = None
+
+    def _reject_waiting(self) -> None:
+        for request in self._waiting:
+            request.reject(Closed())
+        self._waiting.clear()
+        self._waiting_rows = 0
 
     def _next_batch(self) -> Sequence[_Request[Answer]]:
         """The next requests in the order they came, without those whose callers have gone."""
@@ -160,5 +168,18 @@ class Batcher(Generic[Answer]):
     async def _predict_in_thread(self, parts: Sequence[Rows]) -> Answer:
         rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
         loop = asyncio.get_running_loop()
-        answer: Answer = await loop.run_in_executor(self._executor, self._predict, rows)
+        answer: Answer = await loop.run_in_executor(self._executor, self._predict_whole, rows)
+        return answer
+
+    def _predict_whole(self, rows: Rows) -> Answer:
+        """An answer to every row, or an error that a future can carry. Runs in the thread."""
+        try:
+            answer = self._predict(rows)
+        except BaseException as error:
+            ends_the_loop = not isinstance(error, Exception)  # SystemExit and its like
+            if ends_the_loop or isinstance(error, StopIteration | CancelledError):
+                raise RuntimeError(f"predict raised {type(error).__name__}: {error}") from error
+            raise
+        if len(answer) != len(rows):
+            raise RuntimeError(f"predict answered {len(rows)} rows with {len(answer)}.")
         return answer

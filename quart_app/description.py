@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from model_store import Column, Manifest, ModelStore
-from model_store.errors import ModelNotFound
+from model_store.errors import CorruptVersion, ModelNotFound
 
 from .registry import Entry
 
@@ -52,10 +52,11 @@ def describe(store: ModelStore, name: str, entry: Entry | None) -> ModelDescript
 
     Raises:
         ModelNotFound: it is neither served nor in the store.
+        CorruptVersion: it is not served, and its manifest or its aliases cannot be read.
     """
     try:
         versions, aliases = store.versions(name), store.aliases(name)
-    except ModelNotFound:
+    except (ModelNotFound, CorruptVersion):
         if entry is None:
             raise
         versions, aliases = [], {}

@@ -53,7 +53,10 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
 
 
 async def start_up(registry: Registry, config: Config) -> None:
-    """Train what is missing and load what is there; a failure is the model's own state."""
+    """Train what is missing and load what is there; a failure is the model's own state.
+
+    A store that cannot be read is logged; then there are no models, and it is never ready.
+    """
     try:
         names = await asyncio.to_thread(registry.store.models)
         missing = [name for name in _wanted(config, names) if name not in names]
@@ -65,6 +68,8 @@ async def start_up(registry: Registry, config: Config) -> None:
         for name in missing:
             if await _train(registry, config, name):
                 await registry.load(name)
+    except Exception:
+        logger.exception("start-up failed")
     finally:
         registry.starting = False
         registry.started.set()
@@ -122,12 +127,8 @@ async def _run_child(*arguments: str) -> None:
 
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
-    try:
+    with contextlib.suppress(asyncio.CancelledError):
         await task
-    except asyncio.CancelledError:
-        pass
-    except Exception:
-        logger.exception("start-up failed")
 
 
 async def _drain(registry: Registry) -> None:

@@ -20,11 +20,16 @@ FORMS: Final = frozenset({form.CONTENT_TYPE, form.MULTIPART})
 
 def wants_html(request: Request) -> bool:
     """Whether this client reads pages."""
-    accept: dict[str, float] = dict(iter(request.accept_mimetypes))
+    accept = {_media_type(value): weight for value, weight in request.accept_mimetypes}
     if HTML in accept:
         return accept[HTML] > 0 and accept[HTML] >= accept.get(JSON, 0)
     no_preference = not accept or set(accept) == {"*/*"}
     return no_preference and request.mimetype in FORMS
+
+
+def _media_type(value: str) -> str:
+    """Without its parameters; names of media types have no case (RFC 9110, section 8.3.1)."""
+    return value.partition(";")[0].strip().lower()
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -17,6 +17,9 @@ async def run_in_daemon(call: Callable[[], Result]) -> Result:
     Executors join their threads before the interpreter ends, so that a model that takes a minute
     to load would hold up a shutdown for a minute. When the caller is cancelled the thread runs on,
     its result is dropped, and it ends with the process.
+
+    Raises:
+        RuntimeError: `call` raised what is no Exception, such as SystemExit; else what it raised.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
@@ -35,6 +38,9 @@ async def run_in_daemon(call: Callable[[], Result]) -> Result:
             result = call()
         except BaseException as raised:
             error = raised
+            if not isinstance(raised, Exception) or isinstance(raised, StopIteration):
+                # SystemExit and its like would end the event loop, a future takes no StopIteration.
+                error = RuntimeError(f"{type(raised).__name__}: {raised}")
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(settle, result, error)
 

@@ -53,7 +53,7 @@ async def decode_body() -> InferenceRequest:
     """
     body, mimetype = await read_body(), request.mimetype
     if mimetype in FORMS:
-        boundary = request.mimetype_params.get("boundary")
+        boundary = request.mimetype_params.get("boundary", "")
         return form.decode(body, boundary=boundary if mimetype == form.MULTIPART else None)
     if mimetype in ("", JSON) or mimetype.endswith("+json"):
         return native.decode(body, max_rows=get_config().max_rows)
@@ -61,9 +61,9 @@ async def decode_body() -> InferenceRequest:
 
 
 async def answer(name: str, version: str | None, asked: InferenceRequest) -> Response:
-    """Ask the model and answer as JSON, or on its page, where a person reads it."""
+    """Ask the model and answer as JSON, or on its page, where a person asked for one row."""
     servable = await get_registry().servable(name, version)
-    if not wants_html(request):
+    if asked.many or not wants_html(request):
         response = await servable.infer(asked)
         return varied(json_bytes(native.encode(response, many=asked.many)))
     values = {column: found[0] for column, found in asked.columns.items()}

@@ -70,7 +70,7 @@ def _urlencoded(body: bytes) -> list[tuple[str, str]]:
         )
     try:
         return parse_qsl(
-            body.decode("ascii"),
+            body.decode(),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=MAX_FIELDS,
@@ -82,7 +82,13 @@ def _urlencoded(body: bytes) -> list[tuple[str, str]]:
 
 
 def _multipart(body: bytes, boundary: str) -> Iterable[tuple[str, str]]:
-    parser = MultiPartParser(max_form_memory_size=len(body), max_form_parts=MAX_FIELDS)
+    if not boundary:
+        raise InvalidRequest(f"A form that comes as {MULTIPART} needs a boundary in Content-Type.")
+    parser = MultiPartParser(
+        stream_factory=lambda *_, **__: BytesIO(),  # instead of a temporary file
+        max_form_memory_size=len(body),
+        max_form_parts=MAX_FIELDS,
+    )
     try:
         fields, files = parser.parse(BytesIO(body), boundary.encode("ascii"), len(body))
     except RequestEntityTooLarge:
@@ -91,4 +97,6 @@ def _multipart(body: bytes, boundary: str) -> Iterable[tuple[str, str]]:
         raise InvalidRequest(f"The form is not multipart/form-data: {error}.") from None
     if files:
         raise InvalidRequest(f"No field takes a file, got one in {next(iter(files))!r}.")
+    if None in fields:
+        raise InvalidRequest("A part of the form has no name.")
     return fields.items(multi=True)

@@ -1,0 +1,210 @@
+"""Every setting, from its variable and by its name."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quart_app import create_app
+from quart_app.config import SETTINGS, UNPREFIXED, Config, ConfigError
+
+DEFAULTS: dict[str, Any] = {
+    "HOST": None,
+    "PORT": None,
+    "MODEL_STORE": Path("instance/models"),
+    "RECIPES": None,
+    "ALLOW_VERSION": False,
+    "READY": "any",
+    "THREADS": 2,
+    "MAX_BATCH_SIZE": 256,
+    "MAX_QUEUE_SIZE": 20_000,
+    "MAX_ROWS": 10_000,
+    "MAX_JSON_BYTES": 1_048_576,
+    "MAX_FORM_BYTES": 65_536,
+    "DEADLINE": 20.0,
+    "SHUTDOWN_DELAY": 1.0,
+    "KEEP_ALIVE": 95.0,
+}
+
+# A setting, its text, and what that is.
+GOOD: list[tuple[str, str, Any]] = [
+    ("HOST", "0.0.0.0", "0.0.0.0"),
+    ("HOST", "::1", "::1"),
+    ("PORT", "0", 0),
+    ("PORT", "65535", 65535),
+    ("MODEL_STORE", "models", Path("models")),
+    ("MODEL_STORE", "/srv/my models", Path("/srv/my models")),
+    ("RECIPES", "", ()),
+    ("RECIPES", ",", ()),
+    ("RECIPES", "iris", ("iris",)),
+    ("RECIPES", " iris, exam ,", ("iris", "exam")),
+    ("ALLOW_VERSION", "true", True),
+    ("ALLOW_VERSION", "YES", True),
+    ("ALLOW_VERSION", "1", True),
+    ("ALLOW_VERSION", "false", False),
+    ("ALLOW_VERSION", "No", False),
+    ("ALLOW_VERSION", "0", False),
+    ("READY", "any", "any"),
+    ("READY", "all", "all"),
+    ("THREADS", "8", 8),
+    ("MAX_BATCH_SIZE", "1", 1),
+    ("MAX_QUEUE_SIZE", "99999999999", 99_999_999_999),
+    ("MAX_ROWS", "007", 7),
+    ("MAX_JSON_BYTES", "10", 10),
+    ("MAX_FORM_BYTES", "10", 10),
+    ("DEADLINE", "0.5", 0.5),
+    ("DEADLINE", "86400", 86_400.0),
+    ("SHUTDOWN_DELAY", "0", 0.0),
+    ("KEEP_ALIVE", "5e1", 50.0),
+]
+
+BAD: list[tuple[str, str, str]] = [
+    ("HOST", "", "a text"),
+    ("MODEL_STORE", "", "a text"),
+    *(
+        ("PORT", text, "a port, which is a number from 0 to 65535")
+        for text in ("", "http", "-1", "65536", "8000.0", " 8000", "٣", "1" * 5000)
+    ),
+    *(
+        ("RECIPES", text, "recipes among iris, exam, diabetes, with commas between them")
+        for text in ("nonsense", "iris,nonsense", "Iris", "iris exam")
+    ),
+    *(("ALLOW_VERSION", text, "true or false") for text in ("", "maybe", "2", "on", " true")),
+    *(("READY", text, "any or all") for text in ("", "ALL", "none", "any,all")),
+    *(
+        (name, text, "a whole number from 1 on")
+        for name in ("THREADS", "MAX_BATCH_SIZE", "MAX_QUEUE_SIZE", "MAX_ROWS")
+        for text in ("", "0", "-1", "1.5", "many", "²", "1_000")
+    ),
+    *((name, "0", "a whole number from 1 on") for name in ("MAX_JSON_BYTES", "MAX_FORM_BYTES")),
+    *(
+        (name, text, "a number of seconds")
+        for name in ("DEADLINE", "SHUTDOWN_DELAY", "KEEP_ALIVE")
+        for text in ("", "-1", "nan", "inf", "soon", "86401")
+    ),
+]
+
+
+def variable(name: str) -> str:
+    return name if name in {"HOST", "PORT"} else f"QUART_APP_{name}"
+
+
+def value(config: Config, name: str) -> Any:
+    return getattr(config, name.lower())
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    return {setting.name: value(config, setting.name) for setting in SETTINGS}
+
+
+def test_without_anything_given_each_setting_has_its_default() -> None:
+    assert as_dict(Config.read({})) == DEFAULTS
+    assert as_dict(Config()) == DEFAULTS
+    assert {setting.name: setting.default for setting in SETTINGS} == DEFAULTS
+
+
+def test_each_setting_is_tried_here_with_good_and_with_bad_values() -> None:
+    assert {name for name, _, _ in GOOD} == DEFAULTS.keys()
+    assert {name for name, _, _ in BAD} == DEFAULTS.keys()
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_setting_is_a_field_with_a_help_that_is_a_sentence(name: str) -> None:
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    assert setting.field == name.lower()
+    assert setting.field in {field.name for field in dataclasses.fields(Config)}
+    assert setting.help.endswith(".")
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), GOOD)
+def test_a_setting_is_read_from_its_variable_and_by_its_name(
+    name: str, text: str, expected: Any
+) -> None:
+    others = {other: default for other, default in DEFAULTS.items() if other != name}
+    for config in (
+        Config.read({variable(name): text}),
+        Config.read({}, **{name: text}),
+        Config.read({}, **{name: expected}),
+    ):
+        found = as_dict(config)
+        assert found.pop(name) == expected
+        assert type(value(config, name)) is type(expected)
+        assert found == others
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), BAD)
+def test_a_bad_value_is_refused_in_a_sentence_that_names_where_it_stood(
+    name: str, text: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.read({variable(name): text})
+    assert str(caught.value) == f"{variable(name)}: expected {expected}, got {text!r}."
+    with pytest.raises(ConfigError) as caught:
+        Config.read({}, **{name: text})
+    assert str(caught.value) == f"{name}: expected {expected}, got {text!r}."
+
+
+def test_an_empty_value_is_a_value_and_not_the_default() -> None:
+    assert Config.read({"QUART_APP_RECIPES": ""}).recipes == ()
+    assert Config.read({}).recipes is None
+    with pytest.raises(ConfigError, match="PORT"):
+        Config.read({"PORT": ""})
+
+
+def test_only_the_four_of_the_platform_have_no_prefix() -> None:
+    assert {"HOST", "PORT", "WEB_CONCURRENCY", "DATABASE_URL"} == UNPREFIXED
+    for setting in SETTINGS:
+        assert setting.variable == variable(setting.name)
+    theirs = {setting.name: "x" for setting in SETTINGS if setting.name not in UNPREFIXED}
+    ours = {f"QUART_APP_{name}": "x" for name in UNPREFIXED}
+    assert as_dict(Config.read(theirs | ours)) == DEFAULTS
+
+
+def test_what_is_given_by_name_goes_before_the_environment() -> None:
+    environment = {"QUART_APP_THREADS": "5", "PORT": "not a port"}
+    config = Config.read(environment, THREADS=3, PORT=None)
+    assert (config.threads, config.port) == (3, None)
+
+
+@pytest.mark.parametrize("name", ["THREAD", "threads", "QUART_APP_THREADS", ""])
+def test_an_unknown_setting_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^There is no setting {name}\.$"):
+        Config.read({}, **{name: "1"})
+    with pytest.raises(ConfigError):
+        create_app(**{name: "1"})
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    assert as_dict(Config.read({"QUART_APP_THREAD": "1", "THREADS": "7", "": ""})) == DEFAULTS
+
+
+def test_the_environment_of_the_process_is_read_where_none_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUART_APP_MAX_ROWS", "3")
+    assert Config.read().max_rows == 3
+    monkeypatch.setenv("QUART_APP_MAX_ROWS", "three")
+    with pytest.raises(ConfigError, match="QUART_APP_MAX_ROWS"):
+        create_app()
+
+
+def test_a_config_does_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().threads = 3  # type: ignore[misc]
+
+
+@settings(deadline=None)
+@given(name=st.sampled_from(sorted(DEFAULTS)), text=st.text(max_size=20))
+def test_any_text_is_a_value_of_the_type_or_refused(name: str, text: str) -> None:
+    kinds = {"HOST": str, "PORT": int, "RECIPES": tuple}
+    kind = kinds.get(name, type(DEFAULTS[name]))
+    try:
+        config = Config.read({variable(name): text})
+    except ConfigError:
+        return
+    assert isinstance(value(config, name), kind)
