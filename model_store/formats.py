@@ -10,13 +10,24 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from .errors import InvalidPipeline
+
 
 def dump(pipeline: Any) -> bytes:
-    """The pipeline as an uncompressed joblib artifact."""
+    """The pipeline as an uncompressed joblib artifact.
+
+    Raises:
+        InvalidPipeline: something in it cannot be pickled.
+    """
     import joblib
 
     buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer)
+    try:
+        joblib.dump(pipeline, buffer)
+    except Exception as error:
+        raise InvalidPipeline(
+            f"The pipeline cannot be pickled; use functions and classes of a module in it: {error}"
+        ) from error
     return buffer.getvalue()
 
 

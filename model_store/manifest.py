@@ -8,13 +8,12 @@ folder of the old format among the tests. A field that is added with a default n
 from __future__ import annotations
 
 import hashlib
-import platform
 from typing import Annotated, Final, Literal
 
 import msgspec
-import numpy as np
 
 from .errors import CorruptVersion
+from .libraries import Libraries
 from .signature import Signature
 
 FORMAT: Final = 1
@@ -34,24 +33,6 @@ class File(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, data: bytes) -> File:
         return cls(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-
-class Libraries(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions a pipeline was trained with."""
-
-    python: str
-    scikit_learn: str
-    numpy: str
-
-    @classmethod
-    def installed(cls) -> Libraries:
-        import sklearn
-
-        return cls(
-            python=platform.python_version(),
-            scikit_learn=sklearn.__version__,
-            numpy=np.__version__,
-        )
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

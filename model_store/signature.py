@@ -35,6 +35,7 @@ Values = Sequence[object] | NDArray[Any]
 Matrix = NDArray[Any]
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _INT64 = np.iinfo(np.int64)
 _EXPECTED = {
     "number": "a number",
@@ -213,6 +214,12 @@ def _column_names(data: Any, names: Sequence[str] | None, count: int) -> tuple[s
     chosen = tuple(str(name) for name in names)
     if len(chosen) != count:
         raise InvalidPipeline(f"There are {count} columns, but {len(chosen)} names for them.")
+    odd = [name for name in chosen if not name or _CONTROL.search(name)]
+    if odd:
+        raise InvalidPipeline(
+            f"A column's name needs text without control characters, got {odd[0]!r}: a form could "
+            "not send it."
+        )
     if len(set(chosen)) != count:
         twice = sorted({name for name in chosen if chosen.count(name) > 1})
         raise InvalidPipeline(f"Column names must differ; more than once: {', '.join(twice)}.")

@@ -16,13 +16,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import math
 import os
 import re
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,33 +31,30 @@ from typing import Any, Final
 
 import msgspec
 
-from . import formats, manifest
+from . import files, formats, manifest
+from .aliases import CHAMPION, Aliases, locked
 from .errors import (
     CorruptVersion,
-    IncompatibleVersion,
     InvalidName,
     InvalidPipeline,
     LoadFailed,
     ModelNotFound,
-    ModelStoreError,
-    StoreNotWritable,
     VersionInUse,
     VersionNotFound,
 )
 from .inspection import Inspection
-from .manifest import ARTIFACT, FORMAT, MANIFEST, SAMPLE, File, Libraries, Manifest, Sample
+from .libraries import Libraries
+from .manifest import ARTIFACT, FORMAT, MANIFEST, SAMPLE, File, Manifest, Sample
 from .model import Model, json_labels
 
 DEFAULT_ROOT: Final = Path("instance/models")
-CHAMPION: Final = "champion"
-ALIASES: Final = "aliases.json"
 MANIFEST_LIMIT: Final = 16 * 1024 * 1024
+NAMES_SHOWN: Final = 20
 ABANDONED_AFTER: Final = 60 * 60
 """Seconds after which a temporary folder has no writer any more."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
-_TEMPORARY = ".publishing-"
 _REMOVED = ".removed-"
 
 Progress = Callable[[str], None]
@@ -78,15 +73,6 @@ class Verified:
     warnings: tuple[str, ...]
 
 
-class Aliases(msgspec.Struct, frozen=True, kw_only=True):
-    """The names of versions of one model, and which versions `champion` named before, oldest
-    first."""
-
-    format: int = 1
-    versions: dict[str, int] = {}
-    history: list[int] = []
-
-
 class ModelStore:
     """The published pipelines below one folder, which need not exist yet.
 
@@ -103,7 +89,7 @@ class ModelStore:
 
     def models(self) -> list[str]:
         """The names of all models with at least one version, sorted."""
-        return sorted(name for name in _entries(self.root) if _is_name(name) and self._has(name))
+        return sorted(name for name in files.entries(self.root) if self._numbers(name))
 
     def versions(self, name: str) -> list[int]:
         """The versions of a model, lowest first.
@@ -113,12 +99,18 @@ class ModelStore:
         """
         found = self._numbers(name)
         if not found:
-            raise ModelNotFound(f"There is no model {name!r} in {self.root}.")
+            known = ", ".join(self.models()[:NAMES_SHOWN]) or "none"
+            raise ModelNotFound(f"There is no model {name!r}; the models are: {known}.")
         return found
 
     def aliases(self, name: str) -> dict[str, int]:
-        """The aliases of a model, each with the version it names."""
-        return dict(self._aliases(name).versions)
+        """The aliases of a model, each with the version it names.
+
+        Raises:
+            ModelNotFound, CorruptVersion
+        """
+        self.versions(name)
+        return dict(Aliases.read(self.root / name).versions)
 
     def resolve(self, name: str, version: int | str | None = None) -> int:
         """The number of a version given as a number, as digits or as an alias.
@@ -130,18 +122,15 @@ class ModelStore:
         """
         versions = self.versions(name)
         if version is None:
-            return self._aliases(name).versions.get(CHAMPION, versions[-1])
-        if isinstance(version, int) or _VERSION.fullmatch(version):
+            number = self._serving(name)
+        elif isinstance(version, int) or _VERSION.fullmatch(version):
             number = int(version)
-            if number not in versions:
-                known = ", ".join(map(str, versions))
-                raise VersionNotFound(f"{name} has no version {number}; there is {known}.")
-            return number
-        aliases = self._aliases(name).versions
-        if version not in aliases:
-            known = ", ".join(sorted(aliases)) or "none"
-            raise VersionNotFound(f"{name} has no alias {version!r}; the aliases are: {known}.")
-        return aliases[version]
+        else:
+            number = self._named(name, version)
+        if number not in versions:
+            known = ", ".join(map(str, versions))
+            raise VersionNotFound(f"{name} has no version {number}; there is {known}.")
+        return number
 
     def manifest(self, name: str, version: int | str | None = None) -> Manifest:
         """The manifest of a version.
@@ -151,7 +140,7 @@ class ModelStore:
         """
         number = self.resolve(name, version)
         folder = self._contained(name, number)
-        data = _read(folder / MANIFEST, MANIFEST_LIMIT)
+        data = files.read(folder / MANIFEST, MANIFEST_LIMIT)
         if len(data) > MANIFEST_LIMIT:
             raise CorruptVersion(
                 f"The manifest of {name} version {number} is larger than {MANIFEST_LIMIT} bytes; "
@@ -179,7 +168,9 @@ class ModelStore:
                 not set.
         """
         found = self.manifest(name, version)
-        warnings = _check_libraries(found, allow_version=allow_version)
+        warnings = found.libraries.check(
+            f"{found.name} version {found.version}", allow_version=allow_version
+        )
         folder = self._contained(found.name, found.version)
         contents = {file: _proven(folder / file, found) for file in (SAMPLE, ARTIFACT)}
         return Verified(
@@ -261,11 +252,11 @@ class ModelStore:
             libraries=Libraries.installed(),
             files={},
         )
-        artifact = _dump(pipeline)
+        artifact = formats.dump(pipeline)
         sample = _golden_sample(draft, inspection, artifact)
         contents = {ARTIFACT: artifact, SAMPLE: manifest.write(sample)}
-        files = {file: File.of(data) for file, data in contents.items()}
-        return self._write_version(msgspec.structs.replace(draft, files=files), contents)
+        listed = {file: File.of(data) for file, data in contents.items()}
+        return self._write_version(msgspec.structs.replace(draft, files=listed), contents)
 
     def promote(self, name: str, version: int | str, alias: str = CHAMPION) -> int:
         """Let an alias name a version, and return the version's number.
@@ -277,13 +268,13 @@ class ModelStore:
         _require_alias(alias)
         with self._locked(name):
             number = self.resolve(name, version)
-            before = self._aliases(name)
+            before = Aliases.read(self.root / name)
             history = before.history
-            serving = self.resolve(name)
+            serving = self._serving(name)
             if alias == CHAMPION and serving != number:
                 history = [*history, serving]
             versions = {**before.versions, alias: number}
-            self._write_aliases(name, Aliases(versions=versions, history=history))
+            Aliases(versions=versions, history=history).write(self.root / name)
         return number
 
     def rollback(self, name: str) -> int:
@@ -297,8 +288,8 @@ class ModelStore:
         """
         with self._locked(name):
             versions = self.versions(name)
-            before = self._aliases(name)
-            serving = self.resolve(name)
+            before = Aliases.read(self.root / name)
+            serving = self._serving(name)
             history = [number for number in before.history if number in versions]
             while history and history[-1] == serving:
                 history.pop()
@@ -307,7 +298,7 @@ class ModelStore:
                 raise VersionNotFound(f"{name} has no version to go back to from {serving}.")
             number = history.pop() if history else lower[-1]
             aliases = {**before.versions, CHAMPION: number}
-            self._write_aliases(name, Aliases(versions=aliases, history=history))
+            Aliases(versions=aliases, history=history).write(self.root / name)
         return number
 
     def remove(self, name: str, version: int | str) -> int:
@@ -319,7 +310,7 @@ class ModelStore:
         """
         with self._locked(name):
             number = self.resolve(name, version)
-            aliases = self._aliases(name).versions
+            aliases = Aliases.read(self.root / name).versions
             naming = sorted(alias for alias, target in aliases.items() if target == number)
             if naming:
                 raise VersionInUse(
@@ -327,24 +318,31 @@ class ModelStore:
                     "version first."
                 )
             grave = self.root / name / f"{_REMOVED}{number}"
-            with _writing(self.root):
-                (self.root / name / str(number)).rename(grave)
-                _sync_folder(grave.parent)
-                _empty(grave)
+            (self.root / name / str(number)).rename(grave)
+            files.sync(grave.parent)
+            files.empty(grave)
         return number
 
     # Inside ------------------------------------------------------------------
 
-    def _has(self, name: str) -> bool:
-        return bool(self._numbers(name))
-
     def _numbers(self, name: str) -> list[int]:
         if not _is_name(name):
             return []
-        return sorted(int(e) for e in _entries(self.root / name) if _VERSION.fullmatch(e))
+        return sorted(int(e) for e in files.entries(self.root / name) if _VERSION.fullmatch(e))
+
+    def _serving(self, name: str) -> int:
+        """The version that serves, which may be gone where a folder was removed by hand."""
+        return Aliases.read(self.root / name).versions.get(CHAMPION, self.versions(name)[-1])
+
+    def _named(self, name: str, alias: str) -> int:
+        aliases = self.aliases(name)
+        if alias not in aliases:
+            known = ", ".join(sorted(aliases)) or "none"
+            raise VersionNotFound(f"{name} has no alias {alias!r}; the aliases are: {known}.")
+        return aliases[alias]
 
     def _next_number(self, name: str) -> int:
-        entries = [entry.removeprefix(_REMOVED) for entry in _entries(self.root / name)]
+        entries = [entry.removeprefix(_REMOVED) for entry in files.entries(self.root / name)]
         return max((int(entry) for entry in entries if _VERSION.fullmatch(entry)), default=0) + 1
 
     def _contained(self, name: str, number: int) -> Path:
@@ -356,51 +354,27 @@ class ModelStore:
             )
         return folder
 
-    def _aliases(self, name: str) -> Aliases:
-        path = self.root / name / ALIASES
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Aliases)
-        except FileNotFoundError:
-            return Aliases()
-        except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
-            raise CorruptVersion(f"The aliases of {name} cannot be read: {error}.") from error
-
-    def _write_aliases(self, name: str, aliases: Aliases) -> None:
-        folder = self.root / name
-        with _writing(self.root):
-            handle, temporary = tempfile.mkstemp(prefix=f"{_TEMPORARY}aliases-", dir=folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    os.fchmod(handle, 0o644)
-                    _write_synced(file, msgspec.json.encode(aliases))
-                os.replace(temporary, folder / ALIASES)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-            _sync_folder(folder)
-
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """One writer of aliases at a time; the kernel frees the lock of a killed one.
+        """For changes of versions and aliases that are there, one at a time.
 
         Raises:
             ModelNotFound, StoreNotWritable
         """
         self.versions(name)
-        with _writing(self.root), (self.root / name / ".lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with files.writing(self.root), locked(self.root / name):
             yield
 
     def _write_version(self, draft: Manifest, contents: Mapping[str, bytes]) -> Manifest:
         folder = self.root / draft.name
-        with _writing(self.root):
+        with files.writing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(folder)
-            temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
+            temporary = Path(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=folder))
             try:
                 temporary.chmod(0o755)
                 for file, data in contents.items():
-                    _write_file(temporary / file, data)
+                    files.write(temporary / file, data)
                 return self._place(temporary, draft)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -411,16 +385,16 @@ class ModelStore:
         while True:
             number = self._next_number(draft.name)
             published = msgspec.structs.replace(draft, version=number)
-            _write_file(temporary / MANIFEST, manifest.write(published))
-            _sync_folder(temporary)
+            files.write(temporary / MANIFEST, manifest.write(published))
+            files.sync(temporary)
             try:
                 temporary.rename(temporary.parent / str(number))
             except OSError as error:
                 if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
                     raise
                 continue
-            _sync_folder(temporary.parent)
-            _sync_folder(self.root)
+            files.sync(temporary.parent)
+            files.sync(self.root)
             return published
 
 
@@ -444,41 +418,13 @@ def _require_alias(alias: str) -> None:
         )
 
 
-def _entries(folder: Path) -> list[str]:
-    """The names in a folder; none where it does not exist."""
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """A regular file's bytes; a link is not followed, and no more than limit + 1 are read."""
-    where = "/".join(path.parts[-3:])
-    try:
-        with open(path, "rb", opener=_open_itself) as file:
-            found = os.fstat(file.fileno())
-            if stat.S_ISREG(found.st_mode):
-                return file.read(min(limit, found.st_size) + 1)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            reason = f"cannot be read: {error.strerror}"
-            raise CorruptVersion(f"{where} {reason}; publish it again.") from error
-    raise CorruptVersion(f"{where} is not a regular file; publish it again.")
-
-
-def _open_itself(path: str, flags: int) -> int:
-    """Open without following a link, and without waiting for the writer of a pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
 def _proven(path: Path, found: Manifest) -> bytes:
     """The bytes of a file of the version, once they are what its manifest says."""
     where = f"{path.name} of {found.name} version {found.version}"
     expected = found.files.get(path.name)
     if expected is None:
         raise CorruptVersion(f"The manifest does not list {where}.")
-    data = _read(path, expected.size)
+    data = files.read(path, expected.size)
     if len(data) != expected.size:
         size = path.stat().st_size
         raise CorruptVersion(
@@ -487,47 +433,6 @@ def _proven(path: Path, found: Manifest) -> bytes:
     if hashlib.sha256(data).hexdigest() != expected.sha256:
         raise CorruptVersion(f"{where} is not what was published (sha256); publish it again.")
     return data
-
-
-def _check_libraries(found: Manifest, *, allow_version: bool) -> list[str]:
-    """Warnings about the libraries.
-
-    Raises:
-        IncompatibleVersion: another minor of scikit-learn.
-    """
-    then, now = found.libraries, Libraries.installed()
-    what = f"{found.name} version {found.version} was trained with"
-    warnings = []
-    if _minor(then.scikit_learn) != _minor(now.scikit_learn):
-        sentence = f"{what} scikit-learn {then.scikit_learn}, and {now.scikit_learn} is installed"
-        if not allow_version:
-            raise IncompatibleVersion(
-                f"{sentence}; install scikit-learn {_minor(then.scikit_learn)}, train it again, "
-                "or allow the other version with QUART_APP_ALLOW_VERSION=true or --allow-version."
-            )
-        warnings.append(f"{sentence}; it was allowed.")
-    elif then.scikit_learn != now.scikit_learn:
-        warnings.append(
-            f"{what} scikit-learn {then.scikit_learn}, and {now.scikit_learn} is installed."
-        )
-    if _minor(then.python) != _minor(now.python):
-        warnings.append(f"{what} Python {then.python}, and this is {now.python}.")
-    if then.numpy.split(".")[0] != now.numpy.split(".")[0]:
-        warnings.append(f"{what} numpy {then.numpy}, and {now.numpy} is installed.")
-    return warnings
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
-
-
-def _dump(pipeline: Any) -> bytes:
-    try:
-        return formats.dump(pipeline)
-    except Exception as error:
-        raise InvalidPipeline(
-            f"The pipeline cannot be pickled; use functions and classes of a module in it: {error}"
-        ) from error
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -557,60 +462,13 @@ def _golden_sample(draft: Manifest, inspection: Inspection, artifact: bytes) -> 
     )
 
 
-@contextlib.contextmanager
-def _writing(root: Path) -> Iterator[None]:
-    """Say what stands in the way of writing to the store."""
-    try:
-        yield
-    except ModelStoreError:
-        raise
-    except OSError as error:
-        raise StoreNotWritable(
-            f"The store {root} cannot be written: {error.strerror or error}."
-        ) from error
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        _write_synced(file, data)
-
-
-def _write_synced(file: Any, data: bytes) -> None:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _remove_abandoned(folder: Path) -> None:
     """Clear away what killed writers left: their folders are never visible, only large."""
-    for entry in _entries(folder):
+    for entry in files.entries(folder):
         path = folder / entry
         if entry.startswith(_REMOVED):
-            _empty(path)
-        elif entry.startswith(_TEMPORARY):
+            files.empty(path)
+        elif entry.startswith(files.TEMPORARY):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
-                    _discard(path)
-
-
-def _empty(folder: Path) -> None:
-    """Clear a folder as far as it can be; behind a link are the files of somebody else."""
-    if not folder.is_symlink():
-        for entry in _entries(folder):
-            _discard(folder / entry)
-
-
-def _discard(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+                    files.discard(path)

@@ -86,7 +86,7 @@ class Batcher(Generic[Answer]):
     async def submit(self, rows: Rows) -> Answer:
         """Wait for the answer to these rows. All rows of one batcher have one dtype and width.
 
-        Cancelling the caller drops the request if it still waits; a batch that runs goes on.
+        Cancelling the caller drops the request when its turn comes; a batch that runs goes on.
 
         Raises:
             QueueFull, Closed, and whatever `predict` raised on these rows alone.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +17,9 @@ import click
 import msgspec
 from quart import Quart
 from quart.cli import NoAppException, QuartGroup, routes_command, shell_command
+from werkzeug.datastructures import Headers
 
-from model_store import Manifest, ModelStore, ModelStoreError
+from model_store import ModelStore, ModelStoreError
 from model_store.recipes import RECIPES
 
 from . import create_app
@@ -155,7 +156,7 @@ def _header(text: str) -> tuple[str, str]:
 async def _get(app: Quart, path: str, headers: list[tuple[str, str]]) -> tuple[int, bytes]:
     async with app.test_app() as running:
         await context_of(app).registry.started.wait()
-        response = await running.test_client().get(path, headers=dict(headers))
+        response = await running.test_client().get(path, headers=Headers(headers))
         return response.status_code, cast(bytes, await response.get_data())
 
 
@@ -180,22 +181,22 @@ def models(context: click.Context, store: Path | None) -> None:
 @click.pass_obj
 def list_models(store: ModelStore, as_json: bool) -> None:
     """List the models, with the version that serves and its scores."""
-    found = [(describe(store, name, None), store.manifest(name)) for name in store.models()]
+    found = [describe(store, name, None) for name in store.models()]
     if as_json:
-        _print_json([description for description, _ in found])
+        _print_json(found)
         return
     click.echo(f"Models in {store.root}")
     if not found:
         click.echo(f"None yet. Train one of {', '.join(RECIPES)}: quart-app models train iris")
     rows = [
         (
-            manifest.name,
-            str(manifest.version),
-            ", ".join(map(str, description.versions)),
-            ", ".join(f"{alias}={number}" for alias, number in description.aliases.items()),
-            _scores(manifest),
+            model.name,
+            str(model.version or "none"),
+            ", ".join(map(str, model.versions)),
+            ", ".join(f"{alias}={number}" for alias, number in model.aliases.items()),
+            _scores(model.metrics) if model.reason is None else f"failed: {model.reason}",
         )
-        for description, manifest in found
+        for model in found
     ]
     _print_table(("NAME", "SERVES", "VERSIONS", "ALIASES", "SCORES"), rows)
 
@@ -218,7 +219,7 @@ def show(store: ModelStore, name: str, version: str | None, as_json: bool) -> No
         "pipeline": manifest.estimator,
         "task": manifest.task,
         "classes": ", ".join(map(str, manifest.classes or ())),
-        "scores": _scores(manifest),
+        "scores": _scores(manifest.metrics),
         "measured as": manifest.validation,
         "notice": manifest.notice,
         "trained with": f"Python {libraries.python}, scikit-learn {libraries.scikit_learn}, "
@@ -252,7 +253,7 @@ def train(store: ModelStore, names: Sequence[str], as_json: bool) -> None:
         manifest = RECIPES[name].train(store, _progress(name))
         published.append(manifest)
         if not as_json:
-            click.echo(f"{name} version {manifest.version} published: {_scores(manifest)}")
+            click.echo(f"{name} version {manifest.version} published: {_scores(manifest.metrics)}")
     if as_json:
         _print_json(published)
 
@@ -335,9 +336,8 @@ def _progress(name: str) -> Callable[[str], None]:
     return lambda step: click.echo(f"{name}: {step}", err=True)
 
 
-def _scores(manifest: Manifest) -> str:
+def _scores(metrics: Mapping[str, float]) -> str:
     """Each score with its spread, such as `accuracy 0.953 ± 0.027`."""
-    metrics = manifest.metrics
     return ", ".join(
         f"{name} {value:.3f}"
         + (f" ± {metrics[f'{name}_std']:.3f}" if f"{name}_std" in metrics else "")

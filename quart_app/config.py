@@ -1,7 +1,7 @@
 """Every setting: its name, default and help, read once from the environment and checked.
 
-A setting written X is the variable QUART_APP_X, and an empty value is a value. Four are the
-platform's own and have no prefix. Nothing else in the project reads the environment.
+A setting written X is the variable QUART_APP_X, and an empty value is a value. HOST and PORT
+are the platform's own and have no prefix. Nothing else in the project reads the environment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from model_store.recipes import RECIPES
 from model_store.store import DEFAULT_ROOT
 
 PREFIX: Final = "QUART_APP_"
-UNPREFIXED: Final = frozenset({"HOST", "PORT", "WEB_CONCURRENCY", "DATABASE_URL"})
+UNPREFIXED: Final = frozenset({"HOST", "PORT"})
 
 SECONDS: Final = 1.0
 KIB: Final = 1024

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from model_store import Column, Manifest, ModelStore
-from model_store.errors import CorruptVersion, ModelNotFound
+from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 
-from .registry import Entry
+from .registry import Entry, State
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,7 +29,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     versions: list[int]
     aliases: dict[str, int]
-    state: str
+    state: State
     reason: str | None = None
     task: str | None = None
     title: str | None = None
@@ -52,26 +52,31 @@ def describe(store: ModelStore, name: str, entry: Entry | None) -> ModelDescript
 
     Raises:
         ModelNotFound: it is neither served nor in the store.
-        CorruptVersion: it is not served, and its manifest or its aliases cannot be read.
     """
+    manifest = None if entry is None else entry.manifest
+    if entry is None:
+        entry, manifest = _only_stored(store, name)
     try:
         versions, aliases = store.versions(name), store.aliases(name)
     except (ModelNotFound, CorruptVersion):
-        if entry is None:
-            raise
         versions, aliases = [], {}
-    manifest = None if entry is None else entry.manifest
-    if entry is None:
-        manifest = store.manifest(name)
     return ModelDescription(
         name=name,
         version=None if manifest is None else manifest.version,
         versions=versions,
         aliases=aliases,
-        state="pending" if entry is None else str(entry.state),
-        reason=None if entry is None else entry.reason,
+        state=entry.state,
+        reason=entry.reason,
         **({} if manifest is None else _told_by(manifest)),
     )
+
+
+def _only_stored(store: ModelStore, name: str) -> tuple[Entry, Manifest | None]:
+    """The state of a model that nobody has asked for yet: what could be seen from outside."""
+    try:
+        return Entry(), store.manifest(name)
+    except (CorruptVersion, VersionNotFound) as error:
+        return Entry(State.FAILED, str(error)), None
 
 
 def _told_by(manifest: Manifest) -> dict[str, Any]:

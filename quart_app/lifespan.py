@@ -90,7 +90,7 @@ async def _train(registry: Registry, config: Config, name: str) -> bool:
         await _run_child(
             "models", "--store", os.fspath(config.model_store.absolute()), "train", name
         )
-    except (TrainingFailed, OSError) as error:
+    except (TrainingFailed, OSError, ValueError) as error:
         logger.error("training %s failed: %s", name, error)
         entry.fail(error)
         return False

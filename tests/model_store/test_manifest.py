@@ -10,10 +10,10 @@ import pytest
 
 from model_store import Column, Manifest, Signature
 from model_store.errors import CorruptVersion
+from model_store.libraries import Libraries
 from model_store.manifest import (
     FORMAT,
     File,
-    Libraries,
     Sample,
     Target,
     read,

@@ -557,3 +557,9 @@ def test_names_that_do_not_fit_the_columns_are_refused(names: list[str], sentenc
 def test_training_data_that_is_no_table_of_numbers_is_refused(data: Any, sentence: str) -> None:
     with pytest.raises(InvalidPipeline, match=sentence):
         Signature.from_data(data)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\x00", "\x7f"])
+def test_a_column_name_that_no_form_could_send_is_refused(name: str) -> None:
+    with pytest.raises(InvalidPipeline, match="control characters"):
+        Signature.from_data(np.ones((2, 2)), ["a", name])

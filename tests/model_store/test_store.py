@@ -27,6 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from model_store import Manifest, ModelStore, Verified, formats
+from model_store.aliases import ALIASES
 from model_store.errors import (
     CorruptVersion,
     GoldenMismatch,
@@ -41,7 +42,7 @@ from model_store.errors import (
     VersionNotFound,
 )
 from model_store.manifest import ARTIFACT, MANIFEST, SAMPLE
-from model_store.store import ABANDONED_AFTER, ALIASES, MANIFEST_LIMIT
+from model_store.store import ABANDONED_AFTER, MANIFEST_LIMIT
 
 from .conftest import (
     LABELS,
@@ -73,7 +74,7 @@ def three(empty: ModelStore) -> ModelStore:
 
 def test_a_store_that_does_not_exist_is_empty(empty: ModelStore) -> None:
     assert empty.models() == []
-    with pytest.raises(ModelNotFound, match=r"^There is no model 'small' in .*models\.$"):
+    with pytest.raises(ModelNotFound, match=r"^There is no model 'small'; the models are: none\.$"):
         empty.versions("small")
     assert not empty.root.exists()
 
@@ -941,3 +942,27 @@ def test_verified_holds_the_bytes_of_the_artifact(small: ModelStore) -> None:
     verified = small.verify("small")
     assert isinstance(verified, Verified)
     assert verified.artifact == (folder(small) / ARTIFACT).read_bytes()
+
+
+def test_a_champion_whose_folder_was_removed_by_hand_is_said_and_can_be_replaced(
+    small: ModelStore,
+) -> None:
+    small.promote("small", 1)
+    shutil.copytree(small.root / "small" / "1", small.root / "small" / "2")
+    shutil.rmtree(small.root / "small" / "1")
+    with pytest.raises(VersionNotFound, match=r"^small has no version 1; there is 2\.$"):
+        small.resolve("small")
+    small.promote("small", 2)
+    assert small.resolve("small") == 2
+
+
+def test_aliases_that_are_no_file_are_refused_and_not_waited_for(small: ModelStore) -> None:
+    os.mkfifo(small.root / "small" / ALIASES)
+    with pytest.raises(CorruptVersion, match="not a regular file"):
+        small.resolve("small")
+
+
+@pytest.mark.parametrize("name", ["..", "../small", "", "small/1"])
+def test_aliases_are_read_of_models_only(name: str, small: ModelStore) -> None:
+    with pytest.raises(ModelNotFound):
+        small.aliases(name)

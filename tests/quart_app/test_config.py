@@ -157,7 +157,7 @@ def test_an_empty_value_is_a_value_and_not_the_default() -> None:
 
 
 def test_only_the_four_of_the_platform_have_no_prefix() -> None:
-    assert {"HOST", "PORT", "WEB_CONCURRENCY", "DATABASE_URL"} == UNPREFIXED
+    assert {"HOST", "PORT"} == UNPREFIXED
     for setting in SETTINGS:
         assert setting.variable == variable(setting.name)
     theirs = {setting.name: "x" for setting in SETTINGS if setting.name not in UNPREFIXED}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -67,13 +68,20 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def has_children() -> bool:
-    """Whether this process has any child, dead or alive."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+def children() -> set[int]:
+    """The processes that this one has started, dead or alive."""
+    stats = (path.read_text() for path in Path("/proc").glob("[0-9]*/stat"))
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        fields = [(int(stat.split()[0]), stat.rpartition(")")[2].split()) for stat in stats]
+        return {pid for pid, (_, parent, *_) in fields if int(parent) == os.getpid()}
+    return children()  # one ended while they were read
+
+
+@pytest.fixture
+def has_children() -> Callable[[], bool]:
+    """Whether the test has started a process that is not gone; other tests may have left some."""
+    before = children()
+    return lambda: bool(children() - before)
 
 
 # While models are loading ---------------------------------------------------------------
@@ -186,7 +194,9 @@ async def test_a_store_that_cannot_be_read_is_logged_at_once_and_never_ready(
 # Which models are trained ---------------------------------------------------------------
 
 
-async def test_an_empty_store_wants_every_recipe_unless_told_otherwise(own: ModelStore) -> None:
+async def test_an_empty_store_wants_every_recipe_unless_told_otherwise(
+    own: ModelStore, has_children: Callable[[], bool]
+) -> None:
     app = create_app(MODEL_STORE=own.root)
     async with app.test_app():
         await until(lambda: "training" in states(app).values())
@@ -196,7 +206,9 @@ async def test_an_empty_store_wants_every_recipe_unless_told_otherwise(own: Mode
 
 
 @pytest.mark.parametrize("recipes", ["", ","])
-async def test_no_recipes_means_that_nothing_is_trained(recipes: str, own: ModelStore) -> None:
+async def test_no_recipes_means_that_nothing_is_trained(
+    recipes: str, own: ModelStore, has_children: Callable[[], bool]
+) -> None:
     app = create_app(MODEL_STORE=own.root, RECIPES=recipes)
     async with started(app) as running_app:
         assert states(app) == {}
@@ -217,7 +229,7 @@ async def test_what_is_published_is_not_trained_again(
 
 
 async def test_a_missing_recipe_is_trained_in_a_child_process_and_becomes_ready(
-    own: ModelStore,
+    own: ModelStore, has_children: Callable[[], bool]
 ) -> None:
     publish(own, "m")
     app = create_app(MODEL_STORE=own.root, RECIPES="exam")
@@ -261,8 +273,9 @@ async def test_a_training_that_fails_gives_the_model_its_reason(tmp_path: Path) 
         assert "cannot be written: Not a directory" in str(entry.reason)
 
 
-async def test_a_start_that_is_cancelled_kills_the_child_that_trains(own: ModelStore) -> None:
-    assert not has_children()
+async def test_a_start_that_is_cancelled_kills_the_child_that_trains(
+    own: ModelStore, has_children: Callable[[], bool]
+) -> None:
     app = create_app(MODEL_STORE=own.root, RECIPES="exam")
     async with app.test_app():
         await until(has_children)
@@ -373,7 +386,7 @@ def test_a_process_that_is_told_to_end_while_a_model_loads_ends_at_once_with_0(
 ) -> None:
     (tmp_path / "slow_pipeline.py").write_text(SLOW_PIPELINE)
     monkeypatch.syspath_prepend(tmp_path)
-    import slow_pipeline
+    slow_pipeline = importlib.import_module("slow_pipeline")
 
     gate = tmp_path / "gate"
     X = np.array([[0.0], [1.0]])

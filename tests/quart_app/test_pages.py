@@ -191,3 +191,28 @@ async def test_json_of_every_page_route_is_utf8_json(client: Client) -> None:
         answer = await client.get(path)
         assert answer.content_type == "application/json"
         msgspec.json.decode(await answer.get_data())
+
+
+async def test_a_damaged_model_that_is_published_later_is_shown_as_failed_beside_the_others(
+    store: ModelStore,
+) -> None:
+    async with started(create_app(MODEL_STORE=store.root)) as app:
+        client = app.test_client()
+        folder = store.root / "later" / "1"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{")
+        models = {
+            model["name"]: model for model in (await (await client.get("/models")).json)["models"]
+        }
+        assert models["later"]["state"] == "failed"
+        assert "manifest" in models["later"]["reason"]
+        assert models["iris"]["state"] == "ready"
+        page = await (await client.get("/", headers=HTML)).get_data(as_text=True)
+        assert "failed" in page
+
+
+async def test_an_unknown_model_is_told_without_the_place_of_the_store(
+    client: Client, bundled: ModelStore
+) -> None:
+    error = (await (await client.get("/models/nobody")).json)["error"]
+    assert error == "There is no model 'nobody'; the models are: diabetes, exam, iris."

@@ -99,6 +99,11 @@ async def test_a_model_trained_on_generated_data_says_so(client: Client) -> None
     assert "notice" not in answer
 
 
+async def test_a_list_of_rows_is_answered_by_json_to_a_browser_as_well(client: Client) -> None:
+    answer = await client.post("/models/iris/predict", json=[IRIS, IRIS], headers=HTML)
+    assert (await answer.json)["predictions"] == ["virginica", "virginica"]
+
+
 async def test_a_list_of_one_row_is_answered_by_a_list(client: Client) -> None:
     answer = await (await client.post("/models/iris/predict", json=[IRIS])).json
     assert answer["predictions"] == ["virginica"]

@@ -1,0 +1,114 @@
+"""Files of a store, read with suspicion and written so that a crash leaves all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from .errors import CorruptVersion, ModelStoreError, StoreNotWritable
+
+TEMPORARY: Final = ".publishing-"
+"""How the names of files and folders begin that are not in their place yet."""
+
+
+def entries(folder: Path) -> list[str]:
+    """The names in a folder; none where it does not exist."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def read(path: Path, limit: int) -> bytes:
+    """A regular file's bytes; a link is not followed, and no more than limit + 1 are read."""
+    where = "/".join(path.parts[-3:])
+    try:
+        with open(path, "rb", opener=_open_itself) as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode):
+                return file.read(min(limit, found.st_size) + 1)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            reason = f"cannot be read: {error.strerror}"
+            raise CorruptVersion(f"{where} {reason}; publish it again.") from error
+    raise CorruptVersion(f"{where} is not a regular file; publish it again.")
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open without following a link, and without waiting for the writer of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+@contextlib.contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Say what stands in the way of writing to the store.
+
+    Raises:
+        StoreNotWritable: in place of an OSError of the body.
+    """
+    try:
+        yield
+    except ModelStoreError:
+        raise
+    except OSError as error:
+        raise StoreNotWritable(
+            f"The store {root} cannot be written: {error.strerror or error}."
+        ) from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as file:
+        _write_through(file, data)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a file in place of another at once: a reader sees the old one or the new one."""
+    handle, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.stem}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o644)
+            _write_through(file, data)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def empty(folder: Path) -> None:
+    """Clear a folder as far as it can be; behind a link are the files of somebody else."""
+    if not folder.is_symlink():
+        for entry in entries(folder):
+            discard(folder / entry)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder if that is possible, but never what lies behind a link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _write_through(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
