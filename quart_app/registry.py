@@ -114,7 +114,7 @@ class Registry:
     async def servable(self, name: str, version: str | None = None) -> Servable:
         """The loaded version of a model; without a version, the one that its name serves.
 
-        Waits where another version must be loaded first, but not while the server starts.
+        Waits where another version must be loaded first, but not for a model on its way.
 
         Raises:
             ModelNotFound, VersionNotFound: the store has no such version either.
@@ -123,7 +123,7 @@ class Registry:
         entry = self._entries.get(name)
         if entry is None and self.starting:
             raise NotReady("The server is starting.", RETRY_AFTER)
-        if version is None and entry is not None:
+        if entry is not None and (version is None or not entry.settled):
             return _loaded(name, entry)
         number = await asyncio.to_thread(self.store.resolve, name, version)
         if entry is not None and entry.manifest is not None and entry.manifest.version == number:

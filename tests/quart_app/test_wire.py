@@ -114,10 +114,11 @@ def test_live_and_the_stage_are_answered_while_a_model_takes_a_minute_to_load(
             assert "Retry-After" in ready.headers
             stage = ready.json()["models"].get("slow", {}).get("state", "")
         assert stage == "loading"
-        answer = httpx.post(f"{server.url}/models/slow/predict", json={"x0": 1})
-        assert answer.status_code == 503
-        assert answer.headers["Retry-After"] == "2"
-        assert "loading" in answer.json()["error"]
+        for path in ("/models/slow/predict", "/models/slow/versions/1/predict"):
+            answer = httpx.post(server.url + path, json={"x0": 1}, timeout=5)
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "2"
+            assert "loading" in answer.json()["error"]
         assert server.stop(timeout=10) == 0
 
 
