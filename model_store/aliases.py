@@ -16,6 +16,7 @@ from .errors import CorruptVersion
 CHAMPION: Final = "champion"
 """The alias whose version serves."""
 
+FORMAT: Final = 1
 ALIASES: Final = "aliases.json"
 LIMIT: Final = 1024 * 1024
 
@@ -26,7 +27,7 @@ class Aliases(msgspec.Struct, frozen=True, kw_only=True):
     `format` is raised as the manifest's is.
     """
 
-    format: int = 1
+    format: int = FORMAT
     versions: dict[str, int] = {}
     history: list[int] = []
 
@@ -41,12 +42,17 @@ class Aliases(msgspec.Struct, frozen=True, kw_only=True):
         if not path.is_symlink() and not path.exists():
             return cls()
         try:
-            return msgspec.json.decode(files.read(path, LIMIT), type=cls)
+            found = msgspec.json.decode(files.read(path, LIMIT), type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptVersion(
-                f"The aliases of {folder.name} cannot be read: {error}; remove {path} and promote "
-                "again."
+                f"{folder.name}/{ALIASES} cannot be read: {error}; remove it and promote again."
             ) from error
+        if found.format > FORMAT:
+            raise CorruptVersion(
+                f"The aliases of {folder.name} have format {found.format}, and this program reads "
+                f"up to {FORMAT}; upgrade quart-app."
+            )
+        return found
 
     def write(self, folder: Path) -> None:
         """Put these aliases in place of those of the model in a folder."""

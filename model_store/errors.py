@@ -11,6 +11,7 @@ ModelStoreError
 ├── LoadFailed            the artifact is what was published, yet it does not load
 │   └── GoldenMismatch    it loads, and answers its golden rows differently
 ├── PredictionFailed      the pipeline raised, or answered with something unusable
+│   └── Unanswerable      because of these values: it answered its golden rows
 ├── StoreNotWritable      disk full, read-only, no permission
 └── InvalidRows           rows that do not fit the signature, all their faults at once
 
@@ -66,6 +67,10 @@ class GoldenMismatch(LoadFailed):
 
 
 class PredictionFailed(ModelStoreError):
+    pass
+
+
+class Unanswerable(PredictionFailed):
     pass
 
 

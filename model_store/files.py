@@ -19,11 +19,17 @@ TEMPORARY: Final = ".publishing-"
 
 
 def entries(folder: Path) -> list[str]:
-    """The names in a folder; none where it does not exist."""
+    """The names in a folder; none where it does not exist.
+
+    Raises:
+        CorruptVersion: it is there and cannot be read.
+    """
     try:
         return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise CorruptVersion(f"{folder.name} cannot be read: {error.strerror}.") from error
 
 
 def read(path: Path, limit: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -50,8 +51,8 @@ class Inspection:
         """
         matrix = as_matrix(X)
         frame = frames.was_fitted_on_frame(pipeline)
-        if frame and feature_names is None:
-            feature_names = pipeline.feature_names_in_
+        if frame:
+            feature_names = _fitted_names(pipeline, feature_names)
         signature = Signature.from_data(X, feature_names, frame=frame)
         _require_fitted(pipeline, X)
         typical = np.array([[column.typical or 0 for column in signature.columns]])
@@ -66,6 +67,15 @@ class Inspection:
             estimator=_estimator_name(pipeline),
             golden=_golden_rows(matrix, signature),
         )
+
+
+def _fitted_names(pipeline: Any, given: Sequence[str] | None) -> list[str]:
+    names = [str(name) for name in pipeline.feature_names_in_]
+    if given is not None and list(given) != names:
+        raise InvalidPipeline(
+            "The pipeline was fitted on a DataFrame and knows its columns; leave feature_names out."
+        )
+    return names
 
 
 def _require_fitted(pipeline: Any, X: Any) -> None:
@@ -115,7 +125,18 @@ def _classes(pipeline: Any) -> list[JSONLabel] | None:
         return None
     if isinstance(classes, list):
         raise InvalidPipeline("The pipeline has several outputs; one output is needed.")
-    return json_labels(np.asarray(classes))
+    labels = json_labels(np.asarray(classes))
+    odd = [label for label in labels if not _is_plain(label)]
+    if odd:
+        raise InvalidPipeline(
+            f"A class must be a text, a finite number or a boolean, got {odd[0]!r}; convert y "
+            "before the pipeline is fitted."
+        )
+    return labels
+
+
+def _is_plain(label: object) -> bool:
+    return math.isfinite(label) if isinstance(label, float) else isinstance(label, str | int)
 
 
 def _describe_target(

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .errors import GoldenMismatch, InvalidRows, PredictionFailed
+from .errors import GoldenMismatch, InvalidRows, PredictionFailed, Unanswerable
 from .manifest import JSONLabel, Manifest, Sample
+from .signature import ABSENT
 
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
@@ -51,37 +52,42 @@ class Model:
         """Ask the pipeline. `matrix` is what `Signature.validate` returned. Blocks.
 
         Raises:
-            PredictionFailed: the pipeline raised, or its answer is not usable.
+            Unanswerable: it raised a ValueError or answered with what is not finite, which it
+                does not do for its golden rows.
+            PredictionFailed: it raised something else, or its answer is not usable.
         """
         signature = self.manifest.signature
+        framed = signature.container == "frame"
+        rows = frames.from_matrix(matrix, signature.names) if framed else matrix
         try:
-            rows = (
-                frames.from_matrix(matrix, signature.names)
-                if signature.container == "frame"
-                else matrix
-            )
-            labels = np.asarray(self.pipeline.predict(rows))
-            probabilities = (
-                np.asarray(self.pipeline.predict_proba(rows), dtype=np.float64)
-                if self.manifest.probabilities
-                else None
-            )
+            prediction = self._ask(rows)
+        except (ValueError, ArithmeticError) as error:
+            raise self._no_answer(str(error)) from error
         except Exception as error:
             raise PredictionFailed(
                 f"The pipeline {self.manifest.name} failed on these rows: {error}"
             ) from error
-        prediction = Prediction(labels, probabilities)
         self._check(prediction, len(matrix))
         return prediction
+
+    def _ask(self, rows: Any) -> Prediction:
+        # An overflow shows in the answer, which is checked: numpy need not warn of it as well.
+        with np.errstate(all="ignore"):
+            labels = np.asarray(self.pipeline.predict(rows))
+            if not self.manifest.probabilities:
+                return Prediction(labels, None)
+            return Prediction(
+                labels, np.asarray(self.pipeline.predict_proba(rows), dtype=np.float64)
+            )
 
     def golden_rows(self) -> NDArray[Any]:
         """The rows of the sample, of shape (rows, columns)."""
         rows = self.sample.rows
         names = self.manifest.signature.names
-        values = {name: [row[name] for row in rows if name in row] for name in names}
+        values = {name: [row.get(name, ABSENT) for row in rows] for name in names}
         try:
             return self.manifest.signature.validate(values, len(rows))
-        except (InvalidRows, ValueError) as error:
+        except InvalidRows as error:
             raise GoldenMismatch(
                 f"The golden rows of {self.manifest.name} do not fit its own signature: {error}"
             ) from error
@@ -118,6 +124,10 @@ class Model:
                 f"hold an answer for each of its {rows} golden rows; publish it again."
             )
 
+    def _no_answer(self, reason: str) -> Unanswerable:
+        name = self.manifest.name
+        return Unanswerable(f"The model {name} has no answer to these values: {reason}")
+
     def _drift(self, row: int, before: object, now: object) -> GoldenMismatch:
         libraries = self.manifest.libraries
         return GoldenMismatch(
@@ -134,9 +144,7 @@ class Model:
                 f"The pipeline {name} answered {rows} rows with the shape {labels.shape}."
             )
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            raise PredictionFailed(
-                f"The pipeline {name} answered with a number that is not finite."
-            )
+            raise self._no_answer("it would not be a finite number")
         if probabilities is None:
             return
         if probabilities.shape != (rows, len(self.manifest.classes or ())):
@@ -144,7 +152,7 @@ class Model:
                 f"The pipeline {name} gave probabilities of the shape {probabilities.shape}."
             )
         if not np.isfinite(probabilities).all():
-            raise PredictionFailed(f"The pipeline {name} gave a probability that is not finite.")
+            raise self._no_answer("a probability would not be a finite number")
 
 
 def json_labels(labels: NDArray[Any]) -> list[JSONLabel]:

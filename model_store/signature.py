@@ -191,6 +191,8 @@ def as_matrix(data: Any) -> Matrix:
                 f"The columns {', '.join(odd)} are not numeric; encode them as numbers before the "
                 "pipeline is fitted."
             )
+        if any(hasattr(dtype, "na_value") for dtype in data.dtypes):
+            data = data.to_numpy(dtype=np.float64, na_value=np.nan)
     try:
         matrix = np.asarray(data)
     except ValueError as error:

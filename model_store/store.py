@@ -88,8 +88,9 @@ class ModelStore:
     # Reading -----------------------------------------------------------------
 
     def models(self) -> list[str]:
-        """The names of all models with at least one version, sorted."""
-        return sorted(name for name in files.entries(self.root) if self._numbers(name))
+        """The names of all models with at least one version, sorted; a folder that cannot be read
+        counts, so that what is wrong with it shows."""
+        return sorted(name for name in files.entries(self.root) if self._is_model(name))
 
     def versions(self, name: str) -> list[int]:
         """The versions of a model, lowest first.
@@ -228,30 +229,18 @@ class ModelStore:
             StoreNotWritable: no version was published.
         """
         _require_name(name)
-        scores = _finite(metrics or {})
+        about = {
+            "title": title,
+            "description": description,
+            "notice": notice,
+            "words": dict(words or {}),
+            "metrics": _finite(metrics or {}),
+            "validation": validation,
+        }
         inspection = Inspection.of(
             pipeline, X, y, feature_names=feature_names, target_name=target_name
         )
-        draft = Manifest(
-            format=FORMAT,
-            name=name,
-            version=1,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            task=inspection.task,
-            signature=inspection.signature,
-            classes=inspection.classes,
-            probabilities=inspection.probabilities,
-            target=inspection.target,
-            metrics=scores,
-            validation=validation,
-            title=title,
-            description=description,
-            notice=notice,
-            words=dict(words or {}),
-            estimator=inspection.estimator,
-            libraries=Libraries.installed(),
-            files={},
-        )
+        draft = _draft(name, inspection, about)
         artifact = formats.dump(pipeline)
         sample = _golden_sample(draft, inspection, artifact)
         contents = {ARTIFACT: artifact, SAMPLE: manifest.write(sample)}
@@ -324,6 +313,12 @@ class ModelStore:
         return number
 
     # Inside ------------------------------------------------------------------
+
+    def _is_model(self, name: str) -> bool:
+        try:
+            return bool(self._numbers(name))
+        except CorruptVersion:
+            return True
 
     def _numbers(self, name: str) -> list[int]:
         if not _is_name(name):
@@ -441,6 +436,25 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     if odd:
         raise InvalidPipeline(f"A metric must be a finite number: leave out {', '.join(odd)}.")
     return scores
+
+
+def _draft(name: str, inspection: Inspection, about: Mapping[str, Any]) -> Manifest:
+    """The manifest before its files are there and its number is known."""
+    return Manifest(
+        format=FORMAT,
+        name=name,
+        version=1,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=inspection.task,
+        signature=inspection.signature,
+        classes=inspection.classes,
+        probabilities=inspection.probabilities,
+        target=inspection.target,
+        estimator=inspection.estimator,
+        libraries=Libraries.installed(),
+        files={},
+        **about,
+    )
 
 
 def _golden_sample(draft: Manifest, inspection: Inspection, artifact: bytes) -> Sample:

@@ -28,6 +28,7 @@ def create_app(**settings: Any) -> Quart:
     """
     config = Config.read(**settings)
     app = Quart(__name__, template_folder=_template_folder())
+    app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.extensions[EXTENSION] = Context(config, Registry(ModelStore(config.model_store), config))
     bodies.register(app, config)

@@ -24,10 +24,12 @@ from werkzeug.exceptions import RequestTimeout
 
 from .config import Config
 from .inference import RequestTooLarge
-from .protocols import form
+from .negotiation import FORMS
 
 REFUSAL: Final = "quart_app.refusal"
-FORMS: Final = (form.CONTENT_TYPE.encode(), form.MULTIPART.encode())
+UNTIL: Final = "quart_app.until"
+"""The moment, in the loop's time, by which the request must be answered: one for all its stages."""
+
 DRAIN_BYTES: Final = 64 * 1024 * 1024
 DRAIN_SECONDS: Final = 5.0
 
@@ -37,7 +39,10 @@ class _Disconnected(Exception):
 
 
 class BodyLimit:
-    """Gives `app` each request with its body in one piece, or a refusal in its place."""
+    """Gives `app` each request with its body in one piece, or a refusal in its place.
+
+    No address here is a WebSocket; a handshake is refused, with status 403.
+    """
 
     def __init__(self, app: ASGIFramework, config: Config) -> None:
         self._app = app
@@ -46,24 +51,30 @@ class BodyLimit:
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000, "reason": None})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        until = asyncio.get_running_loop().time() + self._config.deadline
+        extended = cast(dict[str, Any], scope)
+        extended[UNTIL] = until
         try:
-            body = await self._read(scope, receive)
+            body = await self._read(scope, receive, until)
         except _Disconnected:
             return
         except (RequestTooLarge, RequestTimeout) as refusal:
-            cast(dict[str, Any], scope)[REFUSAL] = refusal
+            extended[REFUSAL] = refusal
             body = b""
         await self._app(scope, _replay(body, receive), send)
 
-    async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> bytes:
+    async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable, until: float) -> bytes:
         limit = self._limit(scope)
         body = bytearray()
         more = True
         try:
-            async with asyncio.timeout(self._config.deadline):
+            async with asyncio.timeout_at(until):
                 while more and len(body) <= limit:
                     part, more = await _receive(receive)
                     body += part
@@ -77,7 +88,7 @@ class BodyLimit:
 
     def _limit(self, scope: HTTPScope) -> int:
         kind = next((v for k, v in scope["headers"] if k.lower() == b"content-type"), b"")
-        is_form = kind.lower().startswith(FORMS)
+        is_form = kind.decode("latin-1").lower().startswith(tuple(FORMS))
         return self._config.max_form_bytes if is_form else self._config.max_json_bytes
 
 

@@ -20,6 +20,7 @@ from quart.cli import NoAppException, QuartGroup, routes_command, shell_command
 from werkzeug.datastructures import Headers
 
 from model_store import ModelStore, ModelStoreError
+from model_store.aliases import CHAMPION
 from model_store.recipes import RECIPES
 
 from . import create_app
@@ -29,6 +30,8 @@ from .description import describe
 from .version import VERSION
 
 FAILED, CALLED_WRONGLY = 1, 2
+ANSWERING = 0.5
+"""Seconds beyond its deadline in which a request can still be told that it was missed."""
 
 
 def main() -> None:
@@ -81,7 +84,11 @@ allow_version_option: Option = click.option(
 
 def _settings(**given: Any) -> dict[str, Any]:
     """Options that were given, as settings; an option that was not leaves the setting alone."""
-    return {name.upper(): value for name, value in given.items() if value not in (None, False)}
+    return {
+        name.upper(): value
+        for name, value in given.items()
+        if value is not None and value is not False
+    }
 
 
 # Serving -------------------------------------------------------------------------
@@ -92,18 +99,14 @@ def _settings(**given: Any) -> dict[str, Any]:
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.")
 @store_option
 @allow_version_option
-def serve(**options: Any) -> None:
+def serve(host: str | None, port: int | None, store: Path | None, allow_version: bool) -> None:
     """Serve the models until SIGTERM or SIGINT."""
-    from . import server
+    from . import server, sockets
 
     _log_to_stderr()
-    settings = _settings(
-        host=options["host"],
-        port=options["port"],
-        model_store=options["store"],
-        allow_version=options["allow_version"],
+    app = create_app(
+        **_settings(host=host, port=port, model_store=store, allow_version=allow_version)
     )
-    app = create_app(**settings)
     context = context_of(app)
     config, registry = context.config, context.registry
 
@@ -114,12 +117,15 @@ def serve(**options: Any) -> None:
     def drain() -> None:
         registry.draining = True
 
+    sockets.allow_many()
     code = server.serve(
         app,
-        server.bind(config.host, config.port),
+        sockets.bind(config.host, config.port),
         on_signal=drain,
         on_listening=announce,
-        shutdown=server.Shutdown.within(delay=config.shutdown_delay, drain=config.deadline),
+        shutdown=server.Shutdown.within(
+            delay=config.shutdown_delay, drain=config.deadline + ANSWERING
+        ),
         keep_alive=config.keep_alive,
     )
     sys.exit(code)
@@ -268,6 +274,7 @@ def verify(
     store: ModelStore, name: str | None, version: str | None, allow_version: bool, as_json: bool
 ) -> None:
     """Verify a model, or all: digests, then load it and replay its golden rows."""
+    allow_version = Config.read(**_settings(allow_version=allow_version)).allow_version
     results = [
         _verify(store, found, version, allow_version)
         for found in ([name] if name else store.models())
@@ -302,7 +309,7 @@ def _verify(
 @models.command()
 @click.argument("name")
 @click.argument("version")
-@click.option("--alias", default="champion", show_default=True, help="The alias to set.")
+@click.option("--alias", default=CHAMPION, show_default=True, help="The alias to set.")
 @click.pass_obj
 def promote(store: ModelStore, name: str, version: str, alias: str) -> None:
     """Let an alias name VERSION; champion is the version that serves from the next start on."""

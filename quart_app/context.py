@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from quart import Quart, current_app
+from quart import Quart, current_app, request
 
+from .bodies import UNTIL
 from .config import Config
 from .registry import Registry
 
@@ -29,3 +30,8 @@ def get_config() -> Config:
 
 def get_registry() -> Registry:
     return context_of(current_app).registry
+
+
+def get_until() -> float | None:
+    """The moment, in the loop's time, by which the current request must be answered."""
+    return cast(float | None, request.scope.get(UNTIL))

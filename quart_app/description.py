@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -47,7 +49,12 @@ class ModelList(msgspec.Struct, frozen=True):
     models: list[ModelDescription]
 
 
-def describe(store: ModelStore, name: str, entry: Entry | None) -> ModelDescription:
+def describe(
+    store: ModelStore,
+    name: str,
+    entry: Entry | None,
+    others: Mapping[tuple[str, int], Entry] = MappingProxyType({}),
+) -> ModelDescription:
     """What there is to say of a model that is loaded, on its way, or only in the store. Blocks.
 
     Raises:
@@ -55,11 +62,8 @@ def describe(store: ModelStore, name: str, entry: Entry | None) -> ModelDescript
     """
     manifest = None if entry is None else entry.manifest
     if entry is None:
-        entry, manifest = _only_stored(store, name)
-    try:
-        versions, aliases = store.versions(name), store.aliases(name)
-    except (ModelNotFound, CorruptVersion):
-        versions, aliases = [], {}
+        entry, manifest = _only_stored(store, name, others)
+    versions, aliases = _published(store, name)
     return ModelDescription(
         name=name,
         version=None if manifest is None else manifest.version,
@@ -71,12 +75,24 @@ def describe(store: ModelStore, name: str, entry: Entry | None) -> ModelDescript
     )
 
 
-def _only_stored(store: ModelStore, name: str) -> tuple[Entry, Manifest | None]:
-    """The state of a model that nobody has asked for yet: what could be seen from outside."""
+def _only_stored(
+    store: ModelStore, name: str, others: Mapping[tuple[str, int], Entry]
+) -> tuple[Entry, Manifest | None]:
+    """A model that was published after the start: the version that its name means now."""
     try:
-        return Entry(), store.manifest(name)
+        manifest = store.manifest(name)
+        return others.get((name, manifest.version), Entry()), manifest
     except (CorruptVersion, VersionNotFound) as error:
         return Entry(State.FAILED, str(error)), None
+
+
+def _published(store: ModelStore, name: str) -> tuple[list[int], dict[str, int]]:
+    """Its versions and its aliases; none while it is being trained, or where they are damaged."""
+    versions: list[int] = []
+    with contextlib.suppress(ModelNotFound, CorruptVersion):
+        versions = store.versions(name)
+        return versions, store.aliases(name)
+    return versions, {}
 
 
 def _told_by(manifest: Manifest) -> dict[str, Any]:

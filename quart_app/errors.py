@@ -16,7 +16,7 @@ from quart import Quart, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from model_store import Fault, InvalidRows, ModelStoreError
-from model_store.errors import ModelNotFound, PredictionFailed
+from model_store.errors import ModelNotFound, PredictionFailed, Unanswerable
 
 from .batcher import Closed, QueueFull
 from .inference import (
@@ -38,13 +38,14 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (QueueFull, 503),
     (Closed, 503),
     (DeadlineExceeded, 504),
+    (Unanswerable, 400),
     (PredictionFailed, 500),
     (ModelStoreError, 503),
 )
 """The first row that fits an exception gives its status."""
 
-RETRY_AFTER: Final = 1
-"""Seconds after which a refused client may come again, where the error does not say."""
+BUSY_RETRY_AFTER: Final = 1
+"""Seconds after which a client may come again that was refused because too much is waiting."""
 
 DESCRIPTIONS: Final = {
     404: "There is nothing at this address.",
@@ -101,8 +102,10 @@ def with_headers(response: Response, error: Exception) -> Response:
         for name, value in error.get_headers():
             if name.lower() not in {"content-type", "content-length"}:
                 response.headers[name] = value
-    retry_after = error.retry_after if isinstance(error, NotReady) else RETRY_AFTER
-    if response.status_code == 503 and retry_after is not None:
+    retry_after = error.retry_after if isinstance(error, NotReady) else None
+    if isinstance(error, QueueFull | Closed):
+        retry_after = BUSY_RETRY_AFTER
+    if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
 
@@ -112,7 +115,7 @@ def _message(error: Exception, status: int) -> str:
         return DESCRIPTIONS.get(status, error.description or error.name)
     if isinstance(error, QueueFull | Closed):
         return "The server is busy; try again in a moment."
-    if isinstance(error, PredictionFailed):
+    if isinstance(error, PredictionFailed) and status == 500:
         return "The model failed on these values. It has been logged."
     if status == 500:
         return DESCRIPTIONS[500]

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 
 from quart import Quart
 
@@ -66,8 +67,12 @@ async def start_up(registry: Registry, config: Config) -> None:
         for name in names:
             await registry.load(name)
         for name in missing:
+            if registry.draining:
+                return
             if await _train(registry, config, name):
                 await registry.load(name)
+        if all(registry.entry(name).state is State.READY for name in missing):
+            _unfinished(config).unlink(missing_ok=True)
     except Exception:
         logger.exception("start-up failed")
     finally:
@@ -78,7 +83,17 @@ async def start_up(registry: Registry, config: Config) -> None:
 def _wanted(config: Config, published: list[str]) -> tuple[str, ...]:
     if config.recipes is not None:
         return config.recipes
-    return () if published else tuple(RECIPES)
+    unfinished = _unfinished(config)
+    if not published:
+        with contextlib.suppress(OSError):  # a store that cannot be written fails at publishing
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.touch()
+    return tuple(RECIPES) if not published or unfinished.exists() else ()
+
+
+def _unfinished(config: Config) -> Path:
+    """A mark in the store: its first training was begun, and goes on at the next start."""
+    return config.model_store / ".unfinished"
 
 
 async def _train(registry: Registry, config: Config, name: str) -> bool:

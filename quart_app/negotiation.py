@@ -6,15 +6,18 @@ every protocol client get JSON without asking.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from quart import Request, Response
+from werkzeug.sansio.response import Response as BaseResponse
 
-from .protocols import form
+from .protocols import form, native
 
-JSON: Final = "application/json"
+JSON: Final = native.CONTENT_TYPE
 HTML: Final = "text/html"
+AnyResponse = TypeVar("AnyResponse", bound=BaseResponse)
+
 FORMS: Final = frozenset({form.CONTENT_TYPE, form.MULTIPART})
 
 
@@ -47,7 +50,7 @@ def html_response(page: str, status: int = 200) -> Response:
     return Response(page, status=status, content_type="text/html; charset=utf-8")
 
 
-def varied(response: Response) -> Response:
+def varied(response: AnyResponse) -> AnyResponse:
     """Say to caches that the answer depends on Accept."""
     response.vary.add("Accept")
     return response

@@ -19,6 +19,7 @@ from model_store import Column, Manifest
 
 from .context import context_of
 from .description import label_type
+from .negotiation import HTML
 from .protocols import form, native
 from .servable import Servable
 from .version import VERSION
@@ -38,7 +39,6 @@ FAILURES: Final = {
     504: "There was no answer in time.",
 }
 ANSWERS: Final = ("Prediction", "Predictions")
-TYPES: Final = {"number": "number", "integer": "integer"}
 
 
 def register(app: Quart) -> None:
@@ -163,6 +163,7 @@ def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
             "examples": {"one": {"value": example}, "many": {"value": [example]}},
         },
         form.CONTENT_TYPE: {"schema": row, "example": example},
+        form.MULTIPART: {"schema": row, "example": example},
     }
     return {
         "get": about
@@ -178,9 +179,13 @@ def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
 
 def _responses(name: str) -> Schema:
     answer = {"oneOf": [_reference(f"{name}.{kind}") for kind in ANSWERS]}
-    failure = {native.CONTENT_TYPE: {"schema": _reference("ErrorBody")}}
+    page = {HTML: {"schema": {"type": "string"}}}
+    failure = {native.CONTENT_TYPE: {"schema": _reference("ErrorBody")}} | page
     return {
-        "200": {"description": "The answer.", "content": {native.CONTENT_TYPE: {"schema": answer}}},
+        "200": {
+            "description": "The answer.",
+            "content": {native.CONTENT_TYPE: {"schema": answer}} | page,
+        },
         **{
             str(status): {"description": description, "content": failure}
             for status, description in FAILURES.items()
@@ -203,5 +208,4 @@ def _many(schema: Schema, many: bool) -> Schema:
 
 
 def _value_schema(column: Column) -> Schema:
-    kind = TYPES[column.type]
-    return {"type": [kind, "null"] if column.missing else kind}
+    return {"type": [column.type, "null"] if column.missing else column.type}

@@ -3,6 +3,8 @@
 A model is known by its name from the start-up on, with the version that its name resolved to then.
 Any other version, also of a model published later, is loaded on its first request. Loads run one
 after the other, each verify → load → warm, and a failed one stays failed and visible.
+
+Known weak point: what was loaded stays in memory, every version that was ever asked for.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from .inference import NotReady
 from .servable import Servable
 from .threads import run_in_daemon
 
-RETRY_AFTER = 2
+LOADING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is on its way."""
 
 logger = logging.getLogger(__name__)
@@ -82,39 +84,49 @@ class Registry:
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The models by name, in the order of their names; those that were published after the
-        start once they are asked for."""
-        later = {name: entry for (name, _), entry in sorted(self._loaded_others().items())}
-        return dict(sorted((later | self._entries).items()))
+        """The models of the start-up, in the order of their names."""
+        return dict(sorted(self._entries.items()))
+
+    @property
+    def others(self) -> dict[tuple[str, int], Entry]:
+        """What was loaded on request, by name and version: other versions, and later models."""
+        return {key: task.result() for key, task in self._others.items() if _succeeded(task)}
 
     @property
     def servables(self) -> list[Servable]:
         """Everything loaded."""
-        found = (*self._entries.values(), *self._loaded_others().values())
+        found = (*self._entries.values(), *self.others.values())
         return [entry.servable for entry in found if entry.servable is not None]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a model of the start-up is still on its way."""
+        return self.starting or any(not entry.settled for entry in self._entries.values())
 
     @property
     def ready(self) -> bool:
         """Whether traffic should come here."""
         states = {entry.state for entry in self._entries.values()}
-        if self.starting or self.draining or State.READY not in states:
+        later = {
+            entry.state for (name, _), entry in self.others.items() if name not in self._entries
+        }
+        if self.waiting or self.draining or State.READY not in states | later:
             return False
-        failed_counts = self._config.ready == "all"
-        return states <= ({State.READY} if failed_counts else {State.READY, State.FAILED})
+        return self._config.ready == "any" or State.FAILED not in states
 
     def entry(self, name: str) -> Entry:
         """The entry of a name, made where it is new."""
         return self._entries.setdefault(name, Entry())
 
-    def _loaded_others(self) -> dict[tuple[str, int], Entry]:
-        return {key: task.result() for key, task in self._others.items() if _succeeded(task)}
-
     # Asking ----------------------------------------------------------------------
 
-    async def servable(self, name: str, version: str | None = None) -> Servable:
+    async def servable(
+        self, name: str, version: str | None = None, *, until: float | None = None
+    ) -> Servable:
         """The loaded version of a model; without a version, the one that its name serves.
 
-        Waits where another version must be loaded first, but not for a model on its way.
+        Waits where another version must be loaded first, until a moment of the loop's time, but
+        not for a model on its way.
 
         Raises:
             ModelNotFound, VersionNotFound: the store has no such version either.
@@ -122,25 +134,27 @@ class Registry:
         """
         entry = self._entries.get(name)
         if entry is None and self.starting:
-            raise NotReady("The server is starting.", RETRY_AFTER)
+            raise NotReady("The server is starting.", LOADING_RETRY_AFTER)
         if entry is not None and (version is None or not entry.settled):
             return _loaded(name, entry)
         number = await asyncio.to_thread(self.store.resolve, name, version)
         if entry is not None and entry.manifest is not None and entry.manifest.version == number:
             return _loaded(name, entry)
-        return _loaded(f"{name} version {number}", await self._other(name, number))
+        return _loaded(f"{name} version {number}", await self._other(name, number, until))
 
-    async def _other(self, name: str, number: int) -> Entry:
+    async def _other(self, name: str, number: int, until: float | None) -> Entry:
         task = self._others.get((name, number))
         if task is None:
             task = asyncio.create_task(self._load_other(name, number))
             self._others[name, number] = task
+        if until is None:
+            until = asyncio.get_running_loop().time() + self._config.deadline
         try:
             # The load belongs to all who ask for it: one who goes away does not end it.
-            async with asyncio.timeout(self._config.deadline):
+            async with asyncio.timeout_at(until):
                 return await asyncio.shield(task)
         except TimeoutError:
-            raise NotReady(f"{name} version {number} is loading.", RETRY_AFTER) from None
+            raise NotReady(f"{name} version {number} is loading.", LOADING_RETRY_AFTER) from None
 
     async def _load_other(self, name: str, number: int) -> Entry:
         entry = Entry()
@@ -202,5 +216,5 @@ def _loaded(what: str, entry: Entry) -> Servable:
     if entry.state is State.FAILED:
         raise NotReady(f"The model {what} failed to load: {entry.reason}", None)
     if entry.servable is None:
-        raise NotReady(f"The model {what} is not ready yet: {entry.state}.", RETRY_AFTER)
+        raise NotReady(f"The model {what} is not ready yet: {entry.state}.", LOADING_RETRY_AFTER)
     return entry.servable

@@ -33,8 +33,12 @@ class Servable:
             max_queue_size=config.max_queue_size,
         )
 
-    async def infer(self, request: InferenceRequest) -> InferenceResponse:
-        """Answer a request. Cancelling it leaves a batch that already runs alone.
+    async def infer(
+        self, request: InferenceRequest, *, until: float | None = None
+    ) -> InferenceResponse:
+        """Answer a request, until a moment of the loop's time, else within the whole deadline.
+
+        Cancelling it leaves a batch that already runs alone.
 
         Raises:
             InvalidRows: the rows do not fit the signature.
@@ -42,13 +46,15 @@ class Servable:
             DeadlineExceeded: there was no answer in time.
             PredictionFailed: the pipeline failed on these rows.
         """
+        if until is None:
+            until = asyncio.get_running_loop().time() + self._deadline
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout_at(until):
                 matrix = await self._validate(request)
                 prediction = await self._batcher.submit(matrix)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"The model {self.manifest.name} did not answer within {self._deadline:g} seconds."
+                f"The model {self.manifest.name} did not answer in time."
             ) from None
         return InferenceResponse(
             id=uuid.uuid4().hex,

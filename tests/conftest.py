@@ -9,6 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
@@ -76,6 +79,16 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Return when readiness is 200."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{self.url}/health/ready", timeout=seconds).close()
+                return
+            assert time.monotonic() < deadline, "the server did not get ready"
+            time.sleep(0.05)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 30) -> int:
         """Send the signal and return the exit code."""

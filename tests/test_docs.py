@@ -47,22 +47,19 @@ def rows(heading: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in a folder of its own, with the bundled models in the default place."""
-    folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(bundled_root, folder / "instance" / "models")
-    with serving(cwd=folder, PYTHONPATH=ROOT) as running:
-        subprocess.run(
-            ["curl", "-sf", "--retry", "30", "--retry-delay", "1", f"{running.url}/health/ready"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        yield running
+def folder(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A newcomer's folder, with the bundled models in the default place."""
+    found = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(bundled_root, found / "instance" / "models")
+    return found
 
 
 @pytest.fixture(scope="module")
-def folder(server: Server) -> Path:
-    return Path(f"/proc/{server.process.pid}/cwd").resolve()
+def server(folder: Path) -> Iterator[Server]:
+    """A server in that folder."""
+    with serving(cwd=folder, PYTHONPATH=ROOT) as running:
+        running.wait_until_ready()
+        yield running
 
 
 def test_the_readme_has_commands_to_run() -> None:
@@ -120,7 +117,7 @@ def settings_table() -> str:
     """The table of settings as the README must show it."""
     lines = ["| variable | default | what it does |", "| --- | --- | --- |"]
     for setting in SETTINGS:
-        default = "" if setting.default is None else f"`{shown(setting.default)}`"
+        default = "not set" if setting.default is None else f"`{shown(setting.default)}`"
         lines.append(f"| `{setting.variable}` | {default} | {setting.help} |")
     return "\n".join(lines)
 

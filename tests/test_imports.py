@@ -24,7 +24,17 @@ ALLOWED = {
     "quart_app/config.py": {"model_store"},
     "quart_app/servable.py": {"model_store"},
     "quart_app/registry.py": {"model_store"},
+    "quart_app/sockets.py": set(),
     "quart_app/threads.py": set(),
+    "quart_app/description.py": {"model_store", "msgspec"},
+    "quart_app/bodies.py": {"hypercorn", "quart", "werkzeug"},
+    "quart_app/negotiation.py": {"msgspec", "quart", "werkzeug"},
+    "quart_app/context.py": {"quart"},
+    "quart_app/errors.py": {"model_store", "msgspec", "quart", "werkzeug"},
+    "quart_app/openapi.py": {"model_store", "msgspec", "quart", "quart_schema"},
+    "quart_app/lifespan.py": {"model_store", "quart"},
+    "quart_app/blueprints": {"model_store", "msgspec", "quart", "quart_schema", "werkzeug"},
+    "quart_app/cli.py": {"click", "model_store", "msgspec", "quart", "werkzeug"},
 }
 
 # Within quart_app, the modules of ours that each of these may import.
@@ -32,11 +42,27 @@ OURS = {
     "quart_app/inference.py": set(),
     "quart_app/batcher.py": set(),
     "quart_app/config.py": set(),
-    "quart_app/server.py": set(),
+    "quart_app/server.py": {"sockets"},
+    "quart_app/sockets.py": set(),
     "quart_app/threads.py": set(),
     "quart_app/protocols": {"inference"},
     "quart_app/servable.py": {"batcher", "config", "inference"},
     "quart_app/registry.py": {"config", "inference", "servable", "threads"},
+    "quart_app/description.py": {"registry"},
+    "quart_app/negotiation.py": {"protocols"},
+    "quart_app/bodies.py": {"config", "inference", "negotiation"},
+    "quart_app/context.py": {"bodies", "config", "registry"},
+    "quart_app/errors.py": {"batcher", "inference", "negotiation"},
+    "quart_app/blueprints": {
+        "context",
+        "description",
+        "errors",
+        "inference",
+        "negotiation",
+        "protocols",
+        "registry",
+        "servable",
+    },
 }
 
 

@@ -10,7 +10,7 @@ from quart_schema import document_response, tag
 
 from ..context import get_registry
 from ..negotiation import json_response
-from ..registry import RETRY_AFTER, Registry, State
+from ..registry import LOADING_RETRY_AFTER, Registry, State
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
@@ -53,7 +53,7 @@ async def ready() -> Response:
     registry = get_registry()
     response = json_response(_state_of(registry), 200 if registry.ready else 503)
     if not registry.ready:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
+        response.headers["Retry-After"] = str(LOADING_RETRY_AFTER)
     return response
 
 
@@ -61,7 +61,7 @@ def _state_of(registry: Registry) -> Ready:
     status: Literal["starting", "serving", "draining"] = "serving"
     if registry.draining:
         status = "draining"
-    elif registry.starting or any(not entry.settled for entry in registry.entries.values()):
+    elif registry.waiting:
         status = "starting"
     states = {
         name: ModelState(entry.state, entry.reason) for name, entry in registry.entries.items()

@@ -17,13 +17,13 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import Fault
 
-from ..context import get_registry
+from ..context import get_registry, get_until
 from ..description import ModelDescription, ModelList, describe
 from ..errors import ErrorBody
 from ..inference import InferenceResponse
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..protocols import form
-from ..registry import RETRY_AFTER, Registry
+from ..registry import LOADING_RETRY_AFTER, Registry
 from ..servable import Servable
 
 blueprint = Blueprint("pages", __name__)
@@ -45,9 +45,8 @@ async def home() -> Response:
     if not wants_html(request):
         return varied(json_response(Alive(list(registry.entries))))
     models = await _describe_all(registry)
-    waiting = registry.starting or any(not entry.settled for entry in registry.entries.values())
     page = await render_template(
-        "pages/home.html", models=models, refresh=RETRY_AFTER if waiting else None
+        "pages/home.html", models=models, refresh=LOADING_RETRY_AFTER if registry.waiting else None
     )
     return varied(html_response(page))
 
@@ -58,7 +57,7 @@ async def home() -> Response:
 async def models() -> Response | WerkzeugResponse:
     """All models, with what they take and what they tell."""
     if wants_html(request):
-        return redirect(url_for("pages.home"))
+        return varied(redirect(url_for("pages.home")))
     return varied(json_response(ModelList(await _describe_all(get_registry()))))
 
 
@@ -71,9 +70,9 @@ async def model(name: str) -> Response:
     """One model: its form for a person, else what it takes and what it tells."""
     registry = get_registry()
     if wants_html(request):
-        return await model_page(await registry.servable(name))
+        return await model_page(await registry.servable(name, until=get_until()))
     entry = registry.entries.get(name)
-    description = await asyncio.to_thread(describe, registry.store, name, entry)
+    description = await asyncio.to_thread(describe, registry.store, name, entry, registry.others)
     return varied(json_response(description))
 
 
@@ -135,7 +134,7 @@ def _swagger_folder() -> Path:
 async def _describe_all(registry: Registry) -> list[ModelDescription]:
     def all_of_them() -> list[ModelDescription]:
         names = sorted({*entries, *registry.store.models()})
-        return [describe(registry.store, name, entries.get(name)) for name in names]
+        return [describe(registry.store, name, entries.get(name), others) for name in names]
 
-    entries = registry.entries
+    entries, others = registry.entries, registry.others
     return await asyncio.to_thread(all_of_them)

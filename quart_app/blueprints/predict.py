@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import InvalidRows
 
-from ..context import get_config, get_registry
+from ..context import get_config, get_registry, get_until
 from ..inference import InferenceRequest, UnsupportedBody
 from ..negotiation import FORMS, JSON, json_bytes, varied, wants_html
 from ..protocols import form, native
@@ -28,7 +28,10 @@ blueprint = Blueprint("predict", __name__, url_prefix="/models/<name>")
 async def by_query(name: str, version: str | None = None) -> Response | WerkzeugResponse:
     """Predict for the one row in the query."""
     if not request.query_string and wants_html(request):
-        return redirect(url_for("pages.model", name=name))
+        if version is None:
+            return varied(redirect(url_for("pages.model", name=name)))
+        servable = await get_registry().servable(name, version, until=get_until())
+        return await model_page(servable, version=version)
     return await answer(name, version, form.decode(request.query_string))
 
 
@@ -40,18 +43,13 @@ async def by_body(name: str, version: str | None = None) -> Response:
     return await answer(name, version, await decode_body())
 
 
-async def read_body() -> bytes:
-    """The body; its size was limited before the app saw the request."""
-    return cast(bytes, await request.get_data())
-
-
 async def decode_body() -> InferenceRequest:
     """The rows in the body, by its content type; none at all counts as JSON.
 
     Raises:
         InvalidRequest: also as RequestTooLarge and UnsupportedBody.
     """
-    body, mimetype = await read_body(), request.mimetype
+    body, mimetype = cast(bytes, await request.get_data()), request.mimetype
     if mimetype in FORMS:
         boundary = request.mimetype_params.get("boundary", "")
         return form.decode(body, boundary=boundary if mimetype == form.MULTIPART else None)
@@ -62,13 +60,14 @@ async def decode_body() -> InferenceRequest:
 
 async def answer(name: str, version: str | None, asked: InferenceRequest) -> Response:
     """Ask the model and answer as JSON, or on its page, where a person asked for one row."""
-    servable = await get_registry().servable(name, version)
+    until = get_until()
+    servable = await get_registry().servable(name, version, until=until)
     if asked.many or not wants_html(request):
-        response = await servable.infer(asked)
+        response = await servable.infer(asked, until=until)
         return varied(json_bytes(native.encode(response, many=asked.many)))
     values = {column: found[0] for column, found in asked.columns.items()}
     try:
-        response = await servable.infer(asked)
+        response = await servable.infer(asked, until=until)
     except InvalidRows as error:
         return await model_page(servable, values=values, faults=error.faults, version=version)
     return await model_page(servable, values=values, answer=response, version=version)

@@ -65,8 +65,7 @@ def _word(label: object, words: Mapping[str, str]) -> str:
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:
     if body[:1] in (b"{", b"["):
         raise InvalidRequest(
-            "The body looks like JSON and came as a form; send the header "
-            "Content-Type: application/json."
+            "The fields look like JSON; post it with the header Content-Type: application/json."
         )
     try:
         return parse_qsl(

@@ -8,6 +8,7 @@ A prediction has the class's own JSON type; probabilities are keyed by its text.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import msgspec
@@ -68,9 +69,22 @@ def _parse(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except RecursionError:
         raise InvalidRequest("The JSON is nested too deeply.") from None
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The body is not UTF-8 at byte {error.start}.") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _parse_leniently(body, error)
+
+
+def _parse_leniently(body: bytes, error: Exception) -> Any:
+    """Read what many clients send as JSON and is none: a bare NaN or Infinity, a byte order mark,
+    a number beyond a float. Then the signature can name the field that has it."""
+    try:
+        content = json.loads(body.decode("utf-8-sig"))
+        json.dumps(content, ensure_ascii=False).encode()  # raises where a surrogate stands alone
+        return content
+    except RecursionError:
+        raise InvalidRequest("The JSON is nested too deeply.") from None
+    except UnicodeDecodeError as undecodable:
+        raise InvalidRequest(f"The body is not UTF-8 at byte {undecodable.start}.") from None
+    except ValueError:
         reason = str(error).split(" - at ")[0]  # msgspec's path holds no name or index
         raise InvalidRequest(f"The body is not JSON: {reason}.") from None
 

@@ -6,9 +6,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 from model_store import ModelStore
 from tests.conftest import Server, serving
 
-from .page import PATIENCE, Page, launch
+from .page import Page, launch
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
@@ -43,7 +40,7 @@ def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     _publish_wide(store)
     shutil.copytree(store.root / "exam", store.root / "broken")
     with serving(cwd=folder, QUART_APP_MODEL_STORE=store.root, QUART_APP_RECIPES="") as server:
-        _wait_until_ready(server)
+        server.wait_until_ready()
         yield server
 
 
@@ -69,18 +66,6 @@ def _publish_wide(store: ModelStore) -> None:
     names = [f"{i}_{'without_a_space_' * 6}" for i in range(30)]
     pipeline = LogisticRegression().fit(X / 1e6, y)
     store.publish(WIDE, pipeline, X, y, feature_names=names, target_name=WIDE)
-
-
-def _wait_until_ready(server: Server) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            urllib.request.urlopen(f"{server.url}/health/ready").close()
-            return
-        except urllib.error.HTTPError as error:
-            error.close()
-            time.sleep(0.1)
-    raise AssertionError("The server did not get ready.")
 
 
 @pytest.fixture(scope="session")

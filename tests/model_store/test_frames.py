@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from model_store import ModelStore, frames
-from model_store.errors import InvalidPipeline, LoadFailed, PredictionFailed
+from model_store.errors import InvalidPipeline, LoadFailed
 
 from .conftest import LABELS, X, classifier
 
@@ -115,5 +115,5 @@ def test_without_pandas_a_frame_is_refused_with_the_way_out(
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(LoadFailed, match=r"pip install 'quart-app\[pandas\]', or fit the pipeline"):
         frames.from_matrix(X, ["a", "b"])
-    with pytest.raises(PredictionFailed, match=r"pip install 'quart-app\[pandas\]'"):
+    with pytest.raises(LoadFailed, match=r"pip install 'quart-app\[pandas\]'"):
         model.replay()

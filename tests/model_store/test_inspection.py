@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from model_store import ModelStore
 from model_store.errors import InvalidPipeline
 from model_store.inspection import GOLDEN_ROWS, Inspection
 from model_store.manifest import Target
@@ -256,3 +257,34 @@ def test_data_of_which_no_row_could_be_sent_is_refused() -> None:
     data[:, 1] = np.inf
     with pytest.raises(InvalidPipeline, match=r"missing or infinite .* impute it inside the pipe"):
         Inspection.of(FirstOnly(), data, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"),
+        np.array([b"a", b"b"]),
+    ],
+)
+def test_a_class_that_json_cannot_say_is_refused(labels: Any, empty: ModelStore) -> None:
+    X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    y = labels[[0, 0, 1, 1]]
+    with pytest.raises(InvalidPipeline, match=r"^A class must be a text, a finite number"):
+        empty.publish("m", DecisionTreeClassifier().fit(X, y), X, y)
+
+
+def test_names_that_differ_from_those_of_the_frame_are_refused(empty: ModelStore) -> None:
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]})
+    y = np.array([0, 1])
+    with pytest.raises(InvalidPipeline, match="leave feature_names out"):
+        empty.publish("m", DecisionTreeClassifier().fit(X, y), X, y, feature_names=["c", "d"])
+
+
+def test_nullable_columns_of_a_frame_are_numbers_and_missing_values(empty: ModelStore) -> None:
+    pandas = pytest.importorskip("pandas")
+    nullable = pandas.array([1, None, 3, 4], dtype="Int64")
+    X = pandas.DataFrame({"a": nullable, "b": [1.0, 2, 3, 4]})
+    y = np.array([0, 0, 1, 1])
+    manifest = empty.publish("m", DecisionTreeClassifier().fit(X, y), X, y)
+    assert [column.missing for column in manifest.signature.columns] == [True, True]

@@ -431,7 +431,7 @@ def test_broken_aliases_are_told(data: bytes, three: ModelStore) -> None:
         lambda: three.remove("small", 1),
     ]
     for ask in asks:
-        with pytest.raises(CorruptVersion, match=r"^The aliases of small cannot be read: "):
+        with pytest.raises(CorruptVersion, match=r"^small/aliases\.json cannot be read: "):
             ask()
     assert three.verify("small", 1).manifest.version == 1
 

@@ -169,11 +169,11 @@ async def test_a_model_whose_aliases_are_broken_is_shown_as_failed_beside_the_ot
         status, content = await get(client, "/models")
         assert status == 200
         assert [model["state"] for model in content["models"]] == ["failed", "ready"]
-        assert "aliases of bad cannot be read" in content["models"][0]["reason"]
+        assert "bad/aliases.json cannot be read" in content["models"][0]["reason"]
         assert (await get(client, "/models/bad"))[1] == content["models"][0]
         page = await client.get("/", headers=HTML)
         assert page.status_code == 200
-        assert b"aliases of bad cannot be read" in await page.get_data()
+        assert b"bad/aliases.json cannot be read" in await page.get_data()
 
 
 async def test_a_store_that_cannot_be_read_is_logged_at_once_and_never_ready(
@@ -249,18 +249,21 @@ async def test_a_missing_recipe_is_trained_in_a_child_process_and_becomes_ready(
     assert not has_children()
 
 
-async def test_a_training_that_fails_at_once_holds_up_nothing(
+async def test_a_first_training_that_was_interrupted_goes_on_at_the_next_start(
     own: ModelStore,
 ) -> None:
-    publish(own, "m")
-    app = create_app(MODEL_STORE=own.root, RECIPES=("nonsense",))
-    async with started(app) as running_app:
-        entry = registry_of(app).entries["nonsense"]
-        assert entry.state is State.FAILED
-        assert "exit code 2" in str(entry.reason)
-        assert "there is no recipe 'nonsense'" in str(entry.reason)
-        status, content = await get(running_app.test_client(), "/health/ready")
-        assert (status, content["models"]["nonsense"]["reason"]) == (200, entry.reason)
+    app = create_app(MODEL_STORE=own.root)
+    async with app.test_app():
+        await until(lambda: states(app).get("iris") == "ready")
+    assert own.models() == ["iris"]
+    app = create_app(MODEL_STORE=own.root)
+    async with started(app):
+        assert states(app) == dict.fromkeys(sorted(RECIPES), "ready")
+    assert [own.versions(name) for name in RECIPES] == [[1]] * len(RECIPES)
+    own.remove("exam", 1)
+    app = create_app(MODEL_STORE=own.root)
+    async with started(app):
+        assert states(app) == {"diabetes": "ready", "iris": "ready"}
 
 
 async def test_a_training_that_fails_gives_the_model_its_reason(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from model_store import ModelStore
+from model_store.recipes import RECIPES
 from quart_app import create_app
 
 from ..conftest import started
@@ -115,7 +117,7 @@ async def test_before_the_start_everything_but_live_says_so(bundled: ModelStore)
     assert 'http-equiv="refresh" content="2"' in await page.get_data(as_text=True)
 
 
-async def test_an_empty_store_says_what_to_do_and_is_not_ready(tmp_path: Any) -> None:
+async def test_an_empty_store_says_what_to_do_and_is_not_ready(tmp_path: Path) -> None:
     async with started(create_app(MODEL_STORE=tmp_path / "none", RECIPES="")) as app:
         client = app.test_client()
         assert (await client.get("/health/ready")).status_code == 503
@@ -216,3 +218,33 @@ async def test_an_unknown_model_is_told_without_the_place_of_the_store(
 ) -> None:
     error = (await (await client.get("/models/nobody")).json)["error"]
     assert error == "There is no model 'nobody'; the models are: diabetes, exam, iris."
+
+
+async def test_a_server_that_began_with_no_models_turns_ready_with_the_first(
+    bundled: ModelStore, tmp_path: Path
+) -> None:
+    async with started(create_app(MODEL_STORE=tmp_path, RECIPES="")) as app:
+        client = app.test_client()
+        assert (await client.get("/health/ready")).status_code == 503
+        RECIPES["exam"].train(ModelStore(tmp_path))
+        assert (await client.get("/models/exam/predict?X1=1&X2=2")).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_model_of_later_is_described_by_the_version_that_answers(
+    tmp_path: Path,
+) -> None:
+    async with started(create_app(MODEL_STORE=tmp_path, RECIPES="")) as app:
+        client = app.test_client()
+        store = ModelStore(tmp_path)
+        for _ in range(2):
+            RECIPES["exam"].train(store)
+        for version, serves in (("2", 2), ("1", 1)):
+            store.promote("exam", version)
+            answer = await (await client.get("/models/exam/predict?X1=1&X2=2")).json
+            about = await (await client.get("/models/exam")).json
+            assert (answer["version"], about["version"], about["state"]) == (
+                serves,
+                serves,
+                "ready",
+            )

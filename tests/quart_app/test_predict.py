@@ -99,6 +99,26 @@ async def test_a_model_trained_on_generated_data_says_so(client: Client) -> None
     assert "notice" not in answer
 
 
+async def test_values_that_the_pipeline_cannot_work_with_are_a_400(client: Client) -> None:
+    answer = await client.post("/models/iris/predict", json=dict.fromkeys(IRIS, 1e308))
+    assert answer.status_code == 400
+    assert "The model iris has no answer to these values" in (await answer.json)["error"]
+
+
+async def test_a_byte_order_mark_is_passed_over(client: Client) -> None:
+    answer = await client.post("/models/exam/predict", data=b'\xef\xbb\xbf{"X1": 1, "X2": 2}')
+    assert answer.status_code == 200
+
+
+async def test_the_page_of_a_version_keeps_asking_that_version(client: Client) -> None:
+    answer = await client.get("/models/exam/versions/1/predict", headers=HTML)
+    assert answer.status_code == 200
+    page = await answer.get_data(as_text=True)
+    assert 'action="/models/exam/versions/1/predict"' in page
+    answer = await client.get("/models/exam/versions/9/predict", headers=HTML)
+    assert answer.status_code == 404
+
+
 async def test_a_list_of_rows_is_answered_by_json_to_a_browser_as_well(client: Client) -> None:
     answer = await client.post("/models/iris/predict", json=[IRIS, IRIS], headers=HTML)
     assert (await answer.json)["predictions"] == ["virginica", "virginica"]
@@ -116,8 +136,8 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
     "deep": (b"[" * 100_000, "nested"),
     "deep in a value": (b'{"X1":' + b"[" * 100_000, "nested"),
     "not UTF-8": (b'{"X1": "\xff\xfe", "X2": 1}', "UTF-8"),
-    "a bare NaN": (b'{"X1": NaN, "X2": 1}', "JSON"),
-    "a bare Infinity": (b'{"X1": Infinity, "X2": 1}', "JSON"),
+    "a bare NaN": (b'{"X1": NaN, "X2": 1}', "X1: expected a number, got NaN"),
+    "a bare Infinity": (b'{"X1": Infinity, "X2": 1}', "X1: expected a finite number"),
     "a number alone": (b"5", "a number"),
     "a text alone": (b'"5"', "a text"),
     "null alone": (b"null", "null"),
@@ -130,7 +150,7 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
     "a text for a number": (b'{"X1": "many", "X2": 1}', "X1"),
     "a boolean for a number": (b'{"X1": true, "X2": 1}', "X1"),
     "a list for a number": (b'{"X1": [1], "X2": 1}', "X1"),
-    "too large for a float": (b'{"X1": 1e999, "X2": 1}', "out of range"),
+    "too large for a float": (b'{"X1": 1e999, "X2": 1}', "X1: expected a finite number"),
     "an integer too large for a float": (b'{"X1": 1' + b"0" * 400 + b', "X2": 1}', "X1"),
     "infinity as text": (b'{"X1": "inf", "X2": 1}', "X1"),
     "NaN as text": (b'{"X1": "nan", "X2": 1}', "X1"),

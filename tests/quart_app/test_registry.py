@@ -188,7 +188,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another's manifest": (lambda folder: edit_manifest(folder, name="n"), "manifest of n"),
     "broken aliases": (
         lambda folder: (folder.parent / "aliases.json").write_text("{"),
-        "aliases of m cannot be read",
+        "m/aliases.json cannot be read",
     ),
 }
 

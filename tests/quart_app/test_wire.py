@@ -50,15 +50,8 @@ ModelStore("models").publish("slow", slow.SlowToLoad().fit(X, y), X, y)
 def server(bundled_root: Path, tmp_path: Path) -> Iterator[Server]:
     """A server of the bundled models, once it is ready."""
     with serving(cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root) as running:
-        wait_until_ready(running)
+        running.wait_until_ready()
         yield running
-
-
-def wait_until_ready(server: Server, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while httpx.get(f"{server.url}/health/ready").status_code != 200:
-        assert time.monotonic() < deadline, "the server did not get ready"
-        time.sleep(0.05)
 
 
 def test_a_running_server_answers_json_form_and_query(server: Server) -> None:
@@ -75,7 +68,7 @@ def test_a_running_server_answers_json_form_and_query(server: Server) -> None:
 def test_a_fresh_folder_is_served_after_training_the_bundled_models(tmp_path: Path) -> None:
     with serving(cwd=tmp_path) as server:
         assert httpx.get(f"{server.url}/health/live").status_code == 200
-        wait_until_ready(server)
+        server.wait_until_ready()
         names = httpx.get(f"{server.url}/models").json()["models"]
         assert [model["name"] for model in names] == ["diabetes", "exam", "iris"]
         assert server.stop() == 0
@@ -126,7 +119,7 @@ def test_ready_turns_200_when_the_slow_model_is_loaded(slow_folder: Path) -> Non
     (slow_folder / "seconds").write_text("1")
     with serving_slowly(slow_folder) as server:
         assert httpx.get(f"{server.url}/health/ready").status_code == 503
-        wait_until_ready(server)
+        server.wait_until_ready()
         answer = httpx.post(f"{server.url}/models/slow/predict", json={"x0": 3})
         assert answer.json()["prediction"] == 1
 
@@ -173,7 +166,7 @@ def test_ready_is_503_between_the_signal_and_the_end(bundled_root: Path, tmp_pat
     with serving(
         cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root, QUART_APP_SHUTDOWN_DELAY=3
     ) as server:
-        wait_until_ready(server)
+        server.wait_until_ready()
         server.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 2
         while (ready := httpx.get(f"{server.url}/health/ready")).status_code == 200:
@@ -282,3 +275,80 @@ def test_the_app_runs_under_the_servers_own_commands(
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_a_websocket_is_refused(server: Server) -> None:
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    assert httpx.get(server.url, headers=handshake).status_code == 403
+
+
+def test_port_0_of_the_command_line_takes_a_free_port(bundled_root: Path, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        serving(
+            "--port",
+            "0",
+            cwd=tmp_path,
+            QUART_APP_MODEL_STORE=bundled_root,
+            PORT=taken.getsockname()[1],
+        ) as server,
+    ):
+        assert server.port not in {8000, taken.getsockname()[1]}
+
+
+HANGS = """
+import time
+from sklearn.linear_model import LogisticRegression
+
+class Hangs(LogisticRegression):
+    def predict(self, X):
+        if len(X) == 1 and X[0, 0] == -1:
+            time.sleep(6)
+        return super().predict(X)
+"""
+
+PUBLISH_HANGS = """
+import numpy, hangs
+from model_store import ModelStore
+X = numpy.array([[0.0], [1.0], [2.0], [3.0]])
+y = numpy.array([0, 0, 1, 1])
+ModelStore("models").publish("hangs", hangs.Hangs().fit(X, y), X, y)
+"""
+
+
+def test_one_deadline_holds_for_all_stages_of_a_request(tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    path = f"{ROOT}{os.pathsep}{tmp_path}"
+    subprocess.run(
+        [sys.executable, "-c", PUBLISH_HANGS],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+    )
+
+    def slowly() -> Iterator[bytes]:
+        yield b'{"x0": '
+        time.sleep(2)
+        yield b"-1}"
+
+    with serving(
+        cwd=tmp_path,
+        PYTHONPATH=path,
+        QUART_APP_MODEL_STORE=tmp_path / "models",
+        QUART_APP_DEADLINE=3,
+    ) as server:
+        server.wait_until_ready()
+        began = time.monotonic()
+        answer = httpx.post(
+            f"{server.url}/models/hangs/predict",
+            content=slowly(),
+            headers={"Content-Type": "application/json"},
+            timeout=20,
+        )
+        assert answer.status_code == 504
+        assert time.monotonic() - began < 4.5  # and not 2 + 3
