@@ -399,3 +399,20 @@ def test_a_reader_that_goes_away_is_no_traceback(bundled_root: Path) -> None:
     os.close(writing)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
+
+
+def test_verify_allows_another_version_by_the_setting_that_its_error_names(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.root / "exam" / "1" / "manifest.json"
+    content = json.loads(path.read_bytes())
+    content["libraries"]["scikit_learn"] = "1.2.3"
+    path.write_text(json.dumps(content))
+    arguments = ["models", "--store", str(store.root), "verify", "exam"]
+    refused = CliRunner().invoke(cli, arguments)
+    assert refused.exit_code == 1
+    assert "QUART_APP_ALLOW_VERSION=true" in refused.output
+    monkeypatch.setenv("QUART_APP_ALLOW_VERSION", "true")
+    allowed = CliRunner().invoke(cli, arguments)
+    assert allowed.exit_code == 0
+    assert "exam: verified" in allowed.output
