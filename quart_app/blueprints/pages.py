@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
@@ -15,7 +15,8 @@ from quart.helpers import send_from_directory
 from quart_schema import document_response, hide, tag
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from model_store import Fault
+from model_store import InvalidRows
+from model_store.errors import Unanswerable
 
 from ..context import get_registry, get_until
 from ..description import ModelDescription, ModelList, describe
@@ -81,26 +82,28 @@ async def model_page(
     *,
     values: Mapping[str, object] | None = None,
     answer: InferenceResponse | None = None,
-    faults: Iterable[Fault] = (),
+    error: InvalidRows | Unanswerable | None = None,
     version: str | None = None,
 ) -> Response:
-    """The form of a model, with what was entered, and below it the answer or every fault.
+    """The form of a model, with what was entered, and above it the answer or what was wrong.
 
     `version` is the one that the request named, so that the form goes on asking it.
     """
     manifest = servable.manifest
+    faults = error.faults if isinstance(error, InvalidRows) else ()
     errors = {fault.column: fault for fault in faults}
     page = await render_template(
         "pages/model.html",
         manifest=manifest,
         values=values or {},
         errors=errors,
+        unanswerable=str(error) if isinstance(error, Unanswerable) else None,
         stray=[fault for name, fault in errors.items() if name not in manifest.signature.names],
         answer=None if answer is None else form.encode(answer, manifest.words),
         action=predict_url(manifest.name, version),
         link=predict_url(manifest.name, version, values),
     )
-    return varied(html_response(page, 400 if errors else 200))
+    return varied(html_response(page, 200 if error is None else 400))
 
 
 def predict_url(name: str, version: str | None, query: Mapping[str, object] | None = None) -> str:

@@ -12,6 +12,7 @@ from quart_schema import hide
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import InvalidRows
+from model_store.errors import Unanswerable
 
 from ..context import get_config, get_registry, get_until
 from ..inference import InferenceRequest, UnsupportedBody
@@ -68,6 +69,6 @@ async def answer(name: str, version: str | None, asked: InferenceRequest) -> Res
     values = {column: found[0] for column, found in asked.columns.items()}
     try:
         response = await servable.infer(asked, until=until)
-    except InvalidRows as error:
-        return await model_page(servable, values=values, faults=error.faults, version=version)
+    except (InvalidRows, Unanswerable) as error:
+        return await model_page(servable, values=values, error=error, version=version)
     return await model_page(servable, values=values, answer=response, version=version)

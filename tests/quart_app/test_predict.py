@@ -103,6 +103,11 @@ async def test_values_that_the_pipeline_cannot_work_with_are_a_400(client: Clien
     answer = await client.post("/models/iris/predict", json=dict.fromkeys(IRIS, 1e308))
     assert answer.status_code == 400
     assert "The model iris has no answer to these values" in (await answer.json)["error"]
+    answer = await client.post("/models/iris/predict", form=dict.fromkeys(IRIS, "1e308"))
+    assert answer.status_code == 400
+    page = await answer.get_data(as_text=True)
+    assert "The model iris has no answer to these values" in page
+    assert page.count('value="1e308"') == len(IRIS)
 
 
 async def test_a_byte_order_mark_is_passed_over(client: Client) -> None:
