@@ -25,7 +25,7 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A model as its clients see it. `version` is the one that answers where none is named; it
-    is null until the model is loaded, and so is what its manifest tells."""
+    is null while a model of the start-up is on its way, and so is what its manifest tells."""
 
     name: str
     version: int | None

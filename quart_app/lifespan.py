@@ -25,6 +25,9 @@ from .registry import Registry, State
 DRAIN_SECONDS = 2.0
 """For what still waits when the requests themselves have ended, which is next to nothing."""
 
+UNFINISHED = ".unfinished"
+"""A mark in the store: its first training was begun, and goes on at the next start."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +63,11 @@ async def start_up(registry: Registry, config: Config) -> None:
     """
     try:
         names = await asyncio.to_thread(registry.store.models)
-        missing = [name for name in _wanted(config, names) if name not in names]
+        mark = config.model_store / UNFINISHED
+        wanted = _wanted(config, first=not names or mark.exists())
+        missing = [name for name in wanted if name not in names]
+        if missing and config.recipes is None:
+            _touch(mark)
         for name in (*names, *missing):
             registry.entry(name)
         registry.starting = False
@@ -72,7 +79,7 @@ async def start_up(registry: Registry, config: Config) -> None:
             if await _train(registry, config, name):
                 await registry.load(name)
         if all(registry.entry(name).state is State.READY for name in missing):
-            _unfinished(config).unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
     except Exception:
         logger.exception("start-up failed")
     finally:
@@ -80,20 +87,17 @@ async def start_up(registry: Registry, config: Config) -> None:
         registry.started.set()
 
 
-def _wanted(config: Config, published: list[str]) -> tuple[str, ...]:
+def _wanted(config: Config, *, first: bool) -> tuple[str, ...]:
+    """The recipes to train; by default all of them in the first training of a store."""
     if config.recipes is not None:
         return config.recipes
-    unfinished = _unfinished(config)
-    if not published:
-        with contextlib.suppress(OSError):  # a store that cannot be written fails at publishing
-            unfinished.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.touch()
-    return tuple(RECIPES) if not published or unfinished.exists() else ()
+    return tuple(RECIPES) if first else ()
 
 
-def _unfinished(config: Config) -> Path:
-    """A mark in the store: its first training was begun, and goes on at the next start."""
-    return config.model_store / ".unfinished"
+def _touch(mark: Path) -> None:
+    with contextlib.suppress(OSError):  # a store that cannot be written fails at publishing
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
 
 
 async def _train(registry: Registry, config: Config, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""How Hypercorn is run in this process: bind, signals, drain, exit code.
+"""How Hypercorn is run in this process: signals, drain, exit code.
 
 At the first SIGTERM or SIGINT:
 
