@@ -4,8 +4,9 @@
     <store>/<name>/aliases.json
 
 A version appears by one rename of a complete and synced folder, so a reader never sees a part of
-one and two writers never share one: a rename onto a version that exists fails, and the loser takes
-the next number. Numbers are never used twice; a removed version leaves an empty `.removed-N`.
+one. Writers take their numbers one after another under the model's lock, which the kernel frees
+when its holder is killed. Numbers are never used twice; a removed version leaves an empty
+`.removed-N`.
 
 Nothing is unpickled before `verify`, and `load` takes nothing but what `verify` returned: the very
 bytes that were hashed. The digests guard against accidents and against swapped files; whoever can
@@ -15,7 +16,6 @@ write the whole store can write a matching manifest too, so the folder's permiss
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import math
 import os
@@ -370,27 +370,23 @@ class ModelStore:
                 temporary.chmod(0o755)
                 for file, data in contents.items():
                     files.write(temporary / file, data)
-                return self._place(temporary, draft)
+                with locked(folder):
+                    return self._place(temporary, draft)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
 
     def _place(self, temporary: Path, draft: Manifest) -> Manifest:
-        """Rename the folder to the first free number; another writer may take it first."""
-        while True:
-            number = self._next_number(draft.name)
-            published = msgspec.structs.replace(draft, version=number)
-            files.write(temporary / MANIFEST, manifest.write(published))
-            files.sync(temporary)
-            try:
-                temporary.rename(temporary.parent / str(number))
-            except OSError as error:
-                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-                    raise
-                continue
-            files.sync(temporary.parent)
-            files.sync(self.root)
-            return published
+        """Rename the folder to the next number. The caller holds the lock: while a version is
+        being removed, a listing may show neither its number nor its grave."""
+        number = self._next_number(draft.name)
+        published = msgspec.structs.replace(draft, version=number)
+        files.write(temporary / MANIFEST, manifest.write(published))
+        files.sync(temporary)
+        temporary.rename(temporary.parent / str(number))
+        files.sync(temporary.parent)
+        files.sync(self.root)
+        return published
 
 
 def _is_name(name: str) -> bool:

@@ -273,5 +273,6 @@ def test_a_file_that_cannot_grow_publishes_nothing(
     sizes = [0, 1, 100, 500]
     run_together(processes, *((publish_with_a_limit, (small.root, log, size)) for size in sizes))
     assert sorted(noted(log)) == sizes
-    assert os.listdir(small.root / "small") == ["1"]
+    assert small.versions("small") == [1]
+    assert leftovers(small) == []
     assert_whole(small)
