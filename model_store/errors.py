@@ -3,6 +3,9 @@
 ModelStoreError
 ├── InvalidName           a model or an alias with a name that the store does not take
 ├── InvalidPipeline       what was given to publish is not a fitted pipeline for that data
+├── UnreadableFile        a file to import is no pickle of a kind that is read here, or is cut off
+├── Untrusted             a pickle names what is not allowed; nothing was unpickled
+├── TrialFailed           the process that tried a pipeline ran out of time or memory, or died
 ├── ModelNotFound
 │   └── VersionNotFound   also an alias that does not exist
 ├── VersionInUse          an alias points at the version that was to be removed
@@ -35,6 +38,18 @@ class InvalidName(ModelStoreError):
 
 
 class InvalidPipeline(ModelStoreError):
+    pass
+
+
+class UnreadableFile(ModelStoreError):
+    pass
+
+
+class Untrusted(ModelStoreError):
+    pass
+
+
+class TrialFailed(ModelStoreError):
     pass
 
 
