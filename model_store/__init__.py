@@ -1,9 +1,10 @@
 """Published scikit-learn pipelines in a folder: see `model_store.store`."""
 
+from .columns import ABSENT, Column
 from .errors import Fault, InvalidRows, ModelStoreError
 from .manifest import Manifest
 from .model import Model, Prediction
-from .signature import ABSENT, Column, Signature
+from .signature import Signature
 from .store import ModelStore, Verified
 
 __all__ = [

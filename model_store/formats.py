@@ -1,8 +1,6 @@
-"""A fitted pipeline as bytes, and back: one pair of functions a format.
+"""A fitted pipeline as the bytes of an artifact; `pickles.py` reads them back.
 
 joblib is imported on first use: a server answers before it needs one.
-Loading a joblib artifact runs code that the artifact names. Only bytes whose digest the manifest
-knows may come here.
 """
 
 from __future__ import annotations
@@ -29,10 +27,3 @@ def dump(pipeline: Any) -> bytes:
             f"The pipeline cannot be pickled; use functions and classes of a module in it: {error}"
         ) from error
     return buffer.getvalue()
-
-
-def load(artifact: bytes) -> Any:
-    """The pipeline in a joblib artifact. Raises whatever its classes raise."""
-    import joblib
-
-    return joblib.load(io.BytesIO(artifact))

@@ -1,36 +1,44 @@
-"""What a fitted pipeline and its training data tell of themselves, before it is published."""
+"""What a fitted pipeline and its data tell of themselves, before it is published.
+
+What the pipeline takes is found out by asking it: a probe row that lacks a column, or has a
+category that was never seen, is answered or is not. Without data the rows are made of what the
+pipeline itself knows of its columns.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import frames
-from .errors import InvalidPipeline
-from .manifest import JSONLabel, Target
-from .model import json_labels
-from .signature import Matrix, Signature, as_matrix
+from .columns import Column
+from .errors import InvalidPipeline, InvalidRows, LoadFailed
+from .manifest import Target
+from .model import Prediction, ask, close, json_labels
+from .probe import Probe
+from .signature import Matrix, Signature
+from .structure import Hint, Structure
+from .targets import targets_of
+from .training import Training, dtype_of, missing
 
 GOLDEN_ROWS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """All of a manifest that can be read off the pipeline and its training data.
+    """All of a manifest that can be read off the pipeline and its data.
 
-    `golden` has the shape (golden rows, columns), evenly spread over the training data.
+    `golden` has the shape (golden rows, columns), evenly spread over the data.
     """
 
     task: Literal["classification", "regression"]
     signature: Signature
-    classes: list[JSONLabel] | None
+    targets: tuple[Target, ...]
     probabilities: bool
-    target: Target
     estimator: str
     golden: Matrix
 
@@ -38,147 +46,334 @@ class Inspection:
     def of(
         cls,
         pipeline: Any,
-        X: Any,
-        y: Any,
+        structure: Structure,
+        training: Training | None = None,
+        y: Any = None,
         *,
-        feature_names: Sequence[str] | None = None,
-        target_name: str | None = None,
+        target_name: str | Sequence[str] | None = None,
     ) -> Inspection:
-        """Look at a fitted pipeline with the data that it was trained on. Blocks.
+        """Look at a fitted pipeline, with rows that it was trained on or without. Blocks.
 
         Raises:
-            InvalidPipeline: it does not predict that data, or the data is not numeric.
+            InvalidPipeline: it does not predict those rows, or without rows it does not tell what
+                its columns are.
         """
-        matrix = as_matrix(X)
-        frame = frames.was_fitted_on_frame(pipeline)
-        if frame:
-            feature_names = _fitted_names(pipeline, feature_names)
-        signature = Signature.from_data(X, feature_names, frame=frame)
-        _require_fitted(pipeline, X)
-        typical = np.array([[column.typical or 0 for column in signature.columns]])
-        signature = signature.with_missing(_answered_without(pipeline, typical, signature))
-        classes = _classes(pipeline)
+        with warnings.catch_warnings():
+            # What a pipeline says of a probe is nobody's concern.
+            warnings.simplefilter("ignore")
+            signature = _answered(pipeline, _signatures(structure, training), training, structure)
+            golden = _golden_rows(pipeline, signature, training, structure)
+            prediction = _ask(pipeline, signature, golden)
+            if training is not None:
+                _require_same(pipeline, prediction, signature, golden, training)
+        rows = 0 if training is None else len(training)
+        targets = targets_of(pipeline, prediction.labels, y, rows=rows, names=target_name)
         return cls(
-            task="regression" if classes is None else "classification",
+            task="regression" if targets[0].classes is None else "classification",
             signature=signature,
-            classes=classes,
-            probabilities=classes is not None and hasattr(pipeline, "predict_proba"),
-            target=_describe_target(y, len(matrix), target_name, classes),
-            estimator=_estimator_name(pipeline),
-            golden=_golden_rows(matrix, signature),
+            targets=targets,
+            probabilities=prediction.probabilities is not None,
+            estimator=estimator_name(pipeline),
+            golden=golden,
         )
 
+    @classmethod
+    def of_data(
+        cls,
+        pipeline: Any,
+        X: Any = None,
+        y: Any = None,
+        *,
+        feature_names: Sequence[str] | None = None,
+        target_name: str | Sequence[str] | None = None,
+    ) -> Inspection:
+        """The same with training data as it is in a notebook: see `Training.of`.
 
-def _fitted_names(pipeline: Any, given: Sequence[str] | None) -> list[str]:
-    names = [str(name) for name in pipeline.feature_names_in_]
-    if given is not None and list(given) != names:
+        Raises:
+            InvalidPipeline
+        """
+        require_predict(pipeline)
+        structure = Structure.of(pipeline)
+        training = None
+        if X is not None:
+            training = Training.of(_in_order(X, structure), _named(structure, X, feature_names))
+        return cls.of(pipeline, structure, training, y, target_name=target_name)
+
+
+def _in_order(X: Any, structure: Structure) -> Any:
+    """A DataFrame with the columns that the pipeline knows, in its order."""
+    if structure.names is None or not hasattr(X, "columns"):
+        return X
+    lacking = [name for name in structure.names if name not in set(map(str, X.columns))]
+    if lacking:
+        raise InvalidPipeline(f"The training data lacks the columns {', '.join(lacking)}.")
+    positions = {str(name): i for i, name in enumerate(X.columns)}
+    return X.iloc[:, [positions[name] for name in structure.names]]
+
+
+def _named(structure: Structure, X: Any, given: Sequence[str] | None) -> Sequence[str] | None:
+    if structure.names is None:
+        return given
+    if given is not None and tuple(given) != structure.names:
         raise InvalidPipeline(
             "The pipeline was fitted on a DataFrame and knows its columns; leave feature_names out."
         )
-    return names
+    return structure.names
 
 
-def _require_fitted(pipeline: Any, X: Any) -> None:
+def require_predict(pipeline: Any) -> None:
+    """Raises InvalidPipeline where it is nothing that predicts."""
     if not callable(getattr(pipeline, "predict", None)):
         raise InvalidPipeline(
             f"A {type(pipeline).__name__} has no predict method; publish a fitted pipeline."
         )
-    try:
-        labels = np.asarray(pipeline.predict(X[:1]))
-    except Exception as error:
-        raise InvalidPipeline(
-            f"The pipeline does not predict the first row of its training data: {error}"
-        ) from error
-    if labels.shape != (1,):
-        raise InvalidPipeline(
-            f"The pipeline answers one row with the shape {labels.shape}; one output is needed, so "
-            "fit it on a y of the shape (rows,)."
-        )
 
 
-def _answered_without(pipeline: Any, typical: NDArray[Any], signature: Signature) -> list[bool]:
-    """For each column, whether the pipeline answers a typical row that lacks it."""
-
-    def answers(row: NDArray[Any]) -> bool:
-        rows = frames.from_matrix(row, signature.names) if framed else row
-        try:
-            labels = np.asarray(pipeline.predict(rows))
-        except Exception:
-            return False
-        return labels.dtype.kind != "f" or bool(np.isfinite(labels).all())
-
-    framed = signature.container == "frame"
-    typical = typical.astype(np.float64)
-    if answers(np.full_like(typical, np.nan)):
-        return [True] * len(signature.columns)
-    allowed = []
-    for i in range(len(signature.columns)):
-        probe = typical.copy()
-        probe[:, i] = np.nan
-        allowed.append(answers(probe))
-    return allowed
-
-
-def _classes(pipeline: Any) -> list[JSONLabel] | None:
-    classes = getattr(pipeline, "classes_", None)
-    if classes is None:
-        return None
-    if isinstance(classes, list):
-        raise InvalidPipeline("The pipeline has several outputs; one output is needed.")
-    labels = json_labels(np.asarray(classes))
-    odd = [label for label in labels if not _is_plain(label)]
-    if odd:
-        raise InvalidPipeline(
-            f"A class must be a text, a finite number or a boolean, got {odd[0]!r}; convert y "
-            "before the pipeline is fitted."
-        )
-    return labels
-
-
-def _is_plain(label: object) -> bool:
-    return math.isfinite(label) if isinstance(label, float) else isinstance(label, str | int)
-
-
-def _describe_target(
-    y: Any, rows: int, name: str | None, classes: list[JSONLabel] | None
-) -> Target:
-    target = np.asarray(y)
-    if target.shape not in {(rows,), (rows, 1)}:
-        raise InvalidPipeline(
-            f"There are {rows} rows in X, but y has the shape {tuple(target.shape)}."
-        )
-    found = name or getattr(y, "name", None)
-    label = None if found is None else str(found)
-    if classes is None:
-        try:
-            numbers = target.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InvalidPipeline(
-                f"The pipeline has no classes_, so y must be numeric: {error}."
-            ) from error
-        return Target(name=label, minimum=float(numbers.min()), maximum=float(numbers.max()))
-    values, counts = np.unique(target, return_counts=True)
-    found_counts = dict(zip(map(str, values.tolist()), counts.tolist(), strict=True))
-    return Target(name=label, counts=found_counts)
-
-
-def _estimator_name(pipeline: Any) -> str:
+def estimator_name(pipeline: Any) -> str:
+    """The class of the pipeline, or those of its steps."""
     steps = getattr(pipeline, "steps", None)
     if steps is None:
         return type(pipeline).__name__
     return " → ".join(type(step).__name__ for _, step in steps)
 
 
-def _golden_rows(matrix: Matrix, signature: Signature) -> Matrix:
-    """Up to GOLDEN_ROWS rows that the signature takes, evenly spread over the data."""
-    accepted = np.array([column.missing for column in signature.columns])
-    usable = (np.isfinite(matrix) | (np.isnan(matrix) & accepted)).all(axis=1)
-    rows = matrix[usable].astype(signature.dtype)
-    if len(rows) == 0:
-        raise InvalidPipeline(
-            "Every row of the training data has a missing or infinite value that the pipeline does "
-            "not take; impute it inside the pipeline."
+# The signature -------------------------------------------------------------------
+
+
+def _signatures(structure: Structure, training: Training | None) -> list[Signature]:
+    """What the pipeline may take, the likeliest first; it is asked which one it is."""
+    if training is None:
+        return [_of_structure(structure)]
+    columns = training.columns(structure.hints)
+    if training.container == "frame" and structure.names is None:
+        # Whether a DataFrame or its values was fitted on, not every transformer remembers.
+        kinds: tuple[Literal["matrix", "frame"], ...] = ("matrix", "frame")
+        return [Signature(columns=columns, dtype=training.dtype, container=kind) for kind in kinds]
+    return [
+        Signature(
+            columns=columns,
+            dtype=training.dtype,
+            container="frame" if structure.names else training.container,
         )
+    ]
+
+
+def _of_structure(structure: Structure) -> Signature:
+    if not structure.hints:
+        raise InvalidPipeline(
+            "The pipeline does not tell how many columns it takes; give rows that it was trained "
+            "on (--sample rows.csv)."
+        )
+    names = structure.names or tuple(f"x{i}" for i in range(len(structure.hints)))
+    if structure.texts:
+        names = ("text",)
+    pairs = zip(names, structure.hints, strict=True)
+    columns = tuple(_of_hint(name, hint) for name, hint in pairs)
+    numeric = all(column.dtype == "float64" for column in columns)
+    return Signature(
+        columns=columns,
+        dtype="float64" if numeric else "object",
+        container="texts" if structure.texts else "frame" if structure.names else "matrix",
+    )
+
+
+def _of_hint(name: str, hint: Hint) -> Column:
+    typical = next(iter(hint.values), None)
+    if hint.text:
+        return Column(name=name, type="text", typical=typical, dtype="object")
+    if hint.categories:
+        dtype = hint.dtype or dtype_of(hint.categories)
+        if dtype == "bool":
+            return Column(name=name, type="boolean", typical=typical, dtype=dtype)
+        return Column(
+            name=name, type="category", typical=typical, categories=hint.categories, dtype=dtype
+        )
+    return Column(
+        name=name, type="number", typical=typical, minimum=hint.minimum, maximum=hint.maximum
+    )
+
+
+def _answered(
+    pipeline: Any,
+    signatures: Sequence[Signature],
+    training: Training | None,
+    structure: Structure,
+) -> Signature:
+    """The first signature of which a row is answered, with what the probes find.
+
+    Raises:
+        InvalidPipeline: none is.
+    """
+    reason: Exception | None = None
+    for signature in signatures:
+        for cells in _candidates(signature, training, structure):
+            probe = Probe(pipeline, signature, cells)
+            try:
+                probe.ask({})
+            except LoadFailed:
+                raise
+            except Exception as error:
+                reason = reason or error
+                continue
+            return probe.findings()
+    what = "rows that its own parts suggest" if training is None else "rows of its training data"
+    more = "; give some that it was trained on (--sample rows.csv)" if training is None else ""
+    raise InvalidPipeline(f"The pipeline does not predict {what}: {reason}{more}")
+
+
+def _candidates(
+    signature: Signature, training: Training | None, structure: Structure
+) -> Iterator[list[Any]]:
+    """Rows to probe with: real ones first, since a row of typical values need not be one."""
+    if training is not None:
+        whole = ~np.any([missing(feature.values) for feature in training.features], axis=0)
+        for row in _spread(np.flatnonzero(whole)):
+            yield [feature.values[row] for feature in training.features]
+    yield [_or_zero(column) for column in signature.columns]
+    for suggested in _suggested(structure, signature):
+        yield list(suggested.values())
+
+
+def _or_zero(column: Column) -> Any:
+    return column.typical if column.typical is not None else 0
+
+
+# Golden rows ---------------------------------------------------------------------
+
+
+def _golden_rows(
+    pipeline: Any, signature: Signature, training: Training | None, structure: Structure
+) -> Matrix:
+    """Up to GOLDEN_ROWS rows that the signature takes, evenly spread over the data."""
+    if training is not None:
+        return _validated(signature, _plain_rows(signature, training, _usable(signature, training)))
+    suggested = _suggested(structure, signature)
+    answered = [row for row in suggested if _answers(pipeline, signature, row)]
+    if not answered:
+        raise InvalidPipeline(
+            "The pipeline does not predict rows that its own parts suggest; give some that it was "
+            "trained on (--sample rows.csv)."
+        )
+    return _validated(signature, answered)
+
+
+def _usable(signature: Signature, training: Training) -> list[int]:
+    usable = np.ones(len(training), dtype=bool)
+    for column, feature in zip(signature.columns, training.features, strict=True):
+        null = missing(feature.values)
+        usable &= (null & column.missing) | ~null
+        if feature.values.dtype.kind == "f":
+            usable &= ~np.isinf(feature.values)
+        if column.type == "category" and not column.open:
+            known = set(column.categories or ())
+            usable &= null | np.array([value in known for value in feature.values])
+    if not usable.any():
+        raise InvalidPipeline(
+            "Every row of the training data has a missing, infinite or unknown value that the "
+            "pipeline does not take; impute it inside the pipeline."
+        )
+    return _spread(np.flatnonzero(usable))
+
+
+def _spread(rows: Sequence[int] | Any) -> list[int]:
+    """Up to GOLDEN_ROWS of these, from the first to the last."""
+    if not len(rows):
+        return []
     chosen = np.unique(np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int))
-    golden: Matrix = rows[chosen]
-    return golden
+    return [int(rows[i]) for i in chosen]
+
+
+def _plain_rows(
+    signature: Signature, training: Training, rows: Sequence[int]
+) -> list[dict[str, Any]]:
+    pairs = list(zip(signature.columns, training.features, strict=True))
+    return [
+        {column.name: column.plain(feature.values[row]) for column, feature in pairs}
+        for row in rows
+    ]
+
+
+def _suggested(structure: Structure, signature: Signature) -> list[dict[str, Any]]:
+    """Rows made of what the pipeline knows: in each row, other values of each column."""
+    names = signature.names
+    hints = structure.hints if len(structure.hints) == len(names) else [Hint() for _ in names]
+    rows = []
+    for row in range(GOLDEN_ROWS):
+        chosen = {}
+        for i, (column, hint) in enumerate(zip(signature.columns, hints, strict=True)):
+            values = hint.values or (_or_zero(column), 1)
+            chosen[column.name] = values[(row + i) % len(values) if row else 0]
+        if chosen not in rows:
+            rows.append(chosen)
+    return rows
+
+
+def _answers(pipeline: Any, signature: Signature, row: dict[str, Any]) -> bool:
+    try:
+        _ask(pipeline, signature, _validated(signature, [row]))
+    except Exception:
+        return False
+    return True
+
+
+def _validated(signature: Signature, rows: Sequence[dict[str, Any]]) -> Matrix:
+    columns = {name: [row[name] for row in rows] for name in signature.names}
+    try:
+        return signature.validate(columns, len(rows))
+    except InvalidRows as error:
+        raise InvalidPipeline(
+            f"Rows of the training data do not fit the signature that they gave: {error}"
+        ) from error
+
+
+# Asking --------------------------------------------------------------------------
+
+
+def _ask(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
+    """The answer to the golden rows, with probabilities where the pipeline knows some.
+
+    Raises:
+        InvalidPipeline
+    """
+    rows = frames.as_fitted(matrix, signature)
+    try:
+        labels = ask(pipeline, rows, probabilities=False, several=True).labels
+        several = labels.ndim == 2 and labels.shape[1] > 1
+        prediction = ask(
+            pipeline, rows, probabilities=_tells_probabilities(pipeline), several=several
+        )
+    except Exception as error:
+        raise InvalidPipeline(
+            f"The pipeline does not predict rows of its training data: {error}"
+        ) from error
+    if len(prediction.labels) != len(matrix):
+        raise InvalidPipeline(
+            f"The pipeline answers {len(matrix)} rows with the shape {prediction.labels.shape}."
+        )
+    return prediction
+
+
+def _tells_probabilities(pipeline: Any) -> bool:
+    return hasattr(pipeline, "predict_proba") and getattr(pipeline, "classes_", None) is not None
+
+
+def _require_same(
+    pipeline: Any, prediction: Prediction, signature: Signature, golden: Matrix, training: Training
+) -> None:
+    """A row must get one answer, whether it comes as it was in training or over the wire.
+
+    Raises:
+        InvalidPipeline
+    """
+    original = training.take(_usable(signature, training))
+    if original is None or (training.container == "frame") != (signature.container == "frame"):
+        return
+    several = prediction.labels.ndim > 1
+    before = ask(pipeline, original, probabilities=False, several=several).labels
+    for now, then in zip(json_labels(prediction.labels), json_labels(before), strict=True):
+        if now != then and not close(now, then):
+            raise InvalidPipeline(
+                f"The pipeline answers a row of its training data with {then}, and with {now} when "
+                "the same values come as JSON; make what it does with a column depend on the "
+                "values alone, not on the dtype."
+            )

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from .columns import JSONLabel
 from .errors import CorruptVersion
 from .libraries import Libraries
 from .signature import Signature
@@ -20,9 +21,6 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 ARTIFACT: Final = "pipeline.joblib"
 SAMPLE: Final = "sample.json"
-
-JSONLabel = str | int | float | bool
-
 
 class File(msgspec.Struct, frozen=True):
     """The size in bytes and the sha256 of a file of the version."""
@@ -36,30 +34,47 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pipeline was trained to tell: the range, or how often each class stood there."""
+    """One thing that the pipeline was trained to tell: a number with its range, or a class.
+
+    `classes` are the labels in the order of the columns of `predict_proba`; `counts` says how often
+    each of them, as text, stood in the training data.
+    """
 
     name: str | None = None
+    label: str | None = None
+    unit: str | None = None
+    classes: list[JSONLabel] | None = None
     minimum: float | None = None
     maximum: float | None = None
     counts: dict[str, int] | None = None
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """The files that a pipeline was imported from, and the scikit-learn that wrote them."""
+
+    files: dict[str, File]
+    scikit_learn: str | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of one model.
 
-    `classes` are the labels in the order of the columns of `predict_proba`; `words` say a class
-    in a person's language, keyed by `str(class)`. `metrics` were measured as `validation` says.
+    `targets` are what it tells, mostly one. `words` say a class in a person's language, keyed by
+    `str(class)`. `metrics` were measured as `validation` says. `libraries` are those with which the
+    golden rows were answered. `allowed` are the globals that the artifact may name beyond those of
+    every artifact, and `code` is the file of the version that defines its own classes. `revision`
+    counts the edits of all this; the artifact is the same in each.
     """
 
     format: int
     name: str
     version: int
     created: str
+    revision: int = 1
     task: Literal["classification", "regression"]
     signature: Signature
-    classes: list[JSONLabel] | None = None
+    targets: tuple[Target, ...]
     probabilities: bool = False
-    target: Target = Target()
     metrics: dict[str, float] = {}
     validation: str | None = None
     title: str | None = None
@@ -68,15 +83,32 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     words: dict[str, str] = {}
     estimator: str
     libraries: Libraries
+    source: Source | None = None
+    allowed: tuple[str, ...] = ()
+    code: str | None = None
     files: dict[str, File]
+
+    @property
+    def target(self) -> Target:
+        """The first of the targets, which mostly is the only one."""
+        return self.targets[0]
+
+    @property
+    def several(self) -> bool:
+        """Whether each answer is a list, one of each target."""
+        return len(self.targets) > 1
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Golden rows as a client would send them, and what the pipeline answered when published."""
+    """Golden rows as a client would send them, and what the pipeline answered when published.
 
-    rows: list[dict[str, float | int | None]]
-    predictions: list[JSONLabel]
-    probabilities: list[list[float]] | None = None
+    Of several targets a prediction is a list. `probabilities` holds a table for each target, with a
+    list for each row.
+    """
+
+    rows: list[dict[str, JSONLabel | None]]
+    predictions: list[JSONLabel | list[JSONLabel]]
+    probabilities: list[list[list[float]]] | None = None
 
 
 def write(value: Manifest | Sample) -> bytes:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
+from .columns import ABSENT
 from .errors import GoldenMismatch, InvalidRows, PredictionFailed, Unanswerable
-from .manifest import JSONLabel, Manifest, Sample
-from .signature import ABSENT
+from .manifest import Manifest, Sample
 
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
@@ -25,19 +25,44 @@ RELATIVE_TOLERANCE = 1e-6
 class Prediction:
     """What a pipeline says of n rows.
 
-    `labels` has the shape (n,): classes, or numbers of a regression. `probabilities` has the
-    shape (n, classes), or is None where the pipeline knows none.
+    `labels` has the shape (n,): classes, or numbers of a regression; of several targets it has the
+    shape (n, targets). `probabilities` holds an array of the shape (n, classes) for each target,
+    or is None where the pipeline knows none.
     """
 
     labels: NDArray[Any]
-    probabilities: NDArray[np.float64] | None
+    probabilities: tuple[NDArray[np.float64], ...] | None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: slice) -> Prediction:
-        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        probabilities = self.probabilities
+        if probabilities is not None:
+            probabilities = tuple(shares[rows] for shares in probabilities)
         return Prediction(self.labels[rows], probabilities)
+
+
+def ask(pipeline: Any, rows: Any, *, probabilities: bool, several: bool = False) -> Prediction:
+    """What the pipeline says, brought to one shape; whatever it raises passes.
+
+    scikit-learn answers several targets with a list of arrays of probabilities, or with one array
+    where each target is a class that applies or not.
+    """
+    # An overflow shows in the answer, which is checked: numpy need not warn of it as well.
+    with np.errstate(all="ignore"):
+        labels = np.asarray(pipeline.predict(rows))
+        if not several and labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if not probabilities:
+            return Prediction(labels, None)
+        shares = pipeline.predict_proba(rows)
+    if not several:
+        return Prediction(labels, (np.asarray(shares, dtype=np.float64),))
+    if isinstance(shares, list):
+        return Prediction(labels, tuple(np.asarray(each, dtype=np.float64) for each in shares))
+    applies = np.asarray(shares, dtype=np.float64)
+    return Prediction(labels, tuple(np.stack([1 - p, p], axis=1) for p in applies.T))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +81,14 @@ class Model:
                 does not do for its golden rows.
             PredictionFailed: it raised something else, or its answer is not usable.
         """
-        signature = self.manifest.signature
-        framed = signature.container == "frame"
-        rows = frames.from_matrix(matrix, signature.names) if framed else matrix
+        rows = frames.as_fitted(matrix, self.manifest.signature)
         try:
-            prediction = self._ask(rows)
+            prediction = ask(
+                self.pipeline,
+                rows,
+                probabilities=self.manifest.probabilities,
+                several=self.manifest.several,
+            )
         except (ValueError, ArithmeticError) as error:
             raise self._no_answer(str(error)) from error
         except Exception as error:
@@ -69,16 +97,6 @@ class Model:
             ) from error
         self._check(prediction, len(matrix))
         return prediction
-
-    def _ask(self, rows: Any) -> Prediction:
-        # An overflow shows in the answer, which is checked: numpy need not warn of it as well.
-        with np.errstate(all="ignore"):
-            labels = np.asarray(self.pipeline.predict(rows))
-            if not self.manifest.probabilities:
-                return Prediction(labels, None)
-            return Prediction(
-                labels, np.asarray(self.pipeline.predict_proba(rows), dtype=np.float64)
-            )
 
     def golden_rows(self) -> NDArray[Any]:
         """The rows of the sample, of shape (rows, columns)."""
@@ -104,20 +122,22 @@ class Model:
         self._require_answers(len(labels))
         exact = self.manifest.task == "classification"
         for row, (now, before) in enumerate(zip(labels, self.sample.predictions, strict=True)):
-            if not (now == before if exact else _close(now, before)):
+            if not (now == before if exact else close(now, before)):
                 raise self._drift(row, before, now)
         expected = self.sample.probabilities
-        if expected is not None and prediction.probabilities is not None:
+        for table, table_before in zip(prediction.probabilities or (), expected or (), strict=True):
             for row, (shares, before_shares) in enumerate(
-                zip(prediction.probabilities.tolist(), expected, strict=True)
+                zip(table.tolist(), table_before, strict=True)
             ):
-                if not _close(shares, before_shares):
+                if not close(shares, before_shares):
                     raise self._drift(row, before_shares, shares)
 
     def _require_answers(self, rows: int) -> None:
         counts = {len(self.sample.predictions)}
-        if self.sample.probabilities is not None:
-            counts.add(len(self.sample.probabilities))
+        tables = self.sample.probabilities or []
+        counts.update(map(len, tables))
+        if len(tables) != (len(self.manifest.targets) if self.manifest.probabilities else 0):
+            counts.add(0)
         if counts != {rows}:
             raise GoldenMismatch(
                 f"The sample of {self.manifest.name} version {self.manifest.version} does not "
@@ -137,9 +157,9 @@ class Model:
         )
 
     def _check(self, prediction: Prediction, rows: int) -> None:
-        name = self.manifest.name
+        name, targets = self.manifest.name, self.manifest.targets
         labels, probabilities = prediction.labels, prediction.probabilities
-        if labels.shape != (rows,):
+        if labels.shape != ((rows, len(targets)) if self.manifest.several else (rows,)):
             raise PredictionFailed(
                 f"The pipeline {name} answered {rows} rows with the shape {labels.shape}."
             )
@@ -147,18 +167,22 @@ class Model:
             raise self._no_answer("it would not be a finite number")
         if probabilities is None:
             return
-        if probabilities.shape != (rows, len(self.manifest.classes or ())):
-            raise PredictionFailed(
-                f"The pipeline {name} gave probabilities of the shape {probabilities.shape}."
-            )
-        if not np.isfinite(probabilities).all():
-            raise self._no_answer("a probability would not be a finite number")
+        for shares, target in zip(probabilities, targets, strict=True):
+            if shares.shape != (rows, len(target.classes or ())):
+                raise PredictionFailed(
+                    f"The pipeline {name} gave probabilities of the shape {shares.shape}."
+                )
+            if not np.isfinite(shares).all():
+                raise self._no_answer("a probability would not be a finite number")
 
 
-def json_labels(labels: NDArray[Any]) -> list[JSONLabel]:
-    """Labels as the JSON types that they are: str, int, float or bool."""
+def json_labels(labels: NDArray[Any]) -> list[Any]:
+    """Labels as the JSON types that they are: str, int, float or bool; lists of several targets."""
+    if labels.ndim > 1:
+        return [json_labels(row) for row in labels]
     return [label.item() if isinstance(label, np.generic) else label for label in labels.tolist()]
 
 
-def _close(now: Any, before: Any) -> bool:
+def close(now: Any, before: Any) -> bool:
+    """Whether numbers are equal but for what another machine may round otherwise."""
     return bool(np.allclose(now, before, rtol=RELATIVE_TOLERANCE, atol=1e-9))

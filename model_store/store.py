@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 import re
 import shutil
@@ -25,27 +24,28 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from . import files, formats, manifest
+from . import files, manifest, pickles
 from .aliases import CHAMPION, Aliases, locked
+from .code import Code
+from .draft import About, Draft
 from .errors import (
     CorruptVersion,
     InvalidName,
-    InvalidPipeline,
     LoadFailed,
     ModelNotFound,
+    Untrusted,
     VersionInUse,
     VersionNotFound,
 )
 from .inspection import Inspection
-from .libraries import Libraries
-from .manifest import ARTIFACT, FORMAT, MANIFEST, SAMPLE, File, Manifest, Sample
-from .model import Model, json_labels
+from .manifest import ARTIFACT, MANIFEST, SAMPLE, Manifest, Sample
+from .model import Model
+from .trust import Trust
 
 DEFAULT_ROOT: Final = Path("instance/models")
 MANIFEST_LIMIT: Final = 16 * 1024 * 1024
@@ -55,6 +55,7 @@ ABANDONED_AFTER: Final = 60 * 60
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.py")
 _REMOVED = ".removed-"
 
 Progress = Callable[[str], None]
@@ -70,6 +71,7 @@ class Verified:
     manifest: Manifest
     sample: Sample
     artifact: bytes
+    trust: Trust
     warnings: tuple[str, ...]
 
 
@@ -173,11 +175,11 @@ class ModelStore:
             f"{found.name} version {found.version}", allow_version=allow_version
         )
         folder = self._contained(found.name, found.version)
-        contents = {file: _proven(folder / file, found) for file in (SAMPLE, ARTIFACT)}
         return Verified(
             manifest=found,
-            sample=manifest.read_sample(contents[SAMPLE]),
-            artifact=contents[ARTIFACT],
+            sample=manifest.read_sample(_proven(folder / SAMPLE, found)),
+            artifact=_proven(folder / ARTIFACT, found),
+            trust=Trust(frozenset(found.allowed), _proven_code(folder, found)),
             warnings=tuple(warnings),
         )
 
@@ -186,10 +188,13 @@ class ModelStore:
 
         Raises:
             LoadFailed: the pipeline's classes do not load here.
+            Untrusted: the artifact names what was not allowed when it was published.
         """
         found = verified.manifest
         try:
-            pipeline = formats.load(verified.artifact)
+            pipeline = pickles.load(verified.artifact, verified.trust)
+        except (Untrusted, LoadFailed):
+            raise
         except Exception as error:
             raise LoadFailed(
                 f"{found.name} version {found.version} does not load: "
@@ -204,48 +209,60 @@ class ModelStore:
         self,
         name: str,
         pipeline: Any,
-        X: Any,
-        y: Any,
+        X: Any = None,
+        y: Any = None,
         *,
         feature_names: Sequence[str] | None = None,
-        target_name: str | None = None,
-        title: str | None = None,
-        description: str | None = None,
-        notice: str | None = None,
-        words: Mapping[str, str] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        validation: str | None = None,
+        target_name: str | Sequence[str] | None = None,
+        code: str | os.PathLike[str] | None = None,
+        **about: Any,
     ) -> Manifest:
         """Put a fitted pipeline into the store as the next version of `name`.
 
-        `X` of shape (rows, columns) and `y` of shape (rows,) are the training data: the
-        signature, the ranges and the golden rows are read off them; they are not stored.
-        `metrics` are scores that were measured as `validation` says.
+        `X` of shape (rows, columns), or a list of texts, and `y` of shape (rows,) or (rows,
+        targets) are the training data: the signature, the ranges and the golden rows are read off
+        them; they are not stored. Without `X` the pipeline's own parts must tell. `code` is the
+        file of the module that defines classes of the pipeline which no installed package has.
+        `about` are the fields of `About`: title, description, notice, words, labels, units,
+        descriptions, metrics and validation.
 
         Raises:
             InvalidName: the name is not `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
-            InvalidPipeline: it is not fitted, or does not predict that data, or a metric is not
-                finite.
+            InvalidPipeline: it is not fitted, or does not predict that data, or what is said of it
+                does not fit it.
+            UnreadableFile: `code` is no module.
             StoreNotWritable: no version was published.
         """
-        _require_name(name)
-        about = {
-            "title": title,
-            "description": description,
-            "notice": notice,
-            "words": dict(words or {}),
-            "metrics": _finite(metrics or {}),
-            "validation": validation,
-        }
-        inspection = Inspection.of(
+        require_name(name)
+        module = None if code is None else Code.read(Path(code))
+        inspection = Inspection.of_data(
             pipeline, X, y, feature_names=feature_names, target_name=target_name
         )
-        draft = _draft(name, inspection, about)
-        artifact = formats.dump(pipeline)
-        sample = _golden_sample(draft, inspection, artifact)
-        contents = {ARTIFACT: artifact, SAMPLE: manifest.write(sample)}
-        listed = {file: File.of(data) for file, data in contents.items()}
-        return self._write_version(msgspec.structs.replace(draft, files=listed), contents)
+        return self.add(Draft.of(name, pipeline, inspection, About(**about), code=module))
+
+    def add(self, draft: Draft) -> Manifest:
+        """Put a version into the store as the next one of the model that its manifest names.
+
+        Raises:
+            InvalidName, StoreNotWritable
+        """
+        require_name(draft.manifest.name)
+        return self._write_version(draft.manifest, draft.contents)
+
+    def edit(self, name: str, version: int | str | None, about: About) -> Manifest:
+        """Say something else of a version: a new revision of its manifest, at once; the artifact
+        stays. A process that has the version loaded goes on with the revision that it loaded.
+
+        Raises:
+            ModelNotFound, VersionNotFound, CorruptVersion, StoreNotWritable
+            InvalidPipeline: a text for what is not there.
+        """
+        with self._locked(name):
+            found = self.manifest(name, version)
+            edited = about.put(msgspec.structs.replace(found, revision=found.revision + 1))
+            folder = self._contained(name, found.version)
+            files.replace(folder / MANIFEST, manifest.write(edited))
+        return edited
 
     def promote(self, name: str, version: int | str, alias: str = CHAMPION) -> int:
         """Let an alias name a version, and return the version's number.
@@ -393,7 +410,8 @@ def _is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def _require_name(name: str) -> None:
+def require_name(name: str) -> None:
+    """Raises InvalidName where it is none for a model."""
     if not _is_name(name):
         raise InvalidName(
             f"{name!r} is no name for a model: use up to 64 letters, digits, dots, hyphens and "
@@ -426,50 +444,12 @@ def _proven(path: Path, found: Manifest) -> bytes:
     return data
 
 
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    scores = {key: float(value) for key, value in metrics.items()}
-    odd = sorted(key for key, value in scores.items() if not math.isfinite(value))
-    if odd:
-        raise InvalidPipeline(f"A metric must be a finite number: leave out {', '.join(odd)}.")
-    return scores
-
-
-def _draft(name: str, inspection: Inspection, about: Mapping[str, Any]) -> Manifest:
-    """The manifest before its files are there and its number is known."""
-    return Manifest(
-        format=FORMAT,
-        name=name,
-        version=1,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        task=inspection.task,
-        signature=inspection.signature,
-        classes=inspection.classes,
-        probabilities=inspection.probabilities,
-        target=inspection.target,
-        estimator=inspection.estimator,
-        libraries=Libraries.installed(),
-        files={},
-        **about,
-    )
-
-
-def _golden_sample(draft: Manifest, inspection: Inspection, artifact: bytes) -> Sample:
-    """The golden rows, answered by the artifact as it will be loaded."""
-    rows = inspection.signature.values(inspection.golden)
-    try:
-        model = Model(draft, formats.load(artifact), Sample(rows=rows, predictions=[]))
-        prediction = model.predict(model.golden_rows())
-    except Exception as error:
-        raise InvalidPipeline(
-            f"The pipeline does not come back from its artifact: {error}"
-        ) from error
-    return Sample(
-        rows=rows,
-        predictions=json_labels(prediction.labels),
-        probabilities=(
-            None if prediction.probabilities is None else prediction.probabilities.tolist()
-        ),
-    )
+def _proven_code(folder: Path, found: Manifest) -> Code | None:
+    if found.code is None:
+        return None
+    if not _CODE.fullmatch(found.code):
+        raise CorruptVersion(f"{found.code!r} is no name for the code of a version.")
+    return Code(found.code.removesuffix(".py"), _proven(folder / found.code, found))
 
 
 def _remove_abandoned(folder: Path) -> None:

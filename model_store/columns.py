@@ -1,0 +1,350 @@
+"""One input of a pipeline, and how a value is brought to its type.
+
+A column is first tried whole (`fill`), in numpy or in one pass; only where that finds something odd
+is it walked value by value (`cell`), to say which row is wrong and why. So good input is quick and
+bad input is told all its faults.
+
+In a matrix of one numeric dtype a cell has that dtype. In a matrix of objects it is a Python value:
+float, int, bool, str, or for a date what the pipeline was trained on.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+ABSENT: Final = msgspec.UNSET
+"""Stands in a column for a row that does not name it, as null stands for a missing value."""
+
+JSONLabel = str | int | float | bool
+ColumnType = Literal["number", "integer", "category", "text", "boolean", "date"]
+Values = Sequence[object] | NDArray[Any]
+Cells = NDArray[Any]
+
+NAMES_SHOWN: Final = 20
+INTEGER_LENGTH: Final = 40
+"""Longer digits are read as a float: they are beyond 64 bits, where a float says so as well."""
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]+(?:Z|[+-][0-9:]+)?)?")
+_INT64 = np.iinfo(np.int64)
+_NANOSECONDS = (datetime(1677, 9, 22), datetime(2262, 4, 11))
+"""What 64 bits of nanoseconds span."""
+_TRUTHS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "1", True, 1), True),
+    **dict.fromkeys(("false", "no", "off", "0", False, 0), False),
+}
+
+
+class Unfit(Exception):
+    """A value does not fit; the message is what was expected, if more than `Column.expected`."""
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One input of a pipeline.
+
+    `minimum`, `maximum` and `typical` (the median, or the most frequent) are those of the training
+    data, and bound nothing: they fill the form and the documentation. A date is ISO 8601 text
+    there.
+    `categories` are the values that are known; with `open` the pipeline answers others as well.
+    `missing` says that null is an answerable value here, and `null` which one the pipeline knows.
+    `dtype` is what the column had in training: numpy's or pandas's name, or of dates in a matrix of
+    objects `str`, `date` or `datetime`.
+    """
+
+    name: str
+    type: ColumnType
+    label: str | None = None
+    unit: str | None = None
+    description: str | None = None
+    minimum: float | int | str | None = None
+    maximum: float | int | str | None = None
+    typical: JSONLabel | None = None
+    categories: tuple[JSONLabel, ...] | None = None
+    open: bool = False
+    missing: bool = False
+    null: Literal["nan", "none"] = "nan"
+    dtype: str = "float64"
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        words = _EXPECTED.get(self.type) or self._expected_category
+        return f"{words} or null" if self.missing else words
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values are numbers, also where they name categories."""
+        if self.type == "category":
+            return not any(isinstance(value, str) for value in self.categories or ())
+        return self.type in {"number", "integer"}
+
+    def fill(self, target: Cells, values: Values) -> bool:
+        """Fill the cells of this column at once; False where a value needs a closer look."""
+        return _FILLERS[self.type](self, target, values)
+
+    def cell(self, value: object, dtype: np.dtype[Any], *, text: bool) -> Any:
+        """One value as the cell of a matrix; `text` says that the wire knows nothing else.
+
+        Raises:
+            Unfit: it is none of this column.
+        """
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, str) and not (self.type == "category" and value in self._known):
+            if text and not value.strip():
+                value = None
+            elif self.type != "text":
+                value = value.strip()
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return self._no_value(dtype)
+        return _PARSERS[self.type](self, value, dtype)
+
+    def plain(self, cell: Any) -> JSONLabel | None:
+        """A cell as the JSON value that it came from; None for a missing one."""
+        if isinstance(cell, np.datetime64):
+            cell = cell.astype("datetime64[us]").item()
+        if isinstance(cell, np.generic):
+            cell = cell.item()
+        if cell is None or cell != cell:
+            return None
+        if isinstance(cell, date):
+            return iso(cell)
+        if self.type == "integer":
+            return int(cell)
+        return float(cell) if self.type == "number" else cell
+
+    @cached_property
+    def _known(self) -> dict[JSONLabel, JSONLabel]:
+        return {category: category for category in self.categories or ()}
+
+    @property
+    def _expected_category(self) -> str:
+        known = self.categories or ()
+        if self.open:
+            return "a number" if self.numeric else "a text"
+        shown = ", ".join(map(shown_category, known[:NAMES_SHOWN]))
+        more = len(known) - NAMES_SHOWN
+        return f"one of {shown}" + (f" and {more} more" if more > 0 else "")
+
+    def _no_value(self, dtype: np.dtype[Any]) -> Any:
+        if not self.missing:
+            raise Unfit
+        if dtype.kind == "M":
+            return np.datetime64("NaT")
+        return None if self.null == "none" and dtype.kind == "O" else math.nan
+
+
+_EXPECTED = {
+    "number": "a number",
+    "integer": "an integer",
+    "text": "a text",
+    "boolean": "true or false",
+    "date": "a date such as 2024-12-31",
+}
+
+
+def iso(value: date) -> str:
+    """A date, or a date and time where it has one, as ISO 8601 text."""
+    if not isinstance(value, datetime):
+        return value.isoformat()
+    midnight = value.tzinfo is None and value.time() == datetime.min.time()
+    return value.date().isoformat() if midnight else value.isoformat()
+
+
+def parse_number(value: str) -> float | int | None:
+    """The number that a text writes in decimal, or None."""
+    if not _NUMBER.fullmatch(value):
+        return None
+    if value.lstrip("+-").isdigit() and len(value) <= INTEGER_LENGTH:
+        return int(value)
+    return float(value)
+
+
+def parse_date(value: str) -> datetime | None:
+    """The moment that ISO 8601 text names, or None."""
+    if not _DATE.fullmatch(value):
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return None
+
+
+def shown_category(value: JSONLabel) -> str:
+    """A category in a sentence: 2 and not 2.0."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+# Value by value ------------------------------------------------------------------
+
+
+def _number(column: Column, value: object, dtype: np.dtype[Any]) -> float | int:
+    number = _as_number(value)
+    narrow = np.float32 if dtype.kind == "O" and column.dtype == "float32" else dtype.type
+    try:
+        with np.errstate(over="ignore"):
+            rounded = float(number) if narrow is np.object_ else narrow(number)
+    except OverflowError:
+        raise Unfit("a finite number") from None
+    if not math.isfinite(rounded):
+        raise Unfit("a finite number")
+    return float(rounded) if dtype.kind == "O" else number
+
+
+def _integer(column: Column, value: object, dtype: np.dtype[Any]) -> int:
+    number = _as_number(value)
+    if isinstance(number, float) and not number.is_integer():
+        raise Unfit
+    if not _INT64.min <= number <= _INT64.max:
+        raise Unfit("an integer of at most 64 bits")
+    return int(number)
+
+
+def _as_number(value: object) -> float | int:
+    if isinstance(value, str):
+        value = parse_number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unfit
+    return value
+
+
+def _category(column: Column, value: object, dtype: np.dtype[Any]) -> JSONLabel:
+    if column.numeric:
+        value = _as_number(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Unfit
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise Unfit
+    if value not in column._known and not column.open:
+        raise Unfit
+    return column._known.get(value, value)
+
+
+def _text(column: Column, value: object, dtype: np.dtype[Any]) -> str:
+    if not isinstance(value, str):
+        raise Unfit
+    return value
+
+
+def _boolean(column: Column, value: object, dtype: np.dtype[Any]) -> bool:
+    key = value.lower() if isinstance(value, str) else value
+    if isinstance(key, str | int | float) and key in _TRUTHS:
+        return _TRUTHS[key]
+    raise Unfit
+
+
+def _date(column: Column, value: object, dtype: np.dtype[Any]) -> Any:
+    moment = parse_date(value) if isinstance(value, str) else None
+    if moment is None:
+        raise Unfit
+    aware = "," in column.dtype
+    if moment.tzinfo is not None and not aware and column.dtype != "str":
+        raise Unfit("a date without a time zone")
+    if "[ns" in column.dtype and not _within_nanoseconds(moment):
+        raise Unfit("a date from 1678 to 2261")
+    if column.dtype == "str":
+        return value
+    if column.dtype == "date":
+        if moment.time() != datetime.min.time():
+            raise Unfit("a date without a time")
+        return moment.date()
+    return np.datetime64(moment) if dtype.kind == "M" else moment
+
+
+def _within_nanoseconds(moment: datetime) -> bool:
+    earliest, latest = _NANOSECONDS
+    try:
+        naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:
+        return False
+    # Half a day on both sides is left to what a zone may add.
+    return earliest + timedelta(days=1) <= naive <= latest - timedelta(days=1)
+
+
+_PARSERS: dict[str, Callable[[Column, object, np.dtype[Any]], Any]] = {
+    "number": _number,
+    "integer": _integer,
+    "category": _category,
+    "text": _text,
+    "boolean": _boolean,
+    "date": _date,
+}
+
+
+# A whole column at once ----------------------------------------------------------
+
+
+def _fill_numbers(column: Column, target: Cells, values: Values) -> bool:
+    array = _numeric(values)
+    if array is None or (column.type == "integer" and array.dtype.kind == "f"):
+        return False
+    if column.type == "integer" and array.dtype == np.uint64:
+        return False
+    cells = array
+    if column.type == "number":
+        # Alone or in company, an integer takes the same way: rounded to a float64 first.
+        cells = array.astype(np.float64)
+        if "float32" in (target.dtype.name, column.dtype if target.dtype.kind == "O" else None):
+            with np.errstate(over="ignore"):
+                cells = cells.astype(np.float32)
+        odd = np.isinf(cells) if column.missing else ~np.isfinite(cells)
+        if odd.any() or (column.null == "none" and np.isnan(cells).any()):
+            return False
+    target[:] = cells
+    return True
+
+
+def _numeric(values: Values) -> Cells | None:
+    """The values as a numeric array, or None where they are not all plain numbers."""
+    if isinstance(values, np.ndarray):
+        array = values
+    elif set(map(type, values)) <= {float, int}:
+        try:
+            array = np.asarray(values)
+        except OverflowError:
+            return None
+    else:
+        return None
+    return array if array.dtype.kind in "iuf" else None
+
+
+def _fill_categories(column: Column, target: Cells, values: Values) -> bool:
+    if not set(map(type, values)) <= {str, int, float}:
+        return False
+    known = column._known
+    try:
+        target[:] = [known[value] for value in values]  # type: ignore[index]
+    except KeyError:
+        return False
+    return True
+
+
+def _filler(kind: type) -> Callable[[Column, Cells, Values], bool]:
+    def fill(column: Column, target: Cells, values: Values) -> bool:
+        if not set(map(type, values)) <= {kind}:
+            return False
+        target[:] = values
+        return True
+
+    return fill
+
+
+_FILLERS: dict[str, Callable[[Column, Cells, Values], bool]] = {
+    "number": _fill_numbers,
+    "integer": _fill_numbers,
+    "category": _fill_categories,
+    "text": _filler(str),
+    "boolean": _filler(bool),
+    "date": lambda column, target, values: False,
+}

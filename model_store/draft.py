@@ -1,0 +1,192 @@
+"""A version before it has a number: its manifest, and the bytes of its files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from . import formats, manifest, pickles
+from .code import Code
+from .columns import NAMES_SHOWN, Column
+from .errors import InvalidPipeline
+from .inspection import Inspection
+from .libraries import Libraries
+from .manifest import ARTIFACT, FORMAT, SAMPLE, File, Manifest, Sample, Source, Target
+from .model import Model, json_labels
+from .trust import Trust
+
+_Named = TypeVar("_Named", Column, Target)
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a model; what is None or not named stays as it is.
+
+    `labels`, `units` and `descriptions` are keyed by columns, the first two by targets as well;
+    `words` by classes. `metrics` were measured as `validation` says.
+    """
+
+    title: str | None = None
+    description: str | None = None
+    notice: str | None = None
+    words: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    units: Mapping[str, str] = {}
+    descriptions: Mapping[str, str] = {}
+    metrics: Mapping[str, float] = {}
+    validation: str | None = None
+
+    def put(self, manifest: Manifest) -> Manifest:
+        """The manifest with these texts.
+
+        Raises:
+            InvalidPipeline: a text for what is not there, or a metric that is not finite.
+        """
+        self._require_names(manifest)
+        columns = (self._told(column) for column in manifest.signature.columns)
+        plain = {
+            what: text
+            for what in ("title", "description", "notice", "validation")
+            if (text := getattr(self, what)) is not None
+        }
+        return msgspec.structs.replace(
+            manifest,
+            signature=msgspec.structs.replace(manifest.signature, columns=tuple(columns)),
+            targets=tuple(self._told(target) for target in manifest.targets),
+            words={**manifest.words, **self.words},
+            metrics={**manifest.metrics, **_finite(self.metrics)},
+            **plain,
+        )
+
+    def _told(self, named: _Named) -> _Named:
+        """A column or a target with the texts that are for it."""
+        fields = {"label": self.labels, "unit": self.units, "description": self.descriptions}
+        texts = {
+            what: told[named.name]
+            for what, told in fields.items()
+            if named.name is not None and named.name in told and hasattr(named, what)
+        }
+        return msgspec.structs.replace(named, **texts) if texts else named
+
+    def _require_names(self, manifest: Manifest) -> None:
+        columns = manifest.signature.names
+        targets = [target.name for target in manifest.targets if target.name is not None]
+        classes = [str(label) for target in manifest.targets for label in target.classes or ()]
+        for what, told, known in (
+            ("label", self.labels, (*columns, *targets)),
+            ("unit", self.units, (*columns, *targets)),
+            ("description", self.descriptions, columns),
+            ("word", self.words, classes),
+        ):
+            for name in told:
+                if name not in known:
+                    shown = ", ".join(known[:NAMES_SHOWN]) or "none"
+                    raise InvalidPipeline(
+                        f"There is a {what} for {name!r}, which the model does not know; it knows "
+                        f"{shown}."
+                    )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What `ModelStore.add` turns into the next version of the model that the manifest names."""
+
+    manifest: Manifest
+    contents: Mapping[str, bytes]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        pipeline: Any,
+        inspection: Inspection,
+        about: About,
+        *,
+        trust: Trust | None = None,
+        code: Code | None = None,
+        source: Source | None = None,
+    ) -> Draft:
+        """The pipeline as it will lie in the store, once it answered its golden rows from there.
+
+        Without `trust`, whatever its artifact names is allowed: it is the caller's own pipeline.
+        `code` is then the module in which its own classes are.
+
+        Raises:
+            InvalidPipeline: it cannot be pickled, or does not come back.
+            Untrusted: its artifact names what `trust` does not allow.
+        """
+        artifact = formats.dump(pipeline)
+        trust = trust or _own(artifact, code)
+        contents = {ARTIFACT: artifact}
+        if trust.code is not None:
+            contents[f"{trust.code.name}.py"] = trust.code.source
+        base = Manifest(
+            format=FORMAT,
+            name=name,
+            version=1,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            task=inspection.task,
+            signature=inspection.signature,
+            targets=inspection.targets,
+            probabilities=inspection.probabilities,
+            estimator=inspection.estimator,
+            libraries=Libraries.installed(),
+            source=source,
+            allowed=tuple(sorted(trust.allowed)),
+            code=None if trust.code is None else f"{trust.code.name}.py",
+            files={},
+        )
+        draft = about.put(base)
+        contents[SAMPLE] = manifest.write(_golden_sample(draft, inspection, artifact, trust))
+        listed = {file: File.of(data) for file, data in contents.items()}
+        return cls(msgspec.structs.replace(draft, files=listed), contents)
+
+
+def _own(artifact: bytes, code: Code | None) -> Trust:
+    """Trust in all that an artifact names, but for what no other process would find.
+
+    Raises:
+        InvalidPipeline: it names a class of `__main__`.
+    """
+    trust = Trust(code=code)
+    refused = trust.refused(pickles.listing(artifact).globals)
+    lost = [str(each) for each in refused if each.module == "__main__"]
+    if lost:
+        raise InvalidPipeline(
+            f"{lost[0]} is defined in the program that runs now, where no server finds it; put it "
+            "into a module of its own, and publish with code='that_module.py'."
+        )
+    return Trust(allowed=frozenset(map(str, refused)), code=code)
+
+
+def _golden_sample(
+    draft: Manifest, inspection: Inspection, artifact: bytes, trust: Trust
+) -> Sample:
+    """The golden rows, answered by the artifact as it will be loaded."""
+    rows = inspection.signature.values(inspection.golden)
+    try:
+        pipeline = pickles.load(artifact, trust)
+        model = Model(draft, pipeline, Sample(rows=rows, predictions=[]))
+        prediction = model.predict(model.golden_rows())
+    except Exception as error:
+        raise InvalidPipeline(
+            f"The pipeline does not come back from its artifact: {error}"
+        ) from error
+    shares = prediction.probabilities
+    return Sample(
+        rows=rows,
+        predictions=json_labels(prediction.labels),
+        probabilities=None if shares is None else [each.tolist() for each in shares],
+    )
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    scores = {key: float(value) for key, value in metrics.items()}
+    odd = sorted(key for key, value in scores.items() if not math.isfinite(value))
+    if odd:
+        raise InvalidPipeline(f"A metric must be a finite number: leave out {', '.join(odd)}.")
+    return scores

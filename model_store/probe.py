@@ -1,0 +1,103 @@
+"""What a pipeline answers, found out by asking it with rows that are odd in one place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from . import frames
+from .columns import Column
+from .signature import Signature
+
+UNSEEN: Final = "a category that was never seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A pipeline, and a row of cells that it answers.
+
+    Whatever the pipeline raises at a row means that it does not answer it.
+    """
+
+    pipeline: Any
+    signature: Signature
+    cells: Sequence[Any]
+
+    def answers(self, changes: Mapping[int, Any]) -> bool:
+        """Whether the row is answered with these cells in it, by position."""
+        try:
+            self.ask(changes)
+        except Exception:
+            return False
+        return True
+
+    def ask(self, changes: Mapping[int, Any]) -> None:
+        """Ask with these cells in the row.
+
+        Raises:
+            ValueError: the answer is not finite. Also whatever the pipeline raises.
+        """
+        dtype = self.signature.dtype
+        # An integer matrix cannot hold a missing value, so the signature's dtype may change.
+        row = np.empty((1, len(self.cells)), dtype="float64" if dtype == "int64" else dtype)
+        for i, cell in enumerate(self.cells):
+            row[0, i] = changes.get(i, cell)
+        with np.errstate(all="ignore"):
+            labels = np.asarray(self.pipeline.predict(frames.as_fitted(row, self._lenient())))
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            raise ValueError("the answer is not a finite number")
+
+    def findings(self) -> Signature:
+        """The signature with what each column may lack, and which categories are answered."""
+        nulls = self._nulls()
+        columns = tuple(
+            msgspec.structs.replace(
+                column,
+                missing=null is not None,
+                null=null or column.null,
+                open=self._answers_unseen(i, column),
+            )
+            for i, (column, null) in enumerate(zip(self.signature.columns, nulls, strict=True))
+        )
+        dtype = self.signature.dtype
+        if dtype == "int64" and any(column.missing for column in columns):
+            dtype = "float64"
+        return msgspec.structs.replace(self.signature, columns=columns, dtype=dtype)
+
+    def _nulls(self) -> list[Any]:
+        """For each column the missing value that is answered, if one is."""
+        every = range(len(self.cells))
+        if self.signature.dtype == "bool":
+            return [None for _ in every]
+        if self.answers(dict.fromkeys(every, self._null("nan"))):
+            return ["nan" for _ in every]
+        kinds = ("nan", "none") if self.signature.dtype == "object" else ("nan",)
+        return [
+            next((kind for kind in kinds if self.answers({i: self._null(kind)})), None)
+            for i in every
+        ]
+
+    def _null(self, kind: str) -> Any:
+        if self.signature.dtype.startswith("datetime64"):
+            return np.datetime64("NaT")
+        return None if kind == "none" else math.nan
+
+    def _answers_unseen(self, i: int, column: Column) -> bool:
+        # In pandas's own categories an unseen value turns into a missing one.
+        if column.type != "category" or column.dtype == "category":
+            return False
+        if column.numeric:
+            numbers = [value for value in column.categories or () if not isinstance(value, str)]
+            return self.answers({i: max(numbers, default=0) + 1})
+        return self.answers({i: UNSEEN})
+
+    def _lenient(self) -> Signature:
+        columns = tuple(
+            msgspec.structs.replace(column, missing=True) for column in self.signature.columns
+        )
+        return msgspec.structs.replace(self.signature, columns=columns)

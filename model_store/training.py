@@ -1,0 +1,358 @@
+"""Rows that a pipeline was trained on, or a sample of them, column by column; and what they tell.
+
+They come as a numpy array, a DataFrame, a list of texts, or the text of a CSV file. A CSV file has
+no types: there a column is what the pipeline's own encoders say, else numbers where all of it reads
+as numbers, else what its texts look like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import frames
+from .columns import Column, JSONLabel, iso, parse_date, parse_number
+from .errors import InvalidPipeline
+from .signature import Container
+from .structure import Hint, Structure
+
+MOST_CATEGORIES: Final = 20
+"""Where no encoder tells, a column of more distinct texts is free text."""
+TEXT_SHOWN: Final = 200
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_KINDS = {"f": "number", "i": "integer", "u": "integer", "b": "boolean", "M": "date"}
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the data: `values` of shape (rows,), and the dtype that it came with.
+
+    Texts, dates and mixtures are an array of objects, with NaN or None for what is missing.
+    `categories` are those that its dtype has.
+    """
+
+    name: str
+    values: NDArray[Any]
+    dtype: str
+    categories: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The rows. `original` is what they were given as, `dtype` that of the matrix they make."""
+
+    features: tuple[Feature, ...]
+    dtype: str
+    container: Container
+    original: Any
+
+    def __len__(self) -> int:
+        return len(self.features[0].values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.features)
+
+    @classmethod
+    def of(cls, X: Any, names: Sequence[str] | None = None) -> Training:
+        """Training data of shape (rows, columns), or (rows,) of texts.
+
+        Names are those given, else the columns of a DataFrame, else x0, x1, …, else `text`.
+
+        Raises:
+            InvalidPipeline: another shape, or a column whose values are of no kind that is known.
+        """
+        if hasattr(X, "dtypes") and hasattr(X, "columns"):
+            found = _of_frame(X, names)
+        else:
+            array = _array(X)
+            found = _of_texts(array, X, names) if array.ndim == 1 else _of_matrix(array, X, names)
+        if not len(found):
+            raise InvalidPipeline("There are no rows in the training data.")
+        return found
+
+    @classmethod
+    def of_table(cls, texts: Mapping[str, Sequence[str]], structure: Structure) -> Training:
+        """A table of text, read with what the pipeline tells of its columns."""
+        hints = structure.hints or [Hint() for _ in texts]
+        pairs = zip(texts.items(), hints, strict=True)
+        features = tuple(_of_column(name, column, hint) for (name, column), hint in pairs)
+        container: Container = (
+            "frame" if structure.names else "texts" if structure.texts else "matrix"
+        )
+        numeric = all(feature.dtype == "float64" for feature in features)
+        return cls(features, "float64" if numeric else "object", container, None)
+
+    def take(self, rows: Sequence[int]) -> Any:
+        """These rows as they were given; None where they came as text."""
+        if hasattr(self.original, "iloc"):
+            return self.original.iloc[list(rows)]
+        if self.original is None or isinstance(self.original, np.ndarray):
+            return None if self.original is None else self.original[list(rows)]
+        return [self.original[row] for row in rows]
+
+    def columns(self, hints: Sequence[Hint]) -> tuple[Column, ...]:
+        """What the columns are, with what the pipeline tells of them, if anything."""
+        known = hints if len(hints) == len(self.features) else [Hint()] * len(self.features)
+        return tuple(
+            _describe(feature, hint) for feature, hint in zip(self.features, known, strict=True)
+        )
+
+
+def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of the values are missing: NaN, NaT or None."""
+    if values.dtype.kind in "iub":
+        return np.zeros(len(values), dtype=bool)
+    if values.dtype.kind == "O":
+        return np.array([value is None or value != value for value in values], dtype=bool)
+    odd: NDArray[np.bool_] = values != values
+    return odd
+
+
+# From what was given -------------------------------------------------------------
+
+
+def _array(X: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise InvalidPipeline(f"The rows of the training data differ in length: {error}") from error
+    if array.ndim not in {1, 2} or 0 in array.shape:
+        raise InvalidPipeline(
+            f"Training data needs the shape (rows, columns), got {tuple(array.shape)}."
+        )
+    return array
+
+
+def _of_frame(frame: Any, names: Sequence[str] | None) -> Training:
+    found = frames.columns_of(frame)
+    if not found:
+        raise InvalidPipeline("The training data has no columns.")
+    chosen = _names(names, [name for name, *_ in found])
+    features = tuple(
+        Feature(name, values, dtype, categories)
+        for name, (_, values, dtype, categories) in zip(chosen, found, strict=True)
+    )
+    kinds = {feature.values.dtype for feature in features}
+    return Training(features, _matrix_dtype(kinds), "frame", frame)
+
+
+def _matrix_dtype(kinds: set[np.dtype[Any]]) -> str:
+    """That of the matrix that numeric columns make together, as in numpy."""
+    if any(kind.kind not in "iuf" for kind in kinds):
+        return "bool" if kinds == {np.dtype(bool)} else "object"
+    return _numeric_dtype(np.result_type(*kinds))
+
+
+def _numeric_dtype(dtype: np.dtype[Any]) -> str:
+    if dtype.kind in "iu":
+        return "int64"
+    return "float32" if dtype == np.float32 else "float64"
+
+
+def _of_texts(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Training:
+    values = array.astype(object)
+    if not all(isinstance(value, str) for value in values):
+        raise InvalidPipeline(
+            f"Training data needs the shape (rows, columns), got {tuple(array.shape)}; only texts "
+            "may come as a list."
+        )
+    (name,) = _names(names, ["text"])
+    return Training((Feature(name, values, "object"),), "object", "texts", X)
+
+
+def _of_matrix(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Training:
+    chosen = _names(names, [f"x{i}" for i in range(array.shape[1])])
+    kind = array.dtype.kind
+    if kind not in "iufbMOU":
+        raise InvalidPipeline(
+            f"Training data must be numbers, texts, booleans or dates, got the dtype {array.dtype}."
+        )
+    dtype = array.dtype.name
+    if kind in "iuf":
+        dtype = _numeric_dtype(array.dtype)
+    elif kind in "OU":
+        array, dtype = array.astype(object), "object"
+    features = tuple(Feature(name, array[:, i], dtype) for i, name in enumerate(chosen))
+    return Training(features, dtype, "matrix", np.asarray(X))
+
+
+def _names(given: Sequence[str] | None, found: Sequence[str]) -> tuple[str, ...]:
+    chosen = tuple(str(name) for name in (found if given is None else given))
+    if len(chosen) != len(found):
+        raise InvalidPipeline(f"There are {len(found)} columns, but {len(chosen)} names for them.")
+    odd = [name for name in chosen if not name or _CONTROL.search(name)]
+    if odd:
+        raise InvalidPipeline(
+            f"A column's name needs text without control characters, got {odd[0]!r}: a form could "
+            "not send it."
+        )
+    if len(set(chosen)) != len(chosen):
+        twice = sorted({name for name in chosen if chosen.count(name) > 1})
+        raise InvalidPipeline(f"Column names must differ; more than once: {', '.join(twice)}.")
+    return chosen
+
+
+# From text -----------------------------------------------------------------------
+
+
+def _of_column(name: str, texts: Sequence[str], hint: Hint) -> Feature:
+    """A column of text with the type that it most likely had."""
+    stripped = [text.strip() for text in texts]
+    given = [text for text in stripped if text]
+    if hint.categories is not None:
+        cells = [_known(text, hint.categories) for text in stripped]
+        return Feature(name, _objects(cells), hint.dtype or dtype_of(hint.categories))
+    if hint.text:
+        return Feature(name, _objects(texts), "object")
+    if all(parse_number(text) is not None or text.lower() == "nan" for text in given):
+        return Feature(name, np.array([float(text or "nan") for text in stripped]), "float64")
+    if {text.lower() for text in given} <= {"true", "false"}:
+        truths = [text.lower() == "true" if text else np.nan for text in stripped]
+        whole = len(given) == len(stripped)
+        return Feature(name, _objects(truths), "bool" if whole else "object")
+    return Feature(name, _objects([text or np.nan for text in texts]), "object")
+
+
+def _known(text: str, categories: tuple[JSONLabel, ...]) -> JSONLabel:
+    """The category that a text of a CSV file names; itself where there is none such."""
+    if text in categories:
+        return text
+    number = parse_number(text)
+    for category in categories:
+        if str(category).lower() == text.lower() and isinstance(category, bool):
+            return category
+        if not isinstance(category, str) and number == category:
+            return category
+    return text or np.nan
+
+
+def dtype_of(categories: tuple[JSONLabel, ...]) -> str:
+    """The dtype of a column of these categories."""
+    (kind, *others) = {type(category) for category in categories} or {str}
+    names: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
+    return "object" if others else names.get(kind, "object")
+
+
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    cells = np.empty(len(values), dtype=object)
+    cells[:] = values
+    return cells
+
+
+# What a column is ----------------------------------------------------------------
+
+
+def _describe(feature: Feature, hint: Hint) -> Column:
+    present = feature.values[~missing(feature.values)]
+    kind = _kind(feature, present, hint)
+    about: dict[str, Any] = {"name": feature.name, "dtype": hint.dtype or feature.dtype}
+    if kind == "category":
+        known = _categories(feature, present, hint)
+        return Column(type="category", categories=known, typical=_frequent(present), **about)
+    if kind == "boolean":
+        return Column(type="boolean", typical=_frequent(present), **about)
+    if kind == "text":
+        return Column(type="text", typical=_middle_text(present), **about)
+    if kind == "date":
+        return _dated(present, feature.dtype, about)
+    return _numbered(present, kind, about)
+
+
+def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> str:
+    if feature.categories is not None or (hint.categories and not _are_booleans(hint.categories)):
+        return "category"
+    if hint.text:
+        return "text"
+    if present.dtype.kind in _KINDS:
+        return _KINDS[present.dtype.kind]
+    kinds = set(map(type, present.tolist()))
+    if kinds <= {bool, np.bool_}:
+        return "boolean" if kinds else "number"
+    if kinds <= {int, float} or all(issubclass(each, int | float | np.number) for each in kinds):
+        return "integer" if all(issubclass(each, int | np.integer) for each in kinds) else "number"
+    if all(issubclass(each, date | np.datetime64) for each in kinds):
+        return "date"
+    if not all(issubclass(each, str) for each in kinds):
+        shown = ", ".join(sorted(each.__name__ for each in kinds))
+        raise InvalidPipeline(
+            f"The column {feature.name} holds values of several kinds, or of one that is not "
+            f"known: {shown}; make them texts, numbers, booleans or dates."
+        )
+    texts = set(present.tolist())
+    if all(parse_date(text.strip()) for text in texts):
+        return "date"
+    few = len(texts) <= MOST_CATEGORIES and (len(texts) < len(present) or len(texts) == 1)
+    return "category" if few else "text"
+
+
+def _are_booleans(categories: tuple[JSONLabel, ...]) -> bool:
+    return all(isinstance(category, bool) for category in categories)
+
+
+def _categories(feature: Feature, present: NDArray[Any], hint: Hint) -> tuple[JSONLabel, ...]:
+    known = hint.categories or feature.categories
+    if known is None:
+        known = tuple(sorted(set(present.tolist())))
+    plain = [value.item() if isinstance(value, np.generic) else value for value in known]
+    odd = [value for value in plain if not isinstance(value, str | int | float)]
+    if odd:
+        raise InvalidPipeline(
+            f"A category of {feature.name} must be a text or a number, got {odd[0]!r}."
+        )
+    return tuple(plain)
+
+
+def _frequent(present: NDArray[Any]) -> Any:
+    if not len(present):
+        return None
+    value = Counter(present.tolist()).most_common(1)[0][0]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _middle_text(present: NDArray[Any]) -> str | None:
+    texts = sorted((text for text in present.tolist() if text.strip()), key=len)
+    return texts[(len(texts) - 1) // 2][:TEXT_SHOWN] if texts else None
+
+
+def _dated(present: NDArray[Any], dtype: str, about: Mapping[str, Any]) -> Column:
+    if present.dtype.kind == "M":
+        moments = present.astype("datetime64[us]").tolist()
+    else:
+        moments = present.tolist()
+    if all(isinstance(moment, str) for moment in moments):
+        dtype = "str"
+    elif dtype == "object":
+        plain = {type(moment) for moment in moments} == {date}
+        dtype = "date" if plain else "datetime"
+    about = {**about, "dtype": dtype}
+    if not moments:
+        return Column(type="date", **about)
+    moments.sort()
+    low, middle, high = (moments[i] for i in (0, (len(moments) - 1) // 2, -1))
+    texts = [each if isinstance(each, str) else iso(each) for each in (low, middle, high)]
+    return Column(type="date", minimum=texts[0], typical=texts[1], maximum=texts[2], **about)
+
+
+def _numbered(present: NDArray[Any], kind: str, about: dict[str, Any]) -> Column:
+    numbers = present.astype(np.float64) if present.dtype.kind == "O" else present
+    finite = np.sort(numbers[np.isfinite(numbers)])
+    if not len(finite):
+        return Column(type="number", **about)
+    convert = int if kind == "integer" else float
+    return Column(
+        type="integer" if kind == "integer" else "number",
+        minimum=convert(finite[0]),
+        maximum=convert(finite[-1]),
+        # The lower median: a value that stands in the data, so that an integer stays one.
+        typical=convert(finite[(len(finite) - 1) // 2]),
+        **about,
+    )
