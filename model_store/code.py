@@ -1,10 +1,93 @@
-"""PLACEHOLDER of the lead, to be overwritten."""
+"""The operator's own module, for pipelines whose classes no installed package has."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-@dataclass(frozen=True)
+from types import ModuleType
+from typing import Any, Final
+
+from .errors import LoadFailed, UnreadableFile
+
+LIMIT: Final = 1024 * 1024
+MAIN: Final = "__main__"
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
+    """A module as the text of its file. `name` is the file's, without its ending."""
+
     name: str
     source: bytes
+
     @classmethod
-    def read(cls, path: Path) -> "Code":
-        return cls(path.stem, path.read_bytes())
+    def read(cls, path: Path) -> Code:
+        """The module in a file, which is parsed and not run.
+
+        Raises:
+            UnreadableFile: there is none, or it is no Python.
+        """
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            raise UnreadableFile(f"{path} cannot be read: {error.strerror}.") from error
+        if len(source) > LIMIT:
+            raise UnreadableFile(f"{path} is larger than {LIMIT} bytes.")
+        if path.suffix != ".py" or not path.stem.isidentifier() or not path.stem.isascii():
+            raise UnreadableFile(f"{path} is no module: it needs a name such as my_steps.py.")
+        try:
+            ast.parse(source, str(path))
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise UnreadableFile(f"{path} is no Python that can be read: {error}.") from error
+        return cls(path.stem, source)
+
+    @property
+    def registered(self) -> str:
+        """The name under which the module is imported: its text decides, so that the modules of
+        two versions of a model stand beside each other."""
+        return f"pipeline_code_{hashlib.sha256(self.source).hexdigest()[:16]}"
+
+    def module(self) -> ModuleType:
+        """The module, run once in a process. It stays in `sys.modules`, where pickle looks.
+
+        Raises:
+            LoadFailed: it raised.
+        """
+        if self.registered in sys.modules:
+            return sys.modules[self.registered]
+        module = ModuleType(self.registered)
+        module.__file__ = f"{self.name}.py"
+        sys.modules[self.registered] = module
+        try:
+            exec(compile(self.source, f"{self.name}.py", "exec"), module.__dict__)
+        except BaseException as error:
+            del sys.modules[self.registered]
+            if not isinstance(error, Exception | SystemExit):
+                raise
+            raise LoadFailed(
+                f"The module {self.name}.py does not run here: {type(error).__name__}: {error}"
+            ) from error
+        return module
+
+    def covers(self, module: str) -> bool:
+        """Whether what a pickle names in this module is meant to be in the code."""
+        return module in {MAIN, self.name, self.registered}
+
+    def find(self, name: str) -> Any:
+        """A class or function that the module itself defines, by its dotted name.
+
+        Raises:
+            LoadFailed: the module has none of this name, or it comes from elsewhere.
+        """
+        module = self.module()
+        try:
+            found = reduce(getattr, name.split("."), module)
+        except AttributeError:
+            found = None
+        if getattr(found, "__module__", None) != self.registered:
+            raise LoadFailed(f"The module {self.name}.py defines no {name}.")
+        return found

@@ -145,6 +145,11 @@ class Draft:
         listed = {file: File.of(data) for file, data in contents.items()}
         return cls(msgspec.structs.replace(draft, files=listed), contents)
 
+    @property
+    def sample(self) -> Sample:
+        """The golden rows, with their answers."""
+        return manifest.read_sample(self.contents[SAMPLE])
+
 
 def _own(artifact: bytes, code: Code | None) -> Trust:
     """Trust in all that an artifact names, but for what no other process would find.

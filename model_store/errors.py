@@ -4,6 +4,7 @@ ModelStoreError
 ├── InvalidName           a model or an alias with a name that the store does not take
 ├── InvalidPipeline       what was given to publish is not a fitted pipeline for that data
 ├── UnreadableFile        a file to import is no pickle of a kind that is read here, or is cut off
+├── InvalidTable          a CSV file that is no table
 ├── Untrusted             a pickle names what is not allowed; nothing was unpickled
 ├── TrialFailed           the process that tried a pipeline ran out of time or memory, or died
 ├── ModelNotFound
@@ -42,6 +43,10 @@ class InvalidPipeline(ModelStoreError):
 
 
 class UnreadableFile(ModelStoreError):
+    pass
+
+
+class InvalidTable(ModelStoreError):
     pass
 
 

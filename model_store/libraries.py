@@ -36,13 +36,13 @@ class Libraries(msgspec.Struct, frozen=True, kw_only=True):
         now = Libraries.installed()
         trained = f"{what} was trained with"
         warnings = []
-        if _minor(self.scikit_learn) != _minor(now.scikit_learn):
+        if minor(self.scikit_learn) != minor(now.scikit_learn):
             sentence = (
                 f"{trained} scikit-learn {self.scikit_learn}, and {now.scikit_learn} is installed"
             )
             if not allow_version:
                 raise IncompatibleVersion(
-                    f"{sentence}; install scikit-learn {_minor(self.scikit_learn)}, train it "
+                    f"{sentence}; install scikit-learn {minor(self.scikit_learn)}, train it "
                     "again, or allow the other version with QUART_APP_ALLOW_VERSION=true or "
                     "--allow-version."
                 )
@@ -51,12 +51,13 @@ class Libraries(msgspec.Struct, frozen=True, kw_only=True):
             warnings.append(
                 f"{trained} scikit-learn {self.scikit_learn}, and {now.scikit_learn} is installed."
             )
-        if _minor(self.python) != _minor(now.python):
+        if minor(self.python) != minor(now.python):
             warnings.append(f"{trained} Python {self.python}, and this is {now.python}.")
         if self.numpy.split(".")[0] != now.numpy.split(".")[0]:
             warnings.append(f"{trained} numpy {self.numpy}, and {now.numpy} is installed.")
         return warnings
 
 
-def _minor(version: str) -> str:
+def minor(version: str) -> str:
+    """The first two numbers of a version."""
     return ".".join(version.split(".")[:2])

@@ -1,0 +1,114 @@
+"""A CSV file as a table of text: named columns, and nothing said of their types."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import parse_number
+from .errors import InvalidTable
+
+DELIMITERS: Final = ",;\t"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of text in the order of the file, empty where it is; `rows` values each."""
+
+    columns: dict[str, list[str]]
+    rows: int
+
+    @classmethod
+    def read(cls, path: Path, *, max_rows: int | None = None) -> Table:
+        """The table in a CSV file (RFC 4180) in UTF-8, whose first line names the columns.
+
+        Commas, semicolons or tabs stand between the values, whichever the first line has most of.
+        Rows after `max_rows` are left out.
+
+        Raises:
+            InvalidTable: it is no such file; the line is named.
+        """
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                first = file.readline()
+                file.seek(0)
+                delimiter = max(DELIMITERS, key=first.count)
+                reader = csv.reader(file, delimiter=delimiter, strict=True)
+                names = _names(path, next(reader, []))
+                return cls._of_rows(path, names, reader, max_rows)
+        except OSError as error:
+            raise InvalidTable(f"{path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise InvalidTable(
+                f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8."
+            ) from error
+
+    @classmethod
+    def _of_rows(cls, path: Path, names: Sequence[str], reader: Any, max_rows: int | None) -> Table:
+        columns: dict[str, list[str]] = {name: [] for name in names}
+        count = 0
+        for row in _sound_rows(path, reader, len(names)):
+            if count == max_rows:
+                break
+            for column, value in zip(columns.values(), row, strict=True):
+                column.append(value)
+            count += 1
+        if not count:
+            raise InvalidTable(f"{path} has no rows below the line of names.")
+        return cls(columns, count)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A column as numbers, NaN where it is empty.
+
+        Raises:
+            InvalidTable: a value is no number; the row is named, counted from 0.
+        """
+        found = np.empty(self.rows)
+        for row, text in enumerate(self.columns[name]):
+            number = parse_number(text.strip()) if text.strip() else np.nan
+            if number is None:
+                raise InvalidTable(f"Row {row}: {name}: expected a number, got {text!r}.")
+            found[row] = number
+        return found
+
+    def texts(self, name: str) -> NDArray[Any]:
+        """A column as an array of texts, NaN where it is empty."""
+        found = np.empty(self.rows, dtype=object)
+        found[:] = [text if text.strip() else np.nan for text in self.columns[name]]
+        return found
+
+
+def _names(path: Path, names: Sequence[str]) -> list[str]:
+    stripped = [name.strip() for name in names]
+    if not any(stripped):
+        raise InvalidTable(f"{path} has no line of names.")
+    if "" in stripped:
+        position = stripped.index("") + 1
+        raise InvalidTable(f"{path}: the name of column {position} is empty.")
+    twice = sorted({name for name in stripped if stripped.count(name) > 1})
+    if twice:
+        raise InvalidTable(f"{path} has more than one column {', '.join(twice)}.")
+    return stripped
+
+
+def _sound_rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
+    """The rows that are not empty, each as wide as the line of names."""
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise InvalidTable(f"{path}, line {reader.line_num}: {error}.") from error
+        if row is None:
+            return
+        if row and len(row) != width:
+            raise InvalidTable(
+                f"{path}, line {reader.line_num}: expected {width} values, got {len(row)}."
+            )
+        if row:
+            yield row

@@ -1,0 +1,33 @@
+"""Options that several commands take, and how they become settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Option = Callable[[Any], Any]
+
+store_option: Option = click.option(
+    "--store", type=click.Path(path_type=Path), help="The folder of the published models."
+)
+json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+version_option: Option = click.option(
+    "--version", help="A number or an alias; the one that serves."
+)
+allow_version_option: Option = click.option(
+    "--allow-version",
+    is_flag=True,
+    help="Load models that were trained with another minor of scikit-learn.",
+)
+
+
+def settings(**given: Any) -> dict[str, Any]:
+    """Options that were given, as settings; an option that was not leaves the setting alone."""
+    return {
+        name.upper(): value
+        for name, value in given.items()
+        if value is not None and value is not False
+    }
