@@ -114,7 +114,7 @@ def take(order: Order, progress: Progress = lambda step: None) -> tuple[Finding,
     progress("packing")
     source = Source(
         files={Path(path).name: File.of(data) for path, data in contents.items()},
-        scikit_learn=_oldest(found),
+        scikit_learn=_writers(found),
     )
     draft = Draft.of(order.name, pipeline, inspection, About(), trust=trust, source=source)
     finding = Finding(
@@ -200,9 +200,9 @@ def _load(path: str, data: bytes, trust: Trust) -> Any:
             raise UnreadableFile(f"{path}: {error}") from error
 
 
-def _oldest(found: Sequence[FileFinding]) -> str | None:
-    versions = [each.scikit_learn for each in found if each.scikit_learn is not None]
-    return min(versions, default=None)
+def _writers(found: Sequence[FileFinding]) -> str | None:
+    versions = {each.scikit_learn for each in found if each.scikit_learn is not None}
+    return ", ".join(sorted(versions)) or None
 
 
 # The pipeline --------------------------------------------------------------------

@@ -63,12 +63,9 @@ def check(what: str, listing: Listing, *, allow_version: bool) -> list[str]:
 
 
 def _convert(written: str | None) -> str:
-    version = (written or "").removeprefix("before ") or "that version"
-    older = f"older than {version}" if (written or "").startswith("before") else version
-    return (
-        f"install scikit-learn {older} in an environment of its own, load the file there, and "
-        "import it with a quart-app that runs there"
-    )
+    version = (written or "").removeprefix("before ")
+    older = f"older than {version}" if version != written else version
+    return f"install scikit-learn {older} in an environment of its own to convert it there"
 
 
 def _gone_in(module: str) -> str | None:

@@ -99,7 +99,7 @@ def load(data: bytes, trust: Trust) -> Any:
     except UnicodeDecodeError:
         # Texts that Python 2 wrote are bytes of no known encoding.
         return _read(_Loader(io.BytesIO(raw), trust, encoding="latin1"))
-    except (pickle.UnpicklingError, EOFError, struct.error) as error:
+    except (pickle.UnpicklingError, EOFError, IndexError, struct.error) as error:
         raise _unreadable(error) from error
 
 

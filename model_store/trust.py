@@ -79,6 +79,11 @@ FUNCTIONS: Final = frozenset(
             }.items()
             for name in names.split()
         ),
+        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+        *(f"numpy.{name}" for name in ("clip", "mean", "median", "nan_to_num", "round")),
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "sklearn.cluster._kmeans._kmeans_single_elkan",
+        "sklearn.cluster._kmeans._kmeans_single_lloyd",
         "sklearn.metrics._scorer._passthrough_scorer",
         "pandas.core.indexes.base._new_Index",
         "pandas._libs.internals._unpickle_block",

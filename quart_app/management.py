@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import click
 import msgspec
-from model_store.tables import Table
 
 from model_store import Column, Manifest, ModelStore, ModelStoreError
 from model_store.aliases import CHAMPION
@@ -21,8 +20,10 @@ from model_store.intake import Finding, Order
 from model_store.manifest import Target
 from model_store.recipes import RECIPES
 from model_store.store import require_name
+from model_store.tables import Table
 from model_store.trial import MEGABYTES, SECONDS, Limits, run
 
+from . import sockets
 from .config import Config
 from .description import describe
 from .options import (
@@ -286,7 +287,7 @@ def _url(config: Config, name: str) -> str:
     if host in {"0.0.0.0", "::"}:
         host = "127.0.0.1"
     host = f"[{host}]" if ":" in host else host
-    return f"http://{host}:{config.port}/models/{quote(name)}"
+    return f"http://{host}:{config.port or sockets.PORT}/models/{quote(name)}"
 
 
 # Editing -------------------------------------------------------------------------

@@ -53,7 +53,7 @@ OURS = {
     "quart_app/registry.py": {"config", "inference", "servable", "threads"},
     "quart_app/description.py": {"registry"},
     "quart_app/negotiation.py": {"protocols"},
-    "quart_app/management.py": {"config", "description", "options"},
+    "quart_app/management.py": {"config", "description", "options", "sockets"},
     "quart_app/options.py": set(),
     "quart_app/bodies.py": {"config", "inference", "negotiation"},
     "quart_app/context.py": {"bodies", "config", "registry"},
