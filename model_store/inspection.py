@@ -210,7 +210,7 @@ def _answered(
             probe = Probe(pipeline, signature, cells)
             try:
                 probe.ask({})
-            except LoadFailed:
+            except (LoadFailed, MemoryError):
                 raise
             except Exception as error:
                 reason = reason or error
@@ -342,6 +342,8 @@ def _ask(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
         prediction = ask(
             pipeline, rows, probabilities=_tells_probabilities(pipeline), several=several
         )
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidPipeline(
             f"The pipeline does not predict rows of its training data: {error}"

@@ -32,6 +32,8 @@ class Probe:
         """Whether the row is answered with these cells in it, by position."""
         try:
             self.ask(changes)
+        except MemoryError:
+            raise
         except Exception:
             return False
         return True
