@@ -11,15 +11,44 @@ import msgspec
 
 from model_store import Column, Manifest, ModelStore
 from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
+from model_store.manifest import Target
 
 from .registry import Entry, State
 
 
-class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that a model tells: `classes` are the labels it chooses from."""
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """One column that a model takes. `minimum`, `maximum` and `typical` are those of the training
+    data and bound nothing; `categories` are the known ones, and with `open` others are answered
+    as well; `missing` says that null is answered."""
 
     name: str
     type: str
+    label: str | None
+    unit: str | None
+    description: str | None
+    minimum: float | int | str | None
+    maximum: float | int | str | None
+    typical: Any
+    categories: Sequence[Any] | None
+    open: bool
+    missing: bool
+
+    @classmethod
+    def of(cls, column: Column) -> Input:
+        return cls(**{field: getattr(column, field) for field in cls.__struct_fields__})
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that a model tells: `classes` are the labels it chooses from. Of several targets
+    each has its name as `target`, and the prediction is a list in this order."""
+
+    name: str
+    type: str
+    target: str | None = None
+    label: str | None = None
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     classes: Sequence[Any] | None = None
 
 
@@ -37,7 +66,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     description: str | None = None
     notice: str | None = None
-    inputs: Sequence[Column] = ()
+    inputs: Sequence[Input] = ()
     outputs: Sequence[Output] = ()
     metrics: dict[str, float] = {}
     validation: str | None = None
@@ -101,7 +130,7 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
         "title": manifest.title,
         "description": manifest.description,
         "notice": manifest.notice,
-        "inputs": manifest.signature.columns,
+        "inputs": [Input.of(column) for column in manifest.signature.columns],
         "outputs": outputs(manifest),
         "metrics": manifest.metrics,
         "validation": manifest.validation,
@@ -110,12 +139,26 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
 
 def outputs(manifest: Manifest) -> list[Output]:
     """What the model tells, in the names of the native JSON."""
-    if manifest.classes is None:
-        return [Output("prediction", "number")]
-    found = [Output("prediction", label_type(manifest.classes), manifest.classes)]
+    found = [_prediction(target) for target in manifest.targets]
     if manifest.probabilities:
-        found.append(Output("probabilities", "number", manifest.classes))
+        found += [
+            Output(name="probabilities", type="number", target=target.name, classes=target.classes)
+            for target in manifest.targets
+        ]
     return found
+
+
+def _prediction(target: Target) -> Output:
+    return Output(
+        name="prediction",
+        type="number" if target.classes is None else label_type(target.classes),
+        target=target.name,
+        label=target.label,
+        unit=target.unit,
+        minimum=target.minimum,
+        maximum=target.maximum,
+        classes=target.classes,
+    )
 
 
 def label_type(classes: Sequence[Any]) -> str:

@@ -67,14 +67,14 @@ class InferenceRequest:
 class InferenceResponse:
     """The answer of one version of one model to n rows.
 
-    `labels` has the shape (n,), `probabilities` (n, classes) or None, and `classes` the labels of
-    its columns.
+    `labels` has the shape (n,), or (n, targets) of several. `probabilities` is None, or has for
+    each target an array of the shape (n, classes), whose columns `classes` names; a number has none.
     """
 
     id: str
     model: str
     version: int
     labels: NDArray[Any]
-    probabilities: NDArray[np.float64] | None
-    classes: Sequence[object]
+    probabilities: Sequence[NDArray[np.float64]] | None
+    classes: Sequence[Sequence[object]]
     notice: str | None

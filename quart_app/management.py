@@ -318,9 +318,7 @@ def _pair_option(flag: str, name: str, help_text: str) -> Option:
 @_pair_option("--word", "words", "How a person calls a class.")
 @json_option
 @click.pass_obj
-def edit(
-    store: ModelStore, /, name: str, version: str | None, as_json: bool, **texts: Any
-) -> None:
+def edit(store: ModelStore, /, name: str, version: str | None, as_json: bool, **texts: Any) -> None:
     """Change the words of a model: labels, units, descriptions, the names of classes.
 
     The artifact stays as it is. A server shows them from its next start on.

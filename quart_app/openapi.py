@@ -16,6 +16,7 @@ from quart.json.provider import DefaultJSONProvider
 from quart_schema import Info, OpenAPIProvider, QuartSchema
 
 from model_store import Column, Manifest
+from model_store.manifest import Target
 
 from .context import context_of
 from .description import label_type
@@ -123,16 +124,13 @@ def row_schema(manifest: Manifest) -> Schema:
 
 def answer_schema(manifest: Manifest, *, many: bool) -> Schema:
     """What the model answers to one row, or to a list of them."""
-    properties: Schema = {("predictions" if many else "prediction"): _many(_label(manifest), many)}
+    labels = [_label(target) for target in manifest.targets]
+    properties: Schema = {
+        ("predictions" if many else "prediction"): _many(_each(manifest, labels), many)
+    }
     if manifest.probabilities:
-        shares = {
-            "type": "object",
-            "properties": {
-                str(label): {"type": "number", "minimum": 0, "maximum": 1}
-                for label in manifest.classes or ()
-            },
-        }
-        properties["probabilities"] = _many(shares, many)
+        shares = [_shares(target) for target in manifest.targets]
+        properties["probabilities"] = _many(_each(manifest, shares), many)
     properties |= {
         "model": {"type": "string"},
         "version": {"type": "integer"},
@@ -141,6 +139,18 @@ def answer_schema(manifest: Manifest, *, many: bool) -> Schema:
     required = list(properties)
     properties["notice"] = {"type": "string"}
     return {"type": "object", "properties": properties, "required": required}
+
+
+def _each(manifest: Manifest, schemas: list[Schema]) -> Schema:
+    """The one schema, or a list with one for each target."""
+    if not manifest.several:
+        return schemas[0]
+    return {"type": "array", "prefixItems": schemas, "minItems": len(schemas)}
+
+
+def _shares(target: Target) -> Schema:
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    return {"type": "object", "properties": {str(label): share for label in target.classes or ()}}
 
 
 def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
@@ -197,10 +207,10 @@ def _reference(name: str) -> Schema:
     return {"$ref": REFERENCE.format(name=name)}
 
 
-def _label(manifest: Manifest) -> Schema:
-    if manifest.classes is None:
+def _label(target: Target) -> Schema:
+    if target.classes is None:
         return {"type": "number"}
-    return {"type": label_type(manifest.classes), "enum": manifest.classes}
+    return {"type": label_type(target.classes), "enum": target.classes}
 
 
 def _many(schema: Schema, many: bool) -> Schema:
@@ -208,4 +218,25 @@ def _many(schema: Schema, many: bool) -> Schema:
 
 
 def _value_schema(column: Column) -> Schema:
-    return {"type": [column.type, "null"] if column.missing else column.type}
+    """What a client may send for a column."""
+    schema: Schema = {"type": _json_type(column)}
+    if column.type == "category" and column.categories:
+        schema["examples" if column.open else "enum"] = list(column.categories)
+    if column.type == "date":
+        schema["format"] = "date-time" if "T" in str(column.typical) else "date"
+    if column.missing:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"].append(None)
+    if column.label is not None:
+        schema["title"] = column.label
+    told = [column.description, f"In {column.unit}." if column.unit else None]
+    if any(told):
+        schema["description"] = " ".join(text for text in told if text)
+    return schema
+
+
+def _json_type(column: Column) -> str:
+    if column.type == "category":
+        return "number" if column.numeric else "string"
+    return {"text": "string", "date": "string"}.get(column.type, column.type)

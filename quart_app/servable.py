@@ -62,7 +62,7 @@ class Servable:
             version=self.manifest.version,
             labels=prediction.labels,
             probabilities=prediction.probabilities,
-            classes=self.manifest.classes or (),
+            classes=[target.classes or () for target in self.manifest.targets],
             notice=self.manifest.notice,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
@@ -15,8 +15,10 @@ from quart.helpers import send_from_directory
 from quart_schema import document_response, hide, tag
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from model_store import InvalidRows
+from model_store import InvalidRows, Manifest
+from model_store.columns import shown_category
 from model_store.errors import Unanswerable
+from model_store.manifest import Target
 
 from ..context import get_registry, get_until
 from ..description import ModelDescription, ModelList, describe
@@ -28,6 +30,7 @@ from ..registry import LOADING_RETRY_AFTER, Registry
 from ..servable import Servable
 
 blueprint = Blueprint("pages", __name__)
+blueprint.add_app_template_filter(shown_category, "category_text")
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -99,11 +102,15 @@ async def model_page(
         errors=errors,
         unanswerable=str(error) if isinstance(error, Unanswerable) else None,
         stray=[fault for name, fault in errors.items() if name not in manifest.signature.names],
-        answer=None if answer is None else form.encode(answer, manifest.words),
+        answers=[] if answer is None else _told(manifest, form.encode(answer, manifest.words)),
         action=predict_url(manifest.name, version),
         link=predict_url(manifest.name, version, values),
     )
     return varied(html_response(page, 200 if error is None else 400))
+
+
+def _told(manifest: Manifest, answers: Sequence[form.Answer]) -> list[tuple[Target, form.Answer]]:
+    return list(zip(manifest.targets, answers, strict=True))
 
 
 def predict_url(name: str, version: str | None, query: Mapping[str, object] | None = None) -> str:

@@ -6,11 +6,12 @@ come as `multipart/form-data` (RFC 7578), whose files are not taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
-from typing import Any, Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
+import numpy as np
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
@@ -34,7 +35,7 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
     columns: MultiDict[str, str] = MultiDict(pairs)
     return InferenceRequest(
         {
-            name: (values[0] if len(values) == 1 else values,)
+            name: (_as_typed(values[0]) if len(values) == 1 else values,)
             for name, values in columns.to_dict(flat=False).items()
         },
         rows=1,
@@ -42,24 +43,43 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
     )
 
 
-def encode(response: InferenceResponse, words: Mapping[str, str]) -> dict[str, Any]:
-    """The answer in a person's words, for a page: the prediction, and the share of each class
-    from 0 to 1, the largest first."""
-    label = response.labels.tolist()[0]
-    shown: dict[str, Any] = {"prediction": _word(label, words), "probabilities": []}
-    if response.probabilities is not None:
-        shares = zip(response.classes, response.probabilities[0].tolist(), strict=True)
-        shown["probabilities"] = [
-            (_word(class_, words), share)
-            for class_, share in sorted(shares, key=lambda pair: -pair[1])
-        ]
-    return shown
+class Answer(NamedTuple):
+    """What a model tells of one target, in a person's words: `probabilities` hold the share of each
+    class from 0 to 1, the largest first."""
+
+    prediction: str
+    probabilities: Sequence[tuple[str, float]] = ()
+
+
+def encode(response: InferenceResponse, words: Mapping[str, str]) -> list[Answer]:
+    """The answer to the first row, for a page: one for each target."""
+    labels = np.atleast_1d(response.labels[0]).tolist()
+    if response.probabilities is None:
+        return [Answer(_word(label, words)) for label in labels]
+    tables = zip(labels, response.classes, response.probabilities, strict=True)
+    return [
+        Answer(_word(label, words), _by_share(classes, shares[0].tolist(), words))
+        for label, classes, shares in tables
+    ]
+
+
+def _by_share(
+    classes: Sequence[object], shares: Sequence[float], words: Mapping[str, str]
+) -> list[tuple[str, float]]:
+    pairs = sorted(zip(classes, shares, strict=True), key=lambda pair: -pair[1])
+    return [(_word(class_, words), share) for class_, share in pairs]
 
 
 def _word(label: object, words: Mapping[str, str]) -> str:
     if isinstance(label, float) and str(label) not in words:
         return f"{label:.6g}"
     return words.get(str(label), str(label))
+
+
+def _as_typed(value: str) -> str:
+    """A text without the line ends that a browser made of it: every one is CRLF in a form, whatever
+    was typed (HTML, 4.10.21.4), and a text that comes as JSON would be another."""
+    return value.replace("\r\n", "\n")
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:

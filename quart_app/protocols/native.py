@@ -3,12 +3,14 @@
     {"X1": 61.1, "X2": 17.3}     → {"prediction": 0, "probabilities": {"0": 0.9, "1": 0.1}, …}
     [{"X1": 61.1, "X2": 17.3}]   → {"predictions": [0], "probabilities": [{"0": 0.9, …}], …}
 
-A prediction has the class's own JSON type; probabilities are keyed by its text.
+A prediction has the class's own JSON type; probabilities are keyed by its text. Of a model with
+several targets both are lists, in the order of the model's outputs.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,7 +52,7 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
 def encode(response: InferenceResponse, *, many: bool) -> bytes:
     """The answer as JSON: of a list, or of the one row."""
     predictions = response.labels.tolist()
-    probabilities = _by_class(response.probabilities, response.classes)
+    probabilities = _by_row(response)
     content: dict[str, Any] = (
         {"predictions": predictions} if many else {"prediction": predictions[0]}
     )
@@ -100,13 +102,22 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, list[object]]:
     return {name: [values.get(name, ABSENT) for values in rows] for name in names}
 
 
-def _by_class(
-    probabilities: NDArray[np.float64] | None, classes: Any
-) -> list[dict[str, float]] | None:
-    if probabilities is None:
+def _by_row(response: InferenceResponse) -> list[Any] | None:
+    """For each row the probabilities by class, or a list of such of several targets."""
+    if response.probabilities is None:
         return None
+    tables = [
+        _by_class(shares, classes)
+        for shares, classes in zip(response.probabilities, response.classes, strict=True)
+    ]
+    return (
+        tables[0] if response.labels.ndim == 1 else [list(row) for row in zip(*tables, strict=True)]
+    )
+
+
+def _by_class(shares: NDArray[np.float64], classes: Sequence[object]) -> list[dict[str, float]]:
     names = [str(label) for label in classes]
-    return [dict(zip(names, row, strict=True)) for row in probabilities.tolist()]
+    return [dict(zip(names, row, strict=True)) for row in shares.tolist()]
 
 
 def _kind(value: object) -> str:
