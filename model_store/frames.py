@@ -107,3 +107,19 @@ def _objects(series: Any) -> NDArray[Any]:
         for value, null in zip(series.tolist(), nulls, strict=True)
     ]
     return cells
+
+
+def texts_of(frame: Any) -> dict[str, list[str]]:
+    """The columns of a DataFrame as text, empty where a value is missing."""
+    return {
+        name: ["" if value is None or value != value else str(value) for value in _plain(values)]
+        for name, values, *_ in columns_of(frame)
+    }
+
+
+def _plain(values: NDArray[Any]) -> list[Any]:
+    """Python values, with whole numbers written as such."""
+    return [
+        int(value) if isinstance(value, float) and value.is_integer() else value
+        for value in values.tolist()
+    ]

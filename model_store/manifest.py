@@ -22,6 +22,7 @@ MANIFEST: Final = "manifest.json"
 ARTIFACT: Final = "pipeline.joblib"
 SAMPLE: Final = "sample.json"
 
+
 class File(msgspec.Struct, frozen=True):
     """The size in bytes and the sha256 of a file of the version."""
 

@@ -50,6 +50,11 @@ class Table:
             ) from error
 
     @classmethod
+    def of_columns(cls, columns: dict[str, list[str]]) -> Table:
+        """A table of columns of text, all of one length and not empty."""
+        return cls(columns, len(next(iter(columns.values()))))
+
+    @classmethod
     def _of_rows(cls, path: Path, names: Sequence[str], reader: Any, max_rows: int | None) -> Table:
         columns: dict[str, list[str]] = {name: [] for name in names}
         count = 0

@@ -68,7 +68,7 @@ class InferenceResponse:
     """The answer of one version of one model to n rows.
 
     `labels` has the shape (n,), or (n, targets) of several. `probabilities` is None, or has for
-    each target an array of the shape (n, classes), whose columns `classes` names; a number has none.
+    each target an array of the shape (n, classes), whose columns `classes` names.
     """
 
     id: str

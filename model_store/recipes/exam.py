@@ -17,7 +17,13 @@ def _data() -> Dataset:
     points = np.round(random.uniform(30, 100, size=(STUDENTS, 2)), 1)
     luck = random.normal(0, 8, size=STUDENTS)
     passed = (points.sum(axis=1) + luck > 130).astype(np.int64)
-    return Dataset(points, passed, ("X1", "X2"), "result")
+    return Dataset(
+        points,
+        passed,
+        ("X1", "X2"),
+        "result",
+        notice=f"Trained on {STUDENTS} students made by a seeded generator, not on real ones.",
+    )
 
 
 def _pipeline() -> Any:
@@ -35,5 +41,4 @@ RECIPE = Recipe(
     pipeline=_pipeline,
     scores={"accuracy": "accuracy"},
     words={"0": "did not pass", "1": "passed"},
-    notice=f"Trained on {STUDENTS} students made by a seeded generator, not on real ones.",
 )

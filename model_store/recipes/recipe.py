@@ -6,15 +6,19 @@ fixed seed, stratified where there are classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import frames
+from ..errors import InvalidTable
 from ..manifest import Manifest
 from ..store import ModelStore, Progress
+from ..tables import Table
 
 FOLDS: Final = 5
 SEED: Final = 20
@@ -23,17 +27,34 @@ SEED: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Training data: `X` of shape (rows, columns), `y` of shape (rows,)."""
+    """Training data: `X` of shape (rows, columns), `y` of shape (rows,).
+
+    `notice` is what whoever uses the model must know of the data.
+    """
 
     X: NDArray[Any]
     y: NDArray[Any]
     feature_names: tuple[str, ...]
     target_name: str
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenML:
+    """A data set of openml.org."""
+
+    name: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one model is trained. `scores` maps a metric's name to scikit-learn's scorer."""
+    """How one model is trained. `scores` maps a metric's name to scikit-learn's scorer.
+
+    `data` makes the data set that needs no file; `table` makes one of a real table, and `openml`
+    says where that lies, in recipes that have one. The texts are keyed by columns, `words` by
+    classes.
+    """
 
     name: str
     title: str
@@ -42,12 +63,26 @@ class Recipe:
     pipeline: Callable[[], Any]
     scores: Mapping[str, str]
     words: Mapping[str, str] = field(default_factory=dict)
-    notice: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    table: Callable[[Table], Dataset] | None = None
+    openml: OpenML | None = None
 
-    def train(self, store: ModelStore, progress: Progress = lambda step: None) -> Manifest:
-        """Load the data, score, fit and publish; `progress` is told each step. Blocks."""
+    def train(
+        self,
+        store: ModelStore,
+        progress: Progress = lambda step: None,
+        *,
+        table: Table | None = None,
+    ) -> Manifest:
+        """Load the data, score, fit and publish; `progress` is told each step. Blocks.
+
+        Raises:
+            InvalidTable: the recipe takes no table, or the table is another.
+        """
         progress("loading the data")
-        data = self.data()
+        data = self.data() if table is None else self._of_table(table)
         progress(f"scoring on {FOLDS} folds")
         metrics = self._score(data)
         progress(f"fitting on {len(data.X)} rows")
@@ -62,11 +97,46 @@ class Recipe:
             target_name=data.target_name,
             title=self.title,
             description=self.description,
-            notice=self.notice,
+            notice=data.notice,
             words=self.words,
+            labels=self.labels,
+            units=self.units,
+            descriptions=self.descriptions,
             metrics=metrics,
             validation=f"mean and standard deviation of {FOLDS}-fold cross-validation",
         )
+
+    def fetch(self) -> Table:
+        """The real table from OpenML, which must be reachable. Blocks.
+
+        Raises:
+            InvalidTable: the recipe has none, or it cannot be fetched.
+        """
+        if self.openml is None:
+            raise InvalidTable(f"The recipe {self.name} has no table on OpenML.")
+        from sklearn.datasets import fetch_openml
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what went wrong is told below
+                found = fetch_openml(
+                    self.openml.name,
+                    version=self.openml.version,
+                    as_frame=True,
+                    target_column=None,
+                    n_retries=1,
+                )
+        except (OSError, ImportError, ValueError) as error:
+            raise InvalidTable(
+                f"The table {self.openml.name} cannot be fetched from OpenML: {error}; download it "
+                "as a CSV file and train with --data."
+            ) from error
+        return Table.of_columns(frames.texts_of(found.frame))
+
+    def _of_table(self, table: Table) -> Dataset:
+        if self.table is None:
+            raise InvalidTable(f"The recipe {self.name} brings its own data and takes no table.")
+        return self.table(table)
 
     def _score(self, data: Dataset) -> dict[str, float]:
         from sklearn.base import is_classifier
@@ -86,4 +156,58 @@ class Recipe:
             )
             metrics[metric] = float(np.mean(folded))
             metrics[f"{metric}_std"] = float(np.std(folded))
+        if "accuracy" in metrics:
+            _, counts = np.unique(data.y, return_counts=True)
+            metrics["accuracy_of_the_majority"] = float(counts.max() / counts.sum())
         return metrics
+
+
+def find_columns(table: Table, wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """For each column of a recipe its name in a table, which may be any of those given, in any
+    case.
+
+    Raises:
+        InvalidTable: one is not there.
+    """
+    there = {name.casefold(): name for name in table.columns}
+    found = {}
+    for column, names in wanted.items():
+        match = next((there[n.casefold()] for n in (column, *names) if n.casefold() in there), None)
+        if match is None:
+            accepted = " or ".join([column, *names])
+            raise InvalidTable(
+                f"The table has no column {accepted}; it has {', '.join(table.columns)}."
+            )
+        found[column] = match
+    return found
+
+
+def integers(table: Table, name: str) -> NDArray[np.int64]:
+    """A column of whole numbers.
+
+    Raises:
+        InvalidTable: a value is missing, or is no whole number.
+    """
+    numbers = table.numbers(name)
+    odd = np.flatnonzero(~(np.isfinite(numbers) & (numbers == np.round(numbers))))
+    if len(odd):
+        raise InvalidTable(
+            f"Row {odd[0]}: {name}: expected an integer, got {table.columns[name][odd[0]]!r}."
+        )
+    return numbers.astype(np.int64)
+
+
+def chosen(table: Table, name: str, known: Sequence[str], *, missing: bool) -> NDArray[Any]:
+    """A column of categories as texts, NaN where it is empty.
+
+    Raises:
+        InvalidTable: a value is another, or is missing and must not.
+    """
+    texts = table.texts(name)
+    for row, text in enumerate(texts):
+        if text not in known and not (missing and text != text):
+            raise InvalidTable(
+                f"Row {row}: {name}: expected one of {', '.join(known)}, "
+                f"got {table.columns[name][row]!r}."
+            )
+    return texts
