@@ -90,9 +90,6 @@ def _column_of(name: str, series: Any) -> tuple[str, NDArray[Any], str, tuple[An
         return name, _objects(series), dtype, categories
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
         return name, series.to_numpy(), dtype, None
-    kind = getattr(series.dtype, "kind", "O")
-    if kind in "iuf":
-        return name, series.to_numpy(dtype=np.float64, na_value=np.nan), dtype, None
     if dtype.startswith("datetime64"):
         return name, _objects(series.astype("object")), dtype, None
     return name, _objects(series), dtype, None

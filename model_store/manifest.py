@@ -3,12 +3,15 @@
 FORMAT is the number of the layout of a version's folder. Raise it when a reader of the number
 before would misread the new one; then teach `read` to bring the old one forward, and keep a
 folder of the old format among the tests. A field that is added with a default needs no new number.
+
+1. One target, whose classes stood in the manifest itself, and numeric columns only.
+2. Several targets, and columns of every kind.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -17,7 +20,7 @@ from .errors import CorruptVersion
 from .libraries import Libraries
 from .signature import Signature
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 ARTIFACT: Final = "pipeline.joblib"
 SAMPLE: Final = "sample.json"
@@ -118,7 +121,7 @@ def write(value: Manifest | Sample) -> bytes:
 
 
 def read(data: bytes) -> Manifest:
-    """The manifest in these bytes.
+    """The manifest in these bytes, brought to this format.
 
     Raises:
         CorruptVersion: not a manifest, or one of a newer format.
@@ -130,22 +133,51 @@ def read(data: bytes) -> Manifest:
                 f"The manifest has format {found}, and this program reads up to {FORMAT}; "
                 "upgrade quart-app."
             )
+        if found == 1:
+            data = msgspec.json.encode(_from_1(data))
         return msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptVersion(f"The manifest cannot be read: {error}; publish it again.") from error
 
 
 def read_sample(data: bytes) -> Sample:
-    """The sample in these bytes.
+    """The sample in these bytes. In format 1 it held the table of its one target.
 
     Raises:
         CorruptVersion: not a sample.
     """
     try:
-        return msgspec.json.decode(data, type=Sample)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = msgspec.json.decode(data, type=dict[str, Any])
+        tables = found.get("probabilities")
+        if tables and tables[0] and not isinstance(tables[0][0], list):
+            found["probabilities"] = [tables]
+        return msgspec.convert(found, Sample)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError) as error:
         raise CorruptVersion(f"The sample cannot be read: {error}; publish it again.") from error
 
 
 class _Numbered(msgspec.Struct):
     format: int
+
+
+class _Format1(msgspec.Struct):
+    """What format 1 said otherwise, and the rest of it."""
+
+    signature: dict[str, Any]
+    target: dict[str, Any] = {}
+    classes: list[JSONLabel] | None = None
+
+
+def _from_1(data: bytes) -> dict[str, Any]:
+    """A manifest of format 1 as one of format 2. Checked as a whole when it is decoded."""
+    told = msgspec.json.decode(data, type=_Format1)
+    whole: dict[str, Any] = msgspec.json.decode(data)
+    whole["format"] = 2
+    whole["targets"] = [{**told.target, "classes": told.classes}]
+    framed = told.signature.get("container") == "frame"
+    for column in told.signature.get("columns", ()):
+        if isinstance(column, dict):
+            whole_number = framed and column.get("type") == "integer"
+            column["dtype"] = "int64" if whole_number else told.signature.get("dtype", "float64")
+    whole["signature"] = told.signature
+    return whole

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +20,8 @@ from .errors import Fault, InvalidRows
 
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
+
+_DTYPE: Final = r"^(float64|float32|int64|bool|object|datetime64\[[a-zA-Z]+\])$"
 
 Matrix = NDArray[Any]
 Container = Literal["matrix", "frame", "texts"]
@@ -46,7 +48,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     columns: tuple[Column, ...]
-    dtype: str = "float64"
+    dtype: Annotated[str, msgspec.Meta(pattern=_DTYPE)] = "float64"
     container: Container = "matrix"
 
     @property

@@ -86,7 +86,10 @@ def _columns(y: Any, rows: int, count: int) -> list[NDArray[Any] | None]:
         return [target.reshape(rows)]
     if target.shape == (rows, count):
         return list(target.T)
-    raise InvalidPipeline(f"There are {rows} rows in X, but y has the shape {tuple(target.shape)}.")
+    outputs = f" and {count} outputs" if count > 1 else ""
+    raise InvalidPipeline(
+        f"There are {rows} rows in X{outputs}, but y has the shape {tuple(target.shape)}."
+    )
 
 
 def _names(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -28,20 +31,23 @@ from model_store.manifest import Target
 from .conftest import LABELS, NUMBERS, X, classifier, regressor
 
 NAN = np.nan
+TWO = np.column_stack([NUMBERS, -NUMBERS])
 
 
 def test_a_classifier_tells_its_classes_in_the_order_of_its_probabilities() -> None:
-    found = Inspection.of(classifier(), X, LABELS, target_name="load")
+    found = Inspection.of_data(classifier(), X, LABELS, target_name="load")
     assert found.task == "classification"
-    assert found.classes == ["high", "low"]
+    assert found.targets[0].classes == ["high", "low"]
     assert found.probabilities
-    assert found.target == Target(name="load", counts={"high": 3, "low": 3})
+    assert found.targets == (
+        Target(name="load", classes=["high", "low"], counts={"high": 3, "low": 3}),
+    )
 
 
 def test_a_regressor_tells_the_range_of_its_target() -> None:
-    found = Inspection.of(regressor(), X, NUMBERS)
-    assert (found.task, found.classes, found.probabilities) == ("regression", None, False)
-    assert found.target == Target(minimum=float(NUMBERS.min()), maximum=float(NUMBERS.max()))
+    found = Inspection.of_data(regressor(), X, NUMBERS)
+    assert (found.task, found.probabilities) == ("regression", False)
+    assert found.targets == (Target(minimum=float(NUMBERS.min()), maximum=float(NUMBERS.max())),)
 
 
 @pytest.mark.parametrize(
@@ -55,14 +61,16 @@ def test_a_regressor_tells_the_range_of_its_target() -> None:
     ],
 )
 def test_a_class_keeps_its_own_json_type(labels: NDArray[Any], classes: list[Any]) -> None:
-    found = Inspection.of(LogisticRegression().fit(X, labels), X, labels)
-    assert found.classes == classes
-    assert [type(label) for label in found.classes or ()] == [type(label) for label in classes]
-    assert found.target.counts == {str(label): 3 for label in classes}
+    found = Inspection.of_data(LogisticRegression().fit(X, labels), X, labels)
+    assert found.targets[0].classes == classes
+    assert [type(label) for label in found.targets[0].classes or ()] == [
+        type(label) for label in classes
+    ]
+    assert found.targets[0].counts == {str(label): 3 for label in classes}
 
 
 def test_a_classifier_without_probabilities_is_taken() -> None:
-    found = Inspection.of(LinearSVC().fit(X, LABELS), X, LABELS)
+    found = Inspection.of_data(LinearSVC().fit(X, LABELS), X, LABELS)
     assert (found.task, found.probabilities) == ("classification", False)
 
 
@@ -77,26 +85,99 @@ def test_a_classifier_without_probabilities_is_taken() -> None:
     ],
 )
 def test_the_estimator_is_named_by_its_steps(pipeline: Any, estimator: str) -> None:
-    assert Inspection.of(pipeline.fit(X, LABELS), X, LABELS).estimator == estimator
+    assert Inspection.of_data(pipeline.fit(X, LABELS), X, LABELS).estimator == estimator
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "y", "targets", "probabilities"),
+    [
+        (LinearRegression(), TWO, (Target(name="y0"), Target(name="y1")), False),
+        (RandomForestRegressor(2), TWO, (Target(name="y0"), Target(name="y1")), False),
+        (LinearRegression(), TWO[:, :1], (Target(),), False),
+        (
+            RandomForestClassifier(2),
+            np.column_stack([LABELS, LABELS == "low"]).astype(str),
+            (
+                Target(name="y0", classes=["high", "low"]),
+                Target(name="y1", classes=["False", "True"]),
+            ),
+            True,
+        ),
+        (
+            MultiOutputClassifier(LinearSVC()),
+            np.column_stack([LABELS, LABELS]),
+            (
+                Target(name="y0", classes=["high", "low"]),
+                Target(name="y1", classes=["high", "low"]),
+            ),
+            False,
+        ),
+        (
+            OneVsRestClassifier(LogisticRegression()),
+            np.column_stack([LABELS == "low", LABELS == "high"]).astype(int),
+            (Target(name="0", classes=[0, 1]), Target(name="1", classes=[0, 1])),
+            True,
+        ),
+    ],
+    ids=["linear", "forest", "one column", "classes", "no probabilities", "multilabel"],
+)
+def test_a_pipeline_may_have_several_targets(
+    pipeline: Any,
+    y: NDArray[Any],
+    targets: tuple[Target, ...],
+    probabilities: bool,
+    empty: ModelStore,
+) -> None:
+    pipeline.fit(X, y)
+    found = Inspection.of_data(pipeline, X)
+    assert (found.targets, found.probabilities) == (targets, probabilities)
+    empty.publish("several", pipeline, X, y)
+    model = empty.load(empty.verify("several"))
+    model.replay()
+    answer = model.predict(X)
+    expected = pipeline.predict(X)
+    assert answer.labels.tolist() == expected.reshape(answer.labels.shape).tolist()
+    if probabilities:
+        assert answer.probabilities is not None
+        assert len(answer.probabilities) == len(targets)
+        assert all(shares.shape == (6, 2) for shares in answer.probabilities)
+        assert np.allclose([shares.sum(axis=1) for shares in answer.probabilities], 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(["a", "b"], ["a", "b"]), (("a", "a"), None), (["a"], None)]
+)
+def test_several_targets_need_as_many_names_that_differ(
+    names: Sequence[str], expected: list[str] | None
+) -> None:
+    pipeline = LinearRegression().fit(X, TWO)
+    if expected is None:
+        with pytest.raises(InvalidPipeline, match=r"has 2 outputs, which need as many names"):
+            Inspection.of_data(pipeline, X, TWO, target_name=names)
+    else:
+        found = Inspection.of_data(pipeline, X, TWO, target_name=names)
+        assert [target.name for target in found.targets] == expected
 
 
 def test_a_target_of_one_column_is_a_target() -> None:
-    found = Inspection.of(classifier(), X, LABELS.reshape(-1, 1))
-    assert found.target.counts == {"high": 3, "low": 3}
+    found = Inspection.of_data(classifier(), X, LABELS.reshape(-1, 1))
+    assert found.targets[0].counts == {"high": 3, "low": 3}
 
 
 def test_a_target_is_named_by_its_series_unless_it_is_given_a_name() -> None:
     pandas = pytest.importorskip("pandas")
     series = pandas.Series(LABELS, name="load")
-    assert Inspection.of(classifier(), X, series).target.name == "load"
-    assert Inspection.of(classifier(), X, series, target_name="cargo").target.name == "cargo"
+    assert Inspection.of_data(classifier(), X, series).targets[0].name == "load"
+    assert (
+        Inspection.of_data(classifier(), X, series, target_name="cargo").targets[0].name == "cargo"
+    )
 
 
 # Missing values --------------------------------------------------------------
 
 
 def missing(pipeline: Any, data: NDArray[Any], labels: Any = LABELS) -> list[bool]:
-    found = Inspection.of(pipeline.fit(data, labels), data, labels)
+    found = Inspection.of_data(pipeline.fit(data, labels), data, labels)
     return [column.missing for column in found.signature.columns]
 
 
@@ -138,7 +219,7 @@ class SilentlyNaN(LinearRegression):  # type: ignore[misc]
 
 
 def test_each_column_is_probed_for_itself() -> None:
-    found = Inspection.of(FirstOnly(), X, NUMBERS)
+    found = Inspection.of_data(FirstOnly(), X, NUMBERS)
     assert [column.missing for column in found.signature.columns] == [True, False]
 
 
@@ -149,14 +230,14 @@ def test_an_answer_that_is_not_a_number_is_no_answer_to_a_gap() -> None:
 def test_integers_that_may_be_missing_make_a_matrix_of_floats() -> None:
     data = (X * 2).astype(np.int64)
     pipeline = HistGradientBoostingClassifier(max_iter=2).fit(data, LABELS)
-    found = Inspection.of(pipeline, data, LABELS)
+    found = Inspection.of_data(pipeline, data, LABELS)
     assert {column.type for column in found.signature.columns} == {"integer"}
     assert found.signature.dtype == found.golden.dtype.name == "float64"
 
 
 def test_integers_without_gaps_stay_a_matrix_of_integers() -> None:
     data = (X * 2).astype(np.int64)
-    found = Inspection.of(LogisticRegression().fit(data, LABELS), data, LABELS)
+    found = Inspection.of_data(LogisticRegression().fit(data, LABELS), data, LABELS)
     assert found.signature.dtype == found.golden.dtype.name == "int64"
 
 
@@ -166,7 +247,7 @@ def test_integers_without_gaps_stay_a_matrix_of_integers() -> None:
 def test_golden_rows_are_spread_over_the_data_from_the_first_to_the_last() -> None:
     data = np.linspace(0, 1, 100).reshape(-1, 1)
     labels = (data[:, 0] > 0.5).astype(int)
-    golden = Inspection.of(LogisticRegression().fit(data, labels), data, labels).golden
+    golden = Inspection.of_data(LogisticRegression().fit(data, labels), data, labels).golden
     assert len(golden) == GOLDEN_ROWS
     assert (golden[0, 0], golden[-1, 0]) == (0.0, 1.0)
     gaps = np.diff(golden[:, 0])
@@ -174,23 +255,21 @@ def test_golden_rows_are_spread_over_the_data_from_the_first_to_the_last() -> No
 
 
 def test_of_few_rows_all_are_golden() -> None:
-    assert np.array_equal(Inspection.of(classifier(), X, LABELS).golden, X)
+    assert np.array_equal(Inspection.of_data(classifier(), X, LABELS).golden, X)
 
 
 def test_a_row_with_a_gap_is_golden_only_where_gaps_are_answered() -> None:
     data = with_a_gap()
     imputed = make_pipeline(SimpleImputer(), LogisticRegression()).fit(data, LABELS)
-    golden = Inspection.of(imputed, data, LABELS).golden
+    golden = Inspection.of_data(imputed, data, LABELS).golden
     assert np.isnan(golden[0, 0])
     data = X.copy()
     data[2, 1] = NAN
-    golden = Inspection.of(FirstOnly(), data, NUMBERS).golden
+    golden = Inspection.of_data(FirstOnly(), data, NUMBERS).golden
     assert np.array_equal(golden, np.delete(X, 2, axis=0))
 
 
 # Refused ---------------------------------------------------------------------
-
-TWO = np.column_stack([NUMBERS, NUMBERS])
 
 
 @pytest.mark.parametrize(
@@ -203,43 +282,17 @@ TWO = np.column_stack([NUMBERS, NUMBERS])
             make_pipeline(StandardScaler(), LogisticRegression()),
             X,
             LABELS,
-            r"does not predict the first row of its training data: .* not fitted yet",
+            r"does not predict rows of its training data: .* not fitted yet",
         ),
         (classifier(), X[:, :1], LABELS, r"expecting 2 features as input"),
         (classifier(), X[0], LABELS, r"needs the shape \(rows, columns\), got \(2,\)"),
         (classifier(), X[:0], LABELS[:0], r"needs the shape \(rows, columns\), got \(0, 2\)"),
         (classifier(), X, LABELS[:-1], r"^There are 6 rows in X, but y has the shape \(5,\)\.$"),
-        (classifier(), X, None, r"^There are 6 rows in X, but y has the shape \(\)\.$"),
-        (
-            LinearRegression().fit(X, TWO),
-            X,
-            TWO,
-            r"answers one row with the shape \(1, 2\); one output is needed, so fit it on a y of "
-            r"the shape \(rows,\)",
-        ),
-        (
-            LinearRegression().fit(X, TWO[:, :1]),
-            X,
-            TWO[:, :1],
-            r"\(1, 1\); one output is needed, so fit it on a y of the shape \(rows,\)",
-        ),
-        (
-            DecisionTreeClassifier().fit(X, np.column_stack([LABELS, LABELS])),
-            X,
-            LABELS,
-            r"shape \(1, 2\); one output is needed",
-        ),
         (
             RandomForestClassifier(2).fit(X, np.column_stack([LABELS == "low"] * 2)),
             X,
             LABELS,
-            r"shape \(1, 2\); one output is needed",
-        ),
-        (
-            RandomForestRegressor(2).fit(X, TWO),
-            X,
-            TWO,
-            r"shape \(1, 2\); one output is needed",
+            r"^There are 6 rows in X and 2 outputs, but y has the shape \(6,\)\.$",
         ),
         (regressor(), X, LABELS, r"^The pipeline has no classes_, so y must be numeric: "),
         (KMeans(2, n_init=1).fit(X), X, LABELS, r"has no classes_, so y must be numeric"),
@@ -249,14 +302,16 @@ def test_what_cannot_be_served_is_refused_in_words(
     pipeline: Any, data: Any, target: Any, sentence: str
 ) -> None:
     with pytest.raises(InvalidPipeline, match=sentence):
-        Inspection.of(pipeline, data, target)
+        Inspection.of_data(pipeline, data, target)
 
 
 def test_data_of_which_no_row_could_be_sent_is_refused() -> None:
     data = X.copy()
     data[:, 1] = np.inf
-    with pytest.raises(InvalidPipeline, match=r"missing or infinite .* impute it inside the pipe"):
-        Inspection.of(FirstOnly(), data, NUMBERS)
+    with pytest.raises(
+        InvalidPipeline, match=r"missing, infinite or unknown .* impute it inside the pipe"
+    ):
+        Inspection.of_data(FirstOnly(), data, NUMBERS)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from model_store import ABSENT, Column, Fault, InvalidRows, Signature
-from model_store.errors import InvalidPipeline
-from model_store.signature import GOT_LENGTH, MAX_FAULTS, Values
+from model_store.columns import Values
+from model_store.signature import GOT_LENGTH, MAX_FAULTS
 
 NUMBER = Signature(columns=(Column(name="n", type="number"),))
 SINGLE = Signature(columns=(Column(name="n", type="number"),), dtype="float32")
@@ -471,95 +471,3 @@ def test_rows_of_a_matrix_come_back_as_the_matrix(matrix: NDArray[np.float64]) -
 def test_integers_come_out_of_a_matrix_of_floats_as_integers() -> None:
     rows = PAIR.values(np.array([[0.5, 2.0], [1.0, NAN]]))
     assert json.dumps(rows) == '[{"width": 0.5, "count": 2}, {"width": 1.0, "count": null}]'
-
-
-# From training data ----------------------------------------------------------
-
-
-def column(data: Sequence[Any] | NDArray[Any]) -> Column:
-    return Signature.from_data(np.asarray(data).reshape(-1, 1)).columns[0]
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        ([1.5, 2.5, 9.0], (1.5, 9.0, 2.5)),
-        ([1.0, 2.0, 3.0, 4.0], (1.0, 4.0, 2.0)),
-        ([NAN, 2.0, INF], (2.0, 2.0, 2.0)),
-        ([NAN, NAN], (None, None, None)),
-    ],
-)
-def test_the_ranges_are_of_the_finite_values(
-    data: list[float], expected: tuple[float | None, ...]
-) -> None:
-    found = column(data)
-    assert (found.minimum, found.maximum, found.typical) == expected
-    assert found.type == "number"
-
-
-def test_training_on_integers_gives_integer_columns_and_an_integer_matrix() -> None:
-    signature = Signature.from_data(np.array([[1, 2], [3, 2**53 + 1]]))
-    assert [column.type for column in signature.columns] == ["integer", "integer"]
-    assert signature.dtype == "int64"
-    assert signature.columns[1].maximum == 2**53 + 1
-    assert all(type(column.typical) is int for column in signature.columns)
-
-
-def test_integers_that_may_be_missing_need_a_matrix_of_floats() -> None:
-    signature = Signature.from_data(np.array([[1, 2], [3, 4]])).with_missing([True, False])
-    assert signature.dtype == "float64"
-    assert [column.expected for column in signature.columns] == ["an integer or null", "an integer"]
-
-
-def test_single_precision_stays_single() -> None:
-    assert Signature.from_data(np.array([[0.5]], dtype=np.float32)).dtype == "float32"
-
-
-def test_whole_numbers_in_a_table_of_floats_are_no_integers() -> None:
-    assert column([1.0, 2.0]).type == "number"
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"), [(None, ("x0", "x1")), (["a", "b"], ("a", "b")), ([1, 2], ("1", "2"))]
-)
-def test_columns_are_named_as_given_or_counted(names: Any, expected: tuple[str, ...]) -> None:
-    assert Signature.from_data([[1.0, 2.0]], names).names == expected
-
-
-@pytest.mark.parametrize(
-    ("names", "sentence"),
-    [
-        (["a"], r"^There are 2 columns, but 1 names for them\.$"),
-        (["a", "a"], r"^Column names must differ; more than once: a\.$"),
-    ],
-)
-def test_names_that_do_not_fit_the_columns_are_refused(names: list[str], sentence: str) -> None:
-    with pytest.raises(InvalidPipeline, match=sentence):
-        Signature.from_data([[1.0, 2.0]], names)
-
-
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [
-        ([1.0, 2.0], r"^Training data needs the shape \(rows, columns\), got \(2,\)\.$"),
-        ([], r"got \(0,\)\.$"),
-        (np.empty((0, 3)), r"got \(0, 3\)\.$"),
-        (np.empty((3, 0)), r"got \(3, 0\)\.$"),
-        (np.zeros((2, 2, 2)), r"got \(2, 2, 2\)\.$"),
-        (5.0, r"got \(\)\.$"),
-        ([[1.0, 2.0], [3.0]], r"^The rows of the training data differ in length: "),
-        ([["a", "b"]], r"must be numeric, got the dtype <U1; convert it with numpy\.asarray"),
-        ([[1.0, None]], r"must be numeric, got the dtype object; convert it with"),
-        ([[True, False]], r"must be numeric, got the dtype bool; convert it with"),
-        ([[1 + 1j]], r"must be numeric, got the dtype complex128; convert it with"),
-    ],
-)
-def test_training_data_that_is_no_table_of_numbers_is_refused(data: Any, sentence: str) -> None:
-    with pytest.raises(InvalidPipeline, match=sentence):
-        Signature.from_data(data)
-
-
-@pytest.mark.parametrize("name", ["", "a\nb", "a\x00", "\x7f"])
-def test_a_column_name_that_no_form_could_send_is_refused(name: str) -> None:
-    with pytest.raises(InvalidPipeline, match="control characters"):
-        Signature.from_data(np.ones((2, 2)), ["a", name])
