@@ -57,7 +57,7 @@ def test_a_model_answers_what_its_pipeline_answers(model: Model) -> None:
     answer = model.predict(X)
     assert answer.labels.tolist() == LABELS.tolist() == model.pipeline.predict(X).tolist()
     assert answer.probabilities is not None
-    assert np.array_equal(answer.probabilities, model.pipeline.predict_proba(X))
+    assert np.array_equal(answer.probabilities[0], model.pipeline.predict_proba(X))
     assert len(answer) == 6
 
 
@@ -76,7 +76,7 @@ def test_a_part_of_a_prediction_has_its_rows_of_both(model: Model) -> None:
     assert part.labels.tolist() == LABELS[2:5].tolist()
     assert whole.probabilities is not None
     assert part.probabilities is not None
-    assert np.array_equal(part.probabilities, whole.probabilities[2:5])
+    assert np.array_equal(part.probabilities[0], whole.probabilities[0][2:5])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
-from model_store import Manifest, ModelStore, Verified, formats
+from model_store import Manifest, ModelStore, Verified, formats, pickles
 from model_store.aliases import ALIASES
 from model_store.errors import (
     CorruptVersion,
@@ -38,11 +38,13 @@ from model_store.errors import (
     ModelNotFound,
     ModelStoreError,
     StoreNotWritable,
+    Untrusted,
     VersionInUse,
     VersionNotFound,
 )
 from model_store.manifest import ARTIFACT, MANIFEST, SAMPLE
 from model_store.store import ABANDONED_AFTER, MANIFEST_LIMIT
+from model_store.trust import Trust
 
 from .conftest import (
     LABELS,
@@ -90,7 +92,7 @@ def test_a_published_pipeline_comes_back_as_it_was(empty: ModelStore) -> None:
     answer = model.predict(X)
     assert answer.labels.tolist() == pipeline.predict(X).tolist()
     assert answer.probabilities is not None
-    assert np.array_equal(answer.probabilities, pipeline.predict_proba(X))
+    assert np.array_equal(answer.probabilities[0], pipeline.predict_proba(X))
 
 
 def test_what_is_said_of_a_pipeline_stands_in_its_manifest(empty: ModelStore) -> None:
@@ -455,7 +457,7 @@ def marker(tmp_path: Path) -> Path:
 
 
 def test_the_marking_pickle_leaves_its_marker_when_it_is_loaded(marker: Path) -> None:
-    formats.load(formats.dump(Marking(marker)))
+    pickles.load(formats.dump(Marking(marker)), Trust(frozenset({"posix.mkdir"})))
     assert marker.is_dir()
 
 
@@ -551,7 +553,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         rf"^The manifest of small version 1 is larger than {MANIFEST_LIMIT} bytes",
     ),
     "manifest with spaces": (spaced, rf"is larger than {MANIFEST_LIMIT} bytes; publish it again"),
-    "newer format": (edit("format", value=2), r"has format 2, .* up to 1; upgrade quart-app\.$"),
+    "newer format": (edit("format", value=3), r"has format 3, .* up to 2; upgrade quart-app\.$"),
     "foreign name": (
         edit("name", value="other"),
         r"^The folder of small version 1 holds the manifest of other version 1; a version cannot "
@@ -663,11 +665,21 @@ def test_nothing_is_unpickled_of_a_version_that_is_refused(
 
 def test_verifying_alone_unpickles_nothing(small: ModelStore, marker: Path) -> None:
     put(folder(small) / ARTIFACT, pickle.dumps(Marking(marker)))
+    edit_manifest(folder(small), "allowed", value=["posix.mkdir"])
     verified = small.verify("small")
     small.manifest("small")
     assert not marker.exists()
     small.load(verified)
     assert marker.exists()
+
+
+def test_an_artifact_may_name_only_what_its_manifest_allows(
+    small: ModelStore, marker: Path
+) -> None:
+    put(folder(small) / ARTIFACT, pickle.dumps(Marking(marker)))
+    with pytest.raises(Untrusted, match=r"^The artifact names posix\.mkdir, which is not allowed"):
+        small.load(small.verify("small"))
+    assert not marker.exists()
 
 
 def test_what_is_loaded_are_the_bytes_that_were_hashed(small: ModelStore, marker: Path) -> None:
@@ -696,11 +708,12 @@ def test_what_was_verified_cannot_be_exchanged(small: ModelStore) -> None:
 
 def test_an_artifact_whose_classes_are_gone_does_not_load(small: ModelStore) -> None:
     put(folder(small) / ARTIFACT, b"cno_such_module\nThing\n.")
+    edit_manifest(folder(small), "allowed", value=["no_such_module.Thing"])
     verified = small.verify("small")
     with pytest.raises(
         LoadFailed,
-        match=r"^small version 1 does not load: ModuleNotFoundError: No module named "
-        r"'no_such_module'; the module of each of its classes must be importable here\.$",
+        match=r"^no_such_module\.Thing is not there: No module named 'no_such_module'; install the "
+        r"package that has it\.$",
     ):
         small.load(verified)
 
@@ -935,7 +948,7 @@ def test_the_artifact_is_plain_joblib(small: ModelStore) -> None:
 
 def test_a_manifest_is_made_for_a_person_to_read(small: ModelStore) -> None:
     text = (folder(small) / MANIFEST).read_text()
-    assert text.startswith('{\n  "format": 1,\n  "name": "small",\n  "version": 1,\n')
+    assert text.startswith('{\n  "format": 2,\n  "name": "small",\n  "version": 1,\n')
     assert msgspec.json.decode(text, type=Manifest) == small.manifest("small")
 
 
