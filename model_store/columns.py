@@ -87,8 +87,10 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return not any(isinstance(value, str) for value in self.categories or ())
         return self.type in {"number", "integer"}
 
-    def fill(self, target: Cells, values: Values) -> bool:
+    def fill(self, target: Cells, values: Values, *, text: bool) -> bool:
         """Fill the cells of this column at once; False where a value needs a closer look."""
+        if text and self.type == "text":
+            return False
         return _FILLERS[self.type](self, target, values)
 
     def cell(self, value: object, dtype: np.dtype[Any], *, text: bool) -> Any:
@@ -104,6 +106,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 value = None
             elif self.type != "text":
                 value = value.strip()
+            elif text:
+                # A browser sends every line end as CRLF (HTML, 4.10.21.4), whatever was typed.
+                value = value.replace("\r\n", "\n")
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return self._no_value(dtype)
         return _PARSERS[self.type](self, value, dtype)

@@ -71,7 +71,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             found = values.get(column.name)
             if found is None:
                 misfits.extend(_Misfit(row, column.name, column.expected) for row in range(rows))
-            elif not column.fill(matrix[:, i], found):
+            elif not column.fill(matrix[:, i], found, text=text):
                 misfits.extend(_misfits(matrix[:, i], column, found, text=text))
         misfits.extend(self._unknown(values))
         if misfits:

@@ -35,7 +35,7 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
     columns: MultiDict[str, str] = MultiDict(pairs)
     return InferenceRequest(
         {
-            name: (_as_typed(values[0]) if len(values) == 1 else values,)
+            name: (values[0] if len(values) == 1 else values,)
             for name, values in columns.to_dict(flat=False).items()
         },
         rows=1,
@@ -74,12 +74,6 @@ def _word(label: object, words: Mapping[str, str]) -> str:
     if isinstance(label, float) and str(label) not in words:
         return f"{label:.6g}"
     return words.get(str(label), str(label))
-
-
-def _as_typed(value: str) -> str:
-    """A text without the line ends that a browser made of it: every one is CRLF in a form, whatever
-    was typed (HTML, 4.10.21.4), and a text that comes as JSON would be another."""
-    return value.replace("\r\n", "\n")
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:

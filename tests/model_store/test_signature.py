@@ -348,7 +348,7 @@ JSON = st.recursive(
 
 def by_every_wire(matrix: NDArray[Any], columns: tuple[Column, ...]) -> dict[str, bytes]:
     """The bits of the matrix after each way that its values can come in."""
-    signature = Signature(columns=columns, dtype=matrix.dtype.name)  # type: ignore[arg-type]
+    signature = Signature(columns=columns, dtype=matrix.dtype.name)
 
     def taken(columns: Sequence[Values], *, text: bool = False) -> bytes:
         values = dict(zip(signature.names, columns, strict=True))

@@ -25,6 +25,8 @@ from quart_app.config import Config
 from quart_app.inference import InferenceRequest, InferenceResponse
 from quart_app.servable import Servable
 
+from ..drawing import Row, as_trained, drawn_rows
+
 Array = NDArray[np.float64]
 Answer = Array | BaseException
 PATIENCE = 20.0
@@ -634,17 +636,9 @@ class Watched:
         return self._pipeline.predict_proba(matrix)
 
 
-def drawn_rows(model: Model, seed: int, count: int) -> Array:
-    """Rows from within the ranges of the training data."""
-    draw = np.random.default_rng(seed)
-    ranges = [(column.minimum, column.maximum) for column in model.manifest.signature.columns]
-    return np.column_stack([draw.uniform(low, high, count) for low, high in ranges])  # type: ignore[arg-type]
-
-
-def as_request(model: Model, matrix: Array) -> InferenceRequest:
-    names = model.manifest.signature.names
-    columns = {name: matrix[:, i].tolist() for i, name in enumerate(names)}
-    return InferenceRequest(columns, rows=len(matrix), many=True)
+def as_request(model: Model, rows: list[Row]) -> InferenceRequest:
+    columns = {name: [row[name] for row in rows] for name in model.manifest.signature.names}
+    return InferenceRequest(columns, rows=len(rows), many=True)
 
 
 def assert_agree(
@@ -657,7 +651,8 @@ def assert_agree(
     assert (batched.probabilities is None) == (probabilities is None)
     if batched.probabilities is not None and probabilities is not None:
         # What scikit-learn takes from 1 has the last bit of 1, however small it is.
-        np.testing.assert_allclose(batched.probabilities, probabilities, rtol=1e-12, atol=1e-15)
+        (shares,) = batched.probabilities
+        np.testing.assert_allclose(shares, probabilities, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -674,11 +669,11 @@ def test_a_model_answers_batched_and_alone_alike(
 
     model = load(name)
     watched = Watched(model.pipeline)
-    parts = [drawn_rows(model, seed + i, count) for i, count in enumerate(counts)]
+    parts = [drawn_rows(model.manifest, seed + i, count) for i, count in enumerate(counts)]
     requests = [as_request(model, part) for part in parts]
     for response, part in zip(asyncio.run(run()), parts, strict=True):
-        alone = [model.predict(part[i : i + 1]) for i in range(len(part))]
+        alone = [model.predict(as_trained(model.manifest, [row])) for row in part]
         labels = np.concatenate([one.labels for one in alone])
-        shares = [one.probabilities for one in alone if one.probabilities is not None]
+        shares = [one.probabilities[0] for one in alone if one.probabilities is not None]
         assert_agree(response, labels, np.concatenate(shares) if shares else None)
     assert watched.sizes == [sum(counts)]

@@ -71,7 +71,11 @@ BAD: list[tuple[str, str, str]] = [
         for text in ("", "http", "-1", "65536", "8000.0", " 8000", "٣", "1" * 5000)
     ),
     *(
-        ("RECIPES", text, "recipes among iris, exam, diabetes, with commas between them")
+        (
+            "RECIPES",
+            text,
+            "recipes among iris, exam, diabetes, blood-donation, titanic, with commas between them",
+        )
         for text in ("nonsense", "iris,nonsense", "Iris", "iris exam")
     ),
     *(("ALLOW_VERSION", text, "true or false") for text in ("", "maybe", "2", "on", " true")),

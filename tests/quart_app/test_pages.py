@@ -24,9 +24,9 @@ async def test_the_root_is_a_page_for_a_person_and_alive_for_a_client(
     client: Client,
 ) -> None:
     answer = await client.get("/")
-    assert await answer.json == {"models": ["diabetes", "exam", "iris"], "status": "alive"}
+    assert await answer.json == {"models": sorted(RECIPES), "status": "alive"}
     page = await (await client.get("/", headers=HTML)).get_data(as_text=True)
-    for name in ("diabetes", "exam", "iris"):
+    for name in RECIPES:
         assert f'href="/models/{name}"' in page
 
 
@@ -34,9 +34,9 @@ async def test_models_are_listed_with_what_they_take_and_tell(
     client: Client,
 ) -> None:
     models = (await (await client.get("/models")).json)["models"]
-    assert [model["name"] for model in models] == ["diabetes", "exam", "iris"]
+    assert [model["name"] for model in models] == sorted(RECIPES)
     exam = await (await client.get("/models/exam")).json
-    assert exam == models[1]
+    assert exam == models[2]
     assert exam["state"] == "ready"
     assert (exam["version"], exam["versions"], exam["aliases"]) == (1, [1], {})
     assert exam["task"] == "classification"
@@ -44,7 +44,12 @@ async def test_models_are_listed_with_what_they_take_and_tell(
         ("X1", "number"),
         ("X2", "number"),
     ]
-    assert exam["outputs"][0] == {"name": "prediction", "type": "integer", "classes": [0, 1]}
+    assert exam["outputs"][0] == {
+        "name": "prediction",
+        "type": "integer",
+        "target": "result",
+        "classes": [0, 1],
+    }
     assert 0.8 < exam["metrics"]["accuracy"] < 1
 
 
@@ -130,7 +135,7 @@ async def test_the_openapi_document_has_a_path_for_each_model_and_examples_that_
 ) -> None:
     document = await (await client.get("/openapi.json")).json
     assert document["openapi"].startswith("3.1")
-    for name in ("diabetes", "exam", "iris"):
+    for name in RECIPES:
         path = f"/models/{name}/predict"
         operations = document["paths"][path]
         content = operations["post"]["requestBody"]["content"]["application/json"]
@@ -217,7 +222,7 @@ async def test_an_unknown_model_is_told_without_the_place_of_the_store(
     client: Client, bundled: ModelStore
 ) -> None:
     error = (await (await client.get("/models/nobody")).json)["error"]
-    assert error == "There is no model 'nobody'; the models are: diabetes, exam, iris."
+    assert error == f"There is no model 'nobody'; the models are: {', '.join(sorted(RECIPES))}."
 
 
 async def test_a_server_that_began_with_no_models_turns_ready_with_the_first(

@@ -15,6 +15,7 @@ from model_store.recipes import RECIPES
 from quart_app import create_app
 
 from ..conftest import started
+from ..drawing import Row, as_trained, drawn_rows
 
 HTML = {"Accept": "text/html"}
 IRIS = {
@@ -29,19 +30,9 @@ def load(store: ModelStore, name: str) -> Model:
     return store.load(store.verify(name))
 
 
-def rows_within_the_ranges(model: Model, count: int) -> list[dict[str, float]]:
-    random = np.random.default_rng(7)
-    columns = model.manifest.signature.columns
-    drawn = [random.uniform(column.minimum, column.maximum, count) for column in columns]  # type: ignore[arg-type]
-    return [
-        {column.name: float(values[i]) for column, values in zip(columns, drawn, strict=True)}
-        for i in range(count)
-    ]
-
-
-def expected(model: Model, rows: list[dict[str, float]]) -> tuple[list[Any], Any]:
+def expected(model: Model, rows: list[Row]) -> tuple[list[Any], Any]:
     """What the bare pipeline says, asked without anything of ours between."""
-    matrix = np.array([list(row.values()) for row in rows])
+    matrix = as_trained(model.manifest, rows)
     labels = model.pipeline.predict(matrix).tolist()
     if not hasattr(model.pipeline, "predict_proba"):
         return labels, None
@@ -50,12 +41,16 @@ def expected(model: Model, rows: list[dict[str, float]]) -> tuple[list[Any], Any
     return labels, [dict(zip(classes, row, strict=True)) for row in shares]
 
 
+def as_text(row: Row) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in row.items()}
+
+
 @pytest.mark.parametrize("name", RECIPES)
 async def test_json_form_query_and_list_equal_the_pipeline(
     name: str, client: Client, bundled: ModelStore
 ) -> None:
     model = load(bundled, name)
-    rows = rows_within_the_ranges(model, 20)
+    rows = drawn_rows(model.manifest, 7, 20)
     path = f"/models/{name}/predict"
     labels, shares = expected(model, rows)
     many = await (await client.post(path, json=rows)).get_json()
@@ -65,9 +60,9 @@ async def test_json_form_query_and_list_equal_the_pipeline(
     for i, row in enumerate(rows):
         answers = [
             await client.post(path, json=row),
-            await client.post(path, form=row, headers={"Accept": "application/json"}),
-            await client.get(f"{path}?{urlencode(row)}"),
-            await client.post(path, json={key: str(value) for key, value in row.items()}),
+            await client.post(path, form=as_text(row), headers={"Accept": "application/json"}),
+            await client.get(f"{path}?{urlencode(as_text(row))}"),
+            await client.post(path, json={key: value and str(value) for key, value in row.items()}),
         ]
         for answer in answers:
             assert answer.status_code == 200

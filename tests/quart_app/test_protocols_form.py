@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -275,8 +274,8 @@ def response(
         model="m",
         version=1,
         labels=np.array([label]),
-        probabilities=None if shares is None else np.array([shares]),
-        classes=classes,
+        probabilities=None if shares is None else (np.array([shares]),),
+        classes=[classes],
         notice=None,
     )
 
@@ -313,5 +312,21 @@ PAGES: dict[str, tuple[InferenceResponse, dict[str, str], Shown]] = {
 def test_an_answer_is_shown_in_words_with_the_largest_share_first(
     answer: InferenceResponse, words: dict[str, str], shown: Shown
 ) -> None:
-    expected: dict[str, Any] = {"prediction": shown[0], "probabilities": shown[1]}
-    assert form.encode(answer, words) == expected
+    (found,) = form.encode(answer, words)
+    assert (found.prediction, list(found.probabilities)) == shown
+
+
+def test_of_several_targets_each_is_shown() -> None:
+    answer = InferenceResponse(
+        id="0",
+        model="m",
+        version=1,
+        labels=np.array([["rose", 1]], dtype=object),
+        probabilities=(np.array([[0.25, 0.75]]), np.array([[0.0, 1.0]])),
+        classes=[("iris", "rose"), (0, 1)],
+        notice=None,
+    )
+    assert form.encode(answer, {"1": "yes"}) == [
+        ("rose", [("rose", 0.75), ("iris", 0.25)]),
+        ("yes", [("yes", 1.0), ("0", 0.0)]),
+    ]

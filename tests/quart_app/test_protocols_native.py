@@ -230,8 +230,8 @@ def response(
     given_: dict[str, Any] = {"id": "0", "model": "m", "version": 3, "notice": None, **more}
     return InferenceResponse(
         labels=np.asarray(labels),
-        probabilities=None if probabilities is None else np.asarray(probabilities, np.float64),
-        classes=classes,
+        probabilities=(None if probabilities is None else (np.asarray(probabilities, np.float64),)),
+        classes=[classes],
         **given_,
     )
 
@@ -284,6 +284,33 @@ RESPONSES: dict[str, tuple[InferenceResponse, bool, bytes]] = {
         response([2], notice="Généré."),
         False,
         '{"prediction":2,"model":"m","version":3,"id":"0","notice":"Généré."}'.encode(),
+    ),
+    "several targets of a regression": (
+        InferenceResponse(
+            id="0",
+            model="m",
+            version=3,
+            labels=np.array([[0.5, 2.0]]),
+            probabilities=None,
+            classes=[(), ()],
+            notice=None,
+        ),
+        False,
+        b'{"prediction":[0.5,2.0],' + TAIL,
+    ),
+    "several targets that are classes, of two rows": (
+        InferenceResponse(
+            id="0",
+            model="m",
+            version=3,
+            labels=np.array([["a", 1], ["b", 0]], dtype=object),
+            probabilities=(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[0.25, 0.75], [1, 0]])),
+            classes=[("a", "b"), (0, 1)],
+            notice=None,
+        ),
+        True,
+        b'{"predictions":[["a",1],["b",0]],"probabilities":[[{"a":1.0,"b":0.0},{"0":0.25,"1":0.75}],'
+        b'[{"a":0.5,"b":0.5},{"0":1.0,"1":0.0}]],' + TAIL,
     ),
     "unsigned integers": (
         response(np.array([2**64 - 1], dtype=np.uint64)),

@@ -184,7 +184,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a flipped bit in the sample": (lambda folder: flip_a_bit(folder / "sample.json"), "sha256"),
     "no manifest": (lambda folder: (folder / "manifest.json").unlink(), "cannot be read"),
     "a broken manifest": (lambda folder: cut(folder / "manifest.json"), "cannot be read"),
-    "a newer format": (lambda folder: edit_manifest(folder, format=2), "format 2"),
+    "a newer format": (lambda folder: edit_manifest(folder, format=3), "format 3"),
     "another's manifest": (lambda folder: edit_manifest(folder, name="n"), "manifest of n"),
     "broken aliases": (
         lambda folder: (folder.parent / "aliases.json").write_text("{"),

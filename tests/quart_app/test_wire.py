@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from model_store import ModelStore
+from model_store.recipes import RECIPES
 
 from ..conftest import Server, serving
 
@@ -70,9 +71,9 @@ def test_a_fresh_folder_is_served_after_training_the_bundled_models(tmp_path: Pa
         assert httpx.get(f"{server.url}/health/live").status_code == 200
         server.wait_until_ready()
         names = httpx.get(f"{server.url}/models").json()["models"]
-        assert [model["name"] for model in names] == ["diabetes", "exam", "iris"]
+        assert [model["name"] for model in names] == sorted(RECIPES)
         assert server.stop() == 0
-    assert ModelStore(tmp_path / "instance/models").models() == ["diabetes", "exam", "iris"]
+    assert ModelStore(tmp_path / "instance/models").models() == sorted(RECIPES)
 
 
 @pytest.fixture
