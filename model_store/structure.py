@@ -257,7 +257,9 @@ def _from_thresholds(trees: Sequence[Any], hints: Sequence[Hint]) -> bool:
 
 
 def _between(hint: Hint, thresholds: NDArray[Any]) -> None:
-    """Values on both sides of the thresholds and amid them."""
+    """Values on both sides of the thresholds and amid them. One between the missing values and the
+    others is infinite."""
+    thresholds = thresholds[np.isfinite(thresholds)]
     if not len(thresholds):
         return
     low, high = float(thresholds.min()), float(thresholds.max())

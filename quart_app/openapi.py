@@ -157,14 +157,17 @@ def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
     manifest, example = servable.manifest, servable.example
     row = _reference(f"{manifest.name}.Row")
     about = {"tags": [manifest.name], "responses": _responses(manifest.name)}
+    # In a query and in a form an empty value is a missing one.
+    texts = {name: "" if value is None else value for name, value in example.items()}
     in_query = [
         {
             "name": column.name,
             "in": "query",
             "required": True,
             "schema": _value_schema(column),
-            "example": example.get(column.name),
+            "example": texts[column.name],
         }
+        | ({"allowEmptyValue": True} if column.missing else {})
         for column in manifest.signature.columns
     ]
     body = {
@@ -172,8 +175,8 @@ def _operations(servable: Servable, parameters: list[Schema]) -> Schema:
             "schema": {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]},
             "examples": {"one": {"value": example}, "many": {"value": [example]}},
         },
-        form.CONTENT_TYPE: {"schema": row, "example": example},
-        form.MULTIPART: {"schema": row, "example": example},
+        form.CONTENT_TYPE: {"schema": row, "example": texts},
+        form.MULTIPART: {"schema": row, "example": texts},
     }
     return {
         "get": about

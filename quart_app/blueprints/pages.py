@@ -28,6 +28,7 @@ from ..negotiation import html_response, json_response, varied, wants_html
 from ..protocols import form
 from ..registry import LOADING_RETRY_AFTER, Registry
 from ..servable import Servable
+from .fields import as_text, fields
 
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(shown_category, "category_text")
@@ -98,7 +99,7 @@ async def model_page(
     page = await render_template(
         "pages/model.html",
         manifest=manifest,
-        values=values or {},
+        fields=fields(manifest.signature.columns, values or {}, errors),
         errors=errors,
         unanswerable=str(error) if isinstance(error, Unanswerable) else None,
         stray=[fault for name, fault in errors.items() if name not in manifest.signature.names],
@@ -116,7 +117,9 @@ def _told(manifest: Manifest, answers: Sequence[form.Answer]) -> list[tuple[Targ
 def predict_url(name: str, version: str | None, query: Mapping[str, object] | None = None) -> str:
     """Where a model, or one version of it, is asked."""
     path = url_for("predict.by_query", name=name, version=version)
-    return f"{path}?{urlencode(query)}" if query else path
+    if not query:
+        return path
+    return f"{path}?{urlencode({column: as_text(value) for column, value in query.items()})}"
 
 
 @blueprint.get("/docs")

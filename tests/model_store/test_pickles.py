@@ -9,6 +9,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,12 @@ def named(module: str, name: str, argument: str) -> bytes:
     return b"\x80\x04" + text(module) + text(name) + b"\x93" + text(argument) + b"\x85R."
 
 
+def plain(protocol: int, marker: Path) -> bytes:
+    return pickle.dumps(Hostile(marker), protocol)
+
+
 MALICIOUS: dict[str, Callable[[Path], bytes]] = {
-    **{
-        f"protocol {protocol}": lambda marker, protocol=protocol: pickle.dumps(
-            Hostile(marker), protocol
-        )
-        for protocol in range(6)
-    },
+    **{f"protocol {protocol}": partial(plain, protocol) for protocol in range(6)},
     "joblib": lambda marker: dumped({"x": np.arange(5.0), "y": Hostile(marker)}),
     "joblib, compressed": lambda marker: dumped([np.arange(5.0), Hostile(marker)], compress=3),
     "joblib, xz": lambda marker: dumped([np.arange(5.0), Hostile(marker)], compress=("xz", 3)),

@@ -1,0 +1,124 @@
+"""The fields of a model's form: which control takes a column's values, and what stands in it.
+
+Every control works without a script. Whatever was entered is kept: a value that a control could
+not hold, such as a date that is none, turns the control into a plain text input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from model_store import Column, Fault, InvalidRows, Signature
+from model_store.columns import JSONLabel, parse_date, shown_category
+
+Control = Literal[
+    "number", "radios", "select", "suggestions", "date", "datetime-local", "text", "textarea"
+]
+
+MOST_BUTTONS: Final = 3
+"""More categories than this stand in a list."""
+DAY: Final = "2024-12-31"
+
+# What a browser takes as the value of its date inputs (HTML, 2.3.5.2 and 2.3.5.5).
+_FORMATS: Final[Mapping[Control, re.Pattern[str]]] = {
+    "date": re.compile(r"\d{4}-\d\d-\d\d"),
+    "datetime-local": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column in the form.
+
+    `options` are the values to choose from with what they are called, and `entered` is the one
+    that is chosen; elsewhere it is the text that was entered.
+    """
+
+    id: str
+    column: Column
+    control: Control
+    entered: str
+    options: Sequence[tuple[str, str]]
+    fault: Fault | None
+
+
+def fields(
+    columns: Sequence[Column], values: Mapping[str, object], faults: Mapping[str, Fault]
+) -> list[Field]:
+    """The fields of a form with the values that were sent, by name, and what is wrong with them."""
+    return [
+        _field(f"field-{number}", column, values.get(column.name), faults.get(column.name))
+        for number, column in enumerate(columns, 1)
+    ]
+
+
+def as_text(value: object) -> str:
+    """A value as a form sends it; nothing of one that stands twice, or that no form could send."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _field(id: str, column: Column, value: object, fault: Fault | None) -> Field:
+    entered = as_text(value)
+    control = _control(column, entered)
+    if control in ("radios", "select") and fault is None:
+        entered = _chosen(column, entered)
+    return Field(id, column, control, entered, _options(column, control), fault)
+
+
+def _control(column: Column, entered: str) -> Control:
+    if column.type == "date":
+        return _date_control(column, entered)
+    if column.type == "boolean":
+        return "radios"
+    if column.type == "category":
+        if column.open:
+            return "suggestions"
+        return "radios" if len(column.categories or ()) <= MOST_BUTTONS else "select"
+    return "textarea" if column.type == "text" else "number"
+
+
+def _date_control(column: Column, entered: str) -> Control:
+    """A control for dates, where it can send each value of the training data and holds this one."""
+    known = [str(each) for each in (column.minimum, column.typical, column.maximum) if each]
+    control: Control = "datetime-local" if any(len(each) > len(DAY) for each in known) else "date"
+    form = _FORMATS[control]
+    # Where texts were trained on, a pipeline may read no other format than theirs.
+    exact = column.dtype == "str" and not all(map(form.fullmatch, known))
+    holds = not entered or (form.fullmatch(entered) and parse_date(entered))
+    return control if holds and not exact and "," not in column.dtype else "text"
+
+
+def _options(column: Column, control: Control) -> list[tuple[str, str]]:
+    """The values to choose from, and the empty one where that means something else."""
+    if column.type == "boolean":
+        known = [("true", "yes"), ("false", "no")]
+    else:
+        known = [(_exact(each), shown_category(each)) for each in column.categories or ()]
+    if any(not value for value, _ in known):
+        return [(value, word or "(empty)") for value, word in known]
+    if control == "select":
+        return [("", "unknown" if column.missing else "Choose…"), *known]
+    return [*known, ("", "unknown")] if control == "radios" and column.missing else known
+
+
+def _exact(category: JSONLabel) -> str:
+    """A category as text that is read as the same one."""
+    shown = shown_category(category)
+    return shown if isinstance(category, str) or float(shown) == category else str(category)
+
+
+def _chosen(column: Column, entered: str) -> str:
+    """The option that was entered, however it was written: `Yes` is `true`, and 2.0 is 2."""
+    try:
+        signature = Signature(columns=(column,), dtype="object")
+        matrix = signature.validate({column.name: (entered,)}, 1, text=True)
+    except InvalidRows:
+        return entered
+    (row,) = signature.values(matrix)
+    found = row[column.name]
+    return as_text(found) if column.type == "boolean" or found is None else _exact(found)
