@@ -63,9 +63,9 @@ def passengers() -> pd.DataFrame:
 
 
 def days(frame: Any) -> NDArray[np.float64]:
-    """Dates, in a frame or as objects, as days since 1912."""
-    moments = np.asarray(frame, dtype="datetime64[us]")
-    return (moments - np.datetime64("1912-01-01", "us")) / np.timedelta64(1, "D")
+    """Dates, in a frame or as objects, as days since 1970."""
+    moments = np.asarray(frame, dtype="datetime64[us]").astype(np.int64)
+    return moments / 86_400e6
 
 
 def truths(frame: Any) -> NDArray[np.float64]:
@@ -99,7 +99,7 @@ def transformer(place: Callable[[str], Any]) -> ColumnTransformer:
 def survived(frame: pd.DataFrame) -> NDArray[np.int64]:
     """Something that depends on several of the columns."""
     points = (frame["sex"] == "female") * 2 + frame["alone"] - frame["class"] + frame["siblings"]
-    return (points > points.median()).to_numpy().astype(np.int64)
+    return np.asarray(points > points.median(), dtype=np.int64)
 
 
 def publish_mixed(store: ModelStore) -> Manifest:
@@ -126,9 +126,9 @@ def publish_objects(store: ModelStore) -> Manifest:
     by position; its dates are Python's."""
     frame = passengers()
     matrix = objects(frame)
-    pipeline = make_pipeline(
-        transformer(list(frame.columns).index), LinearRegression()
-    ).fit(matrix, fare(frame))
+    pipeline = make_pipeline(transformer(list(frame.columns).index), LinearRegression()).fit(
+        matrix, fare(frame)
+    )
     return store.publish(
         "objects",
         pipeline,
@@ -142,56 +142,62 @@ def publish_objects(store: ModelStore) -> Manifest:
 
 
 def fare(frame: pd.DataFrame) -> NDArray[np.float64]:
-    value: NDArray[np.float64] = 100.0 / frame["class"].to_numpy() + 3.0 * frame["siblings"]
-    return np.asarray(value)
+    return np.asarray(100 / frame["class"] + 3 * frame["siblings"], dtype=np.float64)
 
 
 def objects(frame: pd.DataFrame) -> NDArray[Any]:
     """The frame's values as Python objects."""
-    return frame.astype(object).to_numpy()
+    return np.asarray(frame.astype(object), dtype=object)
 
 
 def publish_several(store: ModelStore) -> Manifest:
-    """`several`: two classes at once, a text and a number."""
+    """`several`: a classifier of two targets at once."""
     X = np.random.default_rng(0).normal(size=(60, 2))
-    y = np.empty((60, 2), dtype=object)
-    y[:, 0] = np.where(X[:, 0] > 0, "warm", "cold")
-    y[:, 1] = [int(value) for value in X[:, 1] > 0]
+    water, wind = np.where(X[:, 0] > 0, "warm", "cold"), np.where(X[:, 1] > 0, "storm", "calm")
+    y = np.column_stack([water, wind])
     forest = RandomForestClassifier(n_estimators=4, random_state=0).fit(X, y)
     return store.publish(
-        "several", forest, X, y, target_name=["water", "wind"], labels={"wind": "Windy"}
+        "several", forest, X, y, target_name=["water", "wind"], labels={"wind": "Wind at sea"}
     )
 
 
 def publish_numbers(store: ModelStore) -> Manifest:
-    """`numbers`: a regression of two targets, with a unit each."""
+    """`numbers`: a regression of two targets, one with a unit."""
     X = np.random.default_rng(0).normal(size=(30, 2))
-    pipeline = LinearRegression().fit(X, X @ np.array([[1.0, 2.0], [3.0, 4.0]]))
     y = X @ np.array([[1.0, 2.0], [3.0, 4.0]])
     return store.publish(
-        "numbers", pipeline, X, y, target_name=["mass", "length"], units={"mass": "kg"}
+        "numbers",
+        LinearRegression().fit(X, y),
+        X,
+        y,
+        target_name=["mass", "length"],
+        units={"mass": "kg"},
     )
 
 
 def publish_awkward(store: ModelStore) -> Manifest:
     """`awkward`: names that HTML, a query, a form or a script could trip over."""
     X = np.random.default_rng(0).normal(size=(30, len(AWKWARD)))
-    pipeline = LogisticRegression().fit(X, X[:, 0] > 0)
-    return store.publish("awkward", pipeline, X, X[:, 0] > 0, feature_names=AWKWARD)
+    y = X @ np.arange(1, len(AWKWARD) + 1)
+    pipeline = LinearRegression().fit(X, y)
+    return store.publish("awkward", pipeline, X, y, feature_names=AWKWARD)
 
 
-def publish_many(store: ModelStore, columns: int = 500) -> Manifest:
+def publish_many(store: ModelStore) -> Manifest:
     """`many`: 500 columns."""
-    X = np.random.default_rng(0).normal(size=(40, columns))
+    X = np.random.default_rng(0).normal(size=(40, 500))
     pipeline = LinearRegression().fit(X, X[:, 0])
-    names = [f"measurement {i}" for i in range(columns)]
+    names = [f"measurement {i}" for i in range(500)]
     return store.publish("many", pipeline, X, X[:, 0], feature_names=names)
 
 
 def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
     """Rows as a client sends them, as the DataFrame that `mixed` was fitted on."""
     trained = passengers()
-    return pd.DataFrame(rows, columns=trained.columns).astype(trained.dtypes)
+    frame = pd.DataFrame(rows, columns=trained.columns)
+    for name in ("boarded", "woken"):
+        frame[name] = pd.to_datetime(frame[name], format="ISO8601")
+    return frame.astype(trained.dtypes)
 
 
 PUBLISHED: Final[dict[str, Callable[[ModelStore], Manifest]]] = {

@@ -105,6 +105,32 @@ def test_python_of_the_readme_runs(number: int, server: Server, folder: Path) ->
         assert '"prediction":"leaves"' in answer.stdout
 
 
+def fences(page: str) -> list[tuple[str, str]]:
+    """The language and the text of each block, in order."""
+    text = (ROOT / page).read_text()
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_of_models_md_hold_one_after_the_other(tmp_path: Path) -> None:
+    environment = {"PATH": f"{tmp_path}:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    script = tmp_path / "quart-app"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m quart_app "$@"\n')
+    script.chmod(0o755)
+    folder = tmp_path / "notebook"
+    folder.mkdir()
+    for language, block in fences("docs/models.md"):
+        if language == "python":
+            subprocess.run([sys.executable, "-c", block], cwd=folder, env=environment, check=True)
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            ran = subprocess.run(
+                ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+            )
+            pattern = ".*?".join(re.escape(part) for part in output.strip().split("..."))
+            assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), ran.stdout + ran.stderr
+    assert ModelStore(folder / "instance/models").models() == ["churn", "flowers", "ratio"]
+
+
 def test_the_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^make (\S+)", "\n".join(blocks("console")), re.MULTILINE))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import ABSENT
+from model_store.model import json_labels
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 
@@ -51,7 +52,7 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
 
 def encode(response: InferenceResponse, *, many: bool) -> bytes:
     """The answer as JSON: of a list, or of the one row."""
-    predictions = response.labels.tolist()
+    predictions = json_labels(response.labels)
     probabilities = _by_row(response)
     content: dict[str, Any] = (
         {"predictions": predictions} if many else {"prediction": predictions[0]}
