@@ -110,7 +110,12 @@ def take(order: Order, progress: Progress = lambda step: None) -> tuple[Finding,
     parts = {path: _load(path, data, trust) for path, data in contents.items()}
     pipeline = join(parts)
     progress("asking for the first predictions")
-    inspection, agreements = _inspect(pipeline, order)
+    try:
+        inspection, agreements = _inspect(pipeline, order)
+    except InvalidPipeline as error:
+        if not told:
+            raise
+        raise InvalidPipeline(f"{error}. It may be the version: {' '.join(told)}") from error
     progress("packing")
     source = Source(
         files={Path(path).name: File.of(data) for path, data in contents.items()},

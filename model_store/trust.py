@@ -112,6 +112,8 @@ _CLOSED: Final = frozenset(
 """Parts of module names that are not even imported."""
 
 _SCIPY: Final = ("scipy.sparse", "scipy.interpolate", "scipy.spatial", "scipy.optimize._optimize")
+_RENAMED: Final = {"_loss": "sklearn._loss._loss"}
+"""What scikit-learn 1.5 calls a compiled module of its own in pickles."""
 _REBUILD: Final = ("newObj", "__pyx_unpickle_")
 
 
@@ -208,6 +210,7 @@ def _lookup(module: str, name: str) -> Any:
 
 def _default(module: str, name: str) -> Any:
     """What is named, if the default allows it, else None."""
+    module = _RENAMED.get(module, module)
     if f"{module}.{name}" in FUNCTIONS:
         return _lookup(module, name)
     if not _is_importable(module) or module.startswith("pandas"):
