@@ -260,56 +260,79 @@ def _advice(part: Any) -> str:
 def _inspect(pipeline: Any, order: Order) -> tuple[Inspection, tuple[Agreement, ...]]:
     if order.sample is None:
         return Inspection.of_data(pipeline), ()
+    structure = Structure.of(pipeline)
     table = Table.read(Path(order.sample), max_rows=SAMPLE_ROWS)
-    lacking = [name for name in order.target if name not in table.columns]
+    targets, rest = _split(table, order)
+    inputs = _inputs(rest, structure, order)
+    y = _told(pipeline, targets)
+    inspection = Inspection.of(
+        pipeline,
+        structure,
+        Training.of_table(inputs.columns, structure),
+        y,
+        target_name=order.target or None,
+    )
+    return inspection, _agreements(pipeline, inspection, inputs, y)
+
+
+def _split(table: Table, order: Order) -> tuple[Table, Table]:
+    """What the sample tells of the targets, by the names they were ordered by, and the rest.
+
+    Raises:
+        InvalidPipeline: a target is not there.
+    """
+    found = {name: table.named(name) for name in order.target}
+    lacking = [name for name, column in found.items() if column is None]
     if lacking:
         raise InvalidPipeline(
             f"{order.sample} has no column {lacking[0]!r}; it has {', '.join(table.columns)}."
         )
-    structure = Structure.of(pipeline)
-    training = Training.of_table(_inputs(table, structure, order), structure)
-    y = _told(pipeline, table, order.target)
-    inspection = Inspection.of(pipeline, structure, training, y, target_name=order.target or None)
-    return inspection, _agreements(pipeline, inspection, table, y)
+    targets = {name: table.columns[column] for name, column in found.items() if column is not None}
+    rest = {name: texts for name, texts in table.columns.items() if name not in found.values()}
+    return Table(targets, table.rows), Table(rest, table.rows)
 
 
-def _inputs(table: Table, structure: Structure, order: Order) -> dict[str, list[str]]:
-    """The columns of the sample that the pipeline takes, in its order.
+def _inputs(table: Table, structure: Structure, order: Order) -> Table:
+    """The columns of the sample that the pipeline takes, by its names and in its order.
 
     Raises:
         InvalidPipeline: they are others, or more, or fewer.
     """
-    columns = {name: texts for name, texts in table.columns.items() if name not in order.target}
+    there = ", ".join(table.columns)
     hint = "name what the pipeline tells with --target, and take out what it does not take"
     if structure.names is None:
         count = len(structure.hints)
-        if count not in {0, len(columns)}:
+        if count not in {0, len(table.columns)}:
             raise InvalidPipeline(
-                f"The pipeline takes {count} columns, and {order.sample} has {len(columns)}: "
-                f"{', '.join(columns)}; {hint}."
+                f"The pipeline takes {count} columns, and {order.sample} has "
+                f"{len(table.columns)}: {there}; {hint}."
             )
-        return columns
-    lacking = [name for name in structure.names if name not in columns]
-    strange = [name for name in columns if name not in structure.names]
+        return Table({name.strip(): texts for name, texts in table.columns.items()}, table.rows)
+    found = {name: table.named(name) for name in structure.names}
+    lacking = [name for name, column in found.items() if column is None]
     if lacking:
-        raise InvalidPipeline(f"{order.sample} lacks the columns {', '.join(lacking)}.")
+        raise InvalidPipeline(
+            f"{order.sample} lacks the columns {', '.join(lacking)}; it has {there}."
+        )
+    strange = [name for name in table.columns if name not in found.values()]
     if strange:
         raise InvalidPipeline(
             f"{order.sample} has columns that the pipeline does not know: {', '.join(strange)}; "
             f"{hint}."
         )
-    return {name: columns[name] for name in structure.names}
+    columns = {name: table.columns[column] for name, column in found.items() if column is not None}
+    return Table(columns, table.rows)
 
 
-def _told(pipeline: Any, table: Table, target: Sequence[str]) -> NDArray[Any] | None:
+def _told(pipeline: Any, targets: Table) -> NDArray[Any] | None:
     """What the sample says the pipeline should tell: of shape (rows,) or (rows, targets)."""
-    if not target:
+    if not targets.columns:
         return None
     classes = getattr(pipeline, "classes_", None)
-    tables = classes if isinstance(classes, list) else [classes] * len(target)
+    tables = classes if isinstance(classes, list) else [classes] * len(targets.columns)
     columns = [
-        table.numbers(name) if known is None else _labels(table, name, json_labels(known))
-        for name, known in zip(target, tables, strict=False)
+        targets.numbers(name) if known is None else _labels(targets, name, json_labels(known))
+        for name, known in zip(targets.columns, tables, strict=False)
     ]
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 

@@ -68,6 +68,13 @@ class Table:
             raise InvalidTable(f"{path} has no rows below the line of names.")
         return cls(columns, count)
 
+    def named(self, name: str) -> str | None:
+        """The column of this name, or else the one that has it but for spaces around and case."""
+        if name in self.columns:
+            return name
+        folded = {each.strip().casefold(): each for each in self.columns}
+        return folded.get(name.strip().casefold())
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A column as numbers, NaN where it is empty.
 
@@ -90,16 +97,15 @@ class Table:
 
 
 def _names(path: Path, names: Sequence[str]) -> list[str]:
-    stripped = [name.strip() for name in names]
-    if not any(stripped):
+    if not any(name.strip() for name in names):
         raise InvalidTable(f"{path} has no line of names.")
-    if "" in stripped:
-        position = stripped.index("") + 1
-        raise InvalidTable(f"{path}: the name of column {position} is empty.")
-    twice = sorted({name for name in stripped if stripped.count(name) > 1})
+    for position, name in enumerate(names, 1):
+        if not name.strip():
+            raise InvalidTable(f"{path}: the name of column {position} is empty.")
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidTable(f"{path} has more than one column {', '.join(twice)}.")
-    return stripped
+    return list(names)
 
 
 def _sound_rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:

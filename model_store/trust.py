@@ -51,6 +51,8 @@ PLAIN: Final = frozenset(
         "_codecs.encode",
         "decimal.Decimal",
         "fractions.Fraction",
+        # Of what it holds, each part is judged by itself.
+        "functools.partial",
     }
 )
 
@@ -85,6 +87,7 @@ FUNCTIONS: Final = frozenset(
         "sklearn.cluster._kmeans._kmeans_single_elkan",
         "sklearn.cluster._kmeans._kmeans_single_lloyd",
         "sklearn.metrics._scorer._passthrough_scorer",
+        "sklearn.utils.validation.check_array",
         "pandas.core.indexes.base._new_Index",
         "pandas._libs.internals._unpickle_block",
         "pandas.core.dtypes.dtypes.CategoricalDtype",

@@ -32,7 +32,7 @@ AWKWARD: Final = (
     "with.dots and  spaces",
     "größe",  # composed
     "gro\u0308ße",  # decomposed
-    "a=b&c;d+e%22f",
+    "a=b&c;d+e%20f",
     "[x] \\ {{ y }} #z",
     "☃ 雪",
 )
@@ -64,8 +64,9 @@ def passengers() -> pd.DataFrame:
 
 def days(frame: Any) -> NDArray[np.float64]:
     """Dates, in a frame or as objects, as days since 1970."""
-    moments = np.asarray(frame, dtype="datetime64[us]").astype(np.int64)
-    return moments / 86_400e6
+    moments = np.asarray(frame, dtype="datetime64[us]")
+    since = moments - np.datetime64("1970-01-01", "us")
+    return np.asarray(since / np.timedelta64(1, "D"), dtype=np.float64)
 
 
 def truths(frame: Any) -> NDArray[np.float64]:

@@ -169,10 +169,9 @@ def find_columns(table: Table, wanted: Mapping[str, Sequence[str]]) -> dict[str,
     Raises:
         InvalidTable: one is not there.
     """
-    there = {name.casefold(): name for name in table.columns}
     found = {}
     for column, names in wanted.items():
-        match = next((there[n.casefold()] for n in (column, *names) if n.casefold() in there), None)
+        match = next((there for name in (column, *names) if (there := table.named(name))), None)
         if match is None:
             accepted = " or ".join([column, *names])
             raise InvalidTable(

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from model_store import ModelStore
+from tests import kinds
 from tests.conftest import Server, serving
 
 from .page import Page, launch
@@ -31,13 +34,16 @@ WIDE = "w" * 64
 
 @pytest.fixture(scope="session")
 def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serves the bundled models, `odd` (HTML in every name), a model of 30 columns with long
-    names, and `broken`, which does not load."""
+    """Serves the bundled models, those of `tests.kinds`, `odd` (HTML in every name), a model of 30
+    columns with long names, `long` with long categories, and `broken`, which does not load."""
     folder = tmp_path_factory.mktemp("browser")
     shutil.copytree(bundled_root, folder / "models")
     store = ModelStore(folder / "models")
     _publish_odd(store)
     _publish_wide(store)
+    _publish_long(store)
+    for publish in kinds.PUBLISHED.values():
+        publish(store)
     shutil.copytree(store.root / "exam", store.root / "broken")
     with serving(cwd=folder, QUART_APP_MODEL_STORE=store.root, QUART_APP_RECIPES="") as server:
         server.wait_until_ready()
@@ -66,6 +72,13 @@ def _publish_wide(store: ModelStore) -> None:
     names = [f"{i}_{'without_a_space_' * 6}" for i in range(30)]
     pipeline = LogisticRegression().fit(X / 1e6, y)
     store.publish(WIDE, pipeline, X, y, feature_names=names, target_name=WIDE)
+
+
+def _publish_long(store: ModelStore) -> None:
+    X = np.array([[f"{i % 3}{WIDE}", f"{i % 4}{WIDE}"] for i in range(24)], dtype=object)
+    y = np.arange(24) % 2
+    pipeline = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(X, y)
+    store.publish("long", pipeline, X, y, feature_names=["buttons", "list"])
 
 
 @pytest.fixture(scope="session")

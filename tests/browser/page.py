@@ -32,6 +32,7 @@ SWITCHES: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--lang=en-US",  # in whose order the parts of a date are typed
 )
 WITHOUT_SCRIPT: Final = {"profile.managed_default_content_settings.javascript": 2}
 
@@ -90,6 +91,11 @@ class Page:
             field.clear()
             field.send_keys(value)
 
+    def enter(self, **texts: str) -> None:
+        """Write or choose these in the controls of those names."""
+        for name, text in texts.items():
+            self._enter(self.all(f'form [name="{name}"]'), text)
+
     def submit(self) -> None:
         """Press the form's button, and wait for the page that answers."""
         self._leave_by(self.one("form button"))
@@ -116,12 +122,19 @@ class Page:
         """What stands in the fields of the form."""
         return [field.get_property("value") for field in self.all("form input")]  # type: ignore[misc]
 
+    def sent(self) -> dict[str, str]:
+        """What the form would send as it stands."""
+        sent: dict[str, str] = self.run(
+            "return Object.fromEntries(new FormData(document.forms[0]).entries())"
+        )
+        return sent
+
     def focused(self) -> WebElement:
         return self.driver.switch_to.active_element
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str, *arguments: Any) -> Any:
         """What a script of the test's returns; it runs where the page's own may not."""
-        return self.driver.execute_script(script)
+        return self.driver.execute_script(script, *arguments)
 
     def until(self, seen: Callable[[], T]) -> T:
         """Look again until something is seen, and return it; a page may change meanwhile."""
@@ -163,6 +176,17 @@ class Page:
             for message in messages
             if message["method"] == "Network.requestWillBeSent"
         ]
+
+    def _enter(self, controls: list[WebElement], text: str) -> None:
+        if controls[0].tag_name == "select":
+            (option,) = controls[0].find_elements("css selector", f'option[value="{text}"]')
+            option.click()
+        elif controls[0].get_dom_attribute("type") == "radio":
+            (button,) = [each for each in controls if each.get_dom_attribute("value") == text]
+            button.click()
+        else:
+            controls[0].clear()
+            controls[0].send_keys(text)
 
     def _leave_by(self, element: WebElement) -> None:
         from selenium.common.exceptions import StaleElementReferenceException

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from ..kinds import AWKWARD
 from .conftest import ODD_CLASSES, ODD_NAMES, ODD_TITLE, WIDE
 from .page import Page
 
@@ -22,6 +23,12 @@ PAGES = {
     "wide result": f"/models/{WIDE}/predict?"
     + urlencode({f"{i}_{'without_a_space_' * 6}": "-1" for i in range(30)}),
     "wide errors": f"/models/{WIDE}/predict?0=1",
+    "every kind": "/models/mixed",
+    "every kind of error": "/models/mixed/predict?" + urlencode({"port": "w" * 70, "deck": "Z"}),
+    "long categories": "/models/long",
+    "errors of long categories": "/models/long/predict?buttons=1",
+    "several targets": "/models/several/predict?x0=1&x1=2",
+    "awkward names": "/models/awkward/predict?" + urlencode(dict.fromkeys(AWKWARD, "x")),
     "unknown": "/models/" + "u" * 64,
     "failed": "/models/broken",
 }

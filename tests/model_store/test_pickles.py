@@ -20,7 +20,11 @@ import pytest
 import scipy.sparse
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -94,6 +98,7 @@ MALICIOUS: dict[str, Callable[[Path], bytes]] = {
     "in an array of a pickle": lambda marker: pickle.dumps(nested(marker)),
     "INST": lambda marker: b"(S'" + str(marker).encode() + b"'\nios\nmkdir\n.",
     "OBJ": lambda marker: b"(cos\nmkdir\nS'" + str(marker).encode() + b"'\no.",
+    "in a partial call": lambda marker: pickle.dumps(partial(os.mkdir, str(marker))),
     "BUILD": lambda marker: (
         b"\x80\x02csklearn.linear_model._base\nLinearRegression\n)\x81}X\x07\x00\x00\x00predict"
         b"cos\nmkdir\nsb."
@@ -145,7 +150,7 @@ REACHED_THROUGH = [
     ("__builtin__", "eval"),
     ("posix", "mkdir"),
     ("operator", "attrgetter"),
-    ("functools", "partial"),
+    ("functools", "reduce"),
     ("copyreg", "add_extension"),
     ("importlib", "import_module"),
     ("_pickle", "loads"),
@@ -374,6 +379,10 @@ def pipelines() -> Iterator[Any]:
     yield make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, [0, 1])
     yield make_pipeline(HashingVectorizer(n_features=8), LogisticRegression()).fit(
         ["a", "b"], [0, 1]
+    )
+    categories = frame.astype({"b": "category"})
+    yield HistGradientBoostingClassifier(max_iter=2, categorical_features="from_dtype").fit(
+        categories, Y
     )
     yield GaussianProcessRegressor(RBF() + WhiteKernel()).fit(X, Y)
     yield CalibratedClassifierCV(LogisticRegression(), cv=2).fit(X, Y)

@@ -25,7 +25,7 @@ def table(tmp_path: Path, data: bytes, max_rows: int | None = None) -> Table:
         (b"a\tb\n1\t", {"a": ["1"], "b": [""]}),
         (b"\xef\xbb\xbfa,b\n1,2", {"a": ["1"], "b": ["2"]}),
         (b'"a, b","c"\n"1\n2","x ""y"""\n', {"a, b": ["1\n2"], "c": ['x "y"']}),
-        (b" a , b\n 1 ,2\n\n3,4\n", {"a": [" 1 ", "3"], "b": ["2", "4"]}),
+        (b" a , b\n 1 ,2\n\n3,4\n", {" a ": [" 1 ", "3"], " b": ["2", "4"]}),
         ("größe\né\n".encode(), {"größe": ["é"]}),
         (b"a\n1\n2\n", {"a": ["1", "2"]}),
     ],
@@ -72,3 +72,9 @@ def test_numbers_are_read_with_gaps_and_what_is_none_is_named() -> None:
     assert np.array_equal(found.numbers("a"), [1.5, np.nan, 2000], equal_nan=True)
     with pytest.raises(InvalidTable, match=r"^Row 1: b: expected a number, got 'x'\.$"):
         found.numbers("b")
+
+
+def test_a_column_is_found_by_its_name_or_but_for_spaces_and_case() -> None:
+    found = Table.of_columns({"a": ["1"], " B ": ["2"], " a": ["3"]})
+    names = ("a", " a", "b", "c")
+    assert [found.named(name) for name in names] == ["a", " a", " B ", None]

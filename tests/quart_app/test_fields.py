@@ -202,5 +202,5 @@ def test_ids_go_by_the_place_of_a_column() -> None:
 
 
 def test_values_become_the_text_that_a_form_sends() -> None:
-    values = ("a", 1, 0.1, True, False, None, ["1", "2"], {})
+    values: tuple[object, ...] = ("a", 1, 0.1, True, False, None, ["1", "2"], {})
     assert list(map(as_text, values)) == ["a", "1", "0.1", "true", "false", "", "", ""]

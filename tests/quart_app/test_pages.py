@@ -16,6 +16,7 @@ from model_store.recipes import RECIPES
 from quart_app import create_app
 
 from ..conftest import started
+from ..kinds import AWKWARD
 
 HTML = {"Accept": "text/html"}
 
@@ -253,3 +254,153 @@ async def test_a_model_of_later_is_described_by_the_version_that_answers(
                 serves,
                 "ready",
             )
+
+
+# Models of every kind -------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a page's form would send as it stands, and the text of its headings and links."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self.headings: list[str] = []
+        self.links: dict[str, str] = {}
+        self._select = ""
+        self._into: str | None = None
+        self._text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "input" and (found["type"] != "radio" or "checked" in found):
+            self.sent[found["name"]] = found["value"]
+        if tag == "select":
+            self._select = found["name"]
+        if tag == "option" and "selected" in found:
+            self.sent[self._select] = found["value"]
+        if tag in ("h2", "a", "textarea"):
+            self._into, self._text = found.get("name", found.get("href")), ""
+
+    def handle_data(self, data: str) -> None:
+        self._text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "h2":
+            self.headings.append(self._text)
+        if tag == "a" and self._into is not None:
+            self.links[self._text] = self._into
+        if tag == "textarea" and self._into is not None:
+            self.sent[self._into] = self._text.removeprefix("\n")
+
+
+PASSENGER = {
+    "age": "34.5",
+    "siblings": "1",
+    "sex": "female",
+    "class": "2",
+    "port": "",
+    "deck": "C",
+    "title": "Captain",
+    "alone": "true",
+    "boarded": "1912-04-11",
+    "woken": "1912-04-14T23:40",
+    "note": '\n two lines\nand <more> & "more" ',
+}
+"""A row of `mixed`, as its form sends it but for the line ends."""
+
+
+async def read(client: Client, path: str, **more: Any) -> Page:
+    answer = await client.get(path, headers=HTML, **more)
+    return Page(await answer.get_data(as_text=True))
+
+
+async def test_a_fresh_form_chooses_nothing(kinds_client: Client) -> None:
+    for name in ("mixed", "objects"):
+        page = await read(kinds_client, f"/models/{name}")
+        assert page.sent == dict.fromkeys(PASSENGER.keys() - {"sex", "class", "alone"}, "")
+
+
+@pytest.mark.parametrize("name", ["mixed", "objects"])
+async def test_a_form_comes_back_with_what_was_entered_and_a_link_that_gives_the_same(
+    name: str, kinds_client: Client
+) -> None:
+    sent = {column: text.replace("\n", "\r\n") for column, text in PASSENGER.items()}
+    answer = await kinds_client.post(f"/models/{name}/predict", form=sent, headers=HTML)
+    page = Page(await answer.get_data(as_text=True))
+    assert answer.status_code == 200
+    assert {name: text.replace("\r\n", "\n") for name, text in page.sent.items()} == PASSENGER
+    again = await read(kinds_client, page.links["Link to this result"])
+    assert (again.sent, again.headings) == (page.sent, page.headings)
+    assert again.links["Link to this result"] == page.links["Link to this result"]
+
+
+async def test_json_of_every_kind_is_shown_and_linked_as_a_form_would_send_it(
+    kinds_client: Client,
+) -> None:
+    row = PASSENGER | {"age": None, "siblings": 1, "class": 2, "port": None, "alone": False}
+    answer = await kinds_client.post("/models/mixed/predict", json=row, headers=HTML)
+    page = Page(await answer.get_data(as_text=True))
+    assert answer.status_code == 200
+    assert page.sent == PASSENGER | {"age": "", "alone": "false"}
+    again = await read(kinds_client, page.links["Link to this result"])
+    assert (again.sent, again.headings) == (page.sent, page.headings)
+
+
+async def test_each_fault_stands_on_the_page_with_what_was_entered(kinds_client: Client) -> None:
+    wrong = PASSENGER | {"sex": "other", "deck": "Z", "boarded": "1912-04-31", "woken": "later"}
+    answer = await kinds_client.get("/models/mixed/predict", query_string=wrong, headers=HTML)
+    text = await answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    for sentence in (
+        "Expected one of female, male, got &#34;other&#34;.",
+        "Expected one of A, B, C, D, E, got &#34;Z&#34;.",
+        "Expected a date such as 2024-12-31, got &#34;1912-04-31&#34;.",
+        "Expected a date such as 2024-12-31, got &#34;later&#34;.",
+    ):
+        assert sentence in text
+    assert text.count('aria-invalid="true"') == 4
+    kept = PASSENGER | {"boarded": "1912-04-31", "woken": "later"}
+    found = Page(text).sent
+    assert {name: found[name] for name in kept.keys() - {"sex", "deck"}} == {
+        name: kept[name] for name in kept.keys() - {"sex", "deck"}
+    }
+    assert "sex" not in found
+    assert "deck" not in found
+
+
+async def test_each_target_is_told_with_its_label_and_unit(kinds_client: Client) -> None:
+    page = await read(kinds_client, "/models/several/predict?x0=2&x1=2")
+    assert page.headings == ["water: warm", "Wind at sea: storm"]
+    page = await read(kinds_client, "/models/numbers/predict?x0=1&x1=1")
+    assert page.headings == ["mass: 4 kg", "length: 6"]
+    page = await read(kinds_client, "/models/objects/predict", query_string=PASSENGER)
+    (heading,) = page.headings
+    assert heading.startswith("Fare: ")
+    assert heading.endswith(" pounds")
+    page = await read(kinds_client, "/models/mixed/predict", query_string=PASSENGER)
+    assert page.headings in (["survived: did not survive"], ["survived: survived"])
+
+
+async def test_names_of_any_characters_are_shown_as_text_and_sent_as_they_are(
+    kinds_client: Client,
+) -> None:
+    row = {name: str(i) for i, name in enumerate(AWKWARD)}
+    answer = await kinds_client.post("/models/awkward/predict", form=row)
+    text = await answer.get_data(as_text=True)
+    assert "<script>" not in text
+    page = Page(text)
+    assert page.sent == row
+    again = await read(kinds_client, page.links["Link to this result"])
+    assert (again.sent, again.headings) == (row, page.headings)
+
+
+async def test_a_form_of_500_fields_tells_500_faults(kinds_client: Client) -> None:
+    page = await read(kinds_client, "/models/many")
+    assert len(page.sent) == 500
+    answer = await kinds_client.post("/models/many/predict", form=dict.fromkeys(page.sent, "x"))
+    text = await answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert text.count('class="error"') == 500
+    assert Page(text).sent == dict.fromkeys(page.sent, "x")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from quart.typing import TestClientProtocol as Client
 
-from model_store import Model, ModelStore
+from model_store import Column, Model, ModelStore
 from model_store.recipes import RECIPES
 from quart_app import create_app
+from quart_app.blueprints.fields import as_text
 
 from ..conftest import started
 from ..drawing import Row, as_trained, drawn_rows
+from ..kinds import frame_of, objects
 
 HTML = {"Accept": "text/html"}
+JSON = {"Accept": "application/json"}
 IRIS = {
     "sepal length (cm)": 6.3,
     "sepal width (cm)": 3.3,
@@ -41,8 +50,8 @@ def expected(model: Model, rows: list[Row]) -> tuple[list[Any], Any]:
     return labels, [dict(zip(classes, row, strict=True)) for row in shares]
 
 
-def as_text(row: Row) -> dict[str, str]:
-    return {name: "" if value is None else str(value) for name, value in row.items()}
+def texts(row: Row) -> dict[str, str]:
+    return {name: as_text(value) for name, value in row.items()}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -60,8 +69,8 @@ async def test_json_form_query_and_list_equal_the_pipeline(
     for i, row in enumerate(rows):
         answers = [
             await client.post(path, json=row),
-            await client.post(path, form=as_text(row), headers={"Accept": "application/json"}),
-            await client.get(f"{path}?{urlencode(as_text(row))}"),
+            await client.post(path, form=texts(row), headers={"Accept": "application/json"}),
+            await client.get(f"{path}?{urlencode(texts(row))}"),
             await client.post(path, json={key: value and str(value) for key, value in row.items()}),
         ]
         for answer in answers:
@@ -81,10 +90,10 @@ def values_of(shares: list[dict[str, float]]) -> list[list[float]]:
 
 
 def assert_same(found: list[Any], labels: list[Any]) -> None:
-    if isinstance(labels[0], str | int):
-        assert found == labels
-    else:
+    if np.asarray(labels).dtype.kind == "f":
         np.testing.assert_allclose(found, labels, rtol=1e-12)
+    else:
+        assert found == labels
 
 
 async def test_a_model_trained_on_generated_data_says_so(client: Client) -> None:
@@ -295,6 +304,145 @@ async def test_a_version_is_asked_by_number_and_by_alias(store: ModelStore) -> N
         assert about["versions"] == [1, 2]
         assert about["aliases"] == {"champion": 1, "next": 2}
         assert about["version"] == 1
+
+
+# Columns of every kind ------------------------------------------------------------
+
+
+# In a form every line ends with CRLF, and a blank text is a missing value.
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=12).filter(
+    str.strip
+)
+MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))
+
+
+def values(column: Column) -> st.SearchStrategy[Any]:
+    """What a client may send for a column, as JSON."""
+    if column.missing:
+        return st.none() | values(msgspec.structs.replace(column, missing=False))
+    if column.type == "category":
+        known = st.sampled_from(column.categories or ())
+        return known | TEXTS.map(str.strip) if column.open else known
+    return {
+        "number": st.floats(-1e6, 1e6) | st.integers(-1000, 1000),
+        "integer": st.integers(-1000, 1000),
+        "boolean": st.booleans(),
+        "date": MOMENTS.map(datetime.isoformat) | MOMENTS.map(lambda moment: str(moment.date())),
+        "text": TEXTS,
+    }[column.type]
+
+
+def as_sent(row: Row) -> dict[str, str]:
+    """The fields of a form as a browser sends them."""
+    return {name: text.replace("\n", "\r\n") for name, text in texts(row).items()}
+
+
+def as_parts(fields: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
+    """The fields as multipart/form-data, written by another hand; and its headers."""
+    request = httpx.Request(
+        "POST", "http://localhost", files=[(name, (None, text)) for name, text in fields.items()]
+    )
+    return request.read(), {"Content-Type": request.headers["Content-Type"], **JSON}
+
+
+async def by_every_wire(client: Client, path: str, row: Row) -> list[Any]:
+    """The answers to a row as JSON, as a form of both kinds, and in a query."""
+    body, headers = as_parts(as_sent(row))
+    answers = [
+        await client.post(path, json=row),
+        await client.post(path, form=as_sent(row), headers=JSON),
+        await client.post(path, data=body, headers=headers),
+        await client.get(f"{path}?{urlencode(as_sent(row))}"),
+        await client.get(f"{path}?{urlencode(texts(row))}"),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    return [await answer.json for answer in answers]
+
+
+@pytest.mark.parametrize("name", ["mixed", "objects"])
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+async def test_values_of_every_kind_get_the_answer_of_the_pipeline_on_every_wire(
+    name: str, kinds_client: Client, kinds: ModelStore, data: st.DataObject
+) -> None:
+    model = load(kinds, name)
+    columns = model.manifest.signature.columns
+    row = st.fixed_dictionaries({column.name: values(column) for column in columns})
+    rows = data.draw(st.lists(row, min_size=1, max_size=3))
+    frame = frame_of(rows)
+    trained = frame if name == "mixed" else objects(frame)
+    labels = model.pipeline.predict(trained).tolist()
+    shares = model.pipeline.predict_proba(trained).tolist() if name == "mixed" else None
+    path = f"/models/{name}/predict"
+    many = await (await kinds_client.post(path, json=rows)).json
+    assert_same(many["predictions"], labels)
+    for i, each in enumerate(rows):
+        for answer in await by_every_wire(kinds_client, path, each):
+            assert_same([answer["prediction"]], labels[i : i + 1])
+            if shares is not None:
+                found = list(answer["probabilities"].values())
+                np.testing.assert_allclose(found, shares[i], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["several", "numbers", "awkward", "many"])
+async def test_every_wire_tells_every_target_of_odd_models(
+    name: str, kinds_client: Client, kinds: ModelStore
+) -> None:
+    model = load(kinds, name)
+    rows = drawn_rows(model.manifest, 5, 8)
+    labels = model.pipeline.predict(as_trained(model.manifest, rows)).tolist()
+    path = f"/models/{name}/predict"
+    many = await (await kinds_client.post(path, json=rows)).json
+    assert_same(many["predictions"], labels)
+    for i, row in enumerate(rows):
+        for answer in await by_every_wire(kinds_client, path, row):
+            assert_same([answer["prediction"]], labels[i : i + 1])
+
+
+async def test_probabilities_of_several_targets_are_a_list_of_tables(
+    kinds_client: Client, kinds: ModelStore
+) -> None:
+    model = load(kinds, "several")
+    rows = drawn_rows(model.manifest, 6, 5)
+    tables = model.pipeline.predict_proba(as_trained(model.manifest, rows))
+    many = await (await kinds_client.post("/models/several/predict", json=rows)).json
+    one = await (await kinds_client.post("/models/several/predict", json=rows[0])).json
+    assert one["probabilities"] == many["probabilities"][0]
+    for i, told in enumerate(many["probabilities"]):
+        assert [list(table) for table in told] == [["cold", "warm"], ["calm", "storm"]]
+        for shares, table in zip(told, tables, strict=True):
+            np.testing.assert_allclose(list(shares.values()), table[i], rtol=1e-12)
+
+
+FAULTS: dict[str, tuple[Any, str, str]] = {
+    # the value as text, what was expected, and what was got
+    "age": ("old", "a number or null", '"old"'),
+    "siblings": ("1.5", "an integer", '"1.5"'),
+    "sex": ("other", "one of female, male", '"other"'),
+    "class": ("4", "one of 1, 2, 3", '"4"'),
+    "port": ("Oslo", "one of Cherbourg, Queenstown, Southampton or null", '"Oslo"'),
+    "deck": ("", "one of A, B, C, D, E", "nothing"),
+    "alone": ("perhaps", "true or false", '"perhaps"'),
+    "boarded": ("1912-04-31", "a date such as 2024-12-31", '"1912-04-31"'),
+    "woken": ("midnight", "a date such as 2024-12-31", '"midnight"'),
+    "note": (" ", "a text", '" "'),
+}
+
+
+async def test_a_fault_in_a_column_of_any_kind_says_what_was_expected(
+    kinds_client: Client,
+) -> None:
+    row = {name: text for name, (text, _, _) in FAULTS.items()} | {"title": "Captain"}
+    answer = await kinds_client.get("/models/mixed/predict", query_string=row)
+    assert answer.status_code == 400
+    details = (await answer.json)["details"]
+    assert {fault["column"]: (fault["expected"], fault["got"]) for fault in details} == {
+        name: (expected, got) for name, (_, expected, got) in FAULTS.items()
+    }
 
 
 # As a person sees it ---------------------------------------------------------------

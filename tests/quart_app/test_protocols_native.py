@@ -312,6 +312,11 @@ RESPONSES: dict[str, tuple[InferenceResponse, bool, bytes]] = {
         b'{"predictions":[["a",1],["b",0]],"probabilities":[[{"a":1.0,"b":0.0},{"0":0.25,"1":0.75}],'
         b'[{"a":0.5,"b":0.5},{"0":1.0,"1":0.0}]],' + TAIL,
     ),
+    "texts of numpy among objects": (
+        response(np.array([np.str_("rose")], dtype=object)),
+        False,
+        b'{"prediction":"rose",' + TAIL,
+    ),
     "unsigned integers": (
         response(np.array([2**64 - 1], dtype=np.uint64)),
         False,

@@ -1,0 +1,118 @@
+"""The document of the API: what it says of values of every kind, and whether that is so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from model_store import ModelStore
+from quart_app.openapi import answer_schema, row_schema
+
+from ..kinds import DECKS, PORTS, PUBLISHED, SEXES, TITLES
+
+VALUES: dict[str, dict[str, Any]] = {
+    "age": {"type": ["number", "null"], "title": "Age", "description": "In years."},
+    "siblings": {"type": "integer", "title": "Siblings aboard"},
+    "sex": {"type": "string", "enum": list(SEXES)},
+    "class": {"type": "number", "enum": [1, 2, 3]},
+    "port": {
+        "type": ["string", "null"],
+        "enum": [*PORTS, None],
+        "title": "Port of embarkation",
+        "description": "Where the passenger came aboard.",
+    },
+    "deck": {"type": "string", "enum": list(DECKS)},
+    "title": {"type": ["string", "null"], "examples": list(TITLES)},
+    "alone": {"type": "boolean"},
+    "boarded": {"type": "string", "format": "date"},
+    "woken": {"type": "string", "format": "date-time"},
+    "note": {"type": "string"},
+}
+
+
+def test_each_kind_of_column_has_its_schema(kinds: ModelStore) -> None:
+    assert row_schema(kinds.manifest("mixed")) == {
+        "type": "object",
+        "properties": VALUES,
+        "required": list(VALUES),
+        "additionalProperties": False,
+    }
+
+
+def test_several_targets_are_a_list_with_a_schema_each(kinds: ModelStore) -> None:
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    labels = [
+        {"type": "string", "enum": ["cold", "warm"]},
+        {"type": "string", "enum": ["calm", "storm"]},
+    ]
+    shares = [
+        {"type": "object", "properties": dict.fromkeys(label["enum"], share)} for label in labels
+    ]
+    one = answer_schema(kinds.manifest("several"), many=False)["properties"]
+    many = answer_schema(kinds.manifest("several"), many=True)["properties"]
+    for found, name, schemas in (
+        (one["prediction"], "prediction", labels),
+        (one["probabilities"], "probabilities", shares),
+        (many["predictions"]["items"], "predictions", labels),
+        (many["probabilities"]["items"], "probabilities", shares),
+    ):
+        assert found == {"type": "array", "prefixItems": schemas, "minItems": 2}, name
+    numbers = answer_schema(kinds.manifest("numbers"), many=False)
+    assert numbers["properties"]["prediction"]["prefixItems"] == [{"type": "number"}] * 2
+    assert "probabilities" not in numbers["properties"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+async def test_every_example_is_answered_alike_on_every_wire(
+    name: str, kinds_client: Client, kinds: ModelStore
+) -> None:
+    document = await (await kinds_client.get("/openapi.json")).json
+    path = f"/models/{name}/predict"
+    get, post = document["paths"][path]["get"], document["paths"][path]["post"]
+    content = post["requestBody"]["content"]
+    query = {each["name"]: each["example"] for each in get["parameters"]}
+    parts = httpx.Request(
+        "POST",
+        "http://localhost",
+        files=[
+            (key, (None, str(value)))
+            for key, value in content["multipart/form-data"]["example"].items()
+        ],
+    )
+    answers = [
+        await kinds_client.get(path, query_string=query),
+        await kinds_client.post(
+            path,
+            form=content["application/x-www-form-urlencoded"]["example"],
+            headers={"Accept": "application/json"},
+        ),
+        await kinds_client.post(
+            path,
+            data=parts.read(),
+            headers={**parts.headers, "Accept": "application/json"},
+        ),
+        *[
+            await kinds_client.post(path, json=example["value"])
+            for example in content["application/json"]["examples"].values()
+        ],
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    *ones, many = [await answer.json for answer in answers]
+    first = kinds.load(kinds.verify(name)).sample.predictions[0]
+    assert many["predictions"] == [pytest.approx(first)]
+    assert [one["prediction"] for one in ones] == many["predictions"] * 4
+
+
+async def test_a_missing_value_is_empty_in_the_example_of_a_query(kinds_client: Client) -> None:
+    document = await (await kinds_client.get("/openapi.json")).json
+    operations = document["paths"]["/models/mixed/predict"]
+    parameters = {each["name"]: each for each in operations["get"]["parameters"]}
+    example = operations["post"]["requestBody"]["content"]["application/json"]["examples"]["one"]
+    missing = {name for name, value in example["value"].items() if value is None}
+    assert missing == {"age", "port"}
+    for name, parameter in parameters.items():
+        assert (parameter["example"] == "") == (name in missing)
+        assert parameter.get("allowEmptyValue", False) == (name in {"age", "port", "title"})
