@@ -13,8 +13,7 @@ from sklearn.datasets import load_iris
 
 from model_store import ModelStore
 from model_store.errors import IncompatibleVersion, ModelStoreError
-from model_store.intake import Order
-from model_store.trial import Limits, run
+from model_store.intake import Order, take
 
 pytestmark = pytest.mark.skipif(
     "OLD_PICKLES" not in os.environ, reason="OLD_PICKLES names no folder of pickles"
@@ -44,7 +43,7 @@ def test_each_is_refused_with_the_version_that_wrote_it(
     file: str, folder: Path, told: dict[str, Any]
 ) -> None:
     with pytest.raises(IncompatibleVersion, match=rf"written by scikit-learn {told['version']},"):
-        run(Order(name="old", files=(str(folder / file),)), Limits())
+        take(Order(name="old", files=(str(folder / file),)))
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -54,9 +53,9 @@ def test_where_it_is_allowed_it_answers_as_it_did_or_is_refused_in_a_sentence(
     order = Order(name="old", files=(str(folder / file),), allow_version=True)
     if file in CHANGED:
         with pytest.raises(ModelStoreError, match=rf"scikit-learn {told['version']}, and "):
-            run(order, Limits())
+            take(order)
         return
-    _, draft = run(order, Limits())
+    _, draft = take(order)
     assert draft is not None
     store = ModelStore(tmp_path / "models")
     manifest = store.add(draft)
