@@ -92,7 +92,7 @@ def transformer(place: Callable[[str], Any]) -> ColumnTransformer:
             ("any", any_, places("title")),
             ("truths", FunctionTransformer(truths), places("alone")),
             ("dates", dated, places("boarded", "woken")),
-            ("words", TfidfVectorizer(), place("note")),
+            ("letters", TfidfVectorizer(analyzer="char"), place("note")),  # and line ends
         ]
     )
 
