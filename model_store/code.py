@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
+import threading
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -15,6 +16,9 @@ from .errors import LoadFailed, UnreadableFile
 
 LIMIT: Final = 1024 * 1024
 MAIN: Final = "__main__"
+
+_RUNNING: Final = threading.RLock()
+"""Who asks for a module while it runs gets it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Code:
             UnreadableFile: there is none, or it is no Python.
         """
         try:
-            source = path.read_bytes()
+            with path.open("rb") as file:
+                source = file.read(LIMIT + 1)
         except OSError as error:
             raise UnreadableFile(f"{path} cannot be read: {error.strerror}.") from error
         if len(source) > LIMIT:
@@ -57,13 +62,19 @@ class Code:
         Raises:
             LoadFailed: it raised.
         """
-        if self.registered in sys.modules:
+        with _RUNNING:
+            if self.registered not in sys.modules:
+                self._run()
             return sys.modules[self.registered]
+
+    def _run(self) -> None:
         module = ModuleType(self.registered)
         module.__file__ = f"{self.name}.py"
         sys.modules[self.registered] = module
         try:
-            exec(compile(self.source, f"{self.name}.py", "exec"), module.__dict__)
+            # Without `dont_inherit` it would have this module's `from __future__` as well.
+            program = compile(self.source, f"{self.name}.py", "exec", dont_inherit=True)
+            exec(program, module.__dict__)
         except BaseException as error:
             del sys.modules[self.registered]
             if not isinstance(error, Exception | SystemExit):
@@ -71,7 +82,6 @@ class Code:
             raise LoadFailed(
                 f"The module {self.name}.py does not run here: {type(error).__name__}: {error}"
             ) from error
-        return module
 
     def covers(self, module: str) -> bool:
         """Whether what a pickle names in this module is meant to be in the code."""

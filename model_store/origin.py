@@ -10,7 +10,7 @@ from typing import Final
 
 from .errors import IncompatibleVersion
 from .libraries import Libraries, minor
-from .pickles import Listing
+from .pickles import Global, Listing
 from .trust import is_gone
 
 GONE: Final = (
@@ -30,7 +30,7 @@ def written_by(listing: Listing) -> str | None:
     """The version that wrote the file, or `before` one, or None where nothing tells."""
     if listing.versions:
         return max(listing.versions, key=_ordered)
-    bounds = [bound for module, _ in listing.globals if (bound := _gone_in(module))]
+    bounds = [bound for each in listing.globals if (bound := _gone_in(each))]
     return f"before {min(bounds, key=_ordered)}" if bounds else None
 
 
@@ -44,11 +44,12 @@ def check(what: str, listing: Listing, *, allow_version: bool) -> list[str]:
     here = Libraries.installed().scikit_learn
     written = written_by(listing)
     said = f"{what} was written by scikit-learn {written}, and {here} is installed"
-    lost = sorted({module for module, _ in listing.globals if _gone_in(module)})
+    lost = [each for each in listing.globals if _gone_in(each)]
     if lost:
+        newer = written is not None and _ordered(written) > _ordered(here)
         raise IncompatibleVersion(
-            f"{said}, which has no {lost[0]} any more, so it cannot be loaded here; train it "
-            f"again, or {_convert(written)}."
+            f"{said}, which has no {_lost(lost[0])} {'yet' if newer else 'any more'}, so it cannot "
+            f"be loaded here; train it again, or {_convert(written)}."
         )
     if written is None or written == here:
         return []
@@ -68,12 +69,19 @@ def _convert(written: str | None) -> str:
     return f"install scikit-learn {older} in an environment of its own to convert it there"
 
 
-def _gone_in(module: str) -> str | None:
-    """The version of scikit-learn that had a module no more, which the installed one lacks."""
+def _gone_in(named: Global) -> str | None:
+    """The version of scikit-learn that had it no more, where the installed one lacks it."""
     for name, version in GONE:
-        if module == name or module.startswith(f"{name}."):
+        if named.module == name or named.module.startswith(f"{name}."):
             return version
-    return PRIVATE_SINCE if is_gone(module) else None
+    if not is_gone(*named):
+        return None
+    was_public = is_gone(named.module) and "._" not in named.module
+    return PRIVATE_SINCE if was_public else minor(Libraries.installed().scikit_learn)
+
+
+def _lost(named: Global) -> str:
+    return named.module if is_gone(named.module) else str(named)
 
 
 def _ordered(version: str) -> tuple[int, ...]:

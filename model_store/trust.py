@@ -5,7 +5,9 @@ result a state. So a name is judged by what it leads to, never by its prefix: `j
 begins like a class of joblib. By default these are allowed:
 
 - classes that scikit-learn defines, and the functions by which its compiled classes rebuild
-  themselves; of its other functions the ones that estimators hold as an attribute;
+  themselves; of its other functions the ones that estimators hold as an attribute. Not its helpers
+  in `utils`, of which `deprecated` changes the class that it is called with, nor `callback`, where
+  a state opens a socket;
 - of numpy the arrays, scalars, dtypes, random generators and ufuncs;
 - of scipy the sparse matrices, splines and search trees, and ufuncs. Not its distributions:
   `rv_generic.__setstate__` runs source text that stands in the state;
@@ -14,7 +16,8 @@ begins like a class of joblib. By default these are allowed:
 - plain builtins and containers.
 
 Classes that open files, such as `numpy.memmap`, and functions that import or look up by name, such
-as numpy's `_ufunc_reconstruct`, are in none of these.
+as numpy's `_ufunc_reconstruct`, are in none of these. What is allowed may still crash on a state
+that was made up, as compiled code does: hence the process in which files are tried.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -56,46 +58,51 @@ PLAIN: Final = frozenset(
     }
 )
 
-FUNCTIONS: Final = frozenset(
+MUTUAL_INFO: Final = "mutual_info_classif mutual_info_regression"
+UNIVARIATE: Final = "chi2 f_classif f_oneway f_regression r_regression"
+SPARSE: Final = "bsr coo csc csr dia dok lil"
+
+
+def _each(module: str, names: str) -> set[str]:
+    return {f"{module}.{name}" for name in names.split()}
+
+
+NAMED: Final = frozenset(
     {
-        # numpy's own way back from a pickle, before and since numpy 2.
-        *(
-            f"numpy.{core}.{name}"
-            for core in ("core", "_core")
-            for name in (
-                "multiarray._reconstruct",
-                "multiarray.scalar",
-                "numeric._frombuffer",
-            )
-        ),
+        # The ways back from a pickle, before and since numpy 2.
+        *_each("numpy.core.multiarray", "_reconstruct scalar"),
+        *_each("numpy._core.multiarray", "_reconstruct scalar"),
+        "numpy.core.numeric._frombuffer",
+        "numpy._core.numeric._frombuffer",
+        "numpy._core._internal._convert_to_stringdtype_kwargs",
         "numpy.ma.core._mareconstruct",
-        "numpy.random._pickle.__bit_generator_ctor",
-        "numpy.random._pickle.__generator_ctor",
-        "numpy.random._pickle.__randomstate_ctor",
-        "joblib.numpy_pickle.NumpyArrayWrapper",
-        *(
-            f"sklearn.feature_selection.{module}.{name}"
-            for module, names in {
-                "_univariate_selection": "chi2 f_classif f_oneway f_regression r_regression",
-                "_mutual_info": "mutual_info_classif mutual_info_regression",
-            }.items()
-            for name in names.split()
-        ),
+        "numpy.random.__RandomState_ctor",
+        *_each("numpy.random._pickle", "__bit_generator_ctor __generator_ctor __randomstate_ctor"),
         "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
-        *(f"numpy.{name}" for name in ("clip", "mean", "median", "nan_to_num", "round")),
+        "joblib.numpy_pickle.NumpyArrayWrapper",
+        # What estimators hold as an attribute.
+        *_each("numpy", "clip mean median nan_to_num round"),
+        *_each("sklearn.cluster._kmeans", "_kmeans_single_elkan _kmeans_single_lloyd"),
+        *_each("sklearn.feature_selection._mutual_info", MUTUAL_INFO),
+        *_each("sklearn.feature_selection._univariate_selection", UNIVARIATE),
+        *_each("sklearn.metrics._scorer", "negative_likelihood_ratio positive_likelihood_ratio"),
+        *_each("sklearn.utils", "Bunch _bunch.Bunch validation.check_array"),
+        *_each("sklearn.utils._metadata_requests", "MetadataRequest MethodMetadataRequest"),
+        *(
+            f"scipy.sparse._{form}.{form}_{kind}"
+            for form in SPARSE.split()
+            for kind in ("array", "matrix")
+        ),
+        *_each("scipy.interpolate", "_bsplines.BSpline _interpolate.PPoly _interpolate.interp1d"),
+        *_each("scipy.spatial", "_ckdtree.cKDTree _kdtree.KDTree"),
+        "scipy.optimize._optimize.OptimizeResult",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
-        "sklearn.cluster._kmeans._kmeans_single_elkan",
-        "sklearn.cluster._kmeans._kmeans_single_lloyd",
-        "sklearn.metrics._scorer._passthrough_scorer",
-        "sklearn.utils.validation.check_array",
-        "pandas.core.indexes.base._new_Index",
-        "pandas._libs.internals._unpickle_block",
-        "pandas.core.dtypes.dtypes.CategoricalDtype",
-        "pandas.core.indexes.base.Index",
-        "pandas.core.indexes.range.RangeIndex",
-        "pandas.StringDtype",
-        "pandas.core.arrays.string_.StringDtype",
-        "pandas.core.arrays.string_.StringArray",
+        # The columns that a ColumnTransformer was given, as pandas 2 and 3 write them.
+        *_each("pandas", "CategoricalDtype Index RangeIndex StringDtype arrays.StringArray"),
+        *_each("pandas._libs", "arrays.__pyx_unpickle_NDArrayBacked internals._unpickle_block"),
+        *_each("pandas.core", "dtypes.dtypes.CategoricalDtype indexes.range.RangeIndex"),
+        *_each("pandas.core.arrays.string_", "StringArray StringDtype"),
+        *_each("pandas.core.indexes.base", "Index _new_Index"),
     }
 )
 
@@ -103,20 +110,44 @@ METRICS: Final = frozenset(
     f"sklearn.metrics.{module}"
     for module in ("_classification", "_ranking", "_regression", "cluster._supervised", "pairwise")
 )
-"""Their functions are computed from arrays and nothing else; scorers and kernels hold them."""
+METRIC_ENDS: Final = (
+    *("_corrcoef", "_deviance", "_distances", "_error", "_kernel", "_loss", "_score"),
+    "_similarity",
+)
+"""Scorers and kernels hold functions with these ends. Others of those modules hand out what the
+whole process shares, such as `kernel_metrics`."""
 
-_OURS: Final = ("sklearn", "numpy", "scipy", "joblib", "pandas")
+JUDGED: Final = frozenset(
+    {
+        *("numpy", "numpy.dtypes", "numpy.ma", "numpy.ma.core", "numpy.matrixlib.defmatrix"),
+        *("numpy._core._multiarray_umath", "numpy.core._multiarray_umath", "numpy.rec"),
+        *("scipy.special", "scipy.special._special_ufuncs", "scipy.special._ufuncs"),
+        *_each("numpy.random", "_generator _mt19937 _pcg64 _philox _sfc64 bit_generator mtrand"),
+    }
+)
+"""Besides those of scikit-learn, the modules of which values and ufuncs are allowed."""
+
 _CLOSED: Final = frozenset(
-    (
-        *("__main__", "_testing", "conftest", "datasets", "distutils", "externals", "f2py"),
-        *("setup", "testing", "tests"),
-    )
+    {
+        *("__main__", "_build_utils", "_testing", "callback", "conftest", "datasets", "distutils"),
+        *("estimator_checks", "experimental", "externals", "f2py", "setup", "test", "testing"),
+        "tests",
+    }
 )
 """Parts of module names that are not even imported."""
 
-_SCIPY: Final = ("scipy.sparse", "scipy.interpolate", "scipy.spatial", "scipy.optimize._optimize")
-_RENAMED: Final = {"_loss": "sklearn._loss._loss"}
-"""What scikit-learn 1.5 calls a compiled module of its own in pickles."""
+_RENAMED: Final = {
+    # What scikit-learn 1.5 calls a compiled module of its own in pickles.
+    "_loss": "sklearn._loss._loss",
+    # Where scipy had them before 1.8; the old names warn.
+    **{f"scipy.sparse.{form}": f"scipy.sparse._{form}" for form in SPARSE.split()},
+    "scipy.interpolate.interpolate": "scipy.interpolate._interpolate",
+    "scipy.optimize.optimize": "scipy.optimize._optimize",
+    "scipy.spatial.ckdtree": "scipy.spatial._ckdtree",
+    "scipy.spatial.kdtree": "scipy.spatial._kdtree",
+    "numpy.core.records": "numpy.rec",
+}
+_ALLOWED: Final = PLAIN | NAMED
 _REBUILD: Final = ("newObj", "__pyx_unpickle_")
 
 
@@ -134,14 +165,14 @@ class Trust:
             Untrusted: it may not.
             LoadFailed: it may, and is not there.
         """
-        full = f"{module}.{name}"
         if self.code is not None and self.code.covers(module):
             return self.code.find(name)
-        if full in PLAIN:
-            return _lookup(module, name)
+        full = f"{module}.{name}"
         if full in self.allowed:
             return _lookup(module, name)
         found = _default(module, name)
+        if found is None and is_gone(module, name):
+            raise LoadFailed(f"The installed scikit-learn has no {full}.")
         if found is None:
             raise Untrusted(f"The artifact names {full}, which is not allowed.")
         return found
@@ -171,20 +202,27 @@ class Trust:
     def _allows(self, named: Global) -> bool:
         if self.code is not None and self.code.covers(named.module):
             return True
-        full = str(named)
-        if full in PLAIN or full in self.allowed:
+        if str(named) in self.allowed or is_gone(*named):
             return True
-        return is_gone(named.module) or _default(*named) is not None
+        try:
+            return _default(*named) is not None
+        except LoadFailed:
+            return True  # It is one of `NAMED` that is not installed.
 
 
-def is_gone(module: str) -> bool:
-    """Whether it is a module of scikit-learn that the installed one has no more: nothing of it
-    can be run."""
+def is_gone(module: str, name: str | None = None) -> bool:
+    """Whether the installed scikit-learn has not that module of it, or that name in it. Then
+    nothing of it can be run."""
+    module = _RENAMED.get(module, module)
     parts = module.split(".")
-    if parts[0] != "sklearn" or set(parts) & (_CLOSED - {"externals"}):
+    if parts[0] != "sklearn" or len(parts) == 1 or set(parts) & (_CLOSED - {"externals"}):
         return False
     try:
-        return importlib.util.find_spec(module) is None
+        if importlib.util.find_spec(module) is None:
+            return True
+        if name is None or "." in name or "externals" in parts:
+            return False
+        return not hasattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         return True
 
@@ -197,64 +235,70 @@ def _is_own(module: str) -> bool:
     )
 
 
-def _is_importable(module: str) -> bool:
-    parts = module.split(".")
-    return parts[0] in _OURS and not _CLOSED & set(parts) and all(p.isidentifier() for p in parts)
-
-
 def _lookup(module: str, name: str) -> Any:
     try:
         return reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise LoadFailed(
-            f"{module}.{name} is not there: {error}; install the package that has it."
-        ) from error
+    except Exception as error:
+        way = "give its module with --code" if module == MAIN else "install the package that has it"
+        raise LoadFailed(f"{module}.{name} is not there: {error}; {way}.") from error
 
 
 def _default(module: str, name: str) -> Any:
-    """What is named, if the default allows it, else None."""
+    """What is named, if the default allows it, else None.
+
+    Raises:
+        LoadFailed: it is allowed by its name, and not there.
+    """
     module = _RENAMED.get(module, module)
-    if f"{module}.{name}" in FUNCTIONS:
+    if "." in name:
+        return None  # The way to it could lead through anything that a module has imported.
+    if f"{module}.{name}" in _ALLOWED:
         return _lookup(module, name)
-    if not _is_importable(module) or module.startswith("pandas"):
+    if not _is_judged(module):
         return None
     try:
-        found = _lookup(module, name)
-    except LoadFailed:
+        found = vars(importlib.import_module(module)).get(name)
+    except ImportError:
         return None
     if found is np.memmap:
         # An array that was trained on a file came from there; the class itself opens files.
         return np.ndarray
-    return found if _is_harmless(found) else None
+    return found if _is_harmless(found, name) else None
 
 
-def _is_harmless(found: Any) -> bool:
+def _is_judged(module: str) -> bool:
+    """Whether it is imported to see what a name in it leads to."""
+    parts = module.split(".")
+    if parts[0] == "sklearn":
+        return not _CLOSED & set(parts) and all(part.isidentifier() for part in parts)
+    return module in JUDGED
+
+
+def _is_harmless(found: Any, name: str) -> bool:
     """Whether it may be called with any arguments and given any state."""
     if isinstance(found, np.ufunc):
         return True
-    home = getattr(found, "__module__", None) or ""
-    if not isinstance(found, type):
-        rebuilds = getattr(found, "__name__", "").startswith(_REBUILD)
-        return home.startswith("sklearn.") and (rebuilds or _is_metric(found, home))
-    if home.startswith("sklearn."):
-        return _is_importable(home)
-    if home.split(".")[0] == "numpy":
-        return _is_value_of_numpy(found)
-    return home.startswith(_SCIPY) and _is_importable(home)
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str):
+        return False
+    if isinstance(found, type) and home.split(".")[0] == "numpy":
+        return issubclass(found, _VALUES)
+    if not home.startswith("sklearn.") or not _is_judged(home):
+        return False
+    if isinstance(found, type):
+        # Of its helpers some change other classes or start processes.
+        return not home.startswith("sklearn.utils.")
+    if name.startswith(_REBUILD):
+        return True
+    return home in METRICS and not name.startswith("_") and name.endswith(METRIC_ENDS)
 
 
-def _is_metric(found: Any, home: str) -> bool:
-    return home in METRICS and inspect.isfunction(inspect.unwrap(found))
-
-
-def _is_value_of_numpy(found: type) -> bool:
-    kinds = (
-        np.generic,
-        np.ndarray,
-        np.dtype,
-        np.random.BitGenerator,
-        np.random.Generator,
-        np.random.RandomState,
-        np.random.SeedSequence,
-    )
-    return issubclass(found, kinds)
+_VALUES: Final = (
+    np.generic,
+    np.ndarray,
+    np.dtype,
+    np.random.BitGenerator,
+    np.random.Generator,
+    np.random.RandomState,
+    np.random.SeedSequence,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,29 @@ def test_a_module_that_raises_is_told_and_leaves_nothing_behind(source: bytes, r
     with pytest.raises(LoadFailed, match=rf"^The module broken\.py does not run here: {reason}"):
         code.module()
     assert code.registered not in sys.modules
+
+
+def test_it_is_compiled_as_its_own_file_would_be() -> None:
+    kind = Code("steps", b"class Step:\n    width: int = 1\n").find("Step")
+    assert kind.__annotations__ == {"width": int}
+
+
+def test_who_asks_while_it_runs_gets_it_whole_and_it_runs_once() -> None:
+    code = Code("slow", b"import time\nruns = [1]\ntime.sleep(0.3)\nclass Step:\n    pass\n")
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(code.find("Step"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [code.find("Step")] * 4
+
+
+def test_a_file_without_end_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "steps.py"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(UnreadableFile, match="is larger than"):
+        Code.read(path)
 
 
 def test_reading_runs_nothing(tmp_path: Path) -> None:

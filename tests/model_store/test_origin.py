@@ -32,6 +32,8 @@ LOGISTIC = "sklearn.linear_model._logistic.LogisticRegression"
         (listing("sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper"), "before 0.23"),
         (listing("sklearn.ensemble.forest.X", versions=("0.21.3",)), "0.21.3"),
         (listing("os.system"), None),
+        (listing("sklearn.ensemble._no_such_losses.Loss"), f"before {MINOR}"),
+        (listing("sklearn.compose._column_transformer._NoSuchColumns"), f"before {MINOR}"),
     ],
 )
 def test_the_version_is_told_by_the_states_or_by_what_has_gone(
@@ -77,3 +79,19 @@ def test_what_has_gone_cannot_be_allowed(allow_version: bool) -> None:
     older = listing("sklearn.cross_validation.KFold")
     with pytest.raises(IncompatibleVersion, match=r"before 0\.20, .*scikit-learn older than 0\.20"):
         origin.check("a.pkl", older, allow_version=allow_version)
+
+
+def test_a_name_that_has_gone_from_its_module_is_told() -> None:
+    found = listing("sklearn.compose._column_transformer._NoSuchColumns", versions=("1.5.2",))
+    with pytest.raises(
+        IncompatibleVersion,
+        match=r"by scikit-learn 1\.5\.2, .* which has no "
+        r"sklearn\.compose\._column_transformer\._NoSuchColumns any more, so it cannot be loaded",
+    ):
+        origin.check("a.pkl", found, allow_version=True)
+
+
+def test_what_a_later_release_added_is_not_there_yet() -> None:
+    found = listing("sklearn.no_such_module.Model", versions=("99.0",))
+    with pytest.raises(IncompatibleVersion, match=r"has no sklearn\.no_such_module yet, so"):
+        origin.check("a.pkl", found, allow_version=True)

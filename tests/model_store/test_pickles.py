@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import sys
+import tracemalloc
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ import numpy as np
 import pandas
 import pytest
 import scipy.sparse
+from hypothesis import given, settings, strategies
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -264,6 +267,117 @@ def test_an_array_that_claims_more_than_the_file_holds_takes_no_memory() -> None
             read(claimed)
 
 
+@pytest.mark.parametrize("compress", [("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
+def test_a_compressed_file_that_is_cut_off_anywhere_is_told_as_such(compress: Any) -> None:
+    whole = dumped({"x": np.arange(9.0), "o": np.array(["a", None], object)}, compress=compress)
+    for end in range(len(whole)):
+        with pytest.raises(UnreadableFile):
+            pickles.listing(whole[:end])
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_loading_what_is_cut_off_ends_in_the_same_sentence(number: int) -> None:
+    whole = list(wholes())[number]
+    for end in range(len(whole)):
+        with pytest.raises(UnreadableFile):
+            pickles.load(whole[:end], Trust())
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(strategies.binary(max_size=60), strategies.sampled_from([b"", b"\x80\x02", b"\x80\x05"]))
+def test_bytes_of_any_kind_end_in_a_sentence_or_in_a_listing(data: bytes, start: bytes) -> None:
+    with contextlib.suppress(UnreadableFile):
+        pickles.listing(start + data)
+
+
+def wrapper(shape: bytes) -> bytes:
+    """A pickle of an array of joblib, of bytes, with this as its shape."""
+    return (
+        b"\x80\x02cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}(X\x05\x00\x00\x00dtypecnumpy\ndtype\n"
+        b"X\x02\x00\x00\x00u1\x89\x88\x87RX\x05\x00\x00\x00shape" + shape + b"ub."
+    )
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [b"J\xce\xff\xff\xff\x85", b"N", b"X\x01\x00\x00\x003\x85", b"G@\b" + b"\0" * 6 + b"\x85"],
+)
+def test_an_array_of_a_shape_that_cannot_be_leads_nowhere(shape: bytes) -> None:
+    for read in (pickles.listing, lambda data: pickles.load(data, Trust())):
+        with pytest.raises(UnreadableFile, match="an array of no shape"):
+            read(wrapper(shape) + b"rest")
+
+
+def test_bytes_that_claim_more_than_the_file_holds_take_no_memory() -> None:
+    data = b"\x80\x05\x96" + (1 << 30).to_bytes(8, "little") + b"."
+    tracemalloc.start()
+    try:
+        for read in (pickles.listing, lambda data: pickles.load(data, Trust())):
+            with pytest.raises(UnreadableFile):
+                read(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_arrays_within_arrays_without_end_are_told() -> None:
+    value = np.empty(1, object)
+    start = dumped(value)
+    start = start[: start.index(b"b", start.index(b"alignment_bytes")) + 1]
+    for read in (pickles.listing, lambda data: pickles.load(data, Trust())):
+        with pytest.raises(UnreadableFile):
+            read(start * 3000)
+
+
+ONES = b"C\x08" + b"\x01" * 8
+ARRAY = b"cnumpy\nndarray\n"
+OBJECTS = b"K\x01\x85cbuiltins\nobject\n" + ONES + b"\x87"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ARRAY + OBJECTS + b"R.",
+        ARRAY + OBJECTS + b"\x81.",
+        ARRAY + OBJECTS + b"}\x92.",
+        b"ccopyreg\n__newobj__\n(" + ARRAY + OBJECTS[:-1] + b"tR.",
+        b"(" + ARRAY + OBJECTS[:-1] + b"o.",
+        b"(" + OBJECTS[:-1] + b"inumpy\nndarray\n.",
+    ],
+    ids=["REDUCE", "NEWOBJ", "NEWOBJ_EX", "__newobj__", "OBJ", "INST"],
+)
+def test_bytes_are_never_taken_for_the_addresses_of_objects(data: bytes) -> None:
+    with pytest.raises(UnreadableFile, match="an array takes bytes for objects"):
+        pickles.load(b"\x80\x04" + data, Trust())
+
+
+@pytest.mark.parametrize("inner", ["O", ("O", 2), [("b", "O")]])
+def test_a_dtype_cannot_hide_that_it_holds_objects(inner: Any) -> None:
+    dtype = np.dtype([("a", inner)])
+    whole = pickle.dumps(dtype, 2)
+    reduced: Any = dtype.__reduce__()
+    flags: int = reduced[2][-1]
+    assert pickles.load(whole, Trust()) == dtype
+    end = b"K" + bytes([flags]) + whole[whole.rindex(b"K") + 2 :]
+    assert whole.endswith(end)
+    with pytest.raises(UnreadableFile, match="a dtype hides its objects"):
+        pickles.load(whole[: -len(end)] + b"K\x00" + end[2:], Trust())
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "a\rb", "a\u202eb", "a\x00"])
+def test_a_name_that_would_write_over_the_sentence_is_refused(name: str) -> None:
+    text = b"X" + len(name.encode()).to_bytes(4, "little") + name.encode()
+    data = b"\x80\x04X\x02\x00\x00\x00os" + text + b"\x93."
+    for read in (pickles.listing, lambda data: pickles.load(data, Trust())):
+        with pytest.raises(UnreadableFile, match="what cannot be a name"):
+            read(data)
+
+
+def test_what_the_classes_raise_is_not_taken_for_a_broken_file() -> None:
+    with pytest.raises(ZeroDivisionError):
+        pickles.load(b"\x80\x04cfractions\nFraction\nK\x01K\x00\x86R.", Trust())
+
+
 def test_flipped_bits_never_end_in_anything_but_a_sentence_or_an_object() -> None:
     whole = dumped(DecisionTreeClassifier(max_depth=2).fit(X, Y))
     draw = np.random.default_rng(3)
@@ -322,6 +436,17 @@ def test_bytes_that_python_2_wrote_as_text_are_listed_and_read() -> None:
     data = b"\x80\x02c__builtin__\nset\n]U\x03a\xff\xfea\x85R."
     assert list(map(str, pickles.listing(data).globals)) == ["builtins.set"]
     assert pickles.load(data, Trust()) == {"a\xff\xfe"}
+
+
+def test_only_what_looks_like_a_version_is_taken_for_one() -> None:
+    scaler = StandardScaler().fit(X)
+    version = pickle.loads(pickle.dumps(scaler)).__getstate__()["_sklearn_version"].encode()
+    data = pickle.dumps(scaler, 2)
+    for text in (b"\x1b[2J", b"<script>", b"9" * 60, b""):
+        old = b"X" + len(version).to_bytes(4, "little") + version
+        assert data.count(old) == 1
+        found = pickles.listing(data.replace(old, b"X" + len(text).to_bytes(4, "little") + text))
+        assert found.versions == ()
 
 
 # Ordinary pipelines -----------------------------------------------------------------
@@ -421,6 +546,8 @@ def test_composed_pipelines_are_read_without_any_trust_and_predict_the_same() ->
         np.array([[1], [2]], dtype=object),
         np.array([1, 2], dtype=">i4"),
         np.array([True, False]),
+        np.empty((2, 0), dtype="S3"),
+        np.array([([1, None], 2.0)], dtype=[("a", "O", (2,)), ("b", "f8")]),
     ],
     ids=str,
 )
