@@ -21,6 +21,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .wires import JSON, Wire
+
 ABSENT: Final = msgspec.UNSET
 """Stands in a column for a row that does not name it, as null stands for a missing value."""
 
@@ -87,14 +89,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return not any(isinstance(value, str) for value in self.categories or ())
         return self.type in {"number", "integer"}
 
-    def fill(self, target: Cells, values: Values, *, text: bool) -> bool:
+    def fill(self, target: Cells, values: Values, wire: Wire = JSON) -> bool:
         """Fill the cells of this column at once; False where a value needs a closer look."""
-        if text and self.type == "text":
+        if wire.blanks and self.type == "text":
             return False
         return _FILLERS[self.type](self, target, values)
 
-    def cell(self, value: object, dtype: np.dtype[Any], *, text: bool) -> Any:
-        """One value as the cell of a matrix; `text` says that the wire knows nothing else.
+    def cell(self, value: object, dtype: np.dtype[Any], wire: Wire = JSON) -> Any:
+        """One value as the cell of a matrix.
 
         Raises:
             Unfit: it is none of this column.
@@ -102,16 +104,31 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, str) and not (self.type == "category" and value in self._known):
-            if text and not value.strip():
-                value = None
-            elif self.type != "text":
-                value = value.strip()
-            elif text:
-                # A browser sends every line end as CRLF (HTML, 4.10.21.4), whatever was typed.
-                value = value.replace("\r\n", "\n")
+            value = self._read(value, wire)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return self._no_value(dtype)
         return _PARSERS[self.type](self, value, dtype)
+
+    def _read(self, text: str, wire: Wire) -> str | float | bool | None:
+        """What a text stands for on this wire, where it is no known category."""
+        if wire.blanks and not text.strip():
+            return None
+        if self.type == "text":
+            return text.replace("\r\n", "\n") if wire.crlf else text
+        text = text.strip()
+        if self.missing and text in wire.nulls:
+            return None
+        if self.numeric or self.type == "boolean":
+            return self._from_numeral(text, wire)
+        return text
+
+    def _from_numeral(self, text: str, wire: Wire) -> float | bool:
+        found: float | bool | None = None
+        if wire.numerals:
+            found = _TRUTHS.get(text.lower()) if self.type == "boolean" else parse_number(text)
+        if found is None:
+            raise Unfit
+        return found
 
     def plain(self, cell: Any) -> JSONLabel | None:
         """A cell as the JSON value that it came from; None for a missing one."""
@@ -215,8 +232,6 @@ def _integer(column: Column, value: object, dtype: np.dtype[Any]) -> int:
 
 
 def _as_number(value: object) -> float | int:
-    if isinstance(value, str):
-        value = parse_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unfit
     return value
@@ -243,9 +258,8 @@ def _text(column: Column, value: object, dtype: np.dtype[Any]) -> str:
 
 
 def _boolean(column: Column, value: object, dtype: np.dtype[Any]) -> bool:
-    key = value.lower() if isinstance(value, str) else value
-    if isinstance(key, str | int | float) and key in _TRUTHS:
-        return _TRUTHS[key]
+    if isinstance(value, int | float) and value in _TRUTHS:
+        return _TRUTHS[value]
     raise Unfit
 
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from . import formats, frames, origin, pickles
+from . import formats, frames, origin, pickles, wires
 from .code import Code
 from .columns import JSONLabel, parse_number
 from .draft import About, Draft
@@ -363,7 +363,7 @@ def _agreements(
     if not rows:
         return ()
     columns = {name: np.array(table.columns[name], dtype=object)[rows] for name in signature.names}
-    matrix = signature.validate(columns, len(rows), text=True)
+    matrix = signature.validate(columns, len(rows), wires.CSV)
     several = len(inspection.targets) > 1
     answered = ask(
         pipeline, frames.as_fitted(matrix, signature), probabilities=False, several=several
@@ -380,7 +380,7 @@ def _sound_rows(signature: Signature, table: Table) -> list[int]:
     """The rows of the sample that a client could send."""
     columns = {name: table.columns[name] for name in signature.names}
     try:
-        signature.validate(columns, table.rows, text=True)
+        signature.validate(columns, table.rows, wires.CSV)
     except InvalidRows as error:
         faulty = {fault.row for fault in error.faults}
         # Beyond the faults that are listed nothing is known.

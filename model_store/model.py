@@ -6,6 +6,8 @@ infinity. So whoever asks gets either a usable prediction or a declared error.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,21 +84,37 @@ class Model:
             PredictionFailed: it raised something else, or its answer is not usable.
         """
         rows = frames.as_fitted(matrix, self.manifest.signature)
-        try:
+        with self._declared():
             prediction = ask(
                 self.pipeline,
                 rows,
                 probabilities=self.manifest.probabilities,
                 several=self.manifest.several,
             )
-        except (ValueError, ArithmeticError) as error:
-            raise self._no_answer(str(error)) from error
-        except Exception as error:
-            raise PredictionFailed(
-                f"The pipeline {self.manifest.name} failed on these rows: {error}"
-            ) from error
         self._check(prediction, len(matrix))
         return prediction
+
+    @property
+    def decides(self) -> bool:
+        """Whether the pipeline has a decision function."""
+        return hasattr(self.pipeline, "decision_function")
+
+    def decide(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
+        """What the decision function says of each row, of the shape (n,) or (n, …). Blocks.
+
+        Raises:
+            Unanswerable, PredictionFailed: as `predict`.
+        """
+        rows = frames.as_fitted(matrix, self.manifest.signature)
+        with self._declared(), np.errstate(all="ignore"):
+            scores = np.asarray(self.pipeline.decision_function(rows), dtype=np.float64)
+        if scores.shape[:1] != (len(matrix),):
+            raise PredictionFailed(
+                f"The pipeline {self.manifest.name} gave scores of the shape {scores.shape}."
+            )
+        if not np.isfinite(scores).all():
+            raise self._no_answer("a score would not be a finite number")
+        return scores
 
     def golden_rows(self) -> NDArray[Any]:
         """The rows of the sample, of shape (rows, columns)."""
@@ -131,6 +149,18 @@ class Model:
             ):
                 if not close(shares, before_shares):
                     raise self._drift(row, before_shares, shares)
+
+    @contextlib.contextmanager
+    def _declared(self) -> Iterator[None]:
+        """Whatever the pipeline raises, as one of our errors."""
+        try:
+            yield
+        except (ValueError, ArithmeticError) as error:
+            raise self._no_answer(str(error)) from error
+        except Exception as error:
+            raise PredictionFailed(
+                f"The pipeline {self.manifest.name} failed on these rows: {error}"
+            ) from error
 
     def _require_answers(self, rows: int) -> None:
         counts = {len(self.sample.predictions)}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .columns import ABSENT, NAMES_SHOWN, Column, JSONLabel, Unfit, Values
 from .errors import Fault, InvalidRows
+from .wires import JSON, Wire
 
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
@@ -55,11 +56,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
-    def validate(self, values: Mapping[str, Values], rows: int, *, text: bool = False) -> Matrix:
+    def validate(self, values: Mapping[str, Values], rows: int, wire: Wire = JSON) -> Matrix:
         """Bring named columns of `rows` values each to the matrix of shape (rows, columns).
 
-        `text` says that the wire knows only text, so that an empty value is a missing one.
-        A numeric string is a number on any wire.
+        `wire` says what a text may stand for besides itself.
 
         Raises:
             InvalidRows: with every fault of every row: absent and unknown columns, wrong types,
@@ -71,8 +71,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             found = values.get(column.name)
             if found is None:
                 misfits.extend(_Misfit(row, column.name, column.expected) for row in range(rows))
-            elif not column.fill(matrix[:, i], found, text=text):
-                misfits.extend(_misfits(matrix[:, i], column, found, text=text))
+            elif not column.fill(matrix[:, i], found, wire):
+                misfits.extend(_misfits(matrix[:, i], column, found, wire))
         misfits.extend(self._unknown(values))
         if misfits:
             misfits.sort(key=lambda misfit: misfit.row)
@@ -103,16 +103,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
                     yield _Misfit(row, name, expected, value)
 
 
-def _misfits(target: Matrix, column: Column, values: Values, *, text: bool) -> Iterator[_Misfit]:
+def _misfits(target: Matrix, column: Column, values: Values, wire: Wire) -> Iterator[_Misfit]:
     """Fill the column value by value, and yield each that does not fit."""
     for row, value in enumerate(values):
         if value is ABSENT:
             yield _Misfit(row, column.name, column.expected)
             continue
         try:
-            target[row] = column.cell(value, target.dtype, text=text)
+            target[row] = column.cell(value, target.dtype, wire)
         except Unfit as unfit:
-            if text and value == "":
+            if wire.blanks and value == "":
                 value = ABSENT
             yield _Misfit(row, column.name, str(unfit) or column.expected, value)
 

@@ -14,11 +14,12 @@ requests behind it wait until their own deadline.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +46,21 @@ class Sliceable(Protocol):
 Answer = TypeVar("Answer", bound=Sliceable)
 
 
+class Batch(NamedTuple):
+    """What one call of predict answered: how many rows of how many requests, how long these had
+    waited before, added up, and how long it took. Times are in nanoseconds."""
+
+    rows: int
+    requests: int
+    waited: int
+    took: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Request(Generic[Answer]):
     rows: Rows
     future: asyncio.Future[Answer]
+    since: int
 
     def resolve(self, answer: Answer) -> None:
         if not self.future.done():
@@ -64,6 +76,7 @@ class Batcher(Generic[Answer]):
 
     `max_batch_size` counts rows; a request with more is a batch of its own. `max_queue_size`
     counts the rows that wait, and one request is taken however large it is when none wait.
+    `observe` is told of every batch that was answered.
     """
 
     def __init__(
@@ -73,11 +86,13 @@ class Batcher(Generic[Answer]):
         *,
         max_batch_size: int = 256,
         max_queue_size: int = 20_000,
+        observe: Callable[[Batch], None] | None = None,
     ) -> None:
         self._predict = predict
         self._executor = executor
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
+        self._observe = observe
         self._waiting: deque[_Request[Answer]] = deque()
         self._waiting_rows = 0
         self._worker: asyncio.Task[None] | None = None
@@ -96,7 +111,7 @@ class Batcher(Generic[Answer]):
         if self._waiting and self._waiting_rows + len(rows) > self._max_queue_size:
             raise QueueFull(f"{self._waiting_rows} rows are waiting.")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Request(rows, future))
+        self._waiting.append(_Request(rows, future, time.perf_counter_ns()))
         self._waiting_rows += len(rows)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
@@ -149,6 +164,7 @@ class Batcher(Generic[Answer]):
         return batch
 
     async def _run(self, batch: Sequence[_Request[Answer]]) -> None:
+        begun = time.perf_counter_ns()
         try:
             answer = await self._predict_in_thread([request.rows for request in batch])
         except Exception as error:
@@ -164,6 +180,10 @@ class Batcher(Generic[Answer]):
             stop = start + len(request.rows)
             request.resolve(answer[start:stop])
             start = stop
+        if self._observe is not None:
+            waited = sum(begun - request.since for request in batch)
+            took = time.perf_counter_ns() - begun
+            self._observe(Batch(start, len(batch), waited, took))
 
     async def _predict_in_thread(self, parts: Sequence[Rows]) -> Answer:
         rows = parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -6,7 +6,8 @@ nothing between the two knows which protocol it was.
 InferenceError
 ├── InvalidRequest         the body is not what the protocol says
 │   ├── RequestTooLarge    more bytes or rows than are taken
-│   └── UnsupportedBody    a content type that is not spoken here
+│   ├── UnsupportedBody    a content type that is not spoken here
+│   └── UnknownOutput      an output that this model does not have
 ├── DeadlineExceeded       no answer in time
 └── NotReady               the model is on its way, has failed, or the server stops
 """
@@ -15,10 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from model_store.columns import NAMES_SHOWN
+from model_store.wires import JSON, Wire
 
 
 class InferenceError(Exception):
@@ -37,6 +41,10 @@ class UnsupportedBody(InvalidRequest):
     pass
 
 
+class UnknownOutput(InvalidRequest):
+    pass
+
+
 class DeadlineExceeded(InferenceError):
     pass
 
@@ -49,18 +57,64 @@ class NotReady(InferenceError):
         self.retry_after = retry_after
 
 
+Values = Sequence[object] | NDArray[Any]
+"""One column: a value for each row."""
+
+PREDICT: Final = "predict"
+PREDICT_PROBA: Final = "predict_proba"
+DECISION_FUNCTION: Final = "decision_function"
+OUTPUTS: Final = (PREDICT, PREDICT_PROBA, DECISION_FUNCTION)
+"""What a model may be asked for, by the names of scikit-learn's methods."""
+
+
+class Wanted(NamedTuple):
+    """An output that was asked for by name, and whether as bytes, where the protocol can."""
+
+    name: str
+    binary: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """Named columns of `rows` values each, as they came: the signature brings them to types.
+    """Columns of `rows` values each, as they came: the signature brings them to types.
 
-    `many` says that a list of rows was sent, even of one, so that a list is the answer. `text`
-    says that the wire knows nothing but text.
+    `columns` have names, or stand in the order of the signature. `tensor` is the name of a single
+    column or matrix, which its sender may have chosen freely. `many` says that a list of rows was
+    sent, even of one, so that a list is the answer. `wire` says what a text may stand for. Without
+    `outputs` the usual ones are wanted, all as bytes with `binary`.
     """
 
-    columns: Mapping[str, Sequence[object] | NDArray[Any]]
+    columns: Mapping[str, Values] | Sequence[Values]
     rows: int
     many: bool = False
-    text: bool = False
+    wire: Wire = JSON
+    tensor: str | None = None
+    id: str | None = None
+    outputs: tuple[Wanted, ...] = ()
+    binary: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that were sent."""
+        return tuple(self.columns) if isinstance(self.columns, Mapping) else ()
+
+    def named(self, names: Sequence[str]) -> Mapping[str, Values]:
+        """The columns by name, those without one by the order of `names`.
+
+        Raises:
+            InvalidRequest: there are more or fewer than names.
+        """
+        if isinstance(self.columns, Mapping):
+            return self.columns
+        if len(self.columns) == 1 and self.tensor is not None and self.tensor in names:
+            return {self.tensor: self.columns[0]}
+        if len(self.columns) != len(names):
+            shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+            raise InvalidRequest(
+                f"Expected {len(names)} values in each row, which are {shown}; "
+                f"got {len(self.columns)}."
+            )
+        return dict(zip(names, self.columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +122,10 @@ class InferenceResponse:
     """The answer of one version of one model to n rows.
 
     `labels` has the shape (n,), or (n, targets) of several. `probabilities` is None, or has for
-    each target an array of the shape (n, classes), whose columns `classes` names.
+    each target an array of the shape (n, classes), whose columns `classes` names; a number has
+    no classes.
+    `scores` is what the decision function said, where that was asked for, of the shape (n, …).
+    `id` is that of the request, or a new one.
     """
 
     id: str
@@ -78,3 +135,4 @@ class InferenceResponse:
     probabilities: Sequence[NDArray[np.float64]] | None
     classes: Sequence[Sequence[object]]
     notice: str | None
+    scores: NDArray[np.float64] | None = None

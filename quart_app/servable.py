@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model_store import Manifest, Model, Prediction
 
 from .batcher import Batcher, Rows
 from .config import Config
-from .inference import DeadlineExceeded, InferenceRequest, InferenceResponse
+from .inference import (
+    DECISION_FUNCTION,
+    PREDICT,
+    PREDICT_PROBA,
+    DeadlineExceeded,
+    InferenceRequest,
+    InferenceResponse,
+    UnknownOutput,
+    Wanted,
+)
+from .statistics import Statistics
 
 CELLS_ON_THE_LOOP: Final = 2_000
 """A table with more cells is validated in a thread: it would hold up other requests."""
+
+Scores = NDArray[np.float64]
 
 
 class Servable:
@@ -24,14 +41,28 @@ class Servable:
     def __init__(self, model: Model, executor: Executor, config: Config) -> None:
         self.manifest: Manifest = model.manifest
         self.example = model.sample.rows[0]
+        self.statistics = Statistics()
+        self._model = model
         self._executor = executor
         self._deadline = config.deadline
-        self._batcher: Batcher[Prediction] = Batcher(
-            model.predict,
-            executor,
+        batcher = partial(
+            Batcher,
+            executor=executor,
             max_batch_size=config.max_batch_size,
             max_queue_size=config.max_queue_size,
         )
+        self._batcher: Batcher[Prediction] = batcher(model.predict, observe=self.statistics.observe)
+        self._decider: Batcher[Scores] = batcher(model.decide)
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """What it may be asked for. The decision function is told only then."""
+        found = [PREDICT]
+        if self.manifest.probabilities:
+            found.append(PREDICT_PROBA)
+        if self._model.decides:
+            found.append(DECISION_FUNCTION)
+        return tuple(found)
 
     async def infer(
         self, request: InferenceRequest, *, until: float | None = None
@@ -41,6 +72,7 @@ class Servable:
         Cancelling it leaves a batch that already runs alone.
 
         Raises:
+            InvalidRequest: also as UnknownOutput; it does not fit the model as a whole.
             InvalidRows: the rows do not fit the signature.
             QueueFull: too many rows are waiting.
             DeadlineExceeded: there was no answer in time.
@@ -48,36 +80,68 @@ class Servable:
         """
         if until is None:
             until = asyncio.get_running_loop().time() + self._deadline
+        begun = time.perf_counter_ns()
+        counted = self.statistics.fail
         try:
+            self._require(request.outputs)
             async with asyncio.timeout_at(until):
-                matrix = await self._validate(request)
-                prediction = await self._batcher.submit(matrix)
+                response = await self._answer(request)
+            counted = self.statistics.success
+            return response
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The model {self.manifest.name} did not answer in time."
             ) from None
+        finally:
+            counted.add(time.perf_counter_ns() - begun)
+
+    async def _answer(self, request: InferenceRequest) -> InferenceResponse:
+        matrix = await self._validate(request)
+        scores = None
+        if any(wanted.name == DECISION_FUNCTION for wanted in request.outputs):
+            scores = await self._decider.submit(matrix)
+        prediction = await self._batcher.submit(matrix)
         return InferenceResponse(
-            id=uuid.uuid4().hex,
+            id=uuid.uuid4().hex if request.id is None else request.id,
             model=self.manifest.name,
             version=self.manifest.version,
             labels=prediction.labels,
             probabilities=prediction.probabilities,
             classes=[target.classes or () for target in self.manifest.targets],
             notice=self.manifest.notice,
+            scores=scores,
         )
 
+    def _require(self, outputs: Sequence[Wanted]) -> None:
+        for wanted in outputs:
+            if wanted.name not in self.outputs:
+                raise UnknownOutput(
+                    f"The model {self.manifest.name} has no output {wanted.name!r}; expected "
+                    f"one of {', '.join(self.outputs)}."
+                )
+
     async def _validate(self, request: InferenceRequest) -> Rows:
-        validate = partial(
-            self.manifest.signature.validate, request.columns, request.rows, text=request.text
-        )
-        if request.rows * len(request.columns) <= CELLS_ON_THE_LOOP:
-            return validate()
-        return await asyncio.get_running_loop().run_in_executor(self._executor, validate)
+        begun = time.perf_counter_ns()
+        signature = self.manifest.signature
+        columns = request.named(signature.names)
+
+        def validate() -> Rows:
+            return signature.validate(columns, request.rows, request.wire)
+
+        if request.rows * len(columns) <= CELLS_ON_THE_LOOP:
+            matrix = validate()
+        else:
+            loop = asyncio.get_running_loop()
+            matrix = await loop.run_in_executor(self._executor, validate)
+        self.statistics.compute_input.add(time.perf_counter_ns() - begun)
+        return matrix
 
     async def drain(self) -> None:
         """Wait for all answers."""
         await self._batcher.drain()
+        await self._decider.drain()
 
     async def close(self) -> None:
         """Answer no more."""
         await self._batcher.close()
+        await self._decider.close()

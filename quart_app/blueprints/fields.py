@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from model_store import Column, Fault, InvalidRows, Signature
+from model_store import Column, Fault, InvalidRows, Signature, wires
 from model_store.columns import JSONLabel, parse_date, shown_category
 
 Control = Literal[
@@ -116,7 +116,7 @@ def _chosen(column: Column, entered: str) -> str:
     """The option that was entered, however it was written: `Yes` is `true`, and 2.0 is 2."""
     try:
         signature = Signature(columns=(column,), dtype="object")
-        matrix = signature.validate({column.name: (entered,)}, 1, text=True)
+        matrix = signature.validate({column.name: (entered,)}, 1, wires.FORM)
     except InvalidRows:
         return entered
     (row,) = signature.values(matrix)

@@ -66,7 +66,8 @@ async def answer(name: str, version: str | None, asked: InferenceRequest) -> Res
     if asked.many or not wants_html(request):
         response = await servable.infer(asked, until=until)
         return varied(json_bytes(native.encode(response, many=asked.many)))
-    values = {column: found[0] for column, found in asked.columns.items()}
+    named = asked.named(servable.manifest.signature.names)
+    values = {column: found[0] for column, found in named.items()}
     try:
         response = await servable.infer(asked, until=until)
     except (InvalidRows, Unanswerable) as error:

@@ -16,6 +16,8 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
+from model_store import wires
+
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 
 CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
@@ -39,7 +41,7 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
             for name, values in columns.to_dict(flat=False).items()
         },
         rows=1,
-        text=True,
+        wire=wires.FORM,
     )
 
 

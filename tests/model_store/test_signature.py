@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from model_store import ABSENT, Column, Fault, InvalidRows, Signature
+from model_store import ABSENT, Column, Fault, InvalidRows, Signature, wires
 from model_store.columns import Values
 from model_store.signature import GOT_LENGTH, MAX_FAULTS
 
@@ -147,13 +147,15 @@ TABLE = [
 
 IDS = [f"{type(value).__name__}-{i}" for i, (_, value, _, _) in enumerate(TABLE)]
 
+WIRES = (wires.JSON, wires.FORM)
+
 Outcome = tuple[str, bytes] | tuple[str, tuple[Fault, ...]]
 
 
 def outcome(signature: Signature, values: Values, *, text: bool = False) -> Outcome:
     """The matrix bit for bit, or all the faults."""
     try:
-        matrix = signature.validate({"n": values}, len(values), text=text)
+        matrix = signature.validate({"n": values}, len(values), WIRES[text])
     except InvalidRows as error:
         return "faults", error.faults
     assert matrix.shape == (len(values), 1)
@@ -352,7 +354,7 @@ def by_every_wire(matrix: NDArray[Any], columns: tuple[Column, ...]) -> dict[str
 
     def taken(columns: Sequence[Values], *, text: bool = False) -> bytes:
         values = dict(zip(signature.names, columns, strict=True))
-        found = signature.validate(values, len(matrix), text=text)
+        found = signature.validate(values, len(matrix), WIRES[text])
         assert found.dtype == matrix.dtype
         return found.tobytes()
 
@@ -408,7 +410,7 @@ def test_whatever_comes_in_there_is_a_matrix_or_words_for_each_fault(
         sent["unknown"] = [unknown] * len(values)
     matrix, refused = None, None
     try:
-        matrix = signature.validate(sent, len(values), text=text)
+        matrix = signature.validate(sent, len(values), WIRES[text])
     except InvalidRows as error:
         refused = error
     if matrix is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model_store import Column, Fault, InvalidRows, ModelStore, Signature
+from model_store import Column, Fault, InvalidRows, ModelStore, Signature, wires
 from quart_app.blueprints.fields import Field, as_text, fields
 
 from ..drawing import drawn_rows
@@ -22,7 +22,7 @@ def faulty(column: Column, value: object) -> Field:
     """The field with what the signature says of the value."""
     signature = Signature(columns=(column,), dtype="object")
     with pytest.raises(InvalidRows) as caught:
-        signature.validate({column.name: (value,)}, 1, text=True)
+        signature.validate({column.name: (value,)}, 1, wires.FORM)
     return field(column, value, caught.value.faults[0])
 
 
@@ -189,7 +189,7 @@ def test_what_a_form_shows_of_a_row_is_read_as_that_row(name: str, kinds: ModelS
     for row in drawn_rows(manifest, 1, 20):
         shown = fields(manifest.signature.columns, row, {})
         sent = {each.column.name: (each.entered,) for each in shown}
-        matrix = manifest.signature.validate(sent, 1, text=True)
+        matrix = manifest.signature.validate(sent, 1, wires.FORM)
         assert manifest.signature.values(matrix) == [row]
         for each in shown:
             if each.control in ("radios", "select"):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from model_store import wires
 from quart_app.inference import (
     InferenceRequest,
     InferenceResponse,
@@ -20,7 +21,9 @@ from quart_app.protocols import form
 
 
 def row(**columns: object) -> InferenceRequest:
-    return InferenceRequest({name: (value,) for name, value in columns.items()}, rows=1, text=True)
+    return InferenceRequest(
+        {name: (value,) for name, value in columns.items()}, rows=1, wire=wires.FORM
+    )
 
 
 URLENCODED: dict[str, tuple[bytes, InferenceRequest]] = {
@@ -61,7 +64,7 @@ def test_a_form_is_read_as_its_request(body: bytes, request_: InferenceRequest) 
 def test_a_request_written_as_a_form_by_another_hand_is_read_back(
     request_: InferenceRequest,
 ) -> None:
-    fields = {name: column[0] for name, column in request_.columns.items()}
+    fields = {name: column[0] for name, column in request_.named(()).items()}
     assert form.decode(urlencode(fields, doseq=True).encode()) == request_
 
 
@@ -199,8 +202,8 @@ def decode_or_refuse(body: bytes, boundary: str | None) -> None:
         request = form.decode(body, boundary=boundary)
     except InvalidRequest:
         return
-    assert (request.rows, request.text, request.many) == (1, True, False)
-    assert all(len(column) == 1 for column in request.columns.values())
+    assert (request.rows, request.wire, request.many) == (1, wires.FORM, False)
+    assert all(len(column) == 1 for column in request.named(()).values())
     assert all(isinstance(name, str) for name in request.columns)
 
 

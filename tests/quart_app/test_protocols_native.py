@@ -18,7 +18,7 @@ from quart_app.inference import (
     InvalidRequest,
     RequestTooLarge,
 )
-from quart_app.protocols import native
+from quart_app.protocols import native, rows
 
 MAX_ROWS = 10_000
 DEEP = 100_000
@@ -64,8 +64,8 @@ REQUESTS: dict[str, tuple[bytes, InferenceRequest]] = {
 def test_a_body_is_read_as_its_request(body: bytes, request_: InferenceRequest) -> None:
     found = native.decode(body, max_rows=MAX_ROWS)
     assert found == request_
-    assert {name: list(map(type, column)) for name, column in found.columns.items()} == {
-        name: list(map(type, column)) for name, column in request_.columns.items()
+    assert {name: list(map(type, column)) for name, column in found.named(()).items()} == {
+        name: list(map(type, column)) for name, column in request_.named(()).items()
     }
 
 
@@ -76,7 +76,7 @@ def test_a_request_written_as_json_by_another_hand_is_read_back(
     rows = [
         {
             name: column[row]
-            for name, column in request_.columns.items()
+            for name, column in request_.named(()).items()
             if column[row] is not ABSENT
         }
         for row in range(request_.rows)
@@ -98,7 +98,7 @@ def test_a_request_written_as_json_by_another_hand_is_read_back(
 def test_what_many_clients_send_as_json_is_read_so_that_its_field_can_be_named(
     body: bytes, value: str
 ) -> None:
-    assert repr(native.decode(body, max_rows=MAX_ROWS).columns["a"]) == f"({value},)"
+    assert repr(native.decode(body, max_rows=MAX_ROWS).named(())["a"]) == f"({value},)"
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a text alone": (b'"5"', "got a text"),
     "null alone": (b"null", "got null"),
     "true alone": (b"true", "got a boolean"),
-    "an empty list": (b"[]", "got an empty list"),
+    "an empty list": (b"[]", "at least one row"),
     "a list of lists": (b"[[1,2]]", "Row 0: expected a JSON object, got a list"),
     "a list of numbers": (b"[1,2]", "Row 0: expected a JSON object, got a number"),
     "a list with a text": (b'[{"a":1},"b"]', "Row 1: expected a JSON object, got a text"),
@@ -171,9 +171,9 @@ def test_absent_cells_are_bounded_so_that_a_small_body_is_no_huge_table() -> Non
     body = json.dumps([{f"c{i}": 1} for i in range(9_000)]).encode()
     with pytest.raises(InvalidRequest, match="9000 columns between them"):
         native.decode(body, max_rows=MAX_ROWS)
-    edge: list[dict[str, int]] = [{}] * native.MAX_ABSENT + [{"a": 1}]
+    edge: list[dict[str, int]] = [{}] * rows.MAX_ABSENT + [{"a": 1}]
     request = native.decode(json.dumps(edge).encode(), max_rows=len(edge))
-    assert list(request.columns["a"]).count(ABSENT) == native.MAX_ABSENT
+    assert list(request.named(())["a"]).count(ABSENT) == rows.MAX_ABSENT
     with pytest.raises(InvalidRequest, match="lack most"):
         native.decode(json.dumps([{}, *edge]).encode(), max_rows=len(edge) + 1)
 
@@ -191,7 +191,7 @@ def decode_or_refuse(body: bytes) -> None:
     except InvalidRequest:
         return
     assert 1 <= request.rows <= 3
-    assert all(len(column) == request.rows for column in request.columns.values())
+    assert all(len(column) == request.rows for column in request.named(()).values())
     assert all(isinstance(name, str) for name in request.columns)
 
 

@@ -1,0 +1,194 @@
+"""The datatypes of the Open Inference Protocol: the one table of them, and values of each.
+
+A tensor is a numpy array of the datatype's dtype; one of BYTES, or one that lacks values, is an
+array of objects, with None where a value is missing.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store import Column
+
+from ..inference import InvalidRequest
+
+Tensor = NDArray[Any]
+
+
+class Datatype(NamedTuple):
+    """A datatype, its dtype as it lies on the wire, and its name in Triton's configurations."""
+
+    name: str
+    dtype: np.dtype[Any]
+    config: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of a value; of BYTES only those of its length."""
+        return LENGTH.size if self.dtype.kind == "O" else self.dtype.itemsize
+
+
+LENGTH: Final = struct.Struct("<I")
+
+DATATYPES: Final = {
+    name: Datatype(name, np.dtype(dtype), config)
+    for name, dtype, config in (
+        ("BOOL", "?", "TYPE_BOOL"),
+        ("UINT8", "<u1", "TYPE_UINT8"),
+        ("UINT16", "<u2", "TYPE_UINT16"),
+        ("UINT32", "<u4", "TYPE_UINT32"),
+        ("UINT64", "<u8", "TYPE_UINT64"),
+        ("INT8", "<i1", "TYPE_INT8"),
+        ("INT16", "<i2", "TYPE_INT16"),
+        ("INT32", "<i4", "TYPE_INT32"),
+        ("INT64", "<i8", "TYPE_INT64"),
+        ("FP16", "<f2", "TYPE_FP16"),
+        ("FP32", "<f4", "TYPE_FP32"),
+        ("FP64", "<f8", "TYPE_FP64"),
+        ("BYTES", "O", "TYPE_STRING"),
+    )
+}
+BOOL, INT64, FP64, BYTES = (DATATYPES[name] for name in ("BOOL", "INT64", "FP64", "BYTES"))
+
+
+def of_column(column: Column) -> Datatype:
+    """What a client best sends for a column."""
+    if column.type == "category" and column.numeric:
+        return of_classes([column.categories or ()])
+    return {"number": FP64, "integer": INT64, "boolean": BOOL}.get(column.type, BYTES)
+
+
+def of_classes(classes: Iterable[Sequence[object]]) -> Datatype:
+    """What holds every label of the targets; one that has no classes is a number."""
+    kinds = {type(label) for labels in classes for label in labels}
+    if kinds <= {float, int} and kinds != {int}:
+        return FP64
+    return {bool: BOOL, int: INT64}.get(kinds.pop(), BYTES) if len(kinds) == 1 else BYTES
+
+
+def of_labels(labels: Tensor, classes: Iterable[Sequence[object]]) -> tuple[Datatype, Tensor]:
+    """Labels as a tensor of that datatype."""
+    datatype = of_classes(classes)
+    if datatype is not BYTES:
+        return datatype, labels.astype(datatype.dtype)
+    texts = _objects([str(label) for label in labels.ravel().tolist()])
+    return datatype, texts.reshape(labels.shape)
+
+
+def from_json(datatype: Datatype, values: Sequence[object], name: str) -> Tensor:
+    """The values of a flat list as a tensor; null is a missing one.
+
+    A float is rounded to the datatype, as it is on its way in bytes. The tensor is called `name`.
+
+    Raises:
+        InvalidRequest: a value is none of the datatype.
+    """
+    kind = datatype.dtype.kind
+    types = set(map(type, values))
+    if not types <= _PYTHON_TYPES[kind] or kind in "iu":
+        _check_each(datatype, values, name)
+    if kind == "O" or (type(None) in types and kind != "f"):
+        return _objects(values)
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(values, dtype=datatype.dtype)
+    except OverflowError:
+        _check_each(datatype, values, name)
+        raise InvalidRequest(f"{name}: a value is beyond {datatype.name}.") from None
+
+
+def from_bytes(datatype: Datatype, data: memoryview, count: int, name: str) -> Tensor:
+    """`count` values in the bytes of a tensor, which is called `name`.
+
+    Raises:
+        InvalidRequest: there are more or fewer bytes, or a text is not UTF-8.
+    """
+    if datatype is BYTES:
+        return _texts(data, count, name)
+    expected = count * datatype.size
+    if len(data) != expected:
+        raise InvalidRequest(
+            f"{name}: expected {expected} bytes for {count} values of {datatype.name}, "
+            f"got {len(data)}."
+        )
+    if datatype is BOOL:
+        return np.frombuffer(data, dtype=np.uint8).astype(bool)
+    return np.frombuffer(data, dtype=datatype.dtype)
+
+
+def to_bytes(tensor: Tensor) -> bytes:
+    """A tensor as it lies on the wire."""
+    if tensor.dtype.kind != "O":
+        return tensor.tobytes()
+    encoded = [text.encode() for text in tensor.ravel().tolist()]
+    return b"".join(part for text in encoded for part in (LENGTH.pack(len(text)), text))
+
+
+_PYTHON_TYPES: Final[dict[str, set[type]]] = {
+    "b": {bool, type(None)},
+    "i": {int, float, type(None)},
+    "u": {int, float, type(None)},
+    "f": {int, float, type(None)},
+    "O": {str, type(None)},
+}
+
+
+def _check_each(datatype: Datatype, values: Sequence[object], name: str) -> None:
+    fits = _fits(datatype)
+    for position, value in enumerate(values):
+        if value is not None and not fits(value):
+            shown = repr(value)[:60]
+            raise InvalidRequest(
+                f"{name}: expected values of {datatype.name}, got {shown} at position {position}."
+            )
+
+
+def _fits(datatype: Datatype) -> Callable[[Any], bool]:
+    kind = datatype.dtype.kind
+    if kind in "iu":
+        bounds = np.iinfo(datatype.dtype)
+        low, high = int(bounds.min), int(bounds.max)
+        return lambda value: _is_whole(value) and low <= value <= high
+    if kind == "f":
+        return lambda value: type(value) in (int, float) and abs(value) < _BEYOND_FLOAT
+    return lambda value: type(value) in _PYTHON_TYPES[kind]
+
+
+_BEYOND_FLOAT: Final = 2**1024
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int or (
+        type(value) is float and math.isfinite(value) and value.is_integer()
+    )
+
+
+def _texts(data: memoryview, count: int, name: str) -> Tensor:
+    found: list[str] = []
+    at = 0
+    try:
+        while at < len(data):
+            (length,) = LENGTH.unpack_from(data, at)
+            at += LENGTH.size + length
+            if at > len(data):
+                raise InvalidRequest(f"{name}: value {len(found)} ends beyond the tensor.")
+            found.append(str(data[at - length : at], "utf-8"))
+    except struct.error:
+        raise InvalidRequest(f"{name}: value {len(found)} has no whole length.") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{name}: value {len(found)} is not UTF-8.") from None
+    if len(found) != count:
+        raise InvalidRequest(f"{name}: expected {count} values, got {len(found)}.")
+    return _objects(found)
+
+
+def _objects(values: Sequence[object]) -> Tensor:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found

@@ -1,0 +1,77 @@
+"""The scoring protocol of MLflow, which SageMaker's containers speak as well.
+
+    {"dataframe_split": {"columns": ["X1", "X2"], "data": [[61.1, 17.3], …]}}
+    {"dataframe_records": [{"X1": 61.1, "X2": 17.3}, …]}
+    {"instances": …} or {"inputs": …}, as in V1
+    → {"predictions": [0, …]}
+
+Just one of the four, and `params`, which no model here has a use for. A text is no number here.
+
+Source: mlflow.org/docs/latest/ml/deployment/deploy-model-locally
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from model_store.wires import TYPED
+
+from ..inference import InferenceRequest, InvalidRequest
+from . import rows, v1
+from .json_body import kind, parse_object
+from .v1 import encode
+
+__all__ = ["decode", "encode"]
+
+FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
+    """The rows in a JSON body.
+
+    Raises:
+        InvalidRequest: it has none of the four forms, or several.
+        RequestTooLarge: more than `max_rows` rows.
+    """
+    content = parse_object(body)
+    given = [name for name in FORMS if name in content]
+    if len(given) != 1:
+        raise InvalidRequest(
+            f"Expected one of {', '.join(FORMS)}, got {' and '.join(given) or 'none of them'}."
+        )
+    if not isinstance(content.get("params", {}), dict | None):
+        raise InvalidRequest(f"params: expected an object, got {kind(content['params'])}.")
+    if given == ["dataframe_split"]:
+        return _split(content["dataframe_split"], max_rows)
+    if given == ["dataframe_records"]:
+        return _records(content["dataframe_records"], max_rows)
+    return v1.tensors(content, max_rows=max_rows)
+
+
+def _split(table: Any, max_rows: int) -> InferenceRequest:
+    if not isinstance(table, dict) or not {"columns", "data"} <= table.keys():
+        raise InvalidRequest("dataframe_split: expected an object with columns and data.")
+    names, data = table["columns"], table["data"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidRequest("dataframe_split: columns: expected a list of texts.")
+    if len(set(names)) < len(names):
+        raise InvalidRequest("dataframe_split: columns: a name stands twice.")
+    if not isinstance(data, list):
+        raise InvalidRequest(f"dataframe_split: data: expected a list, got {kind(data)}.")
+    rows.require_count(len(data), max_rows)
+    columns = rows.of_lists(data, "dataframe_split: data")
+    if len(columns) != len(names):
+        raise InvalidRequest(
+            f"dataframe_split: expected {len(names)} values in each row, one for each of columns; "
+            f"got {len(columns)}."
+        )
+    named = dict(zip(names, columns, strict=True))
+    return InferenceRequest(named, rows=len(data), many=True, wire=TYPED)
+
+
+def _records(records: Any, max_rows: int) -> InferenceRequest:
+    if not isinstance(records, list):
+        raise InvalidRequest(f"dataframe_records: expected a list, got {kind(records)}.")
+    rows.require_count(len(records), max_rows)
+    columns = rows.of_objects(records)
+    return InferenceRequest(columns, rows=len(records), many=True, wire=TYPED)

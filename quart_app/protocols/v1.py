@@ -1,0 +1,55 @@
+"""The protocol V1 of TensorFlow Serving, KServe and Vertex AI.
+
+    {"instances": [[6.3, 3.3, 6.0, 2.5], …]} or {"instances": [{"X1": 61.1, "X2": 17.3}, …]}
+    {"inputs": {"X1": [61.1, …], "X2": [17.3, …]}}
+    → {"predictions": [0, …]}
+
+Values in a list stand in the order of the signature. A text is no number here.
+
+Source: tensorflow.org/tfx/serving/api_rest
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from model_store.model import json_labels
+from model_store.wires import TYPED
+
+from ..inference import InferenceRequest, InferenceResponse, InvalidRequest
+from . import rows
+from .json_body import parse_object
+
+
+def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
+    """The rows in a JSON body.
+
+    Raises:
+        InvalidRequest: it has none of the two forms, or both.
+        RequestTooLarge: more than `max_rows` rows.
+    """
+    return tensors(parse_object(body), max_rows=max_rows)
+
+
+def tensors(content: dict[str, Any], *, max_rows: int) -> InferenceRequest:
+    """The rows in the one member of `instances` and `inputs` that is there.
+
+    Raises:
+        InvalidRequest, RequestTooLarge
+    """
+    given = [name for name in ("instances", "inputs") if name in content]
+    if len(given) != 1:
+        raise InvalidRequest(
+            f"Expected either instances or inputs, got {' and '.join(given) or 'neither'}."
+        )
+    (name,) = given
+    if name == "inputs" and isinstance(content[name], dict):
+        return rows.of_columns(content[name], name, wire=TYPED, max_rows=max_rows)
+    return rows.of_list(content[name], name, wire=TYPED, max_rows=max_rows)
+
+
+def encode(response: InferenceResponse) -> bytes:
+    """The predictions."""
+    return msgspec.json.encode({"predictions": json_labels(response.labels)})

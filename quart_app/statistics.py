@@ -1,0 +1,51 @@
+"""What one version of one model has done since it was loaded, counted as Triton counts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from .batcher import Batch
+
+MAX_SIZES: Final = 1000
+"""Sizes of batches that are told apart; of others only the sums are kept."""
+
+
+@dataclass(slots=True)
+class Duration:
+    """How often something was done, and for how many nanoseconds in all."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, ns: int, count: int = 1) -> None:
+        self.count += count
+        self.ns += ns
+
+
+@dataclass(slots=True)
+class Statistics:
+    """`success` and `fail` are whole requests, and the others parts of them. `inferences` counts
+    rows, `executions` calls of predict, and `last` is when the last of them ended, in milliseconds
+    since 1970. `batches` has the calls by their number of rows."""
+
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    compute_input: Duration = field(default_factory=Duration)
+    compute_infer: Duration = field(default_factory=Duration)
+    inferences: int = 0
+    executions: int = 0
+    last: int = 0
+    batches: dict[int, Duration] = field(default_factory=dict)
+
+    def observe(self, batch: Batch) -> None:
+        """Count a call of predict."""
+        self.queue.add(batch.waited, batch.requests)
+        self.compute_infer.add(batch.took, batch.requests)
+        self.inferences += batch.rows
+        self.executions += 1
+        self.last = time.time_ns() // 1_000_000
+        if batch.rows in self.batches or len(self.batches) < MAX_SIZES:
+            self.batches.setdefault(batch.rows, Duration()).add(batch.took)
