@@ -1,5 +1,7 @@
 """Request bodies, read whole and within limits before the app sees the request.
 
+A compressed body is inflated on the way, and the limit holds for what comes out.
+
 An ASGI middleware, because here the limit also holds for a chunked body, and a refused one can be
 read to its end: a server whose app stops reading leaves the connection hanging. A refusal is an
 exception in the scope, which the app raises first of all, so that it is answered like any other.
@@ -22,9 +24,11 @@ from hypercorn.typing import (
 from quart import Quart, request
 from werkzeug.exceptions import RequestTimeout
 
+from .compression import Inflater
 from .config import Config
-from .inference import RequestTooLarge
+from .inference import InvalidRequest, RequestTooLarge
 from .negotiation import FORMS
+from .protocols import v2_binary
 
 REFUSAL: Final = "quart_app.refusal"
 UNTIL: Final = "quart_app.until"
@@ -64,32 +68,50 @@ class BodyLimit:
             body = await self._read(scope, receive, until)
         except _Disconnected:
             return
-        except (RequestTooLarge, RequestTimeout) as refusal:
+        except (InvalidRequest, RequestTimeout) as refusal:
             extended[REFUSAL] = refusal
             body = b""
         await self._app(scope, _replay(body, receive), send)
 
     async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable, until: float) -> bytes:
+        """The body, inflated where it was compressed; a refused one is read on for a while."""
         limit = self._limit(scope)
-        body = bytearray()
-        more = True
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout_at(until):
-                while more and len(body) <= limit:
+                inflater = _inflater(scope, limit)
+                while more:
                     part, more = await _receive(receive)
-                    body += part
+                    body += part if inflater is None else inflater.feed(part)
+                    if len(body) > limit:
+                        raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+                if inflater is not None:
+                    inflater.finish()
         except TimeoutError:
             raise RequestTimeout from None
-        if len(body) <= limit:
-            return bytes(body)
-        if more:
-            await _drain(receive)
-        raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+        except InvalidRequest:
+            if more:
+                await _drain(receive)
+            raise
+        return bytes(body)
 
     def _limit(self, scope: HTTPScope) -> int:
-        kind = next((v for k, v in scope["headers"] if k.lower() == b"content-type"), b"")
-        is_form = kind.decode("latin-1").lower().startswith(tuple(FORMS))
+        if _header(scope, v2_binary.HEADER) is not None and scope["path"].startswith("/v2/"):
+            return self._config.max_tensor_bytes
+        kind = _header(scope, "Content-Type") or ""
+        is_form = kind.lower().startswith(tuple(FORMS))
         return self._config.max_form_bytes if is_form else self._config.max_json_bytes
+
+
+def _header(scope: HTTPScope, name: str) -> str | None:
+    wanted = name.lower().encode()
+    found = (value for key, value in scope["headers"] if key.lower() == wanted)
+    return next((value.decode("latin-1") for value in found), None)
+
+
+def _inflater(scope: HTTPScope, limit: int) -> Inflater | None:
+    coding = (_header(scope, "Content-Encoding") or "identity").strip().lower()
+    return None if coding in {"", "identity"} else Inflater(coding, limit)
 
 
 def register(app: Quart, config: Config) -> None:

@@ -1,4 +1,4 @@
-"""The commands: `serve`, `models …`, `get PATH`, beside those that Quart brings.
+"""The commands: `serve`, `models …`, `get PATH`, `predict`, beside those that Quart brings.
 
 What a command found goes to stdout, what it does meanwhile to stderr. A command that fails says so
 in a sentence and ends with 1, one that was called wrongly with 2.
@@ -9,23 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
+import msgspec
 from quart import Quart
 from quart.cli import NoAppException, QuartGroup, routes_command, shell_command
 from werkzeug.datastructures import Headers
 
 from model_store import ModelStoreError
+from model_store.columns import parse_number
 
 from . import create_app
 from .config import ConfigError
 from .context import context_of
+from .description import ModelDescription
 from .management import models
-from .options import allow_version_option, settings, store_option
+from .options import allow_version_option, json_option, settings, store_option, version_option
 from .version import VERSION
+
+if TYPE_CHECKING:
+    from .client import AsyncClient, Prediction
 
 FAILED, CALLED_WRONGLY = 1, 2
 ANSWERING = 0.5
@@ -143,9 +149,121 @@ async def _get(app: Quart, path: str, headers: list[tuple[str, str]]) -> tuple[i
         return response.status_code, cast(bytes, await response.get_data())
 
 
+# Asking a server that runs -------------------------------------------------------
+
+
+@click.command()
+@click.argument("url")
+@click.argument("model")
+@click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
+@version_option
+@click.option("--api-key-file", type=click.File(), help="A file with the API key; - is stdin.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    help="In seconds, with all tries.",
+)
+@json_option
+def predict(
+    url: str,
+    model: str,
+    values: Sequence[str],
+    version: str | None,
+    api_key_file: TextIO | None,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Ask MODEL of the server at URL about one row, each column as NAME=VALUE.
+
+    An empty VALUE is a missing one. What does not fit is printed to stderr, and ends with 1.
+    """
+    for text in values:
+        if "=" not in text:
+            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint="VALUES")
+    try:
+        from .client import AsyncClient, ClientError, Rejected
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+    key = None if api_key_file is None else api_key_file.read().strip()
+    try:
+        client = AsyncClient(url, api_key=key, timeout=timeout)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        description, answer = asyncio.run(_predict(client, model, values, version))
+    except Rejected as error:
+        for sentence in error.details or [error]:
+            click.echo(f"Error: {sentence}", err=True)
+        sys.exit(FAILED)
+    except ClientError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2))
+        return
+    for line in _told(description, answer):
+        click.echo(line)
+
+
+async def _predict(
+    client: AsyncClient, name: str, values: Sequence[str], version: str | None
+) -> tuple[ModelDescription, Prediction]:
+    async with client:
+        description = await client.model(name)
+        row = _row(values, {column.name: column.type for column in description.inputs})
+        return description, await client.predict(name, row, version=version)
+
+
+def _row(values: Sequence[str], types: dict[str, str]) -> dict[str, object]:
+    """Values by name, from NAME=VALUE. Names of columns may hold the sign as well, and the longest
+    that is known counts."""
+    row: dict[str, object] = {}
+    for text in values:
+        known = (name for name in types if text.startswith(f"{name}="))
+        name = max(known, key=len, default=text.partition("=")[0])
+        if name in row:
+            raise click.UsageError(f"there are two values of {name!r}")
+        row[name] = _value(text[len(name) + 1 :], types.get(name))
+    return row
+
+
+def _value(text: str, kind: str | None) -> object:
+    """A text as a value of this type of column; one that is none stays, for the server to tell."""
+    if not text.strip():
+        return None
+    if kind in {"number", "integer"}:
+        number = parse_number(text.strip())
+        return text if number is None else number
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+    return text
+
+
+def _told(description: ModelDescription, answer: Prediction) -> Iterator[str]:
+    """The answer for a person: each target with its probabilities, the largest first."""
+    outputs = [output for output in description.outputs if output.name == "prediction"]
+    labels = answer.prediction if isinstance(answer.prediction, list) else [answer.prediction]
+    tables = answer.probabilities or {}
+    for number, label in enumerate(labels):
+        # Another version than the one described may tell other things.
+        output = outputs[number] if len(outputs) == len(labels) else None
+        title = output and (output.label or output.target)
+        shown = f"{label:.6g}" if isinstance(label, float) else str(label)
+        unit = f" {output.unit}" if output and output.unit else ""
+        yield (f"{title}: " if title else "") + shown + unit
+        shares = tables[number] if isinstance(tables, list) else tables
+        width = max(map(len, shares), default=0)
+        for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
+            yield f"  {name:<{width}}  {share:.3f}"
+    yield f"{answer.model} version {answer.version}"
+    if answer.notice:
+        yield answer.notice
+
+
 def _log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
 
 
-for command in (serve, get, models, routes_command, shell_command):
+for command in (serve, get, predict, models, routes_command, shell_command):
     cli.add_command(command)

@@ -12,8 +12,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
+from model_store import ModelStoreError
 from model_store.recipes import RECIPES
-from model_store.store import DEFAULT_ROOT
+from model_store.store import DEFAULT_ROOT, require_name
+
+from .keys import NO_KEYS, Keys
 
 PREFIX: Final = "QUART_APP_"
 UNPREFIXED: Final = frozenset({"HOST", "PORT"})
@@ -86,8 +89,18 @@ def _any_or_all(value: str) -> str:
     return value
 
 
-def _setting(default: Any, read: Callable[[str], Any], help_text: str) -> Any:
-    return field(default=default, metadata={"read": read, "help": help_text})
+def _model(value: str) -> str:
+    try:
+        require_name(value)
+    except ModelStoreError:
+        raise ValueError("the name of a model") from None
+    return value
+
+
+def _setting(
+    default: Any, read: Callable[[str], Any], help_text: str, *, secret: bool = False
+) -> Any:
+    return field(default=default, metadata={"read": read, "help": help_text, "secret": secret})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +123,18 @@ class Config:
     allow_version: bool = _setting(
         False, _boolean, "Load models that were trained with another minor of scikit-learn."
     )
+    default_model: str | None = _setting(
+        None,
+        _model,
+        "The model that answers where a request names none; iris where it is, else the only one.",
+    )
+    api_keys: Keys = _setting(  # noqa: RUF009
+        NO_KEYS,
+        Keys.parse,
+        "Who may load and unload models: name:sha256 of each key, with commas between them; nobody "
+        "where it is empty.",
+        secret=True,
+    )
     ready: Literal["any", "all"] = _setting(
         "any", _any_or_all, "Whether ready needs any model, or all of them without a failure."
     )
@@ -120,6 +145,12 @@ class Config:
     )
     max_rows: int = _setting(10_000, _count, "Rows that one request may bring.")
     max_json_bytes: int = _setting(1 * MIB, _count, "Bytes that a JSON body may have.")
+    max_tensor_rows: int = _setting(
+        100_000, _count, "Rows that one request may bring as tensors in bytes."
+    )
+    max_tensor_bytes: int = _setting(
+        16 * MIB, _count, "Bytes that a body with tensors in bytes may have."
+    )
     max_form_bytes: int = _setting(64 * KIB, _count, "Bytes that a form may have.")
     deadline: float = _setting(
         20 * SECONDS,
@@ -171,6 +202,7 @@ class Setting:
     default: Any
     help: str
     read: Callable[[str], Any]
+    secret: bool
 
     @property
     def name(self) -> str:
@@ -194,11 +226,18 @@ class Setting:
         try:
             return self.read(text)
         except ValueError as error:
-            raise ConfigError(f"{given_as}: expected {error}, got {value!r}.") from None
+            got = "" if self.secret else f", got {value!r}"
+            raise ConfigError(f"{given_as}: expected {error}{got}.") from None
 
 
 SETTINGS: Final = tuple(
-    Setting(row.name, row.default, row.metadata["help"], cast(Any, row.metadata["read"]))
+    Setting(
+        row.name,
+        row.default,
+        row.metadata["help"],
+        cast(Any, row.metadata["read"]),
+        row.metadata["secret"],
+    )
     for row in fields(Config)
     if row.default is not MISSING
 )

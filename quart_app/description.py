@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,8 @@ from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 from model_store.manifest import Target
 
 from .registry import Entry, State
+
+FIRST_REQUEST: Final = "Its first request loads it."
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,47 @@ def describe(
         reason=entry.reason,
         **({} if manifest is None else _told_by(manifest)),
     )
+
+
+class VersionState(NamedTuple):
+    """Where one version of a model is; its number is None where that is not known yet."""
+
+    name: str
+    version: int | None
+    state: State
+    reason: str | None
+
+
+def states(
+    store: ModelStore,
+    entries: Mapping[str, Entry],
+    others: Mapping[tuple[str, int], Entry],
+) -> list[VersionState]:
+    """Every version of every model, loaded or published. Blocks."""
+    found = []
+    for name in sorted({*entries, *store.models()}):
+        entry = entries.get(name, Entry())
+        serving = _serving(store, name, entry)
+        if serving is None:
+            found.append(VersionState(name, None, entry.state, entry.reason))
+        for version in _published(store, name)[0]:
+            each = entry if version == serving and name in entries else others.get((name, version))
+            if each is None and entry.state is State.UNLOADED:
+                each = entry
+            if each is None:
+                found.append(VersionState(name, version, State.UNLOADED, FIRST_REQUEST))
+            else:
+                found.append(VersionState(name, version, each.state, each.reason))
+    return found
+
+
+def _serving(store: ModelStore, name: str, entry: Entry) -> int | None:
+    """The version that the name serves or is to serve."""
+    if entry.manifest is not None:
+        return entry.manifest.version
+    with contextlib.suppress(ModelNotFound, CorruptVersion, VersionNotFound):
+        return store.resolve(name)
+    return None
 
 
 def _only_stored(

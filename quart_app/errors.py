@@ -27,6 +27,7 @@ from .inference import (
     UnsupportedBody,
 )
 from .negotiation import html_response, json_response, varied, wants_html
+from .protocols import invocations, v2_documents
 
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (RequestTooLarge, 413),
@@ -86,6 +87,9 @@ async def answer(error: Exception) -> Response:
     if status == 500:
         logger.error("%s %s failed", request.method, request.path, exc_info=error)
     message = _message(error, status)
+    told = _in_protocol(request.path, status, message)
+    if told is not None:
+        return with_headers(json_response(told, status), error)
     if wants_html(request):
         refresh = error.retry_after if isinstance(error, NotReady) else None
         page = await render_template("error.html", status=status, message=message, refresh=refresh)
@@ -94,6 +98,14 @@ async def answer(error: Exception) -> Response:
         details = error.faults if isinstance(error, InvalidRows) else ()
         response = json_response(ErrorBody(error=message, details=details), status)
     return varied(with_headers(response, error))
+
+
+def _in_protocol(path: str, status: int, message: str) -> dict[str, str] | None:
+    """What a client of a wire protocol reads, whatever it accepts; None on any other route."""
+    top = path.split("/", 2)[1] if "/" in path else ""
+    if top in {"v1", "v2"}:
+        return v2_documents.error(message)
+    return invocations.error(message, status) if top == "invocations" else None
 
 
 def with_headers(response: Response, error: Exception) -> Response:

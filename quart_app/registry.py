@@ -2,7 +2,8 @@
 
 A model is known by its name from the start-up on, with the version that its name resolved to then.
 Any other version, also of a model published later, is loaded on its first request. Loads run one
-after the other, each verify → load → warm, and a failed one stays failed and visible.
+after the other, each verify → load → warm, and a failed one stays failed and visible. An operator
+may load a name again, which then serves what it resolves to now, or unload it in every version.
 
 Known weak point: what was loaded stays in memory, every version that was ever asked for.
 """
@@ -39,6 +40,7 @@ class State(StrEnum):
     WARMING = "warming"
     READY = "ready"
     FAILED = "failed"
+    UNLOADED = "unloaded"
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Entry:
 
     @property
     def settled(self) -> bool:
-        return self.state in {State.READY, State.FAILED}
+        return self.state in {State.READY, State.FAILED, State.UNLOADED}
 
     def fail(self, error: Exception) -> None:
         self.state = State.FAILED
@@ -135,7 +137,8 @@ class Registry:
         entry = self._entries.get(name)
         if entry is None and self.starting:
             raise NotReady("The server is starting.", LOADING_RETRY_AFTER)
-        if entry is not None and (version is None or not entry.settled):
+        unloaded = entry is not None and entry.state is State.UNLOADED
+        if entry is not None and (version is None or unloaded or not entry.settled):
             return _loaded(name, entry)
         number = await asyncio.to_thread(self.store.resolve, name, version)
         if entry is not None and entry.manifest is not None and entry.manifest.version == number:
@@ -165,7 +168,39 @@ class Registry:
 
     async def load(self, name: str) -> None:
         """Load the version that the name resolves to. A failure is kept as the entry's state."""
-        await self._load_into(self.entry(name), name, None)
+        entry = self.entry(name)
+        if entry.state is not State.UNLOADED:
+            await self._load_into(entry, name, None)
+
+    async def load_again(self, name: str) -> None:
+        """Let the name serve the version that it resolves to now; until then, and if that fails,
+        what it serves goes on.
+
+        Raises:
+            ModelNotFound: the store has no such model.
+            NotReady: the version cannot be loaded.
+        """
+        await asyncio.to_thread(self.store.resolve, name)
+        fresh = Entry()
+        await self._load_into(fresh, name, None)
+        if fresh.state is not State.READY and self.entry(name).state is not State.READY:
+            self._entries[name] = fresh
+        _loaded(name, fresh)
+        self._entries[name] = fresh
+
+    async def unload(self, name: str) -> None:
+        """Answer no more for this model, in any version, until it is loaded again. What was taken
+        is answered.
+
+        Raises:
+            ModelNotFound: it is neither served nor in the store.
+        """
+        if name not in self._entries:
+            await asyncio.to_thread(self.store.versions, name)
+        async with self._loading:
+            self._entries[name] = Entry(State.UNLOADED)
+            for key in [key for key in self._others if key[0] == name]:
+                self._others.pop(key)
 
     async def _load_into(self, entry: Entry, name: str, version: int | None) -> None:
         async with self._loading:
@@ -215,6 +250,8 @@ def _succeeded(task: asyncio.Task[Entry]) -> bool:
 def _loaded(what: str, entry: Entry) -> Servable:
     if entry.state is State.FAILED:
         raise NotReady(f"The model {what} failed to load: {entry.reason}", None)
+    if entry.state is State.UNLOADED:
+        raise NotReady(f"The model {what} is unloaded.", None)
     if entry.servable is None:
         raise NotReady(f"The model {what} is not ready yet: {entry.state}.", LOADING_RETRY_AFTER)
     return entry.servable

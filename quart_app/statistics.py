@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 from .batcher import Batch
 
@@ -49,3 +49,37 @@ class Statistics:
         self.last = time.time_ns() // 1_000_000
         if batch.rows in self.batches or len(self.batches) < MAX_SIZES:
             self.batches.setdefault(batch.rows, Duration()).add(batch.took)
+
+    def as_triton(self, name: str, version: int) -> dict[str, Any]:
+        """A member of Triton's `model_stats`. It has no cache, and encodes outside of what is
+        counted here.
+
+        Source: Triton Inference Server, docs/protocol/extension_statistics.md
+        """
+        none = Duration()
+        return {
+            "name": name,
+            "version": str(version),
+            "last_inference": self.last,
+            "inference_count": self.inferences,
+            "execution_count": self.executions,
+            "inference_stats": {
+                "success": asdict(self.success),
+                "fail": asdict(self.fail),
+                "queue": asdict(self.queue),
+                "compute_input": asdict(self.compute_input),
+                "compute_infer": asdict(self.compute_infer),
+                "compute_output": asdict(none),
+                "cache_hit": asdict(none),
+                "cache_miss": asdict(none),
+            },
+            "batch_stats": [
+                {
+                    "batch_size": rows,
+                    "compute_input": asdict(none),
+                    "compute_infer": asdict(duration),
+                    "compute_output": asdict(none),
+                }
+                for rows, duration in sorted(self.batches.items())
+            ],
+        }

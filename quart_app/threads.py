@@ -46,3 +46,9 @@ async def run_in_daemon(call: Callable[[], Result]) -> Result:
 
     threading.Thread(target=run, name="loader", daemon=True).start()
     return await future
+
+
+async def run_aside(call: Callable[[], Result], *, large: bool) -> Result:
+    """The result of `call`, which is made at once, or where it is `large` in a thread, so that it
+    does not hold up the event loop."""
+    return await asyncio.to_thread(call) if large else call()

@@ -21,7 +21,7 @@ from . import rows, v1
 from .json_body import kind, parse_object
 from .v1 import encode
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "error"]
 
 FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -46,6 +46,24 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
     if given == ["dataframe_records"]:
         return _records(content["dataframe_records"], max_rows)
     return v1.tensors(content, max_rows=max_rows)
+
+
+ERROR_CODES: Final = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""MLflow's names (mlflow/protos/databricks.proto); any other fault of a request is a bad one."""
+
+
+def error(message: str, status: int) -> dict[str, str]:
+    """What a client reads when a request was not answered."""
+    usual = "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR"
+    return {"error_code": ERROR_CODES.get(status, usual), "message": message}
 
 
 def _split(table: Any, max_rows: int) -> InferenceRequest:

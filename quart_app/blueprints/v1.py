@@ -1,0 +1,47 @@
+"""The protocol V1: what `protocols.v1` reads and writes, at its routes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from quart import Blueprint, Response, request
+from quart_schema import document_response, hide, tag
+
+from ..context import get_config, get_registry, get_until
+from ..negotiation import json_bytes, json_response
+from ..protocols import v1
+from ..protocols.v2_documents import ModelReady, Names
+
+blueprint = Blueprint("v1", __name__, url_prefix="/v1/models")
+
+
+@blueprint.get("")
+@tag({"v1"})
+@document_response(Names)
+async def models() -> Response:
+    """The names of the models."""
+    registry = get_registry()
+    stored = await asyncio.to_thread(registry.store.models)
+    return json_response(Names(sorted({*registry.entries, *stored})))
+
+
+@blueprint.get("/<name>")
+@blueprint.get("/<name>/versions/<version>")
+@tag({"v1"})
+@document_response(ModelReady)
+async def model(name: str, version: str | None = None) -> Response:
+    """Whether a model answers."""
+    await get_registry().servable(name, version, until=get_until())
+    return json_response(ModelReady(name, True))
+
+
+@blueprint.post("/<name>:predict")
+@blueprint.post("/<name>/versions/<version>:predict")
+@hide
+async def predict(name: str, version: str | None = None) -> Response:
+    """Predict for the instances or inputs in the body, whatever its content type."""
+    asked = v1.decode(cast(bytes, await request.get_data()), max_rows=get_config().max_rows)
+    until = get_until()
+    servable = await get_registry().servable(name, version, until=until)
+    return json_bytes(v1.encode(await servable.infer(asked, until=until)))

@@ -1,0 +1,242 @@
+"""The Open Inference Protocol V2: what `protocols.v2` and `v2_binary` say, at its routes.
+
+bytes → decode → `Servable.infer` → encode → bytes
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final, cast
+
+from quart import Blueprint, Response, request
+from quart_schema import document_response, hide, tag
+
+from ..access import require_key
+from ..compression import WINDOWS, deflate
+from ..context import get_config, get_registry, get_until
+from ..description import VersionState, states
+from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, NotReady
+from ..negotiation import JSON, json_response
+from ..protocols import v2, v2_binary, v2_documents
+from ..protocols.json_body import parse_object
+from ..protocols.v2_documents import Index, Live, Model, ModelReady, Names, Ready, Server
+from ..registry import LOADING_RETRY_AFTER, State
+from ..servable import Servable
+from ..threads import run_aside
+from ..version import VERSION
+
+blueprint = Blueprint("v2", __name__, url_prefix="/v2")
+
+LARGE: Final = 256 * 1024
+"""Bytes from which on a body is read, written or compressed in a thread."""
+
+STATES: Final = {
+    State.READY: "READY",
+    State.FAILED: "UNAVAILABLE",
+    State.UNLOADED: "UNAVAILABLE",
+}
+"""Any other state is that of a model on its way."""
+
+
+@blueprint.get("")
+@tag({"v2"})
+@document_response(Server)
+async def server() -> Response:
+    """The server's name, version and extensions."""
+    return json_response(Server("quart-app", VERSION))
+
+
+@blueprint.get("/health/live")
+@tag({"v2"})
+@document_response(Live)
+async def live() -> Response:
+    """The process is alive."""
+    return json_response(Live())
+
+
+@blueprint.get("/health/ready")
+@tag({"v2"})
+@document_response(Ready)
+@document_response(Ready, 503)
+async def ready() -> Response:
+    """Traffic should come here."""
+    is_ready = get_registry().ready
+    response = json_response(Ready(is_ready), 200 if is_ready else 503)
+    if not is_ready:
+        response.headers["Retry-After"] = str(LOADING_RETRY_AFTER)
+    return response
+
+
+@blueprint.get("/models")
+@tag({"v2"})
+@document_response(Names)
+async def models() -> Response:
+    """The names of the models."""
+    registry = get_registry()
+    stored = await asyncio.to_thread(registry.store.models)
+    return json_response(Names(sorted({*registry.entries, *stored})))
+
+
+@blueprint.get("/models/<name>")
+@blueprint.get("/models/<name>/versions/<version>")
+@tag({"v2"})
+@document_response(Model)
+async def model(name: str, version: str | None = None) -> Response:
+    """What a model takes and what it tells."""
+    registry = get_registry()
+    servable = await registry.servable(name, version, until=get_until())
+    versions = await asyncio.to_thread(registry.store.versions, name)
+    return json_response(v2_documents.model(servable.manifest, versions))
+
+
+@blueprint.get("/models/<name>/ready")
+@blueprint.get("/models/<name>/versions/<version>/ready")
+@tag({"v2"})
+@document_response(ModelReady)
+@document_response(ModelReady, 503)
+async def model_ready(name: str, version: str | None = None) -> Response:
+    """Whether a model answers. A version that its first request would load is loaded."""
+    try:
+        await get_registry().servable(name, version, until=get_until())
+    except NotReady as error:
+        response = json_response(ModelReady(name, False), 503)
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+    return json_response(ModelReady(name, True))
+
+
+@blueprint.get("/models/<name>/config")
+@blueprint.get("/models/<name>/versions/<version>/config")
+@tag({"v2"})
+async def config(name: str, version: str | None = None) -> Response:
+    """A model's configuration, as Triton tells it."""
+    servable = await get_registry().servable(name, version, until=get_until())
+    return json_response(v2_documents.config(servable.manifest))
+
+
+@blueprint.get("/models/stats")
+@tag({"v2"})
+async def statistics() -> Response:
+    """What every loaded version has done, as Triton tells it."""
+    return json_response({"model_stats": [_counted(each) for each in get_registry().servables]})
+
+
+@blueprint.get("/models/<name>/stats")
+@blueprint.get("/models/<name>/versions/<version>/stats")
+@tag({"v2"})
+async def model_statistics(name: str, version: str | None = None) -> Response:
+    """What a model has done since it was loaded, as Triton tells it."""
+    servable = await get_registry().servable(name, version, until=get_until())
+    return json_response({"model_stats": [_counted(servable)]})
+
+
+@blueprint.post("/repository/index")
+@tag({"v2"})
+@document_response(list[Index])
+async def index() -> Response:
+    """Every version of every model, and its state; with `{"ready": true}` only what is ready."""
+    only_ready = _flag(await _body(), "ready")
+    registry = get_registry()
+    found = await asyncio.to_thread(states, registry.store, registry.entries, registry.others)
+    rows = [_index(each) for each in found]
+    return json_response([row for row in rows if not only_ready or row.state == "READY"])
+
+
+@blueprint.post("/repository/models/<name>/load")
+@tag({"v2"})
+async def load(name: str) -> Response:
+    """Load the version that a name means now, and let it serve. Needs an API key."""
+    require_key()
+    _refuse_files(await _body())
+    await get_registry().load_again(name)
+    return json_response({})
+
+
+@blueprint.post("/repository/models/<name>/unload")
+@tag({"v2"})
+async def unload(name: str) -> Response:
+    """Answer no more for a model, until it is loaded again. Needs an API key."""
+    require_key()
+    await _body()
+    await get_registry().unload(name)
+    return json_response({})
+
+
+@blueprint.post("/models/<name>/infer")
+@blueprint.post("/models/<name>/versions/<version>/infer")
+@hide
+async def infer(name: str, version: str | None = None) -> Response:
+    """Predict for the tensors in the body."""
+    until = get_until()
+    servable = await get_registry().servable(name, version, until=until)
+    asked = await decode(servable)
+    return await answer(await servable.infer(asked, until=until), asked)
+
+
+async def decode(servable: Servable) -> InferenceRequest:
+    """The tensors of the current request. Its content type is not looked at: clients of the
+    protocol send none, or any."""
+    body, settings = await _body(), get_config()
+    length = request.headers.get(v2_binary.HEADER)
+    if length is None:
+        return v2.decode(body, max_rows=settings.max_rows)
+    columns = servable.manifest.signature.columns
+    read = partial(v2_binary.decode, body, length, columns, max_rows=settings.max_tensor_rows)
+    return await run_aside(read, large=len(body) > LARGE)
+
+
+async def answer(response: InferenceResponse, asked: InferenceRequest) -> Response:
+    """The outputs, in bytes or in JSON as was asked, compressed where the client takes that."""
+    large = asked.rows * 64 > LARGE
+    if v2_binary.wants(asked):
+        encoded = await run_aside(partial(v2_binary.encode, response, asked), large=large)
+        found = Response(encoded.body, content_type=v2_binary.CONTENT_TYPE)
+        found.headers[v2_binary.HEADER] = str(encoded.header_length)
+    else:
+        body = await run_aside(partial(v2.encode, response, asked), large=large)
+        found = Response(body, content_type=JSON)
+    return await compressed(found)
+
+
+async def compressed(response: Response) -> Response:
+    """The answer in the coding that the client likes best of those that it takes."""
+    response.vary.add("Accept-Encoding")
+    coding = request.accept_encodings.best_match(["identity", "gzip", "deflate"])
+    if coding in WINDOWS:
+        body = cast(bytes, await response.get_data())
+        response.set_data(await run_aside(partial(deflate, body, coding), large=len(body) > LARGE))
+        response.content_encoding = coding
+    return response
+
+
+async def _body() -> bytes:
+    return cast(bytes, await request.get_data())
+
+
+def _flag(body: bytes, name: str) -> bool:
+    """A member of an object that may be absent, in a body that may be empty."""
+    found = parse_object(body).get(name, False) if body.strip() else False
+    if not isinstance(found, bool):
+        raise InvalidRequest(f"{name}: expected true or false, got {found!r:.60}.")
+    return found
+
+
+def _refuse_files(body: bytes) -> None:
+    """A load may bring a model of its own in Triton; here it comes from the store."""
+    parameters = parse_object(body).get("parameters") if body.strip() else None
+    for name in parameters if isinstance(parameters, dict) else ():
+        if name == "config" or name.startswith("file:"):
+            raise InvalidRequest(f"The parameter {name} is not known here: models are published.")
+
+
+def _index(found: VersionState) -> Index:
+    version = "" if found.version is None else str(found.version)
+    reason = found.reason or ("" if found.state is State.READY else str(found.state))
+    return Index(found.name, version, STATES.get(found.state, "LOADING"), reason)
+
+
+def _counted(servable: Servable) -> dict[str, object]:
+    manifest = servable.manifest
+    return servable.statistics.as_triton(manifest.name, manifest.version)

@@ -1,0 +1,158 @@
+"""What the Open Inference Protocol V2 says of a server and its models: the shapes of its documents.
+
+The configuration and the statistics are those of Triton, whose clients ask for them.
+
+Source: the specification as in `v2`; Triton Inference Server, docs/protocol/extension_*.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from model_store import Manifest
+
+from ..inference import PREDICT, PREDICT_PROBA
+from . import datatypes
+from .datatypes import FP64, Datatype
+
+PLATFORM: Final = "sklearn"
+EXTENSIONS: Final = (
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+)
+ANY: Final = -1
+
+
+class Server(msgspec.Struct):
+    """The server: its name, its version, and the extensions that it speaks."""
+
+    name: str
+    version: str
+    extensions: Sequence[str] = EXTENSIONS
+
+
+class Live(msgspec.Struct):
+    """The process answers."""
+
+    live: bool = True
+
+
+class Ready(msgspec.Struct):
+    """Whether traffic should come here."""
+
+    ready: bool
+    live: bool = True
+
+
+class ModelReady(msgspec.Struct):
+    """Whether a model answers."""
+
+    name: str
+    ready: bool
+
+
+class Names(msgspec.Struct):
+    """The names of the models."""
+
+    models: list[str]
+
+
+class Tensor(msgspec.Struct, omit_defaults=True):
+    """An input or an output. -1 stands for any number of rows."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, str] = {}
+
+
+class Model(msgspec.Struct):
+    """A model: its versions, what it takes and what it tells."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class Index(msgspec.Struct):
+    """One version of a model in the repository, and why it is not ready."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+def model(manifest: Manifest, versions: Sequence[int]) -> Model:
+    """The metadata of a version.
+
+    The labels to which the columns of the probabilities belong are told as JSON in a parameter.
+    """
+    return Model(
+        name=manifest.name,
+        versions=[str(version) for version in versions],
+        platform=PLATFORM,
+        inputs=[
+            Tensor(column.name, datatypes.of_column(column).name, [ANY, 1])
+            for column in manifest.signature.columns
+        ],
+        outputs=[
+            Tensor(name, datatype.name, shape, _classes(manifest) if name == PREDICT_PROBA else {})
+            for name, datatype, shape in _outputs(manifest)
+        ],
+    )
+
+
+def config(manifest: Manifest) -> dict[str, Any]:
+    """The configuration of a version, as Triton tells it. Its shapes have the rows in them, so that
+    `max_batch_size` is 0; the server makes batches of its own."""
+    return {
+        "name": manifest.name,
+        "platform": PLATFORM,
+        "backend": PLATFORM,
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": 0,
+        "input": [
+            {
+                "name": column.name,
+                "data_type": datatypes.of_column(column).config,
+                "dims": [ANY, 1],
+            }
+            for column in manifest.signature.columns
+        ],
+        "output": [
+            {"name": name, "data_type": datatype.config, "dims": shape}
+            for name, datatype, shape in _outputs(manifest)
+        ],
+        "parameters": {"estimator": {"string_value": manifest.estimator}},
+    }
+
+
+def error(message: str) -> dict[str, str]:
+    """What a client reads when a request was not answered; V1 has the same."""
+    return {"error": message}
+
+
+def _outputs(manifest: Manifest) -> list[tuple[str, Datatype, list[int]]]:
+    targets = manifest.targets
+    several = [len(targets)] if manifest.several else []
+    datatype = datatypes.of_classes(target.classes or () for target in targets)
+    found = [(PREDICT, datatype, [ANY, *several])]
+    if manifest.probabilities:
+        widest = max(len(target.classes or ()) for target in targets)
+        found.append((PREDICT_PROBA, FP64, [ANY, *several, widest]))
+    return found
+
+
+def _classes(manifest: Manifest) -> dict[str, str]:
+    labels = [target.classes or [] for target in manifest.targets]
+    told = labels if manifest.several else labels[0]
+    return {"classes": msgspec.json.encode(told).decode()}
