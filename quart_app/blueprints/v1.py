@@ -11,19 +11,19 @@ from quart_schema import document_response, hide, tag
 from ..context import get_config, get_registry, get_until
 from ..negotiation import json_bytes, json_response
 from ..protocols import v1
-from ..protocols.v2_documents import ModelReady, Names
+from ..protocols.v2_documents import ModelNames, ModelReady
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1/models")
 
 
 @blueprint.get("")
 @tag({"v1"})
-@document_response(Names)
+@document_response(ModelNames)
 async def models() -> Response:
     """The names of the models."""
     registry = get_registry()
     stored = await asyncio.to_thread(registry.store.models)
-    return json_response(Names(sorted({*registry.entries, *stored})))
+    return json_response(ModelNames(sorted({*registry.entries, *stored})))
 
 
 @blueprint.get("/<name>")

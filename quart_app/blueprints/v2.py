@@ -20,7 +20,15 @@ from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, Not
 from ..negotiation import JSON, json_response
 from ..protocols import v2, v2_binary, v2_documents
 from ..protocols.json_body import parse_object
-from ..protocols.v2_documents import Index, Live, Model, ModelReady, Names, Ready, Server
+from ..protocols.v2_documents import (
+    ModelIndex,
+    ModelMetadata,
+    ModelNames,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
 from ..registry import LOADING_RETRY_AFTER, State
 from ..servable import Servable
 from ..threads import run_aside
@@ -41,28 +49,28 @@ STATES: Final = {
 
 @blueprint.get("")
 @tag({"v2"})
-@document_response(Server)
+@document_response(ServerMetadata)
 async def server() -> Response:
     """The server's name, version and extensions."""
-    return json_response(Server("quart-app", VERSION))
+    return json_response(ServerMetadata("quart-app", VERSION))
 
 
 @blueprint.get("/health/live")
 @tag({"v2"})
-@document_response(Live)
+@document_response(ServerLive)
 async def live() -> Response:
     """The process is alive."""
-    return json_response(Live())
+    return json_response(ServerLive())
 
 
 @blueprint.get("/health/ready")
 @tag({"v2"})
-@document_response(Ready)
-@document_response(Ready, 503)
+@document_response(ServerReady)
+@document_response(ServerReady, 503)
 async def ready() -> Response:
     """Traffic should come here."""
     is_ready = get_registry().ready
-    response = json_response(Ready(is_ready), 200 if is_ready else 503)
+    response = json_response(ServerReady(is_ready), 200 if is_ready else 503)
     if not is_ready:
         response.headers["Retry-After"] = str(LOADING_RETRY_AFTER)
     return response
@@ -70,18 +78,18 @@ async def ready() -> Response:
 
 @blueprint.get("/models")
 @tag({"v2"})
-@document_response(Names)
+@document_response(ModelNames)
 async def models() -> Response:
     """The names of the models."""
     registry = get_registry()
     stored = await asyncio.to_thread(registry.store.models)
-    return json_response(Names(sorted({*registry.entries, *stored})))
+    return json_response(ModelNames(sorted({*registry.entries, *stored})))
 
 
 @blueprint.get("/models/<name>")
 @blueprint.get("/models/<name>/versions/<version>")
 @tag({"v2"})
-@document_response(Model)
+@document_response(ModelMetadata)
 async def model(name: str, version: str | None = None) -> Response:
     """What a model takes and what it tells."""
     registry = get_registry()
@@ -134,7 +142,7 @@ async def model_statistics(name: str, version: str | None = None) -> Response:
 
 @blueprint.post("/repository/index")
 @tag({"v2"})
-@document_response(list[Index])
+@document_response(list[ModelIndex])
 async def index() -> Response:
     """Every version of every model, and its state; with `{"ready": true}` only what is ready."""
     only_ready = _flag(await _body(), "ready")
@@ -231,10 +239,10 @@ def _refuse_files(body: bytes) -> None:
             raise InvalidRequest(f"The parameter {name} is not known here: models are published.")
 
 
-def _index(found: VersionState) -> Index:
+def _index(found: VersionState) -> ModelIndex:
     version = "" if found.version is None else str(found.version)
     reason = found.reason or ("" if found.state is State.READY else str(found.state))
-    return Index(found.name, version, STATES.get(found.state, "LOADING"), reason)
+    return ModelIndex(found.name, version, STATES.get(found.state, "LOADING"), reason)
 
 
 def _counted(servable: Servable) -> dict[str, object]:

@@ -29,7 +29,7 @@ EXTENSIONS: Final = (
 ANY: Final = -1
 
 
-class Server(msgspec.Struct):
+class ServerMetadata(msgspec.Struct):
     """The server: its name, its version, and the extensions that it speaks."""
 
     name: str
@@ -37,13 +37,13 @@ class Server(msgspec.Struct):
     extensions: Sequence[str] = EXTENSIONS
 
 
-class Live(msgspec.Struct):
+class ServerLive(msgspec.Struct):
     """The process answers."""
 
     live: bool = True
 
 
-class Ready(msgspec.Struct):
+class ServerReady(msgspec.Struct):
     """Whether traffic should come here."""
 
     ready: bool
@@ -57,13 +57,13 @@ class ModelReady(msgspec.Struct):
     ready: bool
 
 
-class Names(msgspec.Struct):
+class ModelNames(msgspec.Struct):
     """The names of the models."""
 
     models: list[str]
 
 
-class Tensor(msgspec.Struct, omit_defaults=True):
+class TensorMetadata(msgspec.Struct, omit_defaults=True):
     """An input or an output. -1 stands for any number of rows."""
 
     name: str
@@ -72,17 +72,17 @@ class Tensor(msgspec.Struct, omit_defaults=True):
     parameters: dict[str, str] = {}
 
 
-class Model(msgspec.Struct):
+class ModelMetadata(msgspec.Struct):
     """A model: its versions, what it takes and what it tells."""
 
     name: str
     versions: list[str]
     platform: str
-    inputs: list[Tensor]
-    outputs: list[Tensor]
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
 
 
-class Index(msgspec.Struct):
+class ModelIndex(msgspec.Struct):
     """One version of a model in the repository, and why it is not ready."""
 
     name: str
@@ -91,21 +91,21 @@ class Index(msgspec.Struct):
     reason: str
 
 
-def model(manifest: Manifest, versions: Sequence[int]) -> Model:
+def model(manifest: Manifest, versions: Sequence[int]) -> ModelMetadata:
     """The metadata of a version.
 
     The labels to which the columns of the probabilities belong are told as JSON in a parameter.
     """
-    return Model(
+    return ModelMetadata(
         name=manifest.name,
         versions=[str(version) for version in versions],
         platform=PLATFORM,
         inputs=[
-            Tensor(column.name, datatypes.of_column(column).name, [ANY, 1])
+            TensorMetadata(column.name, datatypes.of_column(column).name, [ANY, 1])
             for column in manifest.signature.columns
         ],
         outputs=[
-            Tensor(name, datatype.name, shape, _classes(manifest) if name == PREDICT_PROBA else {})
+            TensorMetadata(name, datatype.name, shape, _classes(manifest) if name == PREDICT_PROBA else {})
             for name, datatype, shape in _outputs(manifest)
         ],
     )
