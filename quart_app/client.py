@@ -394,9 +394,11 @@ class AsyncClient:
         except httpx.TimeoutException:
             raise self._timed_out() from None
         except httpx.ConnectError as error:
-            raise Unreachable(f"{self._place} takes no connection: {error}.") from error
+            raise Unreachable(f"{self._place} takes no connection: {_cause(error)}.") from error
         except httpx.TransportError as error:
-            raise Unreachable(f"The connection to {self._place} was lost: {error}.") from error
+            raise Unreachable(
+                f"The connection to {self._place} was lost: {_cause(error)}."
+            ) from error
         except httpx.DecodingError as error:
             raise UnexpectedAnswer(
                 f"The answer of {self._place} is not what its Content-Encoding says: {error}."
@@ -466,6 +468,11 @@ def _address(text: str) -> httpx.URL:
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError(f"Expected an address such as http://127.0.0.1:8000, got {text!r}.")
     return url
+
+
+def _cause(error: httpx.TransportError) -> str:
+    """What the error says, which may be nothing but its name."""
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _visible(key: str) -> str:

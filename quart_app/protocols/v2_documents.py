@@ -105,7 +105,9 @@ def model(manifest: Manifest, versions: Sequence[int]) -> ModelMetadata:
             for column in manifest.signature.columns
         ],
         outputs=[
-            TensorMetadata(name, datatype.name, shape, _classes(manifest) if name == PREDICT_PROBA else {})
+            TensorMetadata(
+                name, datatype.name, shape, _classes(manifest) if name == PREDICT_PROBA else {}
+            )
             for name, datatype, shape in _outputs(manifest)
         ],
     )

@@ -1,0 +1,222 @@
+"""The operations that predict: for each loaded model by each protocol, with examples that work."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from ..negotiation import HTML, JSON
+from ..protocols import datatypes, form, v2_binary
+from ..servable import Servable
+from .schemas import (
+    BYTES,
+    TEXT,
+    Schema,
+    answer_schema,
+    reference,
+    row_schema,
+    value_schema,
+)
+
+CSV: Final = "text/csv"
+ANSWERS: Final = ("Prediction", "Predictions")
+
+
+def add_model(document: Schema, servable: Servable) -> None:
+    """Add the schemas of one model and the paths that predict with it."""
+    manifest = servable.manifest
+    name = manifest.name
+    if f"{name}.Row" in document["components"]["schemas"]:
+        return
+    document["components"]["schemas"] |= {
+        f"{name}.Row": row_schema(manifest),
+        f"{name}.Prediction": answer_schema(manifest, many=False),
+        f"{name}.Predictions": answer_schema(manifest, many=True),
+    }
+    version = {
+        "name": "version",
+        "in": "path",
+        "required": True,
+        "description": "A number or an alias.",
+        "schema": {"type": "string"},
+        "example": str(manifest.version),
+    }
+    paths, quoted = document["paths"], quote(name)
+    for inside, parameters in (("", []), ("/versions/{version}", [version])):
+        paths[f"/models/{quoted}{inside}/predict"] = {
+            "get": _by_query(servable, parameters),
+            "post": _by_body(servable, parameters),
+        }
+        paths[f"/v2/models/{quoted}{inside}/infer"] = {"post": _infer(servable, parameters)}
+        paths[f"/v1/models/{quoted}{inside}:predict"] = {"post": _instances(servable, parameters)}
+
+
+def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
+    """Add the route that chooses the model by the columns, with an example for each."""
+    examples = {servable.manifest.name: servable.example for servable in servables}
+    body = {
+        JSON: {
+            "schema": reference("Dataframe"),
+            "examples": _examples(
+                {name: {"dataframe_split": _split(row)} for name, row in examples.items()}
+            ),
+        },
+        CSV: {
+            "schema": TEXT,
+            "examples": _examples({name: _csv(row) for name, row in examples.items()}),
+        },
+    }
+    model = {
+        "name": "model",
+        "in": "query",
+        "description": "The model, where the names of the columns do not tell it.",
+        "schema": {"type": "string", "enum": list(examples)} if examples else TEXT,
+    }
+    document["paths"]["/invocations"] = {
+        "post": _post(
+            "Predict by the model that has these columns",
+            "invocations",
+            [model],
+            body,
+            reference("PredictionList"),
+        )
+    }
+
+
+def _by_query(servable: Servable, parameters: list[Schema]) -> Schema:
+    manifest = servable.manifest
+    texts = _texts(servable.example)
+    in_query = [
+        {
+            "name": column.name,
+            "in": "query",
+            "required": True,
+            "schema": value_schema(column),
+            "example": texts[column.name],
+        }
+        | ({"allowEmptyValue": True} if column.missing else {})
+        for column in manifest.signature.columns
+    ]
+    return {
+        "tags": [manifest.name],
+        "summary": "Predict for the row in the query",
+        "parameters": parameters + in_query,
+        "responses": {"200": _answered(manifest.name)},
+    }
+
+
+def _by_body(servable: Servable, parameters: list[Schema]) -> Schema:
+    name, example = servable.manifest.name, servable.example
+    row, texts = reference(f"{name}.Row"), _texts(example)
+    answered = _answered(name)
+    answered["content"] |= {CSV: {"schema": TEXT}}
+    body = {
+        JSON: {
+            "schema": {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]},
+            "examples": _examples({"one": example, "many": [example]}),
+        },
+        form.CONTENT_TYPE: {"schema": row, "example": texts},
+        form.MULTIPART: {"schema": row, "example": texts},
+        CSV: {"schema": TEXT, "example": _csv(example)},
+    }
+    return {
+        "tags": [name],
+        "summary": "Predict for one row, for a list of rows, or for the rows of a CSV file",
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": answered},
+    }
+
+
+def _infer(servable: Servable, parameters: list[Schema]) -> Schema:
+    length = {
+        "name": v2_binary.HEADER,
+        "in": "header",
+        "description": "The bytes of the JSON, where tensors follow it in bytes.",
+        "schema": {"type": "integer", "minimum": 0},
+    }
+    body = {
+        JSON: {"schema": reference("InferRequest"), "example": {"inputs": _tensors(servable)}},
+        v2_binary.CONTENT_TYPE: {"schema": BYTES},
+    }
+    found = _post(
+        "Predict for tensors",
+        servable.manifest.name,
+        [*parameters, length],
+        body,
+        reference("InferResponse"),
+    )
+    found["responses"]["200"]["content"][v2_binary.CONTENT_TYPE] = {"schema": BYTES}
+    return found
+
+
+def _instances(servable: Servable, parameters: list[Schema]) -> Schema:
+    row = servable.example
+    examples = {
+        "objects": {"instances": [row]},
+        "lists": {"instances": [list(row.values())]},
+        "inputs": {"inputs": {name: [value] for name, value in row.items()}},
+    }
+    body = {JSON: {"schema": reference("Instances"), "examples": _examples(examples)}}
+    return _post(
+        "Predict for instances",
+        servable.manifest.name,
+        parameters,
+        body,
+        reference("PredictionList"),
+    )
+
+
+def _post(summary: str, tag: str, parameters: list[Schema], body: Schema, answer: Schema) -> Schema:
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": {"description": "The answer.", "content": {JSON: {"schema": answer}}}},
+    }
+
+
+def _answered(name: str) -> Schema:
+    answer = {"oneOf": [reference(f"{name}.{kind}") for kind in ANSWERS]}
+    return {
+        "description": "The answer.",
+        "content": {JSON: {"schema": answer}, HTML: {"schema": TEXT}},
+    }
+
+
+# Examples ------------------------------------------------------------------------
+
+
+def _examples(values: Mapping[str, Any]) -> Schema:
+    return {name: {"value": value} for name, value in values.items()}
+
+
+def _texts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """In a query, in a form and in CSV an empty value is a missing one."""
+    return {name: "" if value is None else value for name, value in row.items()}
+
+
+def _tensors(servable: Servable) -> list[Schema]:
+    return [
+        {
+            "name": column.name,
+            "shape": [1, 1],
+            "datatype": datatypes.of_column(column).name,
+            "data": [servable.example[column.name]],
+        }
+        for column in servable.manifest.signature.columns
+    ]
+
+
+def _split(row: Mapping[str, Any]) -> Schema:
+    return {"columns": list(row), "data": [list(row.values())]}
+
+
+def _csv(row: Mapping[str, Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows([list(row), list(_texts(row).values())])
+    return text.getvalue()
