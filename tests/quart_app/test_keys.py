@@ -1,0 +1,82 @@
+"""API keys: what the setting takes, and whose a key is."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
+
+from quart_app.config import Config, ConfigError
+from quart_app.keys import NO_KEYS, Keys, sent
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+TWO = f"ann:{digest('first')},bob:{digest('second').upper()}"
+
+
+def test_a_key_has_the_name_that_the_setting_gives_it() -> None:
+    keys = Keys.parse(TWO)
+    assert [keys.owner(key) for key in ("first", "second", "third", "")] == [
+        "ann",
+        "bob",
+        None,
+        None,
+    ]
+
+
+def test_without_keys_nobody_has_one() -> None:
+    assert Keys.parse(" , ") == NO_KEYS
+    assert not NO_KEYS
+    assert NO_KEYS.owner("first") is None
+
+
+def test_keys_are_written_as_they_are_read() -> None:
+    assert str(Keys.parse(TWO)) == TWO.lower()
+
+
+@given(st.text(st.sampled_from("ab0:, \u00e9F"), max_size=90))
+def test_any_setting_is_keys_or_refused_in_words(text: str) -> None:
+    try:
+        assert Keys.parse(text) == Keys.parse(str(Keys.parse(text)))
+    except ValueError as error:
+        assert "name:sha256" in str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ann",
+        "ann:first",
+        digest("first"),
+        f":{digest('first')}",
+        f"ann:{digest('first')}0",
+        f"ann:{digest('first')},ann:{digest('second')}",
+        f"a b:{digest('first')}",
+    ],
+)
+def test_what_is_no_list_of_keys_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(ConfigError, match="API_KEYS: expected name:sha256") as caught:
+        Config.read({}, API_KEYS=text)
+    assert text not in str(caught.value)
+    assert "first" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({"Authorization": "Bearer abc"}, "abc"),
+        ({"authorization": "bearer  abc "}, "abc"),
+        ({"X-API-Key": "abc"}, "abc"),
+        ({"Authorization": "Basic eHg6eHg=", "X-API-Key": "abc"}, "abc"),
+        ({"Authorization": "Basic eHg6eHg="}, None),
+        ({}, None),
+    ],
+)
+def test_a_key_comes_in_either_header(headers: dict[str, str], key: str | None) -> None:
+    assert sent(Headers(headers)) == key
