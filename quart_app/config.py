@@ -152,6 +152,12 @@ class Config:
         16 * MIB, _count, "Bytes that a body with tensors in bytes may have."
     )
     max_form_bytes: int = _setting(64 * KIB, _count, "Bytes that a form may have.")
+    max_csv_bytes: int = _setting(
+        512 * MIB, _count, "Bytes that a CSV table may have; they are kept in a temporary file."
+    )
+    max_tables: int = _setting(
+        8, _count, "CSV tables that are taken at a time; more are refused with 503."
+    )
     deadline: float = _setting(
         20 * SECONDS,
         _positive_seconds,

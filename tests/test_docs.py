@@ -21,26 +21,27 @@ from .conftest import Server, serving
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PROTOCOLS = (ROOT / "docs/protocols.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[tuple[str, str]]:
-    """Each command of the README with the output that stands below it."""
+    """Each command of the README and of the protocols with the output that stands below it."""
     found = []
-    for block in blocks("console"):
+    for block in blocks("console") + blocks("console", PROTOCOLS):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             found.append((command, output))
     return found
 
 
-def rows(heading: str) -> list[list[str]]:
+def rows(heading: str, page: str = README) -> list[list[str]]:
     """The cells of the table below a heading, without its head."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
     return [[lines_cell.strip("` ") for lines_cell in row] for row in cells]
@@ -85,9 +86,14 @@ def test_a_command_of_the_readme_prints_what_stands_below_it(
     assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), ran.stdout
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_of_the_readme_runs(number: int, server: Server, folder: Path) -> None:
-    script = blocks("python")[number].replace("http://127.0.0.1:8000", server.url)
+SCRIPTS = blocks("python") + blocks("python", PROTOCOLS)
+
+
+@pytest.mark.parametrize("number", range(len(SCRIPTS)))
+def test_python_of_the_readme_and_of_the_protocols_runs(
+    number: int, server: Server, folder: Path
+) -> None:
+    script = SCRIPTS[number].replace("http://127.0.0.1:8000", server.url)
     subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
@@ -144,6 +150,7 @@ def settings_table() -> str:
     lines = ["| variable | default | what it does |", "| --- | --- | --- |"]
     for setting in SETTINGS:
         default = "not set" if setting.default is None else f"`{shown(setting.default)}`"
+        default = "empty" if default == "``" else default
         lines.append(f"| `{setting.variable}` | {default} | {setting.help} |")
     return "\n".join(lines)
 
@@ -183,7 +190,10 @@ def test_the_table_of_routes_is_the_one_of_the_code(tmp_path: Path) -> None:
     methods: dict[str, set[str]] = {}
     for rule in app.url_map.iter_rules():
         methods.setdefault(rule.rule, set()).update((rule.methods or set()) - {"HEAD", "OPTIONS"})
-    listed = {row[0]: set(row[1].split(", ")) for row in rows("Routes")}
+    listed = {}
+    for route, taken, *_ in rows("Routes") + rows("Routes", PROTOCOLS):
+        listed[re.sub(r"[\[\]]", "", route)] = set(taken.split(", "))
+        listed[re.sub(r"\[.*?\]", "", route)] = set(taken.split(", "))
     assert listed == methods
 
 

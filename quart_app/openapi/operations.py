@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from ..negotiation import HTML, JSON
 from ..protocols import datatypes, form, v2_binary
 from ..servable import Servable
@@ -94,7 +96,7 @@ def _by_query(servable: Servable, parameters: list[Schema]) -> Schema:
             "name": column.name,
             "in": "query",
             "required": True,
-            "schema": value_schema(column),
+            "schema": value_schema(replace(column, missing=False)),
             "example": texts[column.name],
         }
         | ({"allowEmptyValue": True} if column.missing else {})

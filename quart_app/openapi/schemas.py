@@ -102,7 +102,7 @@ TEXT: Final[Schema] = {"type": "string"}
 OBJECT: Final[Schema] = {"type": "object"}
 BYTES: Final[Schema] = {"type": "string", "format": "binary"}
 SHAPE: Final[Schema] = {"type": "array", "items": {"type": "integer"}}
-ANY_LIST: Final[Schema] = {"type": "array"}
+ANY_LIST: Final[Schema] = {"type": "array", "items": {}}
 
 
 def _object(required: list[str], **properties: Schema) -> Schema:

@@ -43,9 +43,10 @@ def test_keys_are_written_as_they_are_read() -> None:
 @given(st.text(st.sampled_from("ab0:, \u00e9F"), max_size=90))
 def test_any_setting_is_keys_or_refused_in_words(text: str) -> None:
     try:
-        assert Keys.parse(text) == Keys.parse(str(Keys.parse(text)))
-    except ValueError as error:
-        assert "name:sha256" in str(error)
+        keys = Keys.parse(text)
+    except ValueError:
+        return
+    assert Keys.parse(str(keys)) == keys
 
 
 @pytest.mark.parametrize(
