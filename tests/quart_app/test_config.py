@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quart_app import create_app
 from quart_app.config import SETTINGS, UNPREFIXED, Config, ConfigError
+from quart_app.keys import NO_KEYS, Keys
 
 DEFAULTS: dict[str, Any] = {
     "HOST": None,
@@ -19,13 +20,19 @@ DEFAULTS: dict[str, Any] = {
     "MODEL_STORE": Path("instance/models"),
     "RECIPES": None,
     "ALLOW_VERSION": False,
+    "DEFAULT_MODEL": None,
+    "API_KEYS": NO_KEYS,
     "READY": "any",
     "THREADS": 2,
     "MAX_BATCH_SIZE": 256,
     "MAX_QUEUE_SIZE": 20_000,
     "MAX_ROWS": 10_000,
     "MAX_JSON_BYTES": 1_048_576,
+    "MAX_TENSOR_ROWS": 100_000,
+    "MAX_TENSOR_BYTES": 16_777_216,
     "MAX_FORM_BYTES": 65_536,
+    "MAX_CSV_BYTES": 536_870_912,
+    "MAX_TABLES": 8,
     "DEADLINE": 20.0,
     "SHUTDOWN_DELAY": 1.0,
     "KEEP_ALIVE": 5.0,
@@ -49,6 +56,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("ALLOW_VERSION", "false", False),
     ("ALLOW_VERSION", "No", False),
     ("ALLOW_VERSION", "0", False),
+    ("DEFAULT_MODEL", "my-model.2", "my-model.2"),
+    ("API_KEYS", "", NO_KEYS),
+    ("API_KEYS", f"ann:{'0a' * 32}", Keys((("ann", b"\n" * 32),))),
     ("READY", "any", "any"),
     ("READY", "all", "all"),
     ("THREADS", "8", 8),
@@ -56,7 +66,16 @@ GOOD: list[tuple[str, str, Any]] = [
     ("MAX_QUEUE_SIZE", "99999999999", 99_999_999_999),
     ("MAX_ROWS", "007", 7),
     ("MAX_JSON_BYTES", "10", 10),
-    ("MAX_FORM_BYTES", "10", 10),
+    *(
+        (name, "10", 10)
+        for name in (
+            "MAX_FORM_BYTES",
+            "MAX_TENSOR_ROWS",
+            "MAX_TENSOR_BYTES",
+            "MAX_CSV_BYTES",
+            "MAX_TABLES",
+        )
+    ),
     ("DEADLINE", "0.5", 0.5),
     ("DEADLINE", "86400", 86_400.0),
     ("SHUTDOWN_DELAY", "0", 0.0),
@@ -85,7 +104,19 @@ BAD: list[tuple[str, str, str]] = [
         for name in ("THREADS", "MAX_BATCH_SIZE", "MAX_QUEUE_SIZE", "MAX_ROWS")
         for text in ("", "0", "-1", "1.5", "many", "²", "1_000")
     ),
-    *((name, "0", "a whole number from 1 on") for name in ("MAX_JSON_BYTES", "MAX_FORM_BYTES")),
+    *(
+        (name, "0", "a whole number from 1 on")
+        for name in (
+            "MAX_JSON_BYTES",
+            "MAX_FORM_BYTES",
+            "MAX_TENSOR_ROWS",
+            "MAX_TENSOR_BYTES",
+            "MAX_CSV_BYTES",
+            "MAX_TABLES",
+        )
+    ),
+    *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
+    ("API_KEYS", "ann:first", "name:sha256 of each key, with commas between them"),
     *(
         (name, text, "a number of seconds")
         for name in ("DEADLINE", "SHUTDOWN_DELAY", "KEEP_ALIVE")
@@ -145,12 +176,13 @@ def test_a_setting_is_read_from_its_variable_and_by_its_name(
 def test_a_bad_value_is_refused_in_a_sentence_that_names_where_it_stood(
     name: str, text: str, expected: str
 ) -> None:
+    got = "" if name == "API_KEYS" else f", got {text!r}"  # what is secret is not repeated
     with pytest.raises(ConfigError) as caught:
         Config.read({variable(name): text})
-    assert str(caught.value) == f"{variable(name)}: expected {expected}, got {text!r}."
+    assert str(caught.value) == f"{variable(name)}: expected {expected}{got}."
     with pytest.raises(ConfigError) as caught:
         Config.read({}, **{name: text})
-    assert str(caught.value) == f"{name}: expected {expected}, got {text!r}."
+    assert str(caught.value) == f"{name}: expected {expected}{got}."
 
 
 def test_an_empty_value_is_a_value_and_not_the_default() -> None:
@@ -205,7 +237,7 @@ def test_a_config_does_not_change() -> None:
 @settings(deadline=None)
 @given(name=st.sampled_from(sorted(DEFAULTS)), text=st.text(max_size=20))
 def test_any_text_is_a_value_of_the_type_or_refused(name: str, text: str) -> None:
-    kinds = {"HOST": str, "PORT": int, "RECIPES": tuple}
+    kinds = {"HOST": str, "PORT": int, "RECIPES": tuple, "DEFAULT_MODEL": str}
     kind = kinds.get(name, type(DEFAULTS[name]))
     try:
         config = Config.read({variable(name): text})
