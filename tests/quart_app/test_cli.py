@@ -346,7 +346,7 @@ def test_a_bad_setting_does_not_take_the_help_away(tmp_path: Path) -> None:
     ended = process("--help", QUART_APP_READY="maybe")
     assert ended.code == 0
     assert ended.stderr.strip() == SETTING_SENTENCE
-    for command in ("serve", "models", "get", "routes", "shell"):
+    for command in ("serve", "models", "get", "predict", "routes", "shell"):
         assert re.search(rf"^  {command} +\S", ended.stdout, re.MULTILINE)
     assert process("--version", QUART_APP_READY="maybe").stdout == f"quart-app, version {VERSION}\n"
 
