@@ -43,7 +43,7 @@ async def choose(
         if entry.servable is not None
     }
     equal = [name for name in shared if sent == _columns(registry, name)]
-    if not equal and registry.waiting:
+    if registry.starting or (sent and not equal and registry.waiting):
         raise NotReady("The models are on their way.", LOADING_RETRY_AFTER)
     most = max(shared.values(), default=0)
     candidates = equal or [name for name, count in shared.items() if count == most > 0]
