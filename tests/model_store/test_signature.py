@@ -477,7 +477,7 @@ def test_integers_come_out_of_a_matrix_of_floats_as_integers() -> None:
 
 
 def test_a_table_that_lacks_most_columns_takes_no_memory_for_them() -> None:
-    columns = tuple(Column(name=f"x{i}", type="number") for i in range(500))
+    columns = tuple(Column(name=f"x{i}", type="number") for i in range(100))
     rows = 100_000
     tracemalloc.start()
     try:
@@ -486,6 +486,6 @@ def test_a_table_that_lacks_most_columns_takes_no_memory_for_them() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert caught.value.total == 500 * rows
-    assert [fault.row for fault in caught.value.faults] == [0] * 500 + [1] * 500
-    assert peak < 50_000_000
+    assert caught.value.total == 100 * rows
+    assert [fault.row for fault in caught.value.faults] == [i // 100 for i in range(1000)]
+    assert peak < 40_000_000
