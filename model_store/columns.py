@@ -30,8 +30,10 @@ JSONLabel = str | int | float | bool
 ColumnType = Literal["number", "integer", "category", "text", "boolean", "date"]
 Values = Sequence[object] | NDArray[Any]
 Cells = NDArray[Any]
+Positions = NDArray[np.intp]
 
 NAMES_SHOWN: Final = 20
+NOWHERE: Final = np.empty(0, dtype=np.intp)
 INTEGER_LENGTH: Final = 40
 """Longer digits are read as a float: they are beyond 64 bits, where a float says so as well."""
 
@@ -90,28 +92,43 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return not any(isinstance(value, str) for value in self.categories or ())
         return self.type in {"number", "integer"}
 
-    def fill(self, target: Cells, values: Values, wire: Wire = JSON) -> bool:
-        """Fill the cells of this column at once; False where a value needs a closer look."""
-        if not isinstance(values, np.ndarray) and set(map(type, values)) == {str}:
+    def fill(self, target: Cells, values: Values, wire: Wire = JSON) -> Positions | None:
+        """Fill the cells of this column at once, and tell the positions of the values that do not
+        fit; None where each value needs a closer look."""
+        if isinstance(values, np.ndarray):
+            return self._fill_array(target, values, wire)
+        if set(map(type, values)) == {str}:
             return self._fill_texts(target, cast(Sequence[str], values), wire)
         if wire.blanks and self.type == "text":
-            return False
-        return _FILLERS[self.type](self, target, values)
+            return None
+        return NOWHERE if _FILLERS[self.type](self, target, values) else None
 
-    def _fill_texts(self, target: Cells, texts: Sequence[str], wire: Wire) -> bool:
+    def _fill_array(self, target: Cells, array: Cells, wire: Wire) -> Positions | None:
+        if array.dtype.kind not in "iufb":
+            return None
+        if self.type in {"number", "integer"}:
+            return _fill_numbers(self, target, array)
+        # Alike in their bits: 0.0 and -0.0 are two values.
+        bits = np.ascontiguousarray(array).view(f"u{array.itemsize}")
+        distinct, inverse = np.unique(bits, return_inverse=True)
+        return self._fill_alike(target, distinct.view(array.dtype).tolist(), inverse, wire)
+
+    def _fill_texts(self, target: Cells, texts: Sequence[str], wire: Wire) -> Positions | None:
         """As `fill`, of values that all are texts."""
         if self.type == "text":
             if wire.crlf or (wire.blanks and not all(map(str.strip, texts))):
-                return False
+                return None
             target[:] = texts
-            return True
+            return NOWHERE
         if self.type == "category" and _fill_categories(self, target, texts):
-            return True
+            return NOWHERE
         if wire.numerals and self.type in {"number", "integer"}:
             numbers = self._parse_numbers(texts, wire)
-            if numbers is not None and _fill_numbers(self, target, numbers):
-                return True
-        return self._fill_alike(target, texts, wire)
+            if numbers is not None:
+                return _fill_numbers(self, target, numbers)
+        positions = {text: position for position, text in enumerate(dict.fromkeys(texts))}
+        inverse = np.array([positions[text] for text in texts])
+        return self._fill_alike(target, list(positions), inverse, wire)
 
     def _parse_numbers(self, texts: Sequence[str], wire: Wire) -> Cells | None:
         """The numbers that all the texts write, NaN for a blank one that may be; else None."""
@@ -132,19 +149,22 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         # An integer has no negative zero, and a float has.
         return None if np.signbit(numbers[numbers == 0]).any() else numbers
 
-    def _fill_alike(self, target: Cells, texts: Sequence[str], wire: Wire) -> bool:
-        """As `fill`, looking once at texts that are alike."""
-        positions = {text: position for position, text in enumerate(dict.fromkeys(texts))}
-        if len(positions) > len(texts) // 2:
-            return False
-        cells = np.empty(len(positions), dtype=target.dtype)
-        try:
-            for text, position in positions.items():
-                cells[position] = self.cell(text, target.dtype, wire)
-        except Unfit:
-            return False
-        target[:] = cells[[positions[text] for text in texts]]
-        return True
+    def _fill_alike(
+        self, target: Cells, distinct: Sequence[object], inverse: Positions, wire: Wire
+    ) -> Positions | None:
+        """As `fill`, looking once at values that are alike: `distinct[inverse]` are all of them."""
+        if len(distinct) > len(inverse) // 2:
+            return None
+        cells = np.empty(len(distinct), dtype=target.dtype)
+        fits = np.ones(len(distinct), dtype=bool)
+        for position, value in enumerate(distinct):
+            try:
+                cells[position] = self.cell(value, target.dtype, wire)
+            except Unfit:
+                fits[position] = False
+        filled = fits[inverse]
+        target[filled] = cells[inverse[filled]]
+        return np.flatnonzero(~filled)
 
     def cell(self, value: object, dtype: np.dtype[Any], wire: Wire = JSON) -> Any:
         """One value as the cell of a matrix.
@@ -355,38 +375,61 @@ _PARSERS: dict[str, Callable[[Column, object, np.dtype[Any]], Any]] = {
 # A whole column at once ----------------------------------------------------------
 
 
-def _fill_numbers(column: Column, target: Cells, values: Values) -> bool:
-    array = _numeric(values)
-    if array is None or (column.type == "integer" and array.dtype.kind == "f"):
-        return False
-    if column.type == "integer" and array.dtype == np.uint64:
-        return False
-    cells = array
-    if column.type == "number":
-        # Alone or in company, an integer takes the same way: rounded to a float64 first.
-        cells = array.astype(np.float64)
-        if "float32" in (target.dtype.name, column.dtype if target.dtype.kind == "O" else None):
-            with np.errstate(over="ignore"):
-                cells = cells.astype(np.float32)
-        odd = np.isinf(cells) if column.missing else ~np.isfinite(cells)
-        if odd.any() or (column.null == "none" and np.isnan(cells).any()):
-            return False
-    target[:] = cells
-    return True
-
-
-def _numeric(values: Values) -> Cells | None:
-    """The values as a numeric array, or None where they are not all plain numbers."""
-    if isinstance(values, np.ndarray):
-        array = values
-    elif set(map(type, values)) <= {float, int}:
-        try:
-            array = np.asarray(values)
-        except OverflowError:
-            return None
+def _fill_numbers(column: Column, target: Cells, array: Cells) -> Positions:
+    """As `Column.fill`, of an array of numbers or truths."""
+    if array.dtype.kind == "b":
+        return np.arange(len(array))
+    missing = np.isnan(array)
+    if column.type == "integer":
+        cells, odd = _integers(array)
     else:
-        return None
-    return array if array.dtype.kind in "iuf" else None
+        cells, odd = _rounded(column, array, target.dtype)
+    odd &= ~missing
+    if not column.missing:
+        odd |= missing
+    elif missing.any():
+        target[missing] = column._no_value(target.dtype)
+        fits = ~(odd | missing)
+        target[fits] = cells[fits]
+        return np.flatnonzero(odd)
+    if odd.any():
+        target[~odd] = cells[~odd]
+        return np.flatnonzero(odd)
+    target[:] = cells
+    return NOWHERE
+
+
+def _integers(array: Cells) -> tuple[Cells, Cells]:
+    """The values as 64-bit integers, and which of them are none."""
+    if array.dtype.kind == "f":
+        numbers = array.astype(np.float64)
+        odd = (numbers != np.floor(numbers)) | (np.abs(numbers) > 2.0**63) | (numbers == 2.0**63)
+        return np.where(odd, 0, numbers).astype(np.int64), odd
+    odd = array > _INT64.max if array.dtype == np.uint64 else np.zeros(len(array), dtype=bool)
+    return array.astype(np.int64), odd
+
+
+def _rounded(column: Column, array: Cells, dtype: np.dtype[Any]) -> tuple[Cells, Cells]:
+    """The values as the column's floats, and which of them are none that is finite."""
+    # Alone or in company, an integer takes the same way: rounded to a float64 first.
+    cells = array.astype(np.float64)
+    if "float32" in (dtype.name, column.dtype if dtype.kind == "O" else None):
+        with np.errstate(over="ignore"):
+            cells = cells.astype(np.float32)
+    return cells, ~np.isfinite(cells)
+
+
+def _fill_list(column: Column, target: Cells, values: Values) -> bool:
+    """As `_fill_numbers`, of a list, if its values are all plain numbers and all fit. An array of
+    integers and floats would round the integers: of those each is looked at."""
+    kinds = set(map(type, values))
+    if not kinds <= {float, int} or (column.type == "integer" and float in kinds):
+        return False
+    try:
+        array = np.asarray(values)
+    except OverflowError:
+        return False
+    return array.dtype.kind in "iuf" and not len(_fill_numbers(column, target, array))
 
 
 def _fill_categories(column: Column, target: Cells, values: Values) -> bool:
@@ -411,8 +454,8 @@ def _filler(kind: type) -> Callable[[Column, Cells, Values], bool]:
 
 
 _FILLERS: dict[str, Callable[[Column, Cells, Values], bool]] = {
-    "number": _fill_numbers,
-    "integer": _fill_numbers,
+    "number": _fill_list,
+    "integer": _fill_list,
     "category": _fill_categories,
     "text": _filler(str),
     "boolean": _filler(bool),

@@ -8,19 +8,19 @@ pipeline was fitted on, a matrix, a DataFrame or texts, is made of that matrix b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import ABSENT, NAMES_SHOWN, Column, JSONLabel, Unfit, Values
+from .columns import ABSENT, NAMES_SHOWN, Column, JSONLabel, Positions, Unfit, Values
 from .errors import Fault, InvalidRows
 from .wires import JSON, Wire
 
 MAX_FAULTS: Final = 1000
-MAX_KEPT: Final = 100 * MAX_FAULTS
 GOT_LENGTH: Final = 60
 
 _DTYPE: Final = r"^(float64|float32|int64|bool|object|datetime64\[[a-zA-Z]+\])$"
@@ -42,8 +42,8 @@ class _Misfit(NamedTuple):
 
 
 class _Misfits:
-    """All faults counted, and those kept that are told: of a small body that claims a large table
-    there are many millions."""
+    """All faults counted, and those kept that are told, the first by row: of a small body that
+    claims a large table there are many millions."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -55,14 +55,21 @@ class _Misfits:
             self.total += 1
             if count < MAX_FAULTS:
                 self._kept.append(misfit)
-        if len(self._kept) > MAX_KEPT:
+        if len(self._kept) >= MAX_FAULTS:
             self._cut()
 
     def add_absent(self, column: Column, rows: int) -> None:
         """A column that no row has."""
-        shown = min(rows, MAX_FAULTS)
-        self.add(_Misfit(row, column.name, column.expected) for row in range(shown))
-        self.total += rows - shown
+        shown = self.told(range(rows))
+        self.add(_Misfit(row, column.name, column.expected) for row in shown)
+        self.total += rows - len(shown)
+
+    def told(self, rows: range | Positions) -> Sequence[int]:
+        """Those of ascending rows whose faults may be among the first."""
+        if len(self._kept) == MAX_FAULTS:
+            rows = rows[: bisect_left(rows, self._kept[-1].row)]
+        rows = rows[:MAX_FAULTS]
+        return rows if isinstance(rows, range) else rows.tolist()
 
     def faults(self) -> list[Fault]:
         """The first of them by row."""
@@ -107,8 +114,14 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             found, target = values.get(column.name), matrix[:, i if whole else 0]
             if found is None:
                 misfits.add_absent(column, rows)
-            elif not column.fill(target, found, wire):
-                misfits.add(_misfits(target, column, found, wire))
+                continue
+            positions = column.fill(target, found, wire)
+            if positions is None:
+                misfits.add(_misfits(target, column, found, wire, range(rows)))
+            else:
+                shown = misfits.told(positions)
+                misfits.add(_misfits(target, column, found, wire, shown))
+                misfits.total += len(positions) - len(shown)
         for misfitting in self._unknown(values):
             misfits.add(misfitting)
         if misfits.total:
@@ -140,18 +153,22 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-def _misfits(target: Matrix, column: Column, values: Values, wire: Wire) -> Iterator[_Misfit]:
-    """Fill the column value by value, and yield each that does not fit."""
-    for row, value in enumerate(values):
+def _misfits(
+    target: Matrix, column: Column, values: Values, wire: Wire, rows: Iterable[int]
+) -> Iterator[_Misfit]:
+    """Fill these rows of the column value by value, and yield each that does not fit."""
+    expected = column.expected
+    for row in rows:
+        value = values[row]
         if value is ABSENT:
-            yield _Misfit(row, column.name, column.expected)
+            yield _Misfit(row, column.name, expected)
             continue
         try:
             target[row] = column.cell(value, target.dtype, wire)
         except Unfit as unfit:
             if wire.blanks and value == "":
                 value = ABSENT
-            yield _Misfit(row, column.name, str(unfit) or column.expected, value)
+            yield _Misfit(row, column.name, str(unfit) or expected, value)
 
 
 def _got(value: object) -> str:

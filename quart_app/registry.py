@@ -27,6 +27,9 @@ from .threads import run_in_daemon
 LOADING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is on its way."""
 
+VALIDATING = 2
+"""Threads that validate large tables. More would only take turns at the interpreter."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -74,6 +77,7 @@ class Registry:
     def __init__(self, store: ModelStore, config: Config) -> None:
         self.store = store
         self._executor = ThreadPoolExecutor(config.threads, thread_name_prefix="predict")
+        self._validator = ThreadPoolExecutor(VALIDATING, thread_name_prefix="validate")
         self._config = config
         self._entries: dict[str, Entry] = {}
         self._others: dict[tuple[str, int], asyncio.Task[Entry]] = {}
@@ -223,7 +227,7 @@ class Registry:
         model = await run_in_daemon(partial(self.store.load, verified))
         entry.state = State.WARMING
         await run_in_daemon(model.replay)
-        entry.servable = Servable(model, self._executor, self._config)
+        entry.servable = Servable(model, self._executor, self._config, validator=self._validator)
         entry.state = State.READY
         logger.info("%s version %d is ready", name, model.manifest.version)
 
@@ -240,7 +244,8 @@ class Registry:
             task.cancel()
         for servable in self.servables:
             await servable.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._validator):
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _succeeded(task: asyncio.Task[Entry]) -> bool:

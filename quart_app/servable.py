@@ -30,7 +30,8 @@ from .inference import (
 from .statistics import Statistics
 
 CELLS_ON_THE_LOOP: Final = 2_000
-"""A table with more cells is validated in a thread: it would hold up other requests."""
+"""A table with more cells is validated in a thread, one that does not predict: neither the event
+loop nor the predictions of others wait for it."""
 
 Scores = NDArray[np.float64]
 
@@ -38,12 +39,14 @@ Scores = NDArray[np.float64]
 class Servable:
     """Answers requests for one version of one model."""
 
-    def __init__(self, model: Model, executor: Executor, config: Config) -> None:
+    def __init__(
+        self, model: Model, executor: Executor, config: Config, *, validator: Executor
+    ) -> None:
         self.manifest: Manifest = model.manifest
         self.example = model.sample.rows[0]
         self.statistics = Statistics()
         self._model = model
-        self._executor = executor
+        self._validator = validator
         self._deadline = config.deadline
         batcher = partial(
             Batcher,
@@ -128,11 +131,12 @@ class Servable:
         def validate() -> Rows:
             return signature.validate(columns, request.rows, request.wire)
 
-        if request.rows * len(columns) <= CELLS_ON_THE_LOOP:
+        # A row that lacks columns has a fault for each of them.
+        if request.rows * max(len(columns), len(signature.columns)) <= CELLS_ON_THE_LOOP:
             matrix = validate()
         else:
             loop = asyncio.get_running_loop()
-            matrix = await loop.run_in_executor(self._executor, validate)
+            matrix = await loop.run_in_executor(self._validator, validate)
         self.statistics.compute_input.add(time.perf_counter_ns() - begun)
         return matrix
 

@@ -1,13 +1,15 @@
-"""Columns of texts that are brought to their type at once get what each text gets alone."""
+"""What is brought to its type a column at once gets what each value gets alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from model_store.columns import Column, Unfit
@@ -48,15 +50,29 @@ written = st.one_of(
 )
 
 
-def one_by_one(column: Column, texts: list[str], dtype: str, wire: Wire) -> list[object] | None:
-    """What each text alone becomes; None where one does not fit."""
-    target = np.empty(len(texts), dtype=dtype)
-    try:
-        for row, text in enumerate(texts):
-            target[row] = column.cell(text, target.dtype, wire)
-    except Unfit:
-        return None
-    return shown(target)
+def one_by_one(
+    column: Column, values: Iterable[object], dtype: str, wire: Wire
+) -> tuple[list[int], list[object]]:
+    """Which of the values do not fit, and what each of the others alone becomes."""
+    unfit, cells = [], []
+    for row, value in enumerate(values):
+        cell = np.empty(1, dtype=dtype)
+        try:
+            cell[0] = column.cell(value, cell.dtype, wire)
+        except Unfit:
+            unfit.append(row)
+        else:
+            cells.extend(shown(cell))
+    return unfit, cells
+
+
+def at_once(
+    column: Column, values: Sequence[object] | NDArray[Any], dtype: str, wire: Wire
+) -> tuple[list[int], list[object]] | None:
+    """The same, as the whole column tells it."""
+    target = np.empty(len(values), dtype=dtype)
+    unfit = column.fill(target, values, wire)
+    return None if unfit is None else (unfit.tolist(), shown(np.delete(target, unfit)))
 
 
 def shown(cells: NDArray[Any]) -> list[object]:
@@ -77,10 +93,35 @@ def test_texts_at_once_get_what_each_gets_alone(
 ) -> None:
     column, dtype = COLUMNS[kind]
     texts = few * often
-    target = np.empty(len(texts), dtype=dtype)
-    expected = one_by_one(column, texts, dtype, WIRES[wire])
-    if column.fill(target, texts, WIRES[wire]):
-        assert shown(target) == expected
+    found = at_once(column, texts, dtype, WIRES[wire])
+    assert found is None or found == one_by_one(column, texts, dtype, WIRES[wire])
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@settings(max_examples=60)
+@given(
+    array=st.sampled_from(["?", "i1", "u1", "i8", "u8", "f2", "f4", "f8"]).flatmap(
+        lambda dtype: arrays.arrays(np.dtype(dtype), st.integers(1, 4))
+    ),
+    often=st.integers(1, 4),
+)
+@example(array=np.array([1.0, 2.5, np.nan, np.inf, -0.0, 2.0**63, -(2.0**63), 1e300]), often=2)
+@example(array=np.array([0.0, 1.0, 2.0, np.nan]), often=3)
+@example(array=np.array([2**63, 2**63 - 1], dtype=np.uint64), often=1)
+def test_numbers_at_once_get_what_each_gets_alone(
+    kind: str, array: NDArray[Any], often: int
+) -> None:
+    column, dtype = COLUMNS[kind]
+    values = np.tile(array, often)
+    found = at_once(column, values, dtype, TENSOR)
+    assert found is None or found == one_by_one(column, values, dtype, TENSOR)
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1.5, 7.0])
+def test_a_number_sent_very_often_is_looked_at_once(kind: str, value: float) -> None:
+    column, dtype = COLUMNS[kind]
+    assert at_once(column, np.full(20, value), dtype, TENSOR) is not None
 
 
 @pytest.mark.parametrize(
@@ -98,6 +139,4 @@ def test_texts_at_once_get_what_each_gets_alone(
 )
 def test_what_is_as_usual_is_not_looked_at_one_by_one(kind: str, texts: list[str]) -> None:
     column, dtype = COLUMNS[kind]
-    target = np.empty(len(texts), dtype=dtype)
-    assert column.fill(target, texts, CSV)
-    assert shown(target) == one_by_one(column, texts, dtype, CSV)
+    assert at_once(column, texts, dtype, CSV) == one_by_one(column, texts, dtype, CSV)

@@ -326,6 +326,26 @@ def test_the_faults_are_bounded_and_their_number_is_not() -> None:
     assert str(caught.value).endswith(f"; and {2 * rows - 5} more")
 
 
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 99), shares=st.tuples(*[st.sampled_from([0, 0.1, 0.5, 1])] * 3))
+def test_the_faults_told_are_the_first_by_row_of_all_columns(
+    seed: int, shares: tuple[float, ...]
+) -> None:
+    rows = 2 * MAX_FAULTS
+    faulty = np.random.default_rng(seed).random((rows, 4)) < (*shares, 0.01)
+    wide = Signature(columns=tuple(Column(name=f"x{i}", type="number") for i in range(4)))
+    sent = np.where(faulty, np.inf, 1.0)
+    values: dict[str, Values] = {f"x{i}": sent[:, i] for i in range(3)}
+    values["x3"] = sent[:, 3].tolist()
+    expected = [(row, f"x{i}") for row, i in np.argwhere(faulty).tolist()]
+    if expected:
+        with pytest.raises(InvalidRows) as caught:
+            wide.validate(values, rows)
+        assert caught.value.total == len(expected)
+        told = [(fault.row, fault.column) for fault in caught.value.faults]
+        assert told == expected[:MAX_FAULTS]
+
+
 def test_no_rows_are_an_empty_matrix() -> None:
     assert PAIR.validate({"width": [], "count": []}, 0).shape == (0, 2)
 

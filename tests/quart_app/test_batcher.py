@@ -662,7 +662,9 @@ def test_a_model_answers_batched_and_alone_alike(
     name: str, seed: int, counts: list[int], load: Callable[[str], Model]
 ) -> None:
     async def run() -> list[InferenceResponse]:
-        servable = Servable(Model(model.manifest, watched, model.sample), SHARED, Config())
+        servable = Servable(
+            Model(model.manifest, watched, model.sample), SHARED, Config(), validator=SHARED
+        )
         batched = await asyncio.gather(*(servable.infer(request) for request in requests))
         await servable.close()
         return batched
