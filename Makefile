@@ -5,9 +5,18 @@ PYTHON ?= python3
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+PIP_FLAGS := -qq --disable-pip-version-check
+PIP := $(BIN)/python -m pip $(PIP_FLAGS)
 LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-options \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# Released clients of the wire protocols. Their dependencies do not go together, nor with ours: each
+# has an environment of its own. The README says that these versions work.
+CLIENTS := .clients
+TRITON := 'tritonclient[http]==2.73.0'
+KSERVE := 'kserve==0.21.0'
+MLFLOW := 'mlflow-skinny==3.17.2' pandas scipy
+SCHEMATHESIS := 'schemathesis==4.32.5'
 
 # What pytest is told besides: `make test PYTEST_ARGS=tests/test_x.py` runs a file in one process.
 PYTEST_ARGS ?= -n 2 --dist worksteal
@@ -16,7 +25,7 @@ PYTEST_ARGS ?= -n 2 --dist worksteal
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test browser-test lint types lock wheel clean
+.PHONY: help run test browser-test clients client-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -25,10 +34,15 @@ run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 	@$(BIN)/python -m quart_app serve
 
 test: $(VENV)/.installed-test ## run the tests that need no browser
-	@$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser and not clients" $(PYTEST_ARGS)
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
 	@$(BIN)/python -m pytest -m browser
+
+clients: $(foreach name,triton kserve mlflow schemathesis,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
+
+client-test: $(VENV)/.installed-test clients ## run these clients against a server
+	@CLIENT_VENVS=$(CLIENTS) REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -m clients
 
 lint: $(VENV)/.installed-lint ## check style and format
 	@$(BIN)/python -m ruff check
@@ -47,8 +61,8 @@ lock: $(BIN)/python ## write requirements.txt; UPGRADE=1 takes the newest versio
 wheel: $(BIN)/python ## build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
-clean: ## remove .venv, dist and caches; instance/ with its models stays
-	@rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, .clients, dist and caches; instance/ with its models stays
+	@rm -rf $(VENV) $(CLIENTS) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -69,4 +83,15 @@ $(VENV)/.installed: requirements.txt pyproject.toml $(BIN)/python
 $(VENV)/.installed-%: $(VENV)/.installed
 	@echo "Installing what '$*' needs"
 	@$(PIP) install --constraint $(VENV)/constraints.txt --editable '.[$*]'
+	@touch $@
+
+$(CLIENTS)/triton/.installed: CLIENT = $(TRITON)
+$(CLIENTS)/kserve/.installed: CLIENT = $(KSERVE)
+$(CLIENTS)/mlflow/.installed: CLIENT = $(MLFLOW)
+$(CLIENTS)/schemathesis/.installed: CLIENT = $(SCHEMATHESIS)
+
+$(CLIENTS)/%/.installed: Makefile
+	@echo "Installing $(CLIENT) into $(CLIENTS)/$*"
+	@"$(PYTHON)" -m venv --clear $(CLIENTS)/$*
+	@$(CLIENTS)/$*/bin/python -m pip $(PIP_FLAGS) install $(CLIENT)
 	@touch $@

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 import numpy as np
@@ -36,6 +36,7 @@ INTEGER_LENGTH: Final = 40
 """Longer digits are read as a float: they are beyond 64 bits, where a float says so as well."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMERALS = "0123456789+-.eE "
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]+(?:Z|[+-][0-9:]+)?)?")
 _INT64 = np.iinfo(np.int64)
 _NANOSECONDS = (datetime(1677, 9, 22), datetime(2262, 4, 11))
@@ -91,9 +92,59 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def fill(self, target: Cells, values: Values, wire: Wire = JSON) -> bool:
         """Fill the cells of this column at once; False where a value needs a closer look."""
+        if not isinstance(values, np.ndarray) and set(map(type, values)) == {str}:
+            return self._fill_texts(target, cast(Sequence[str], values), wire)
         if wire.blanks and self.type == "text":
             return False
         return _FILLERS[self.type](self, target, values)
+
+    def _fill_texts(self, target: Cells, texts: Sequence[str], wire: Wire) -> bool:
+        """As `fill`, of values that all are texts."""
+        if self.type == "text":
+            if wire.crlf or (wire.blanks and not all(map(str.strip, texts))):
+                return False
+            target[:] = texts
+            return True
+        if self.type == "category" and _fill_categories(self, target, texts):
+            return True
+        if wire.numerals and self.type in {"number", "integer"}:
+            numbers = self._parse_numbers(texts, wire)
+            if numbers is not None and _fill_numbers(self, target, numbers):
+                return True
+        return self._fill_alike(target, texts, wire)
+
+    def _parse_numbers(self, texts: Sequence[str], wire: Wire) -> Cells | None:
+        """The numbers that all the texts write, NaN for a blank one that may be; else None."""
+        may_miss = self.missing and wire.blanks
+        if may_miss:
+            texts = ["" if text in wire.nulls else text for text in texts]
+        # Of these characters `float` and `int` make what `parse_number` does, or an error.
+        if "".join(texts).strip(_NUMERALS):
+            return None
+        try:
+            if self.type == "integer":
+                return np.array(list(map(int, texts)), dtype=np.int64)
+            if may_miss:
+                texts = [text or "nan" for text in texts]
+            numbers = np.array(list(map(float, texts)))
+        except (ValueError, OverflowError):
+            return None
+        # An integer has no negative zero, and a float has.
+        return None if np.signbit(numbers[numbers == 0]).any() else numbers
+
+    def _fill_alike(self, target: Cells, texts: Sequence[str], wire: Wire) -> bool:
+        """As `fill`, looking once at texts that are alike."""
+        positions = {text: position for position, text in enumerate(dict.fromkeys(texts))}
+        if len(positions) > len(texts) // 2:
+            return False
+        cells = np.empty(len(positions), dtype=target.dtype)
+        try:
+            for text, position in positions.items():
+                cells[position] = self.cell(text, target.dtype, wire)
+        except Unfit:
+            return False
+        target[:] = cells[[positions[text] for text in texts]]
+        return True
 
     def cell(self, value: object, dtype: np.dtype[Any], wire: Wire = JSON) -> Any:
         """One value as the cell of a matrix.

@@ -8,7 +8,7 @@ pipeline was fitted on, a matrix, a DataFrame or texts, is made of that matrix b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from .errors import Fault, InvalidRows
 from .wires import JSON, Wire
 
 MAX_FAULTS: Final = 1000
+MAX_KEPT: Final = 100 * MAX_FAULTS
 GOT_LENGTH: Final = 60
 
 _DTYPE: Final = r"^(float64|float32|int64|bool|object|datetime64\[[a-zA-Z]+\])$"
@@ -38,6 +39,39 @@ class _Misfit(NamedTuple):
 
     def fault(self) -> Fault:
         return Fault(self.row, self.column, self.expected, _got(self.value))
+
+
+class _Misfits:
+    """All faults counted, and those kept that are told: of a small body that claims a large table
+    there are many millions."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._kept: list[_Misfit] = []
+
+    def add(self, of_column: Iterable[_Misfit]) -> None:
+        """The faults of one column, in the order of their rows."""
+        for count, misfit in enumerate(of_column):
+            self.total += 1
+            if count < MAX_FAULTS:
+                self._kept.append(misfit)
+        if len(self._kept) > MAX_KEPT:
+            self._cut()
+
+    def add_absent(self, column: Column, rows: int) -> None:
+        """A column that no row has."""
+        shown = min(rows, MAX_FAULTS)
+        self.add(_Misfit(row, column.name, column.expected) for row in range(shown))
+        self.total += rows - shown
+
+    def faults(self) -> list[Fault]:
+        """The first of them by row."""
+        self._cut()
+        return [misfit.fault() for misfit in self._kept]
+
+    def _cut(self) -> None:
+        self._kept.sort(key=lambda misfit: misfit.row)
+        del self._kept[MAX_FAULTS:]
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,19 +99,20 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRows: with every fault of every row: absent and unknown columns, wrong types,
                 unknown categories, infinities, and nulls where the column takes none.
         """
-        matrix = np.empty((rows, len(self.columns)), dtype=self.dtype)
-        misfits: list[_Misfit] = []
+        # A table that lacks columns may claim to be far larger than what was sent.
+        whole = all(column.name in values for column in self.columns)
+        matrix = np.empty((rows, len(self.columns) if whole else 1), dtype=self.dtype)
+        misfits = _Misfits()
         for i, column in enumerate(self.columns):
-            found = values.get(column.name)
+            found, target = values.get(column.name), matrix[:, i if whole else 0]
             if found is None:
-                misfits.extend(_Misfit(row, column.name, column.expected) for row in range(rows))
-            elif not column.fill(matrix[:, i], found, wire):
-                misfits.extend(_misfits(matrix[:, i], column, found, wire))
-        misfits.extend(self._unknown(values))
-        if misfits:
-            misfits.sort(key=lambda misfit: misfit.row)
-            faults = [misfit.fault() for misfit in misfits[:MAX_FAULTS]]
-            raise InvalidRows(faults, rows=rows, total=len(misfits))
+                misfits.add_absent(column, rows)
+            elif not column.fill(target, found, wire):
+                misfits.add(_misfits(target, column, found, wire))
+        for misfitting in self._unknown(values):
+            misfits.add(misfitting)
+        if misfits.total:
+            raise InvalidRows(misfits.faults(), rows=rows, total=misfits.total)
         return matrix
 
     def values(self, matrix: Matrix) -> list[dict[str, JSONLabel | None]]:
@@ -90,7 +125,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             for row in matrix
         ]
 
-    def _unknown(self, values: Mapping[str, Values]) -> Iterator[_Misfit]:
+    def _unknown(self, values: Mapping[str, Values]) -> Iterator[Iterator[_Misfit]]:
         expected = "one of the columns " + ", ".join(self.names[:NAMES_SHOWN])
         if len(self.names) > NAMES_SHOWN:
             expected += f" and {len(self.names) - NAMES_SHOWN} more"
@@ -98,9 +133,11 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         for name in values:
             if name in known:
                 continue
-            for row, value in enumerate(values[name]):
-                if value is not ABSENT:
-                    yield _Misfit(row, name, expected, value)
+            yield (
+                _Misfit(row, name, expected, value)
+                for row, value in enumerate(values[name])
+                if value is not ABSENT
+            )
 
 
 def _misfits(target: Matrix, column: Column, values: Values, wire: Wire) -> Iterator[_Misfit]:

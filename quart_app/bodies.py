@@ -5,19 +5,24 @@ A compressed body is inflated on the way, and the limit holds for what comes out
 An ASGI middleware, because here the limit also holds for a chunked body, and a refused one can be
 read to its end: a server whose app stops reading leaves the connection hanging. A refusal is an
 exception in the scope, which the app raises first of all, so that it is answered like any other.
+
+A table in CSV is not held in memory but in a temporary file, which lasts as long as the request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Final, cast
+import re
+from collections.abc import AsyncIterator
+from typing import IO, Any, Final, cast
 
 from hypercorn.typing import (
     ASGIFramework,
     ASGIReceiveCallable,
     ASGIReceiveEvent,
     ASGISendCallable,
+    ASGISendEvent,
     HTTPScope,
     Scope,
 )
@@ -26,13 +31,25 @@ from werkzeug.exceptions import RequestTimeout
 
 from .compression import Inflater
 from .config import Config
-from .inference import InvalidRequest, RequestTooLarge
+from .inference import InvalidRequest, NotReady, RequestTooLarge
 from .negotiation import FORMS
-from .protocols import v2_binary
+from .protocols import csv, v2_binary
+from .spool import spool
 
 REFUSAL: Final = "quart_app.refusal"
 UNTIL: Final = "quart_app.until"
 """The moment, in the loop's time, by which the request must be answered: one for all its stages."""
+
+TABLE: Final = "quart_app.table"
+"""The file with the table in CSV that the request brought."""
+
+TABLE_PATH: Final = re.compile(r"/models/[^/]+(/versions/[^/]+)?/predict")
+TABLES_RETRY_AFTER: Final = 5
+STALL_SECONDS: Final = 60.0
+"""How long a client may take no more of the answer to a table: it holds the place of another."""
+
+INFLATED_AT_ONCE: Final = 4096
+"""Bytes of a compressed table that are inflated at once: they may hold a thousand times as many."""
 
 DRAIN_BYTES: Final = 64 * 1024 * 1024
 DRAIN_SECONDS: Final = 5.0
@@ -40,6 +57,14 @@ DRAIN_SECONDS: Final = 5.0
 
 class _Disconnected(Exception):
     pass
+
+
+class _Refused(Exception):
+    """The app is to answer with `reason`."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class BodyLimit:
@@ -51,6 +76,7 @@ class BodyLimit:
     def __init__(self, app: ASGIFramework, config: Config) -> None:
         self._app = app
         self._config = config
+        self._tables = 0
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -60,6 +86,9 @@ class BodyLimit:
             return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if _brings_table(scope):
+            await self._with_table(scope, receive, send)
             return
         until = asyncio.get_running_loop().time() + self._config.deadline
         extended = cast(dict[str, Any], scope)
@@ -72,6 +101,40 @@ class BodyLimit:
             extended[REFUSAL] = refusal
             body = b""
         await self._app(scope, _replay(body, receive), send)
+
+    async def _with_table(
+        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Give the app a request whose table is in a file, or a refusal in its place."""
+        extended = cast(dict[str, Any], scope)
+        self._tables += 1
+        try:
+            with await self._spool(scope, receive) as file:
+                extended[TABLE] = file
+                extended[UNTIL] = asyncio.get_running_loop().time() + self._config.deadline
+                await self._app(scope, _replay(b"", receive), _in_time(send))
+        except _Disconnected:
+            return
+        except _Refused as refused:
+            extended[REFUSAL] = refused.reason
+            await self._app(scope, _replay(b"", receive), send)
+        finally:
+            self._tables -= 1
+
+    async def _spool(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> IO[bytes]:
+        limit = self._config.max_csv_bytes
+        parts = _parts(receive)
+        try:
+            if self._tables > self._config.max_tables:
+                raise NotReady("As many tables are on their way as may be.", TABLES_RETRY_AFTER)
+            inflater = _inflater(scope, limit)
+            inflated = parts if inflater is None else _inflated(parts, inflater)
+            return await spool(inflated, limit=limit, seconds=self._config.deadline)
+        except TimeoutError:
+            raise _Refused(RequestTimeout()) from None
+        except (InvalidRequest, NotReady) as refusal:
+            await _drain_parts(parts)
+            raise _Refused(refusal) from None
 
     async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable, until: float) -> bytes:
         """The body, inflated where it was compressed; a refused one is read on for a while."""
@@ -96,8 +159,9 @@ class BodyLimit:
         return bytes(body)
 
     def _limit(self, scope: HTTPScope) -> int:
-        if _header(scope, v2_binary.HEADER) is not None and scope["path"].startswith("/v2/"):
-            return self._config.max_tensor_bytes
+        if scope["path"].startswith(("/v1/", "/v2/")):  # whatever the content type says
+            in_bytes = _header(scope, v2_binary.HEADER) is not None
+            return self._config.max_tensor_bytes if in_bytes else self._config.max_json_bytes
         kind = _header(scope, "Content-Type") or ""
         is_form = kind.lower().startswith(tuple(FORMS))
         return self._config.max_form_bytes if is_form else self._config.max_json_bytes
@@ -137,12 +201,51 @@ async def _receive(receive: ASGIReceiveCallable) -> tuple[bytes, bool]:
 
 async def _drain(receive: ASGIReceiveCallable) -> None:
     """Read on for a while, so that the client finishes sending and reads the answer."""
-    read, more = 0, True
+    await _drain_parts(_parts(receive))
+
+
+async def _drain_parts(parts: AsyncIterator[bytes]) -> None:
+    read = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            while more and read <= DRAIN_BYTES:
-                part, more = await _receive(receive)
+            async for part in parts:
                 read += len(part)
+                if read > DRAIN_BYTES:
+                    break
+
+
+async def _parts(receive: ASGIReceiveCallable) -> AsyncIterator[bytes]:
+    """What is left of the body, as it comes."""
+    more = True
+    while more:
+        part, more = await _receive(receive)
+        yield part
+
+
+async def _inflated(parts: AsyncIterator[bytes], inflater: Inflater) -> AsyncIterator[bytes]:
+    async for part in parts:
+        for start in range(0, len(part), INFLATED_AT_ONCE):
+            yield inflater.feed(part[start : start + INFLATED_AT_ONCE])
+    inflater.finish()
+
+
+def _brings_table(scope: HTTPScope) -> bool:
+    mimetype = (_header(scope, "Content-Type") or "").partition(";")[0].strip().lower()
+    return (
+        scope["method"] == "POST"
+        and mimetype == csv.CONTENT_TYPE
+        and TABLE_PATH.fullmatch(scope["path"]) is not None
+    )
+
+
+def _in_time(send: ASGISendCallable) -> ASGISendCallable:
+    """Give up a client that takes no more; the connection is closed then."""
+
+    async def send_in_time(event: ASGISendEvent) -> None:
+        async with asyncio.timeout(STALL_SECONDS):
+            await send(event)
+
+    return send_in_time
 
 
 def _replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:

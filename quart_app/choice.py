@@ -54,7 +54,7 @@ async def choose(
             shared[name] = len(sent & columns)
             if sent == columns:
                 equal.append(name)
-    if not equal and registry.waiting:
+    if registry.starting or (names and not equal and registry.waiting):
         raise NotReady("The models are on their way.", LOADING_RETRY_AFTER)
     most = max(shared.values(), default=0)
     candidates = equal or [name for name, count in shared.items() if count == most > 0]

@@ -26,9 +26,10 @@ class Duration:
 
 @dataclass(slots=True)
 class Statistics:
-    """`success` and `fail` are whole requests, and the others parts of them. `inferences` counts
-    rows, `executions` calls of predict, and `last` is when the last of them ended, in milliseconds
-    since 1970. `batches` has the calls by their number of rows."""
+    """`success` and `fail` are whole requests, and the others parts of them: each request of a
+    batch waits for the whole call. `inferences` counts rows, `executions` calls of predict, and
+    `last` is when the last of them ended, in milliseconds since 1970. `batches` has the calls by
+    their number of rows."""
 
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
@@ -43,7 +44,7 @@ class Statistics:
     def observe(self, batch: Batch) -> None:
         """Count a call of predict."""
         self.queue.add(batch.waited, batch.requests)
-        self.compute_infer.add(batch.took, batch.requests)
+        self.compute_infer.add(batch.took * batch.requests, batch.requests)
         self.inferences += batch.rows
         self.executions += 1
         self.last = time.time_ns() // 1_000_000

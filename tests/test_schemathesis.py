@@ -29,7 +29,8 @@ CHECKS = (
 @pytest.fixture
 def schemathesis() -> Path:
     """The command, in a venv of its own."""
-    found = Path(os.environ.get("CLIENT_VENVS", ""), "schemathesis", "bin", "schemathesis")
+    venvs = Path(os.environ.get("CLIENT_VENVS", "")).absolute()
+    found = venvs / "schemathesis" / "bin" / "schemathesis"
     if not found.exists():
         assert "REQUIRE_CLIENTS" not in os.environ, f"{found} is not there"
         pytest.skip("CLIENT_VENVS has no schemathesis")

@@ -11,7 +11,7 @@ from ..choice import choose
 from ..context import get_config, get_registry, get_until
 from ..inference import InferenceRequest, UnsupportedBody
 from ..negotiation import JSON, json_bytes
-from ..protocols import invocations
+from ..protocols import csv, invocations
 from ..registry import LOADING_RETRY_AFTER
 from ..version import VERSION
 
@@ -62,4 +62,8 @@ async def decode() -> InferenceRequest:
     body, max_rows = cast(bytes, await request.get_data()), get_config().max_rows
     if request.mimetype in ("", JSON):
         return invocations.decode(body, max_rows=max_rows)
-    raise UnsupportedBody(f"Expected a body of {JSON} or text/csv, got {request.mimetype}.")
+    if request.mimetype == csv.CONTENT_TYPE:
+        return invocations.decode_csv(body, max_rows=max_rows)
+    raise UnsupportedBody(
+        f"Expected a body of {JSON} or {csv.CONTENT_TYPE}, got {request.mimetype}."
+    )

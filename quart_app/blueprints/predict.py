@@ -5,7 +5,9 @@ bytes → decode → `Servable.infer` → encode → bytes
 
 from __future__ import annotations
 
-from typing import cast
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import IO, cast
 
 from quart import Blueprint, Response, redirect, request, url_for
 from quart_schema import hide
@@ -14,10 +16,12 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from model_store import InvalidRows
 from model_store.errors import Unanswerable
 
+from ..bodies import TABLE
 from ..context import get_config, get_registry, get_until
 from ..inference import InferenceRequest, UnsupportedBody
 from ..negotiation import FORMS, JSON, json_bytes, varied, wants_html
-from ..protocols import form, native
+from ..protocols import csv, form, native
+from ..scoring import Scorer
 from .pages import model_page
 
 blueprint = Blueprint("predict", __name__, url_prefix="/models/<name>")
@@ -40,7 +44,9 @@ async def by_query(name: str, version: str | None = None) -> Response | Werkzeug
 @blueprint.post("/versions/<version>/predict")
 @hide
 async def by_body(name: str, version: str | None = None) -> Response:
-    """Predict for the row in a form, or the rows in JSON."""
+    """Predict for the row in a form, the rows in JSON, or the table in CSV."""
+    if TABLE in request.scope:
+        return await answer_table(name, version)
     return await answer(name, version, await decode_body())
 
 
@@ -56,7 +62,9 @@ async def decode_body() -> InferenceRequest:
         return form.decode(body, boundary=boundary if mimetype == form.MULTIPART else None)
     if mimetype in ("", JSON) or mimetype.endswith("+json"):
         return native.decode(body, max_rows=get_config().max_rows)
-    raise UnsupportedBody(f"Expected a body of {JSON} or {form.CONTENT_TYPE}, got {mimetype}.")
+    raise UnsupportedBody(
+        f"Expected a body of {JSON}, {form.CONTENT_TYPE} or {csv.CONTENT_TYPE}, got {mimetype}."
+    )
 
 
 async def answer(name: str, version: str | None, asked: InferenceRequest) -> Response:
@@ -73,3 +81,24 @@ async def answer(name: str, version: str | None, asked: InferenceRequest) -> Res
     except (InvalidRows, Unanswerable) as error:
         return await model_page(servable, values=values, error=error, version=version)
     return await model_page(servable, values=values, answer=response, version=version)
+
+
+async def answer_table(name: str, version: str | None) -> Response:
+    """Answer the table in CSV, row by row, as one; what is wrong at its beginning is an error."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedBody(f"Expected {csv.CONTENT_TYPE} in UTF-8, got {charset}.")
+    servable = await get_registry().servable(name, version, until=get_until())
+    file = cast(dict[str, IO[bytes]], request.scope)[TABLE]
+    pieces = Scorer(servable, get_config().deadline).answer(file)
+    first = await anext(pieces)
+
+    async def answer() -> AsyncGenerator[bytes, None]:
+        async with contextlib.aclosing(pieces):
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    response = Response(answer(), content_type=csv.ANSWER_TYPE)
+    response.timeout = None  # each chunk has a deadline of its own
+    return response

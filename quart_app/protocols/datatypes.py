@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from model_store import Column
 
 from ..inference import InvalidRequest
+from .json_body import kind
 
 Tensor = NDArray[Any]
 
@@ -89,11 +90,11 @@ def from_json(datatype: Datatype, values: Sequence[object], name: str) -> Tensor
     Raises:
         InvalidRequest: a value is none of the datatype.
     """
-    kind = datatype.dtype.kind
+    code = datatype.dtype.kind
     types = set(map(type, values))
-    if not types <= _PYTHON_TYPES[kind] or kind in "iu":
+    if not types <= _PYTHON_TYPES[code] or code in "iu":
         _check_each(datatype, values, name)
-    if kind == "O" or (type(None) in types and kind != "f"):
+    if code == "O" or (type(None) in types and code != "f"):
         return _objects(values)
     try:
         with np.errstate(over="ignore"):
@@ -130,6 +131,11 @@ def to_bytes(tensor: Tensor) -> bytes:
     return b"".join(part for text in encoded for part in (LENGTH.pack(len(text)), text))
 
 
+def shown(value: object) -> str:
+    """A JSON value in a sentence; one that holds others is named and not written out."""
+    return kind(value) if isinstance(value, list | dict) else f"{value!r:.60}"
+
+
 _PYTHON_TYPES: Final[dict[str, set[type]]] = {
     "b": {bool, type(None)},
     "i": {int, float, type(None)},
@@ -143,21 +149,23 @@ def _check_each(datatype: Datatype, values: Sequence[object], name: str) -> None
     fits = _fits(datatype)
     for position, value in enumerate(values):
         if value is not None and not fits(value):
-            shown = repr(value)[:60]
             raise InvalidRequest(
-                f"{name}: expected values of {datatype.name}, got {shown} at position {position}."
+                f"{name}: expected values of {datatype.name}, got {shown(value)} at position "
+                f"{position}."
             )
 
 
 def _fits(datatype: Datatype) -> Callable[[Any], bool]:
-    kind = datatype.dtype.kind
-    if kind in "iu":
+    code = datatype.dtype.kind
+    if code in "iu":
         bounds = np.iinfo(datatype.dtype)
         low, high = int(bounds.min), int(bounds.max)
         return lambda value: _is_whole(value) and low <= value <= high
-    if kind == "f":
-        return lambda value: type(value) in (int, float) and abs(value) < _BEYOND_FLOAT
-    return lambda value: type(value) in _PYTHON_TYPES[kind]
+    if code == "f":
+        return lambda value: (
+            type(value) is float or (type(value) is int and abs(value) < _BEYOND_FLOAT)
+        )
+    return lambda value: type(value) in _PYTHON_TYPES[code]
 
 
 _BEYOND_FLOAT: Final = 2**1024

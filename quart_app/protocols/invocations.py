@@ -3,6 +3,7 @@
     {"dataframe_split": {"columns": ["X1", "X2"], "data": [[61.1, 17.3], …]}}
     {"dataframe_records": [{"X1": 61.1, "X2": 17.3}, …]}
     {"instances": …} or {"inputs": …}, as in V1
+    or CSV with a line of names
     → {"predictions": [0, …]}
 
 Just one of the four, and `params`, which no model here has a use for. A text is no number here.
@@ -14,14 +15,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from model_store.wires import TYPED
+from model_store import InvalidRows
+from model_store.wires import CSV, TYPED
 
 from ..inference import InferenceRequest, InvalidRequest
-from . import rows, v1
+from . import csv, rows, v1
 from .json_body import kind, parse_object
 from .v1 import encode
 
-__all__ = ["decode", "encode", "error"]
+__all__ = ["decode", "decode_csv", "encode", "error"]
 
 FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -64,6 +66,23 @@ def error(message: str, status: int) -> dict[str, str]:
     """What a client reads when a request was not answered."""
     usual = "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR"
     return {"error_code": ERROR_CODES.get(status, usual), "message": message}
+
+
+def decode_csv(body: bytes, *, max_rows: int) -> InferenceRequest:
+    """The rows in CSV, whose first line names the columns.
+
+    Raises:
+        InvalidRequest: it is no table, or has no rows.
+        InvalidRows: with every row that cannot be read.
+        RequestTooLarge: more than `max_rows` rows.
+    """
+    decoder = csv.Decoder()
+    found = decoder.feed(body) + decoder.finish()
+    rows.require_count(len(found), max_rows)
+    if decoder.faults:
+        raise InvalidRows(list(decoder.faults.values()), rows=len(found))
+    columns = dict(zip(decoder.names, zip(*found, strict=True), strict=True))
+    return InferenceRequest(columns, rows=len(found), many=True, wire=CSV)
 
 
 def _split(table: Any, max_rows: int) -> InferenceRequest:

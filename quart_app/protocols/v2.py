@@ -21,7 +21,7 @@ import binascii
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -197,8 +197,16 @@ def flag(parameters: Parameters | None, name: str, default: bool = False) -> boo
     """
     found = (parameters or {}).get(name, default)
     if not isinstance(found, bool):
-        raise InvalidRequest(f"The parameter {name}: expected true or false, got {found!r:.60}.")
+        raise InvalidRequest(
+            f"The parameter {name}: expected true or false, got {datatypes.shown(found)}."
+        )
     return found
+
+
+def in_order(matrix: Tensor) -> Sequence[Values]:
+    """The columns of a matrix: an array of them, as a list of millions would take more memory than
+    all their values."""
+    return cast(Sequence[Values], matrix.T)
 
 
 def size(shape: Sequence[int], name: str) -> int:
@@ -264,11 +272,11 @@ def in_json(each: Input, datatype: Datatype) -> Tensor:
     return datatypes.from_json(datatype, values, each.name)
 
 
-def _columns(tensors: dict[str, Tensor]) -> tuple[dict[str, Values] | list[Values], int]:
+def _columns(tensors: dict[str, Tensor]) -> tuple[dict[str, Values] | Sequence[Values], int]:
     if len(tensors) == 1:
         (only,) = tensors.values()
         matrix = only if only.ndim == 2 else only[:, np.newaxis]
-        return list(matrix.T), len(matrix)
+        return in_order(matrix), len(matrix)
     first, rows = next((name, len(tensor)) for name, tensor in tensors.items())
     for name, tensor in tensors.items():
         if tensor.ndim == 2 and tensor.shape[1] != 1:

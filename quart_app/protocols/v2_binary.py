@@ -100,7 +100,7 @@ class _Tail:
         if type(size) is not int or not 0 <= size <= len(self._data) - self._at:
             raise InvalidRequest(
                 f"{each.name}: {SIZE}: expected a number of the {len(self._data) - self._at} bytes "
-                f"that are left, got {size!r:.60}."
+                f"that are left, got {datatypes.shown(size)}."
             )
         data = self._data[self._at : self._at + size]
         self._at += size
@@ -143,7 +143,7 @@ def _raw(data: memoryview, columns: Sequence[Column], *, max_rows: int) -> Infer
         values = datatypes.from_bytes(datatype, data, len(data) // datatype.size, name)
     matrix = values.reshape(-1, len(columns))
     require_count(len(matrix), max_rows)
-    return InferenceRequest(list(matrix.T), len(matrix), many=True, wire=TENSOR, binary=True)
+    return InferenceRequest(v2.in_order(matrix), len(matrix), many=True, wire=TENSOR, binary=True)
 
 
 def _one_text(data: memoryview, name: str) -> Tensor:

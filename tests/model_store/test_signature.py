@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -473,3 +474,18 @@ def test_rows_of_a_matrix_come_back_as_the_matrix(matrix: NDArray[np.float64]) -
 def test_integers_come_out_of_a_matrix_of_floats_as_integers() -> None:
     rows = PAIR.values(np.array([[0.5, 2.0], [1.0, NAN]]))
     assert json.dumps(rows) == '[{"width": 0.5, "count": 2}, {"width": 1.0, "count": null}]'
+
+
+def test_a_table_that_lacks_most_columns_takes_no_memory_for_them() -> None:
+    columns = tuple(Column(name=f"x{i}", type="number") for i in range(100))
+    rows = 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRows) as caught:
+            Signature(columns=columns).validate({"x0": np.zeros(rows), "y": np.zeros(rows)}, rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught.value.total == 100 * rows
+    assert [fault.row for fault in caught.value.faults] == [i // 100 for i in range(1000)]
+    assert peak < 40_000_000

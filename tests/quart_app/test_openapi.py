@@ -116,3 +116,82 @@ async def test_a_missing_value_is_empty_in_the_example_of_a_query(kinds_client: 
     for name, parameter in parameters.items():
         assert (parameter["example"] == "") == (name in missing)
         assert parameter.get("allowEmptyValue", False) == (name in {"age", "port", "title"})
+
+
+Example = tuple[str, str, str, Any]
+
+
+def examples(document: dict[str, Any]) -> list[Example]:
+    """Each example of a body: its path, its content type, its name, and its value."""
+    found = []
+    for path, operations in document["paths"].items():
+        body = operations.get("post", {}).get("requestBody", {"content": {}})
+        for kind, content in body["content"].items():
+            if kind == "multipart/form-data":
+                continue  # written by the test above
+            if "example" in content:
+                found.append((path, kind, "", content["example"]))
+            for name, example in content.get("examples", {}).items():
+                found.append((path, kind, name, example["value"]))
+    return found
+
+
+async def test_every_example_of_every_protocol_is_answered_when_it_is_sent(
+    kinds_client: Client, kinds: ModelStore
+) -> None:
+    document = await (await kinds_client.get("/openapi.json")).json
+    found = examples(document)
+    for path, kind, name, value in found:
+        address = path.replace("{version}", "1") + (
+            f"?model={name}" if path == "/invocations" else ""
+        )
+        body: dict[str, Any] = {"json": value} if kind == "application/json" else {"data": value}
+        if kind == "application/x-www-form-urlencoded":
+            body = {"form": value}
+        headers = {
+            "Content-Type": kind,
+            "Accept": "*/*" if kind == "text/csv" else "application/json",
+        }
+        answer = await kinds_client.post(address, headers=headers, **body)
+        assert answer.status_code == 200, (address, kind, await answer.get_data(as_text=True))
+    protocols = {path.split("/")[1] for path, *_ in found}
+    assert protocols == {"models", "v1", "v2", "invocations"}
+    assert {name for path, _, name, _ in found if path == "/invocations"} == set(PUBLISHED)
+
+
+async def test_every_operation_tells_every_status_and_has_an_id_of_its_own(
+    kinds_client: Client,
+) -> None:
+    document = await (await kinds_client.get("/openapi.json")).json
+    operations = [
+        (path, operation)
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+    ]
+    for path, operation in operations:
+        expected = {"200", "400", "408", "413", "415", "500", "503"}
+        if "predict" in path or "infer" in path or path == "/invocations":
+            expected |= {"404", "504"}
+        if path.endswith("load"):
+            expected |= {"401", "403", "404"}
+        assert expected <= operation["responses"].keys(), path
+    identifiers = [operation["operationId"] for _, operation in operations]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+async def test_an_error_is_described_in_the_shape_of_its_protocol(kinds_client: Client) -> None:
+    document = await (await kinds_client.get("/openapi.json")).json
+    shapes = {
+        "/models/mixed/predict": ({}, "ErrorBody"),
+        "/v1/models/mixed:predict": ({}, "Error"),
+        "/v2/models/mixed/infer": ({}, "Error"),
+        "/invocations": ({"a": 1}, "ScoringError"),
+    }
+    for path, (body, name) in shapes.items():
+        described = document["paths"][path]["post"]["responses"]["400"]["content"]
+        schema = document["components"]["schemas"][name]
+        assert described["application/json"]["schema"]["$ref"].endswith(f"/{name}")
+        answer = await kinds_client.post(path, json=body)
+        assert answer.status_code == 400
+        told = await answer.json
+        assert set(schema["required"]) <= told.keys() <= set(schema["properties"])

@@ -151,7 +151,7 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
     "a text alone": (b'"5"', "a text"),
     "null alone": (b"null", "null"),
     "true alone": (b"true", "a boolean"),
-    "an empty list": (b"[]", "empty list"),
+    "an empty list": (b"[]", "at least one row"),
     "a list of lists": (b"[[1, 2]]", "Row 0"),
     "a missing column": (b'{"X1": 1}', "X2"),
     "an unknown column": (b'{"X1": 1, "X2": 2, "X3": 3}', "X3"),
