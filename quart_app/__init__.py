@@ -9,11 +9,12 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import bodies, errors, lifespan, openapi
-from .blueprints import health, invocations, pages, predict, v1, v2
+from . import bodies, cors, errors, lifespan, openapi
+from .blueprints import classic, health, invocations, pages, predict, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
 from .registry import Registry
+from .tasks import Tasks
 
 __all__ = ["create_app"]
 
@@ -30,13 +31,17 @@ def create_app(**settings: Any) -> Quart:
     app = Quart(__name__, template_folder=_template_folder())
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    app.extensions[EXTENSION] = Context(config, Registry(ModelStore(config.model_store), config))
+    registry = Registry(ModelStore(config.model_store), config)
+    app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url))
     bodies.register(app, config)
+    cors.register(app, config.cors_origins)
     errors.register(app)
     openapi.register(app)
     lifespan.register(app)
     for module in (pages, predict, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
+    if config.classic:
+        app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
     return app
 
 

@@ -7,7 +7,8 @@ none in common it is the default model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from .inference import InvalidRequest, NotReady
@@ -16,6 +17,14 @@ from .servable import Servable
 
 USUAL_DEFAULT: Final = "iris"
 
+Meaning = Callable[[Servable, Sequence[str]], AbstractSet[str]]
+"""What names mean to a model: its own names of the columns, and those that it does not know."""
+
+
+def literally(servable: Servable, names: Sequence[str]) -> AbstractSet[str]:
+    """Each name is that of a column, or of none."""
+    return set(names)
+
 
 async def choose(
     registry: Registry,
@@ -23,6 +32,7 @@ async def choose(
     *,
     asked: str | None,
     default: str | None,
+    meaning: Meaning = literally,
     until: float | None = None,
 ) -> Servable:
     """The model for a request that brings columns of these names.
@@ -36,24 +46,20 @@ async def choose(
     """
     if asked is not None:
         return await registry.servable(asked, until=until)
-    sent = set(names)
-    shared = {
-        name: len(sent & set(entry.servable.manifest.signature.names))
-        for name, entry in registry.entries.items()
-        if entry.servable is not None
-    }
-    equal = [name for name in shared if sent == _columns(registry, name)]
-    if registry.starting or (sent and not equal and registry.waiting):
+    shared, equal = {}, []
+    for name, entry in registry.entries.items():
+        if entry.servable is not None:
+            sent = meaning(entry.servable, names)
+            columns = set(entry.servable.manifest.signature.names)
+            shared[name] = len(sent & columns)
+            if sent == columns:
+                equal.append(name)
+    if registry.starting or (names and not equal and registry.waiting):
         raise NotReady("The models are on their way.", LOADING_RETRY_AFTER)
     most = max(shared.values(), default=0)
     candidates = equal or [name for name, count in shared.items() if count == most > 0]
     chosen = candidates[0] if len(candidates) == 1 else _default(registry, candidates, default)
     return await registry.servable(chosen, until=until)
-
-
-def _columns(registry: Registry, name: str) -> set[str]:
-    servable = registry.entries[name].servable
-    return set() if servable is None else set(servable.manifest.signature.names)
 
 
 def _default(registry: Registry, candidates: Iterable[str], default: str | None) -> str:

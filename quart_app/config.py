@@ -1,12 +1,14 @@
 """Every setting: its name, default and help, read once from the environment and checked.
 
-A setting written X is the variable QUART_APP_X, and an empty value is a value. HOST and PORT
-are the platform's own and have no prefix. Nothing else in the project reads the environment.
+A setting written X is the variable QUART_APP_X, and an empty value is a value. HOST, PORT and
+DATABASE_URL are the platform's own and have no prefix. Nothing else in the project reads the
+environment.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -16,14 +18,20 @@ from model_store import ModelStoreError
 from model_store.recipes import RECIPES
 from model_store.store import DEFAULT_ROOT, require_name
 
+from .database_url import DEFAULT_URL, require_url
 from .keys import NO_KEYS, Keys
 
 PREFIX: Final = "QUART_APP_"
-UNPREFIXED: Final = frozenset({"HOST", "PORT"})
+UNPREFIXED: Final = frozenset({"HOST", "PORT", "DATABASE_URL"})
 
 SECONDS: Final = 1.0
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+
+
+# A scheme, a host and a port where it is not the usual one, as browsers send them (RFC 6454, 6.2).
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
 class ConfigError(Exception):
@@ -97,10 +105,24 @@ def _model(value: str) -> str:
     return value
 
 
+def _prefix(value: str) -> str:
+    if not _PREFIX.fullmatch(value):
+        raise ValueError("nothing, or the beginning of a path such as /old")
+    return value
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("origins such as https://app.example.com, in lower case, or *")
+    return origins
+
+
 def _setting(
     default: Any, read: Callable[[str], Any], help_text: str, *, secret: bool = False
 ) -> Any:
-    return field(default=default, metadata={"read": read, "help": help_text, "secret": secret})
+    metadata = {"read": read, "help": help_text, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +136,13 @@ class Config:
     )
     port: int | None = _setting(None, _port, "The port to listen on; 8000. 0 takes a free one.")
     model_store: Path = _setting(DEFAULT_ROOT, _path, "The folder of the published models.")  # noqa: RUF009
+    database_url: str = _setting(
+        DEFAULT_URL,
+        require_url,
+        "The database of the tasks: sqlite:///FILE, or with the extra postgres "
+        "postgresql://USER:PASSWORD@HOST/NAME.",
+        secret=True,
+    )
     recipes: tuple[str, ...] | None = _setting(
         None,
         _recipes,
@@ -134,6 +163,16 @@ class Config:
         "Who may load and unload models: name:sha256 of each key, with commas between them; nobody "
         "where it is empty.",
         secret=True,
+    )
+    classic: bool = _setting(
+        True, _boolean, "Whether the routes and pages of the older Flask apps are served."
+    )
+    classic_prefix: str = _setting("", _prefix, "The path below which those are served, as /old.")
+    cors_origins: tuple[str, ...] = _setting(
+        (),
+        _origins,
+        "Origins whose pages may ask this server, as https://app.example.com, with commas between "
+        "them; * for any.",
     )
     ready: Literal["any", "all"] = _setting(
         "any", _any_or_all, "Whether ready needs any model, or all of them without a failure."

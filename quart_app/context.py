@@ -10,6 +10,7 @@ from quart import Quart, current_app, request
 from .bodies import UNTIL
 from .config import Config
 from .registry import Registry
+from .tasks import Tasks
 
 EXTENSION = "quart_app"
 
@@ -18,6 +19,7 @@ EXTENSION = "quart_app"
 class Context:
     config: Config
     registry: Registry
+    tasks: Tasks
 
 
 def context_of(app: Quart) -> Context:
@@ -30,6 +32,10 @@ def get_config() -> Config:
 
 def get_registry() -> Registry:
     return context_of(current_app).registry
+
+
+def get_tasks() -> Tasks:
+    return context_of(current_app).tasks
 
 
 def get_until() -> float | None:

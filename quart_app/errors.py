@@ -1,8 +1,8 @@
 """Every exception that a request can end in, and its status: one table, one handler.
 
-A client reads `{"error": "...", "details": [...]}`, a browser a page with the same sentence. What
-is not in the table is a defect of ours: it is logged with its traceback, and the client is told
-nothing of it.
+A client reads `{"error": "...", "details": [...]}`, a browser a page with the same sentence, and
+whoever prefers plain text the sentence alone. What is not in the table is a defect of ours: it is
+logged with its traceback, and the client is told nothing of it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,16 @@ from .inference import (
     RequestTooLarge,
     UnsupportedBody,
 )
-from .negotiation import html_response, json_response, varied, wants_html
+from .negotiation import (
+    html_response,
+    json_response,
+    text_response,
+    varied,
+    wants_html,
+    wants_text,
+)
 from .protocols import invocations, v2_documents
+from .tasks import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
 
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (RequestTooLarge, 413),
@@ -42,6 +50,10 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Unanswerable, 400),
     (PredictionFailed, 500),
     (ModelStoreError, 503),
+    (InvalidTask, 400),
+    (TaskNotFound, 404),
+    (TooManyTasks, 409),
+    (TasksUnavailable, 503),
 )
 """The first row that fits an exception gives its status."""
 
@@ -94,6 +106,8 @@ async def answer(error: Exception) -> Response:
         refresh = error.retry_after if isinstance(error, NotReady) else None
         page = await render_template("error.html", status=status, message=message, refresh=refresh)
         response = html_response(page, status)
+    elif wants_text(request):
+        response = text_response(message, status)
     else:
         details = error.faults if isinstance(error, InvalidRows) else ()
         response = json_response(ErrorBody(error=message, details=details), status)

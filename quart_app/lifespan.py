@@ -41,7 +41,9 @@ def register(app: Quart) -> None:
     @app.while_serving
     async def lifespan() -> AsyncGenerator[None, None]:
         context = context_of(app)
-        async with running(context.registry, context.config):
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(context.tasks.close)
+            await stack.enter_async_context(running(context.registry, context.config))
             yield
 
 

@@ -100,7 +100,9 @@ class Server:
 def serving(*arguments: str, cwd: Path, **settings: Any) -> Iterator[Server]:
     """`python -m quart_app serve` on a free port, once it listens; killed at the end."""
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("QUART_APP_")
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("QUART_APP_") and name != "DATABASE_URL"
     }
     environment |= {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
     environment |= {"HOST": "127.0.0.1", "PORT": "0", "QUART_APP_SHUTDOWN_DELAY": "0.2"}

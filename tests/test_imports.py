@@ -23,6 +23,9 @@ ALLOWED = {
     "quart_app/protocols": {"model_store", "numpy", "msgspec", "werkzeug"},
     "quart_app/server.py": {"hypercorn", "uvloop"},
     "quart_app/config.py": {"model_store"},
+    "quart_app/tasks.py": {"msgspec"},
+    "quart_app/database.py": {"psycopg", "sqlalchemy"},
+    "quart_app/database_url.py": set(),
     "quart_app/servable.py": {"model_store", "numpy"},
     "quart_app/statistics.py": set(),
     "quart_app/registry.py": {"model_store"},
@@ -38,6 +41,8 @@ ALLOWED = {
     "quart_app/keys.py": {"werkzeug"},
     "quart_app/compression.py": set(),
     "quart_app/choice.py": set(),
+    "quart_app/cors.py": {"asgi_cors", "quart"},
+    "quart_app/dialect.py": {"model_store", "msgspec"},
     "quart_app/scoring.py": {"model_store"},
     "quart_app/spool.py": set(),
     "quart_app/lifespan.py": {"model_store", "quart"},
@@ -52,11 +57,14 @@ ALLOWED = {
 OURS = {
     "quart_app/inference.py": set(),
     "quart_app/batcher.py": set(),
-    "quart_app/config.py": {"keys"},
+    "quart_app/config.py": {"database_url", "keys"},
     "quart_app/server.py": {"sockets"},
     "quart_app/sockets.py": set(),
     "quart_app/threads.py": set(),
     "quart_app/protocols": {"inference"},
+    "quart_app/tasks.py": {"database", "database_url"},
+    "quart_app/database.py": {"database_url", "tasks"},
+    "quart_app/database_url.py": set(),
     "quart_app/servable.py": {"batcher", "config", "inference", "statistics"},
     "quart_app/statistics.py": {"batcher"},
     "quart_app/registry.py": {"config", "inference", "servable", "threads"},
@@ -77,6 +85,10 @@ OURS = {
     "quart_app/access.py": {"context", "keys"},
     "quart_app/compression.py": {"inference"},
     "quart_app/choice.py": {"inference", "registry", "servable"},
+    "quart_app/cors.py": set(),
+    "quart_app/dialect.py": {"inference", "servable"},
+    "quart_app/context.py": {"bodies", "config", "registry", "tasks"},
+    "quart_app/errors.py": {"batcher", "inference", "negotiation", "protocols", "tasks"},
     "quart_app/scoring.py": {"batcher", "inference", "protocols", "servable"},
     "quart_app/spool.py": {"inference"},
     "quart_app/bodies.py": {
@@ -87,8 +99,6 @@ OURS = {
         "protocols",
         "spool",
     },
-    "quart_app/context.py": {"bodies", "config", "registry"},
-    "quart_app/errors.py": {"batcher", "inference", "negotiation", "protocols"},
     "quart_app/blueprints": {
         "access",
         "bodies",
@@ -96,6 +106,7 @@ OURS = {
         "compression",
         "context",
         "description",
+        "dialect",
         "errors",
         "inference",
         "negotiation",
@@ -167,13 +178,30 @@ def test_only_the_config_reads_the_environment() -> None:
                 assert "getenv" not in source, path
 
 
-def test_importing_the_app_imports_neither_scikit_learn_nor_scipy_nor_pandas() -> None:
+def test_importing_the_app_imports_neither_scikit_learn_nor_sqlalchemy_nor_what_they_need() -> None:
     script = (
         "import sys, quart_app; "
-        "print(sorted({'sklearn', 'scipy', 'pandas', 'joblib', 'skops', 'flask_swagger_ui'}"
-        " & set(sys.modules)))"
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'joblib', 'skops', 'flask_swagger_ui',"
+        " 'sqlalchemy', 'greenlet', 'sqlite3', 'aiosqlite', 'psycopg'} & set(sys.modules)))"
     )
     found = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_an_app_that_is_asked_for_no_task_imports_no_sqlalchemy() -> None:
+    script = (
+        "import asyncio, sys, tempfile, quart_app\n"
+        "async def main():\n"
+        "    with tempfile.TemporaryDirectory() as store:\n"
+        "        app = quart_app.create_app(MODEL_STORE=store, RECIPES='')\n"
+        "        async with app.test_app() as running:\n"
+        "            print((await running.test_client().get('/health/live')).status_code)\n"
+        "asyncio.run(main())\n"
+        "print(sorted({'sqlalchemy', 'greenlet', 'aiosqlite', 'psycopg'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == ["200", "[]"]

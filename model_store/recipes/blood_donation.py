@@ -85,6 +85,7 @@ RECIPE = Recipe(
         "Monetary": "c.c.",
         "Time": "months ago",
     },
+    synonyms=COLUMNS,
     table=_of_table,
     openml=OpenML("blood-transfusion-service-center", 1),
 )

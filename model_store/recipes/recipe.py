@@ -53,7 +53,7 @@ class Recipe:
 
     `data` makes the data set that needs no file; `table` makes one of a real table, and `openml`
     says where that lies, in recipes that have one. The texts are keyed by columns, `words` by
-    classes.
+    classes; `synonyms` are other names of columns, in any case.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Recipe:
     labels: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
     table: Callable[[Table], Dataset] | None = None
     openml: OpenML | None = None
 

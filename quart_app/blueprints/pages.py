@@ -6,13 +6,14 @@ import asyncio
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, cast
 from urllib.parse import urlencode
 
 import msgspec
-from quart import Blueprint, Response, redirect, render_template, request, url_for
+from quart import Blueprint, Response, current_app, redirect, render_template, request, url_for
 from quart.helpers import send_from_directory
 from quart_schema import document_response, hide, tag
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import InvalidRows, Manifest
@@ -34,6 +35,10 @@ blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(shown_category, "category_text")
 
 
+PREDICT: Final = "classic.predict"
+"""The endpoint that predicts for whatever names no model, where it is served."""
+
+
 class Alive(msgspec.Struct, frozen=True):
     """What a client finds at the root."""
 
@@ -45,15 +50,34 @@ class Alive(msgspec.Struct, frozen=True):
 @tag({"models"})
 @document_response(Alive)
 async def home() -> Response:
-    """The models, to choose one from; that the server is alive, where no page is wanted."""
+    """The models, to choose one from; that the server is alive, where no page is wanted.
+
+    Values in the query are those of a model, as at `/predict`.
+    """
+    predict = current_app.view_functions.get(PREDICT)
+    if request.query_string and predict is not None:
+        return cast(Response, await current_app.ensure_async(predict)())
     registry = get_registry()
     if not wants_html(request):
         return varied(json_response(Alive(list(registry.entries))))
     models = await _describe_all(registry)
     page = await render_template(
-        "pages/home.html", models=models, refresh=LOADING_RETRY_AFTER if registry.waiting else None
+        "pages/home.html",
+        models=models,
+        older=predict is not None,
+        refresh=LOADING_RETRY_AFTER if registry.waiting else None,
     )
     return varied(html_response(page))
+
+
+@blueprint.post("/")
+@hide
+async def ask() -> Response:
+    """What `/predict` answers, where that is served."""
+    predict = current_app.view_functions.get(PREDICT)
+    if predict is None:
+        raise MethodNotAllowed(["GET", "HEAD", "OPTIONS"])
+    return cast(Response, await current_app.ensure_async(predict)())
 
 
 @blueprint.get("/models")

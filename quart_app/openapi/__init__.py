@@ -18,7 +18,7 @@ from ..context import context_of
 from ..negotiation import JSON
 from ..version import VERSION
 from .failures import add_failures
-from .operations import add_invocations, add_model
+from .operations import add_classic, add_invocations, add_model
 from .schemas import PROTOCOLS, REFERENCE, Schema, answer_schema, row_schema
 
 __all__ = ["answer_schema", "register", "row_schema"]
@@ -49,10 +49,13 @@ class Provider(OpenAPIProvider):
         document = super().schema()
         document["paths"] = dict(document["paths"])
         document["components"]["schemas"] |= PROTOCOLS
-        servables = context_of(cast(Quart, self._app)).registry.servables
+        context = context_of(cast(Quart, self._app))
+        servables = context.registry.servables
         for servable in servables:
             add_model(document, servable)
         add_invocations(document, servables)
+        if context.config.classic:
+            add_classic(document, servables, context.config.classic_prefix)
         add_failures(document)
         return document
 

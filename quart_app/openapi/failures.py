@@ -24,6 +24,9 @@ ANYWHERE: Final = (400, 408, 413, 415, 500, 503)
 OF_A_MODEL: Final = (404, 504)
 OF_A_CHANGE: Final = (401, 403)
 
+CHOOSING: Final = ("/", "/predict", "/predict_api", "/invocations")
+"""Routes that find the model by themselves."""
+
 PLAIN: Final = ("/ping", "/health", "/version")
 PAGES: Final = ("/", "/models")
 """Routes that send whoever wants HTML elsewhere, or give a page."""
@@ -47,7 +50,7 @@ def add_failures(document: Schema) -> None:
 
 def _statuses(path: str) -> tuple[int, ...]:
     found: tuple[int, ...] = ANYWHERE
-    if path.count("/") > 1 or path == "/invocations":
+    if path.count("/") > 1 or path in CHOOSING:
         found += OF_A_MODEL
     if path.endswith(("/load", "/unload")):
         found += OF_A_CHANGE

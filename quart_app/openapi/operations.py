@@ -11,10 +11,12 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from ..negotiation import HTML, JSON
+from ..negotiation import TEXT as PLAIN
 from ..protocols import datatypes, form, v2_binary
 from ..servable import Servable
 from .schemas import (
     BYTES,
+    OBJECT,
     TEXT,
     Schema,
     answer_schema,
@@ -71,20 +73,100 @@ def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
             "examples": _examples({name: _csv(row) for name, row in examples.items()}),
         },
     }
-    model = {
-        "name": "model",
-        "in": "query",
-        "description": "The model, where the names of the columns do not tell it.",
-        "schema": {"type": "string", "enum": list(examples)} if examples else TEXT,
-    }
     document["paths"]["/invocations"] = {
         "post": _post(
             "Predict by the model that has these columns",
             "invocations",
-            [model],
+            [_chooser(examples)],
             body,
             reference("PredictionList"),
         )
+    }
+
+
+def add_classic(document: Schema, servables: Iterable[Servable], prefix: str) -> None:
+    """Add the routes of the older apps that are for programs; their pages are no API."""
+    examples = {servable.manifest.name: servable.example for servable in servables}
+    model, paths = _chooser(examples), document["paths"]
+    answered = _any_answer(examples)
+    row = {"type": "object", "minProperties": 1}
+    texts = {name: _texts(example) for name, example in examples.items()}
+    by_body = {
+        "tags": ["classic"],
+        "summary": "Predict by the model that has these columns",
+        "parameters": [model],
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {
+                    "schema": {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]},
+                    "examples": _examples(examples),
+                },
+                form.CONTENT_TYPE: {"schema": row, "examples": _examples(texts)},
+                form.MULTIPART: {"schema": row, "examples": _examples(texts)},
+            },
+        },
+        "responses": {"200": answered},
+    }
+    columns = {
+        "name": "columns",
+        "in": "query",
+        "description": "A value for each column of the model, each under its own name.",
+        "style": "form",
+        "explode": True,
+        "schema": {"type": "object", "additionalProperties": TEXT},
+        "examples": _examples(texts),
+    }
+    paths[f"{prefix}/predict"] = {
+        "get": {
+            "tags": ["classic"],
+            "summary": "Predict for the row in the query, by the model that has these columns",
+            "parameters": [model, columns],
+            "responses": {"200": answered},
+        },
+        "post": by_body,
+    }
+    paths["/"]["post"] = dict(by_body)
+    paths[f"{prefix}/predict_api"] = {"post": _bare(examples)}
+
+
+def _bare(examples: Mapping[str, Mapping[str, Any]]) -> Schema:
+    """One prediction of the blood donation without anything around it."""
+    name = "blood-donation"
+    shown = {"examples": _examples({"row": examples[name]})} if name in examples else {}
+    row = {"type": "object", "minProperties": 1}
+    return {
+        "tags": ["classic"],
+        "summary": "The bare prediction of the model blood-donation",
+        "description": "Values are taken by name, or by position where no name is the model's.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": row, **shown}}},
+        "responses": {
+            "200": {
+                "description": "The class, in its own JSON type.",
+                "content": {JSON: {"schema": {}}},
+            }
+        },
+    }
+
+
+def _chooser(models: Iterable[str]) -> Schema:
+    """The parameter that names the model."""
+    names = list(models)
+    return {
+        "name": "model",
+        "in": "query",
+        "description": "The model, where the names of the columns do not tell it.",
+        "schema": {"type": "string", "enum": names} if names else TEXT,
+    }
+
+
+def _any_answer(models: Iterable[str]) -> Schema:
+    """What any of these models may answer."""
+    answers = [reference(f"{name}.{kind}") for name in models for kind in ANSWERS]
+    content = {JSON: {"schema": {"anyOf": answers} if answers else OBJECT}}
+    return {
+        "description": "The answer.",
+        "content": content | {HTML: {"schema": TEXT}, PLAIN: {"schema": TEXT}},
     }
 
 

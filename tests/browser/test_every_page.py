@@ -29,6 +29,10 @@ PAGES = {
     "errors of long categories": "/models/long/predict?buttons=1",
     "several targets": "/models/several/predict?x0=1&x1=2",
     "awkward names": "/models/awkward/predict?" + urlencode(dict.fromkeys(AWKWARD, "x")),
+    "classic home": "/home",
+    "classic result": "/classify?slen=6.3&swid=3.3&plen=6.0&pwid=2.5",
+    "classic errors": "/classify?" + urlencode({"slen": "w" * 200, "x" * 90: "1"}),
+    "classic sentence": "/?V1=2&V2=50&V3=12500&V4=98",
     "unknown": "/models/" + "u" * 64,
     "failed": "/models/broken",
 }
@@ -58,7 +62,7 @@ def test_nothing_scrolls_sideways_on_a_phone(page: Page, path: str) -> None:
 def test_nothing_comes_from_elsewhere_and_the_console_has_no_errors(page: Page, path: str) -> None:
     show(page, path)
     requested = page.requested()
-    assert f"{page.url}/static/style.css" in requested
+    assert f"{page.url}/static/css/style.css" in requested
     elsewhere = [url for url in requested if not url.startswith((f"{page.url}/", "data:"))]
     assert elsewhere == []
     assert page.console_errors() == []

@@ -10,9 +10,8 @@ import pickle
 import random
 import shutil
 import stat
-import subprocess
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ from model_store.manifest import ARTIFACT, MANIFEST, SAMPLE
 from model_store.store import ABANDONED_AFTER, MANIFEST_LIMIT
 from model_store.trust import Trust
 
+from ..mounts import mounted
 from .conftest import (
     LABELS,
     NUMBERS,
@@ -846,19 +846,6 @@ def test_a_model_with_leftovers_only_is_not_there(empty: ModelStore) -> None:
 
 
 # A store that cannot be written ----------------------------------------------
-
-
-@contextlib.contextmanager
-def mounted(path: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own on this folder; skips where it cannot be mounted."""
-    path.mkdir(exist_ok=True)
-    command = ["mount", *options, os.fspath(path)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mounting needs more rights")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", os.fspath(path)], check=True)
 
 
 def test_on_a_full_disk_nothing_is_published(tmp_path: Path) -> None:

@@ -18,10 +18,14 @@ DEFAULTS: dict[str, Any] = {
     "HOST": None,
     "PORT": None,
     "MODEL_STORE": Path("instance/models"),
+    "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
     "RECIPES": None,
     "ALLOW_VERSION": False,
     "DEFAULT_MODEL": None,
     "API_KEYS": NO_KEYS,
+    "CLASSIC": True,
+    "CLASSIC_PREFIX": "",
+    "CORS_ORIGINS": (),
     "READY": "any",
     "THREADS": 2,
     "MAX_BATCH_SIZE": 256,
@@ -46,6 +50,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PORT", "65535", 65535),
     ("MODEL_STORE", "models", Path("models")),
     ("MODEL_STORE", "/srv/my models", Path("/srv/my models")),
+    ("DATABASE_URL", "sqlite:////srv/tasks.db", "sqlite:////srv/tasks.db"),
+    ("DATABASE_URL", "postgres://ann:pw@host/name", "postgres://ann:pw@host/name"),
     ("RECIPES", "", ()),
     ("RECIPES", ",", ()),
     ("RECIPES", "iris", ("iris",)),
@@ -59,6 +65,16 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DEFAULT_MODEL", "my-model.2", "my-model.2"),
     ("API_KEYS", "", NO_KEYS),
     ("API_KEYS", f"ann:{'0a' * 32}", Keys((("ann", b"\n" * 32),))),
+    ("CLASSIC", "false", False),
+    ("CLASSIC_PREFIX", "", ""),
+    ("CLASSIC_PREFIX", "/old/flask-1.0", "/old/flask-1.0"),
+    ("CORS_ORIGINS", "", ()),
+    ("CORS_ORIGINS", "*", ("*",)),
+    (
+        "CORS_ORIGINS",
+        "https://a.example, http://[::1]:8000,capacitor://localhost",
+        ("https://a.example", "http://[::1]:8000", "capacitor://localhost"),
+    ),
     ("READY", "any", "any"),
     ("READY", "all", "all"),
     ("THREADS", "8", 8),
@@ -85,6 +101,7 @@ GOOD: list[tuple[str, str, Any]] = [
 BAD: list[tuple[str, str, str]] = [
     ("HOST", "", "a text"),
     ("MODEL_STORE", "", "a text"),
+    ("DATABASE_URL", "sqlite://", "a file after sqlite:///, and nothing after its name"),
     *(
         ("PORT", text, "a port, which is a number from 0 to 65535")
         for text in ("", "http", "-1", "65536", "8000.0", " 8000", "٣", "1" * 5000)
@@ -116,6 +133,15 @@ BAD: list[tuple[str, str, str]] = [
         )
     ),
     *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
+    ("CLASSIC", "maybe", "true or false"),
+    *(
+        ("CLASSIC_PREFIX", text, "nothing, or the beginning of a path such as /old")
+        for text in ("/", "old", "/old/", "//old", "/a b", "/<name>", "/old\n")
+    ),
+    *(
+        ("CORS_ORIGINS", text, "origins such as https://app.example.com, in lower case, or *")
+        for text in ("a.example", "https://a.example/", "https://A.example", "null", "https://*.b")
+    ),
     ("API_KEYS", "ann:first", "name:sha256 of each key, with commas between them"),
     *(
         (name, text, "a number of seconds")
@@ -126,7 +152,7 @@ BAD: list[tuple[str, str, str]] = [
 
 
 def variable(name: str) -> str:
-    return name if name in {"HOST", "PORT"} else f"QUART_APP_{name}"
+    return name if name in UNPREFIXED else f"QUART_APP_{name}"
 
 
 def value(config: Config, name: str) -> Any:
@@ -176,7 +202,8 @@ def test_a_setting_is_read_from_its_variable_and_by_its_name(
 def test_a_bad_value_is_refused_in_a_sentence_that_names_where_it_stood(
     name: str, text: str, expected: str
 ) -> None:
-    got = "" if name == "API_KEYS" else f", got {text!r}"  # what is secret is not repeated
+    secret = name in {"API_KEYS", "DATABASE_URL"}
+    got = "" if secret else f", got {text!r}"
     with pytest.raises(ConfigError) as caught:
         Config.read({variable(name): text})
     assert str(caught.value) == f"{variable(name)}: expected {expected}{got}."
@@ -192,8 +219,8 @@ def test_an_empty_value_is_a_value_and_not_the_default() -> None:
         Config.read({"PORT": ""})
 
 
-def test_only_the_two_of_the_platform_have_no_prefix() -> None:
-    assert {"HOST", "PORT"} == UNPREFIXED
+def test_only_the_three_of_the_platform_have_no_prefix() -> None:
+    assert {"HOST", "PORT", "DATABASE_URL"} == UNPREFIXED
     for setting in SETTINGS:
         assert setting.variable == variable(setting.name)
     theirs = {setting.name: "x" for setting in SETTINGS if setting.name not in UNPREFIXED}

@@ -7,7 +7,7 @@ import json
 import pytest
 from quart import Quart, Response, request
 
-from quart_app.negotiation import html_response, json_response, varied, wants_html
+from quart_app.negotiation import html_response, json_response, kind_wanted, varied, wants_html
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=x"
@@ -69,6 +69,39 @@ async def test_html_goes_to_who_names_it_or_posts_a_form_without_a_preference(
     sent = {name: value for name, value in headers.items() if value is not None}
     async with Quart("negotiation").test_request_context("/", method="POST", headers=sent):
         assert wants_html(request) is html
+
+
+# What is wanted where a page is usual, and where JSON is.
+KINDS: list[tuple[str | None, str | None, str, str]] = [
+    (None, None, "page", "json"),
+    ("*/*", None, "page", "json"),
+    (None, "application/json", "json", "json"),
+    (None, FORM, "page", "page"),
+    (CHROME, "application/json", "page", "page"),
+    ("application/json", None, "json", "json"),
+    ("application/json", FORM, "json", "json"),
+    ("application/json, text/plain, */*", FORM, "json", "json"),
+    ("text/plain", None, "text", "text"),
+    ("text/plain", FORM, "text", "text"),
+    ("text/plain, */*", "application/json", "text", "text"),
+    ("text/plain, application/json;q=0.9", None, "text", "text"),
+    ("text/plain;q=0.9, application/json", None, "json", "json"),
+    ("text/plain, text/html", None, "page", "page"),
+    ("text/plain, text/html;q=0", None, "text", "text"),
+    ("text/plain;q=0", None, "json", "json"),
+    ("image/png", None, "json", "json"),
+]
+
+
+@pytest.mark.parametrize(("accept", "content_type", "page", "json_"), KINDS)
+async def test_plain_text_goes_to_who_likes_it_best_and_the_usual_kind_to_who_says_nothing(
+    accept: str | None, content_type: str | None, page: str, json_: str
+) -> None:
+    headers = {"Accept": accept, "Content-Type": content_type}
+    sent = {name: value for name, value in headers.items() if value is not None}
+    async with Quart("negotiation").test_request_context("/", method="POST", headers=sent):
+        assert kind_wanted(request, usual="page") == page
+        assert kind_wanted(request, usual="json") == json_
 
 
 def test_an_answer_that_depends_on_accept_says_so() -> None:

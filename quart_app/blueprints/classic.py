@@ -1,0 +1,314 @@
+"""The routes of the older Flask apps, so that their pages, bookmarks and clients go on working.
+
+Pages are for browsers here: a request without a preference gets one, but at `/predict`, which
+answers as any prediction does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, cast
+
+import msgspec
+from quart import Blueprint, Response, redirect, render_template, request, url_for
+from quart.blueprints import BlueprintSetupState
+from quart_schema import hide
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from model_store import InvalidRows
+from model_store.errors import ModelNotFound, Unanswerable
+from model_store.manifest import Target
+from model_store.model import json_labels
+from model_store.recipes import RECIPES
+
+from ..choice import choose
+from ..context import get_config, get_registry, get_until
+from ..dialect import Dialect, by_position, by_synonym, meaning
+from ..inference import InferenceError, InferenceRequest, InferenceResponse, InvalidRequest
+from ..negotiation import (
+    html_response,
+    json_bytes,
+    kind_wanted,
+    text_response,
+    varied,
+    wants_html,
+)
+from ..protocols import form, native, plain
+from ..servable import Servable
+from .fields import fields
+from .predict import decode_body
+
+blueprint = Blueprint("classic", __name__)
+
+IRIS: Final = "iris"
+BLOOD_DONATION: Final = "blood-donation"
+SHORT_NAMES: Final = {
+    "sepal length (cm)": "slen",
+    "sepal width (cm)": "swid",
+    "petal length (cm)": "plen",
+    "petal width (cm)": "pwid",
+}
+"""What the form at `/home` calls the columns of the iris."""
+MODEL: Final = "model"
+"""The parameter of a query that names the model, and so no column."""
+
+Body = Response | WerkzeugResponse
+ShowAnswer = Callable[[Dialect, InferenceResponse], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form of a page: where it goes, and by which button. With `named` a field's id is its
+    name."""
+
+    action: str
+    method: Literal["get", "post"] = "post"
+    button: str = "Predict"
+    named: bool = False
+
+
+# Pages ---------------------------------------------------------------------------
+
+
+@blueprint.get("/random")
+@hide
+async def random() -> Response:
+    """The form of the iris, by the names of its features."""
+    iris = Dialect(await _servable(IRIS))
+    return await _form_page(iris, Form(await _predict_url(iris.servable)))
+
+
+@blueprint.get("/home")
+@hide
+async def home() -> Response:
+    """The form of the iris, by short names."""
+    return await _form_page(Dialect(await _servable(IRIS), SHORT_NAMES), _home_form())
+
+
+@blueprint.route("/classify", methods=["GET", "POST"])
+@hide
+async def classify() -> Body:
+    """The variety of the iris that the form at `/home` describes."""
+    asked = await _sent()
+    if _nothing(asked) and kind_wanted(request, usual="page") == "page":
+        return varied(redirect(url_for("classic.home")))
+    iris = Dialect(await _servable(IRIS), SHORT_NAMES)
+    return await _answer(iris, asked, _home_form(), usual="page", show=_variety_page)
+
+
+@blueprint.route("/ml-model", methods=["GET", "POST"])
+@hide
+async def ml_model() -> Response:
+    """The form of the blood donation, and the result in it."""
+    asked = await _sent()
+    servable = await _servable(BLOOD_DONATION)
+    donation, action = Dialect(servable, by_synonym(servable, asked.names)), Form(request.path)
+    if _nothing(asked):
+        return await _form_page(donation, action)
+    return await _answer(donation, asked, action, usual="page")
+
+
+# Predictions ---------------------------------------------------------------------
+
+
+@blueprint.route("/predict", methods=["GET", "POST"])
+@hide
+async def predict() -> Response:
+    """Predict by the model that has these columns, or that `?model=` names."""
+    asked = await _sent(choosing=True)
+    servable = await _choose(asked)
+    chosen = Dialect(servable, by_synonym(servable, asked.names))
+    action = Form(await _predict_url(servable))
+    if _nothing(asked) and wants_html(request):
+        return await _form_page(chosen, action)
+    return await _answer(chosen, asked, action, usual="json")
+
+
+@blueprint.post("/predict_api")
+@hide
+async def predict_api() -> Response:
+    """The bare prediction for one donor, whatever the content type of the JSON says."""
+    asked = native.decode(cast(bytes, await request.get_data()), max_rows=get_config().max_rows)
+    if asked.many:
+        raise InvalidRequest("Expected a JSON object of features, got a list.")
+    servable = await _servable(BLOOD_DONATION)
+    donation = Dialect(servable, by_position(servable, asked.names))
+    response = await donation.infer(asked, until=get_until())
+    return json_bytes(msgspec.json.encode(json_labels(response.labels)[0]))
+
+
+async def root() -> Body:
+    """As `/`, where these routes have a prefix."""
+    if request.method != "POST" and not request.query_string:
+        return redirect(url_for("pages.home"))
+    return await predict()
+
+
+@blueprint.record
+def _register_root(state: BlueprintSetupState) -> None:
+    if state.url_prefix:
+        state.add_url_rule("/", "root", hide(root), methods=["GET", "POST"])
+
+
+# Asking --------------------------------------------------------------------------
+
+
+async def _sent(*, choosing: bool = False) -> InferenceRequest:
+    """The row in the query, or the rows in the body where there is one. Where a model is to be
+    chosen, the query may name it."""
+    asked = form.decode(request.query_string)
+    columns = cast(Mapping[str, Any], asked.columns)
+    if choosing:
+        columns = {name: values for name, values in columns.items() if name != MODEL}
+    if request.method == "POST" and (not columns or await request.get_data()):
+        return await decode_body()
+    return replace(asked, columns=columns)
+
+
+def _nothing(asked: InferenceRequest) -> bool:
+    """Whether only the address was asked for."""
+    return not asked.names and request.method != "POST"
+
+
+async def _servable(name: str) -> Servable:
+    try:
+        return await get_registry().servable(name, until=get_until())
+    except ModelNotFound:
+        raise _absent(name) from None
+
+
+async def _choose(asked: InferenceRequest) -> Servable:
+    registry, named, default = get_registry(), request.args.get(MODEL), get_config().default_model
+    try:
+        return await choose(
+            registry,
+            asked.names,
+            asked=named,
+            default=default,
+            meaning=meaning,
+            until=get_until(),
+        )
+    except ModelNotFound:
+        name = named or default
+        if name in RECIPES:
+            raise _absent(name) from None
+        raise
+    except InvalidRequest:
+        if not registry.entries:
+            raise _absent(IRIS) from None
+        raise
+
+
+def _absent(name: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"There is no model {name!r} yet; the command that trains it is: "
+        f"quart-app models train {name}"
+    )
+
+
+# Answering -----------------------------------------------------------------------
+
+
+async def _answer(
+    model: Dialect,
+    asked: InferenceRequest,
+    action: Form,
+    *,
+    usual: Literal["page", "json"],
+    show: ShowAnswer | None = None,
+) -> Response:
+    """The answer in the client's own kind; its page, if none other is given, is that of the form
+    with what was sent."""
+    until = get_until()
+    kind = kind_wanted(request, usual=usual)
+    if asked.many or kind != "page":
+        response = await model.infer(asked, until=until)
+        if kind == "text":
+            return varied(text_response(plain.encode(response)))
+        return varied(json_bytes(native.encode(response, many=asked.many)))
+    columns = cast(Mapping[str, Any], asked.columns)
+    values = {name: found[0] for name, found in columns.items()}
+    try:
+        response = await model.infer(asked, until=until)
+    except (InvalidRows, Unanswerable) as error:
+        return await _form_page(model, action, values=values, error=error)
+    if show is not None:
+        return await show(model, response)
+    return await _form_page(model, action, values=values, answer=response)
+
+
+async def _variety_page(model: Dialect, answer: InferenceResponse) -> Response:
+    """The label alone, and a way back to the form."""
+    manifest = model.servable.manifest
+    told = form.encode(answer, manifest.words)[0]
+    page = await render_template(
+        "classic/variety.html",
+        manifest=manifest,
+        told=told,
+        variety=told.prediction,
+        value=plain.encode(answer),
+    )
+    return varied(html_response(page))
+
+
+async def _form_page(
+    model: Dialect,
+    action: Form,
+    *,
+    values: Mapping[str, object] | None = None,
+    answer: InferenceResponse | None = None,
+    error: InvalidRows | Unanswerable | None = None,
+) -> Response:
+    """The form with what was entered, and above it the sentence of the result or what was wrong."""
+    manifest, signature = model.servable.manifest, model.signature
+    faults = error.faults if isinstance(error, InvalidRows) else ()
+    errors = {fault.column: fault for fault in faults}
+    found = fields(signature.columns, values or {}, errors)
+    if action.named:
+        found = [replace(field, id=field.column.name) for field in found]
+    answers = [] if answer is None else form.encode(answer, manifest.words)
+    told = list(zip(manifest.targets, answers, strict=False))
+    page = await render_template(
+        "classic/model.html",
+        manifest=manifest,
+        form=action,
+        fields=found,
+        errors=errors,
+        unanswerable=str(error) if isinstance(error, Unanswerable) else None,
+        stray=[fault for name, fault in errors.items() if name not in signature.names],
+        told=told,
+        prediction_text=_sentence(told),
+        value=None if answer is None else plain.encode(answer),
+    )
+    return varied(html_response(page, 200 if error is None else 400))
+
+
+def _sentence(told: Sequence[tuple[Target, form.Answer]]) -> str | None:
+    """What the model tells, in words; of several targets one after the other."""
+    parts = []
+    for target, answer in told:
+        unit = f" {target.unit}" if target.unit else ""
+        parts.append(f"{target.label or target.name or 'value'}: {answer.prediction}{unit}")
+    return f"Predicted {', '.join(parts)}" if parts else None
+
+
+def _home_form() -> Form:
+    return Form(url_for("classic.classify"), "get", "Submit", named=True)
+
+
+async def _predict_url(servable: Servable) -> str:
+    """Where this model is asked: its name is in the address only where its columns do not tell."""
+    manifest = servable.manifest
+    try:
+        found = await choose(
+            get_registry(),
+            manifest.signature.names,
+            asked=None,
+            default=get_config().default_model,
+            meaning=meaning,
+        )
+    except (InferenceError, ModelNotFound):
+        found = None
+    name = None if found is servable else manifest.name
+    return url_for("classic.predict", model=name)

@@ -1,0 +1,36 @@
+"""Which pages of other origins may ask this server: the allowed ones read its answers (CORS)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from asgi_cors import asgi_cors
+from quart import Quart, Response
+
+ANY: Final = "*"
+HEADERS: Final = ("content-type",)
+"""What a page may send besides what any may: the kind of its body, which is JSON."""
+METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+
+
+def register(app: Quart, origins: Sequence[str]) -> None:
+    """Let the pages of these origins ask the app; without any, nothing is added."""
+    if not origins:
+        return
+    everyone = ANY in origins
+    app.asgi_app = asgi_cors(  # type: ignore[method-assign]
+        app.asgi_app,
+        allow_all=everyone,
+        hosts=() if everyone else origins,
+        headers=HEADERS,
+        methods=METHODS,
+    )
+    if not everyone:
+        app.after_request(_vary)
+
+
+def _vary(response: Response) -> Response:
+    """Caches must not give an answer for one origin to another."""
+    response.vary.add("Origin")
+    return response
