@@ -89,6 +89,10 @@ class ModelStore:
 
     # Reading -----------------------------------------------------------------
 
+    def folders(self) -> list[str]:
+        """The names that models have or are about to have: one quick look at the disk."""
+        return [name for name in files.entries(self.root) if _is_name(name)]
+
     def models(self) -> list[str]:
         """The names of all models with at least one version, sorted; a folder that cannot be read
         counts, so that what is wrong with it shows."""

@@ -7,9 +7,11 @@ none in common it is the default model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
+
+from model_store import Manifest
 
 from .inference import InvalidRequest, NotReady
 from .registry import LOADING_RETRY_AFTER, Registry
@@ -17,11 +19,11 @@ from .servable import Servable
 
 USUAL_DEFAULT: Final = "iris"
 
-Meaning = Callable[[Servable, Sequence[str]], AbstractSet[str]]
+Meaning = Callable[[Manifest, Sequence[str]], AbstractSet[str]]
 """What names mean to a model: its own names of the columns, and those that it does not know."""
 
 
-def literally(servable: Servable, names: Sequence[str]) -> AbstractSet[str]:
+def literally(manifest: Manifest, names: Sequence[str]) -> AbstractSet[str]:
     """Each name is that of a column, or of none."""
     return set(names)
 
@@ -46,30 +48,34 @@ async def choose(
     """
     if asked is not None:
         return await registry.servable(asked, until=until)
+    if registry.starting:
+        raise NotReady("The models are on their way.", LOADING_RETRY_AFTER)
+    manifests = {name: entry.manifest for name, entry in registry.entries.items()}
+    manifests |= await registry.later()
     shared, equal = {}, []
-    for name, entry in registry.entries.items():
-        if entry.servable is not None:
-            sent = meaning(entry.servable, names)
-            columns = set(entry.servable.manifest.signature.names)
+    for name, manifest in manifests.items():
+        if manifest is not None:
+            sent = meaning(manifest, names)
+            columns = set(manifest.signature.names)
             shared[name] = len(sent & columns)
             if sent == columns:
                 equal.append(name)
-    if registry.starting or (names and not equal and registry.waiting):
+    if names and not equal and registry.waiting:
         raise NotReady("The models are on their way.", LOADING_RETRY_AFTER)
     most = max(shared.values(), default=0)
     candidates = equal or [name for name, count in shared.items() if count == most > 0]
-    chosen = candidates[0] if len(candidates) == 1 else _default(registry, candidates, default)
+    chosen = (
+        candidates[0] if len(candidates) == 1 else _default(sorted(manifests), candidates, default)
+    )
     return await registry.servable(chosen, until=until)
 
 
-def _default(registry: Registry, candidates: Iterable[str], default: str | None) -> str:
+def _default(served: Sequence[str], candidates: Sequence[str], default: str | None) -> str:
     """The default model; where there are candidates, only if it is one of them."""
-    served = list(registry.entries)
     if default is None:
         default = USUAL_DEFAULT if USUAL_DEFAULT in served else None
         if default is None and len(served) == 1:
             default = served[0]
-    candidates = list(candidates)
     if default is not None and (not candidates or default in candidates):
         return default
     raise InvalidRequest(

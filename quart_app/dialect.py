@@ -10,7 +10,7 @@ from functools import cached_property
 
 from msgspec import structs
 
-from model_store import InvalidRows, Signature
+from model_store import InvalidRows, Manifest, Signature
 from model_store.recipes import RECIPES
 
 from .inference import InferenceRequest, InferenceResponse
@@ -59,13 +59,13 @@ class Dialect:
             raise
 
 
-def by_synonym(servable: Servable, sent: Sequence[str]) -> dict[str, str]:
+def by_synonym(manifest: Manifest, sent: Sequence[str]) -> dict[str, str]:
     """For each column that was sent under another name of its recipe, that name.
 
     The bundled model of that name has them; case and spaces around do not count.
     """
-    recipe = RECIPES.get(servable.manifest.name)
-    columns, found = servable.manifest.signature.names, dict[str, str]()
+    recipe = RECIPES.get(manifest.name)
+    columns, found = manifest.signature.names, dict[str, str]()
     for column, others in recipe.synonyms.items() if recipe else ():
         group = {_folded(name) for name in (column, *others)}
         meant = next((name for name in columns if _folded(name) in group), None)
@@ -75,19 +75,19 @@ def by_synonym(servable: Servable, sent: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def by_position(servable: Servable, sent: Sequence[str]) -> dict[str, str]:
+def by_position(manifest: Manifest, sent: Sequence[str]) -> dict[str, str]:
     """The names that were sent, in the order of the columns, where the model knows none of them and
     there are as many; else by synonym."""
-    found = by_synonym(servable, sent)
-    columns = servable.manifest.signature.names
+    found = by_synonym(manifest, sent)
+    columns = manifest.signature.names
     if found or set(sent) & set(columns) or len(sent) != len(columns):
         return found
     return dict(zip(columns, sent, strict=True))
 
 
-def meaning(servable: Servable, sent: Sequence[str]) -> AbstractSet[str]:
+def meaning(manifest: Manifest, sent: Sequence[str]) -> AbstractSet[str]:
     """The names as the model has them, and those that it does not know."""
-    names = by_synonym(servable, sent)
+    names = by_synonym(manifest, sent)
     return (set(sent) - set(names.values())) | names.keys()
 
 

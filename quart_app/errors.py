@@ -69,6 +69,9 @@ DESCRIPTIONS: Final = {
 }
 """Our words for what the framework refuses."""
 
+SCORING: Final = frozenset({"invocations", "ping", "version"})
+"""The addresses of the scoring protocol of MLflow."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -119,7 +122,7 @@ def _in_protocol(path: str, status: int, message: str) -> dict[str, str] | None:
     top = path.split("/", 2)[1] if "/" in path else ""
     if top in {"v1", "v2"}:
         return v2_documents.error(message)
-    return invocations.error(message, status) if top == "invocations" else None
+    return invocations.error(message, status) if top in SCORING else None
 
 
 def with_headers(response: Response, error: Exception) -> Response:

@@ -59,9 +59,10 @@ class Keys:
 NO_KEYS: Final = Keys()
 
 
-def sent(headers: Headers) -> str | None:
-    """The key in `Authorization: Bearer` or `X-API-Key`, or None."""
+def sent(headers: Headers) -> list[str]:
+    """The keys in `Authorization: Bearer` and in `X-API-Key`; a proxy may need the other one."""
     authorization = headers.get("Authorization", "")
+    found = headers.get_all("X-API-Key")
     if authorization.lower().startswith(BEARER):
-        return authorization[len(BEARER) :].strip()
-    return headers.get("X-API-Key")
+        found.insert(0, authorization[len(BEARER) :].strip())
+    return found

@@ -11,6 +11,7 @@ Known weak point: what was loaded stays in memory, every version that was ever a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from enum import StrEnum
 from functools import partial
 
 from model_store import Manifest, ModelStore, ModelStoreError
+from model_store.errors import CorruptVersion
 
 from .config import Config
 from .inference import NotReady
@@ -97,6 +99,16 @@ class Registry:
     def others(self) -> dict[tuple[str, int], Entry]:
         """What was loaded on request, by name and version: other versions, and later models."""
         return {key: task.result() for key, task in self._others.items() if _succeeded(task)}
+
+    async def later(self) -> dict[str, Manifest]:
+        """The models that were published since the start-up, each as its name resolves now."""
+        known = frozenset(self._entries)
+        try:
+            if self.starting or known.issuperset(self.store.folders()):
+                return {}
+            return await asyncio.to_thread(_later, self.store, known)
+        except CorruptVersion:  # the store cannot be read: what is loaded goes on
+            return {}
 
     @property
     def servables(self) -> list[Servable]:
@@ -246,6 +258,16 @@ class Registry:
             await servable.close()
         for executor in (self._executor, self._validator):
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _later(store: ModelStore, known: frozenset[str]) -> dict[str, Manifest]:
+    found = {}
+    for name in store.models():
+        if name not in known:
+            # One that is damaged has no columns to be chosen by.
+            with contextlib.suppress(ModelStoreError):
+                found[name] = store.manifest(name)
+    return found
 
 
 def _succeeded(task: asyncio.Task[Entry]) -> bool:

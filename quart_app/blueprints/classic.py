@@ -103,7 +103,10 @@ async def ml_model() -> Response:
     """The form of the blood donation, and the result in it."""
     asked = await _sent()
     servable = await _servable(BLOOD_DONATION)
-    donation, action = Dialect(servable, by_synonym(servable, asked.names)), Form(request.path)
+    donation, action = (
+        Dialect(servable, by_synonym(servable.manifest, asked.names)),
+        Form(request.path),
+    )
     if _nothing(asked):
         return await _form_page(donation, action)
     return await _answer(donation, asked, action, usual="page")
@@ -118,7 +121,7 @@ async def predict() -> Response:
     """Predict by the model that has these columns, or that `?model=` names."""
     asked = await _sent(choosing=True)
     servable = await _choose(asked)
-    chosen = Dialect(servable, by_synonym(servable, asked.names))
+    chosen = Dialect(servable, by_synonym(servable.manifest, asked.names))
     action = Form(await _predict_url(servable))
     if _nothing(asked) and wants_html(request):
         return await _form_page(chosen, action)
@@ -133,7 +136,7 @@ async def predict_api() -> Response:
     if asked.many:
         raise InvalidRequest("Expected a JSON object of features, got a list.")
     servable = await _servable(BLOOD_DONATION)
-    donation = Dialect(servable, by_position(servable, asked.names))
+    donation = Dialect(servable, by_position(servable.manifest, asked.names))
     response = await donation.infer(asked, until=get_until())
     return json_bytes(msgspec.json.encode(json_labels(response.labels)[0]))
 

@@ -63,7 +63,9 @@ def _state_of(registry: Registry) -> Ready:
         status = "draining"
     elif registry.waiting:
         status = "starting"
+    later = {name: entry for (name, _), entry in registry.others.items()}
     states = {
-        name: ModelState(entry.state, entry.reason) for name, entry in registry.entries.items()
+        name: ModelState(entry.state, entry.reason)
+        for name, entry in sorted((later | registry.entries).items())
     }
     return Ready(registry.ready, status, states)

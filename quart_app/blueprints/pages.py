@@ -59,7 +59,8 @@ async def home() -> Response:
         return cast(Response, await current_app.ensure_async(predict)())
     registry = get_registry()
     if not wants_html(request):
-        return varied(json_response(Alive(list(registry.entries))))
+        stored = await asyncio.to_thread(registry.store.models)
+        return varied(json_response(Alive(sorted({*registry.entries, *stored}))))
     models = await _describe_all(registry)
     page = await render_template(
         "pages/home.html",

@@ -6,7 +6,9 @@ import asyncio
 from typing import cast
 
 from quart import Blueprint, Response, request
+from quart.blueprints import BlueprintSetupState
 from quart_schema import document_response, hide, tag
+from werkzeug.routing import BaseConverter
 
 from ..context import get_config, get_registry, get_until
 from ..negotiation import json_bytes, json_response
@@ -14,6 +16,17 @@ from ..protocols import v1
 from ..protocols.v2_documents import ModelNames, ModelReady
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1/models")
+
+
+class Unspoken(BaseConverter):
+    """A part of the path without a verb such as `:predict`, which stands after it."""
+
+    regex = "[^/:]+"
+
+
+@blueprint.record
+def _register_converter(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["unspoken"] = Unspoken
 
 
 @blueprint.get("")
@@ -26,8 +39,8 @@ async def models() -> Response:
     return json_response(ModelNames(sorted({*registry.entries, *stored})))
 
 
-@blueprint.get("/<name>")
-@blueprint.get("/<name>/versions/<version>")
+@blueprint.get("/<unspoken:name>")
+@blueprint.get("/<unspoken:name>/versions/<unspoken:version>")
 @tag({"v1"})
 @document_response(ModelReady)
 async def model(name: str, version: str | None = None) -> Response:
@@ -36,8 +49,8 @@ async def model(name: str, version: str | None = None) -> Response:
     return json_response(ModelReady(name, True))
 
 
-@blueprint.post("/<name>:predict")
-@blueprint.post("/<name>/versions/<version>:predict")
+@blueprint.post("/<unspoken:name>:predict")
+@blueprint.post("/<unspoken:name>/versions/<unspoken:version>:predict")
 @hide
 async def predict(name: str, version: str | None = None) -> Response:
     """Predict for the instances or inputs in the body, whatever its content type."""

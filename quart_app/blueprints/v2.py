@@ -10,16 +10,18 @@ from functools import partial
 from typing import Final, cast
 
 from quart import Blueprint, Response, request
-from quart_schema import document_response, hide, tag
+from quart_schema import document_response, hide, security_scheme, tag
 
-from ..access import require_key
+from model_store import ModelStore, ModelStoreError
+
+from ..access import KEYS, require_key
 from ..compression import WINDOWS, deflate
 from ..context import get_config, get_registry, get_until
 from ..description import VersionState, states
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, NotReady
 from ..negotiation import JSON, json_response
 from ..protocols import v2, v2_binary, v2_documents
-from ..protocols.json_body import parse_object
+from ..protocols.json_body import kind, parse_object
 from ..protocols.v2_documents import (
     ModelIndex,
     ModelMetadata,
@@ -92,9 +94,8 @@ async def models() -> Response:
 @document_response(ModelMetadata)
 async def model(name: str, version: str | None = None) -> Response:
     """What a model takes and what it tells."""
-    registry = get_registry()
-    servable = await registry.servable(name, version, until=get_until())
-    versions = await asyncio.to_thread(registry.store.versions, name)
+    servable = await get_registry().servable(name, version, until=get_until())
+    versions = await asyncio.to_thread(_versions, get_registry().store, servable)
     return json_response(v2_documents.model(servable.manifest, versions))
 
 
@@ -154,6 +155,7 @@ async def index() -> Response:
 
 @blueprint.post("/repository/models/<name>/load")
 @tag({"v2"})
+@security_scheme(KEYS)
 async def load(name: str) -> Response:
     """Load the version that a name means now, and let it serve. Needs an API key."""
     require_key()
@@ -164,10 +166,11 @@ async def load(name: str) -> Response:
 
 @blueprint.post("/repository/models/<name>/unload")
 @tag({"v2"})
+@security_scheme(KEYS)
 async def unload(name: str) -> Response:
     """Answer no more for a model, until it is loaded again. Needs an API key."""
     require_key()
-    await _body()
+    _members(await _body())
     await get_registry().unload(name)
     return json_response({})
 
@@ -187,9 +190,12 @@ async def decode(servable: Servable) -> InferenceRequest:
     """The tensors of the current request. Its content type is not looked at: clients of the
     protocol send none, or any."""
     body, settings = await _body(), get_config()
-    length = request.headers.get(v2_binary.HEADER)
-    if length is None:
+    lengths = set(request.headers.getlist(v2_binary.HEADER))
+    if not lengths:
         return v2.decode(body, max_rows=settings.max_rows)
+    if len(lengths) > 1:
+        raise InvalidRequest(f"{v2_binary.HEADER}: expected one length, got {len(lengths)}.")
+    length = lengths.pop()
     columns = servable.manifest.signature.columns
     read = partial(v2_binary.decode, body, length, columns, max_rows=settings.max_tensor_rows)
     return await run_aside(read, large=len(body) > LARGE)
@@ -223,18 +229,33 @@ async def _body() -> bytes:
     return cast(bytes, await request.get_data())
 
 
+def _versions(store: ModelStore, servable: Servable) -> list[int]:
+    """Those that are published, or the one that is loaded where its folder was removed."""
+    try:
+        return store.versions(servable.manifest.name)
+    except ModelStoreError:
+        return [servable.manifest.version]
+
+
 def _flag(body: bytes, name: str) -> bool:
     """A member of an object that may be absent, in a body that may be empty."""
-    found = parse_object(body).get(name, False) if body.strip() else False
+    found = _members(body).get(name, False)
     if not isinstance(found, bool):
         raise InvalidRequest(f"{name}: expected true or false, got {found!r:.60}.")
     return found
 
 
+def _members(body: bytes) -> dict[str, object]:
+    """The object in a body that may be empty."""
+    return parse_object(body) if body.strip() else {}
+
+
 def _refuse_files(body: bytes) -> None:
     """A load may bring a model of its own in Triton; here it comes from the store."""
-    parameters = parse_object(body).get("parameters") if body.strip() else None
-    for name in parameters if isinstance(parameters, dict) else ():
+    parameters = _members(body).get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InvalidRequest(f"parameters: expected an object, got {kind(parameters)}.")
+    for name in parameters:
         if name == "config" or name.startswith("file:"):
             raise InvalidRequest(f"The parameter {name} is not known here: models are published.")
 

@@ -14,6 +14,7 @@ from quart import Quart
 from quart.json.provider import DefaultJSONProvider
 from quart_schema import Info, OpenAPIProvider, QuartSchema
 
+from ..access import SCHEMES
 from ..context import context_of
 from ..negotiation import JSON
 from ..version import VERSION
@@ -30,6 +31,7 @@ def register(app: Quart) -> None:
         app,
         info=Info(title="quart-app", version=VERSION),
         openapi_path="/openapi.json",
+        security_schemes=dict(SCHEMES),
         # Its pages take scripts from elsewhere and hold one inline: /docs is a page of ours.
         swagger_ui_path=None,
         redoc_ui_path=None,

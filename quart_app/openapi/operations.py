@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -59,8 +60,9 @@ def add_model(document: Schema, servable: Servable) -> None:
 
 
 def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
-    """Add the route that chooses the model by the columns, with an example for each."""
-    examples = {servable.manifest.name: servable.example for servable in servables}
+    """Add the route that chooses the model by the columns, with an example for each that these
+    tell."""
+    models, examples = _by_name(servables), _told_apart(servables)
     body = {
         JSON: {
             "schema": reference("Dataframe"),
@@ -77,7 +79,7 @@ def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
         "post": _post(
             "Predict by the model that has these columns",
             "invocations",
-            [_chooser(examples)],
+            [_chooser(models)],
             body,
             reference("PredictionList"),
         )
@@ -86,9 +88,9 @@ def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
 
 def add_classic(document: Schema, servables: Iterable[Servable], prefix: str) -> None:
     """Add the routes of the older apps that are for programs; their pages are no API."""
-    examples = {servable.manifest.name: servable.example for servable in servables}
-    model, paths = _chooser(examples), document["paths"]
-    answered = _any_answer(examples)
+    models, examples = _by_name(servables), _told_apart(servables)
+    model, paths = _chooser(models), document["paths"]
+    answered = _any_answer(models)
     row = {"type": "object", "minProperties": 1}
     texts = {name: _texts(example) for name, example in examples.items()}
     by_body = {
@@ -127,13 +129,13 @@ def add_classic(document: Schema, servables: Iterable[Servable], prefix: str) ->
         "post": by_body,
     }
     paths["/"]["post"] = dict(by_body)
-    paths[f"{prefix}/predict_api"] = {"post": _bare(examples)}
+    paths[f"{prefix}/predict_api"] = {"post": _bare(models)}
 
 
-def _bare(examples: Mapping[str, Mapping[str, Any]]) -> Schema:
+def _bare(models: Mapping[str, Servable]) -> Schema:
     """One prediction of the blood donation without anything around it."""
     name = "blood-donation"
-    shown = {"examples": _examples({"row": examples[name]})} if name in examples else {}
+    shown = {"examples": _examples({"row": models[name].example})} if name in models else {}
     row = {"type": "object", "minProperties": 1}
     return {
         "tags": ["classic"],
@@ -277,6 +279,21 @@ def _answered(name: str) -> Schema:
 
 def _examples(values: Mapping[str, Any]) -> Schema:
     return {name: {"value": value} for name, value in values.items()}
+
+
+def _by_name(servables: Iterable[Servable]) -> dict[str, Servable]:
+    return {servable.manifest.name: servable for servable in servables}
+
+
+def _told_apart(servables: Iterable[Servable]) -> dict[str, dict[str, Any]]:
+    """By name, an example of each model that is the only one with its columns."""
+    models = _by_name(servables)
+    owners = Counter(frozenset(each.manifest.signature.names) for each in models.values())
+    return {
+        name: each.example
+        for name, each in models.items()
+        if owners[frozenset(each.manifest.signature.names)] == 1
+    }
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,6 +134,24 @@ async def test_while_models_are_on_their_way_only_equal_names_and_none_are_answe
             await chosen(registry, "", "later")
 
 
+async def test_a_model_that_was_published_later_is_chosen_as_any_other(tmp_path: Path) -> None:
+    store = store_of(tmp_path, {"ab": "ab"})
+    app = create_app(MODEL_STORE=store.root, RECIPES="")
+    async with started(app):
+        registry = context_of(app).registry
+        assert await chosen(registry, "cd") == "ab"
+        publish(store, "cd", "cd")
+        (tmp_path / "damaged" / "1").mkdir(parents=True)
+        assert await chosen(registry, "cd") == "cd"
+        assert await chosen(registry, "cx") == "cd"
+        assert await chosen(registry, "ab") == "ab"
+        with pytest.raises(InvalidRequest, match="one of ab, cd"):
+            await chosen(registry, "")
+        publish(store, "twin", "ab")
+        with pytest.raises(InvalidRequest, match="one of ab, twin"):
+            await chosen(registry, "ab")
+
+
 async def test_without_any_model_that_is_said(tmp_path: Path) -> None:
     app = create_app(MODEL_STORE=tmp_path / "none", RECIPES="")
     async with started(app):

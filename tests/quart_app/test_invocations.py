@@ -235,6 +235,13 @@ async def test_ping_and_health_follow_ready_and_the_version_is_bare_text(
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
 
 
+async def test_a_wrong_method_is_refused_in_the_shape_of_the_protocol(client: Client) -> None:
+    for path in ("/ping", "/version", PATH):
+        answer = await (client.get if path == PATH else client.post)(path)
+        assert answer.status_code == 405
+        assert (await answer.get_json()).keys() == {"error_code", "message"}
+
+
 async def test_while_models_are_on_their_way_what_may_be_theirs_is_a_503(
     store: ModelStore,
 ) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from quart.typing import TestClientProtocol as Client
+from sklearn.dummy import DummyRegressor
 
 from model_store import ModelStore
+from quart_app import create_app
 from quart_app.openapi import answer_schema, row_schema
 
+from ..conftest import started
 from ..kinds import DECKS, PORTS, PUBLISHED, SEXES, TITLES
 
 VALUES: dict[str, dict[str, Any]] = {
@@ -141,10 +145,8 @@ async def test_every_example_of_every_protocol_is_answered_when_it_is_sent(
 ) -> None:
     document = await (await kinds_client.get("/openapi.json")).json
     found = examples(document)
-    for path, kind, name, value in found:
-        address = path.replace("{version}", "1") + (
-            f"?model={name}" if path == "/invocations" else ""
-        )
+    for path, kind, _, value in found:
+        address = path.replace("{version}", "1")
         body: dict[str, Any] = {"json": value} if kind == "application/json" else {"data": value}
         if kind == "application/x-www-form-urlencoded":
             body = {"form": value}
@@ -155,8 +157,35 @@ async def test_every_example_of_every_protocol_is_answered_when_it_is_sent(
         answer = await kinds_client.post(address, headers=headers, **body)
         assert answer.status_code == 200, (address, kind, await answer.get_data(as_text=True))
     protocols = {path.split("/")[1] for path, *_ in found}
-    assert protocols == {"models", "v1", "v2", "invocations"}
+    assert protocols == {"", "predict", "models", "v1", "v2", "invocations"}
     assert {name for path, _, name, _ in found if path == "/invocations"} == set(PUBLISHED)
+
+
+async def test_an_example_is_shown_where_its_columns_tell_the_model(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    for name, columns in {"one": ["a"], "twin1": ["b"], "twin2": ["b"]}.items():
+        X, y = [[0.0], [1.0]], [0.0, 1.0]
+        store.publish(name, DummyRegressor().fit(X, y), X, y, feature_names=columns)
+    async with started(create_app(MODEL_STORE=tmp_path, RECIPES="")) as app:
+        document = await (await app.test_client().get("/openapi.json")).json
+    operation = document["paths"]["/invocations"]["post"]
+    for content in operation["requestBody"]["content"].values():
+        assert list(content["examples"]) == ["one"]
+    assert operation["parameters"][0]["schema"]["enum"] == ["one", "twin1", "twin2"]
+
+
+async def test_what_changes_the_server_says_that_it_needs_a_key(kinds_client: Client) -> None:
+    document = await (await kinds_client.get("/openapi.json")).json
+    keys = document["components"]["securitySchemes"]
+    assert keys["bearer"].items() >= {"type": "http", "scheme": "bearer"}.items()
+    assert keys["key"].items() >= {"type": "apiKey", "in": "header", "name": "X-API-Key"}.items()
+    guarded = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if operation.get("security") == [{"bearer": []}, {"key": []}]
+    }
+    assert guarded == {f"/v2/repository/models/{{name}}/{action}" for action in ("load", "unload")}
 
 
 async def test_every_operation_tells_every_status_and_has_an_id_of_its_own(

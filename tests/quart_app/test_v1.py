@@ -168,7 +168,8 @@ BAD: dict[str, tuple[str, Any, int, str]] = {
     ),
     "too many rows": (EXAM, {"instances": [[1, 2]] * 10_001}, 413, "10000 rows, got 10001"),
     "too many bytes": (EXAM, b" " * 2_000_000, 413, "1048576 bytes"),
-    "a verb that is not spoken": ("/v1/models/exam:explain", {"instances": [ROW]}, 405, "method"),
+    "a verb that is not spoken": ("/v1/models/exam:explain", {"instances": [ROW]}, 404, "address"),
+    "no verb": ("/v1/models/exam", {"instances": [ROW]}, 405, "method"),
 }
 
 
@@ -192,6 +193,12 @@ async def test_a_body_that_cannot_be_inflated_is_refused(
     body: bytes, coding: str, status: int, client: Client
 ) -> None:
     await require_refused(client, EXAM, body, status, "", **{"Content-Encoding": coding})
+
+
+async def test_a_verb_is_no_part_of_a_name(client: Client) -> None:
+    for path in (EXAM, "/v1/models/exam/versions/1:predict"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "OPTIONS, POST")
 
 
 async def test_a_compressed_body_is_answered(client: Client) -> None:

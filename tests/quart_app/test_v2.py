@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import math
+import shutil
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from quart.typing import TestClientProtocol as Client
 from sklearn.dummy import DummyRegressor
+from werkzeug.datastructures import Headers
 
 from model_store import ModelStore
 from quart_app import create_app
@@ -845,6 +847,11 @@ async def test_a_model_that_was_published_later_can_be_loaded(
 WHO: dict[str, tuple[str, dict[str, str], int]] = {
     "the right key": (KEYS, BEARER, 200),
     "the right key in the other header": (KEYS, {"X-API-Key": KEY}, 200),
+    "the right key behind a proxy that has one of its own": (
+        KEYS,
+        {"Authorization": "Bearer proxy", "X-API-Key": KEY},
+        200,
+    ),
     "a wrong key": (KEYS, {"Authorization": "Bearer wrong"}, 401),
     "an empty key": (KEYS, {"Authorization": "Bearer "}, 401),
     "the digest as the key": (KEYS, {"X-API-Key": KEYS.partition(":")[2]}, 401),
@@ -880,6 +887,33 @@ async def test_a_load_that_brings_a_model_of_its_own_is_refused(keyed: Client) -
             "/v2/repository/models/constant/load", json=content, headers=BEARER
         )
         await require_refused(answer, 400, name)
+
+
+@pytest.mark.parametrize("action", ["load", "unload"])
+@pytest.mark.parametrize("content", [b"[]", b"x", b'{"parameters":3}', b'{"parameters":null}'])
+async def test_a_body_of_another_kind_changes_nothing(
+    action: str, content: bytes, keyed: Client
+) -> None:
+    path = f"/v2/repository/models/constant/{action}"
+    answer = await keyed.post(path, data=content, headers=BEARER)
+    if action == "load" or content in (b"[]", b"x"):
+        await require_refused(answer, 400)
+        assert await says(keyed) == (1.0, "1")
+
+
+async def test_a_model_whose_folder_was_removed_still_tells_what_it_takes(
+    keyed: Client, own: ModelStore
+) -> None:
+    shutil.rmtree(own.root / "constant")
+    assert await says(keyed) == (1.0, "1")
+    told = await keyed.get(CONSTANT)
+    assert (told.status_code, (await told.get_json())["versions"]) == (200, ["1"])
+
+
+async def test_two_lengths_of_the_json_are_one_too_many(client: Client) -> None:
+    headers = Headers([("Inference-Header-Content-Length", length) for length in ("2", "20")])
+    answer = await client.post(EXAM, data=b"{}", headers=headers)
+    await require_refused(answer, 400, "expected one length, got 2")
 
 
 async def test_a_model_that_failed_is_unavailable_with_its_reason(own: ModelStore) -> None:
