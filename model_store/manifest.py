@@ -53,6 +53,25 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int] | None = None
 
 
+class Confusion(msgspec.Struct, frozen=True, kw_only=True):
+    """How often each class was answered where each was true: `counts[true][answered]`, in the
+    order of `labels`."""
+
+    labels: list[JSONLabel]
+    counts: list[list[int]]
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answers to `rows` rows for one target. Of classes there is a `confusion`, where they are
+    not too many; of numbers there are `points` of (true, answered), a seeded choice of many rows.
+    """
+
+    rows: int
+    target: str | None = None
+    confusion: Confusion | None = None
+    points: list[tuple[float, float]] | None = None
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """The files that a pipeline was imported from, and the scikit-learn that wrote them."""
 
@@ -64,10 +83,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of one model.
 
     `targets` are what it tells, mostly one. `words` say a class in a person's language, keyed by
-    `str(class)`. `metrics` were measured as `validation` says. `libraries` are those with which the
-    golden rows were answered. `allowed` are the globals that the artifact may name beyond those of
-    every artifact, and `code` is the file of the version that defines its own classes. `revision`
-    counts the edits of all this; the artifact is the same in each.
+    `str(class)`. `metrics` were measured as `validation` says, and so were `evaluations`, one for
+    each target. `rows` is how many rows of training data, or of a sample of it, told the ranges,
+    and `data` says where they came from. `libraries` are those with which the golden rows were
+    answered. `allowed` are the globals that the artifact may name beyond those of every artifact,
+    and `code` is the file of the version that defines its own classes. `revision` counts the edits
+    of all this; the artifact is the same in each.
     """
 
     format: int
@@ -81,6 +102,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     probabilities: bool = False
     metrics: dict[str, float] = {}
     validation: str | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    rows: int | None = None
+    data: str | None = None
     title: str | None = None
     description: str | None = None
     notice: str | None = None
