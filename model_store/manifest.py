@@ -11,6 +11,8 @@ folder of the old format among the tests. A field that is added with a default n
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -41,7 +43,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that the pipeline was trained to tell: a number with its range, or a class.
 
     `classes` are the labels in the order of the columns of `predict_proba`; `counts` says how often
-    each of them, as text, stood in the training data.
+    each of them, as text, stood in the training data. `quantiles` of the numbers in the training
+    data stand at even shares, from the least number to the greatest.
     """
 
     name: str | None = None
@@ -51,6 +54,17 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float | None = None
     maximum: float | None = None
     counts: dict[str, int] | None = None
+    quantiles: tuple[float, ...] | None = None
+
+    def rank(self, value: float) -> float | None:
+        """Which share of the training data lies below a number, from 0 to 1; half of what is equal
+        to it counts. None where that is not known."""
+        if self.quantiles is None:
+            return None
+        last = len(self.quantiles) - 1
+        return (
+            (_below(self.quantiles, value) + _below(self.quantiles, value, equal=True)) / 2 / last
+        )
 
 
 class Confusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +192,15 @@ def read_sample(data: bytes) -> Sample:
         return msgspec.convert(found, Sample)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError) as error:
         raise CorruptVersion(f"The sample cannot be read: {error}; publish it again.") from error
+
+
+def _below(quantiles: Sequence[float], value: float, *, equal: bool = False) -> float:
+    """How many even steps of the quantiles lie below a number, or up to it with `equal`."""
+    place = (bisect_right if equal else bisect_left)(quantiles, value)
+    if place in (0, len(quantiles)):
+        return min(place, len(quantiles) - 1)
+    low, high = quantiles[place - 1], quantiles[place]
+    return place - 1 + (value - low) / (high - low)
 
 
 class _Numbered(msgspec.Struct):
