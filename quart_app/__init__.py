@@ -10,7 +10,7 @@ from quart import Quart
 from model_store import ModelStore
 
 from . import bodies, errors, lifespan, openapi
-from .blueprints import health, invocations, pages, predict, v1, v2
+from .blueprints import card, health, invocations, pages, predict, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
 from .registry import Registry
@@ -35,7 +35,7 @@ def create_app(**settings: Any) -> Quart:
     errors.register(app)
     openapi.register(app)
     lifespan.register(app)
-    for module in (pages, predict, v2, v1, invocations, health):
+    for module in (pages, card, predict, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     return app
 
