@@ -58,7 +58,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `minimum`, `maximum` and `typical` (the median, or the most frequent) are those of the training
     data, and bound nothing: they fill the form and the documentation. A date is ISO 8601 text
-    there.
+    there. Of numbers `quartiles` are the lower, the median and the upper one, which are values of
+    the data as well, and `step` is the data's own resolution, such as 0.1, or None of finer data.
     `categories` are the values that are known; with `open` the pipeline answers others as well.
     `missing` says that null is an answerable value here, and `null` which one the pipeline knows.
     `dtype` is what the column had in training: numpy's or pandas's name, or of dates in a matrix of
@@ -73,6 +74,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     minimum: float | int | str | None = None
     maximum: float | int | str | None = None
     typical: JSONLabel | None = None
+    quartiles: tuple[float | int, float | int, float | int] | None = None
+    step: float | int | None = None
     categories: tuple[JSONLabel, ...] | None = None
     open: bool = False
     missing: bool = False

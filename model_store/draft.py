@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,9 +16,11 @@ from .columns import NAMES_SHOWN, Column
 from .errors import InvalidPipeline
 from .inspection import Inspection
 from .libraries import Libraries
-from .manifest import ARTIFACT, FORMAT, SAMPLE, File, Manifest, Sample, Source, Target
+from .manifest import ARTIFACT, FORMAT, SAMPLE, Evaluation, File, Manifest, Sample, Source, Target
 from .model import Model, json_labels
 from .trust import Trust
+
+_PLAIN: Final = ("title", "description", "notice", "validation", "evaluations", "data")
 
 _Named = TypeVar("_Named", Column, Target)
 
@@ -27,7 +29,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a person says of a model; what is None or not named stays as it is.
 
     `labels`, `units` and `descriptions` are keyed by columns, the first two by targets as well;
-    `words` by classes. `metrics` were measured as `validation` says.
+    `words` by classes. `metrics` were measured as `validation` says, and so were `evaluations`, one
+    for each target. `data` says where the training data came from.
     """
 
     title: str | None = None
@@ -39,6 +42,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     descriptions: Mapping[str, str] = {}
     metrics: Mapping[str, float] = {}
     validation: str | None = None
+    evaluations: tuple[Evaluation, ...] | None = None
+    data: str | None = None
 
     def put(self, manifest: Manifest) -> Manifest:
         """The manifest with these texts.
@@ -48,11 +53,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         """
         self._require_names(manifest)
         columns = (self._told(column) for column in manifest.signature.columns)
-        plain = {
-            what: text
-            for what in ("title", "description", "notice", "validation")
-            if (text := getattr(self, what)) is not None
-        }
+        plain = {what: text for what in _PLAIN if (text := getattr(self, what)) is not None}
         return msgspec.structs.replace(
             manifest,
             signature=msgspec.structs.replace(manifest.signature, columns=tuple(columns)),
@@ -133,6 +134,7 @@ class Draft:
             signature=inspection.signature,
             targets=inspection.targets,
             probabilities=inspection.probabilities,
+            rows=inspection.rows,
             estimator=inspection.estimator,
             libraries=Libraries.installed(),
             source=source,

@@ -32,7 +32,8 @@ GOLDEN_ROWS: Final = 8
 class Inspection:
     """All of a manifest that can be read off the pipeline and its data.
 
-    `golden` has the shape (golden rows, columns), evenly spread over the data.
+    `golden` has the shape (golden rows, columns), evenly spread over the data, which had `rows`
+    rows; None without data.
     """
 
     task: Literal["classification", "regression"]
@@ -41,6 +42,7 @@ class Inspection:
     probabilities: bool
     estimator: str
     golden: Matrix
+    rows: int | None
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class Inspection:
             probabilities=prediction.probabilities is not None,
             estimator=estimator_name(pipeline),
             golden=golden,
+            rows=None if training is None else rows,
         )
 
     @classmethod

@@ -6,8 +6,10 @@ done by a hostile file to the process that does it, so `trial.py` runs it in a c
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from .code import Code
 from .columns import JSONLabel, parse_number
 from .draft import About, Draft
 from .errors import InvalidPipeline, InvalidRows, UnreadableFile
+from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
 from .manifest import File, Sample, Source, Target
 from .model import ask, json_labels
@@ -111,7 +114,7 @@ def take(order: Order, progress: Progress = lambda step: None) -> tuple[Finding,
     pipeline = join(parts)
     progress("asking for the first predictions")
     try:
-        inspection, agreements = _inspect(pipeline, order)
+        inspection, answers = _inspect(pipeline, order)
     except InvalidPipeline as error:
         if not told:
             raise
@@ -121,7 +124,8 @@ def take(order: Order, progress: Progress = lambda step: None) -> tuple[Finding,
         files={Path(path).name: File.of(data) for path, data in contents.items()},
         scikit_learn=_writers(found),
     )
-    draft = Draft.of(order.name, pipeline, inspection, About(), trust=trust, source=source)
+    about = _about(order, answers)
+    draft = Draft.of(order.name, pipeline, inspection, about, trust=trust, source=source)
     finding = Finding(
         files=found,
         warnings=tuple(told),
@@ -129,7 +133,7 @@ def take(order: Order, progress: Progress = lambda step: None) -> tuple[Finding,
         signature=draft.manifest.signature,
         targets=draft.manifest.targets,
         sample=draft.sample,
-        agreements=agreements,
+        agreements=tuple(map(_agreement, answers)),
     )
     return finding, draft if order.publish else None
 
@@ -257,9 +261,18 @@ def _advice(part: Any) -> str:
 # The first predictions -----------------------------------------------------------
 
 
-def _inspect(pipeline: Any, order: Order) -> tuple[Inspection, tuple[Agreement, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What the pipeline says of the sample's rows for one target, and what the sample says."""
+
+    target: Target
+    now: NDArray[Any]
+    then: NDArray[Any]
+
+
+def _inspect(pipeline: Any, order: Order) -> tuple[Inspection, list[_Answers]]:
     if order.sample is None:
-        return Inspection.of_data(pipeline), ()
+        return Inspection.of_data(pipeline), []
     structure = Structure.of(pipeline)
     table = Table.read(Path(order.sample), max_rows=SAMPLE_ROWS)
     targets, rest = _split(table, order)
@@ -272,7 +285,7 @@ def _inspect(pipeline: Any, order: Order) -> tuple[Inspection, tuple[Agreement, 
         y,
         target_name=order.target or None,
     )
-    return inspection, _agreements(pipeline, inspection, inputs, y)
+    return inspection, _answers(pipeline, inspection, inputs, y)
 
 
 def _split(table: Table, order: Order) -> tuple[Table, Table]:
@@ -352,16 +365,16 @@ def _labels(table: Table, name: str, classes: Sequence[JSONLabel]) -> NDArray[An
     return labels
 
 
-def _agreements(
+def _answers(
     pipeline: Any, inspection: Inspection, table: Table, y: NDArray[Any] | None
-) -> tuple[Agreement, ...]:
-    """How often the pipeline says what the sample says; of a training sample that is no score."""
+) -> list[_Answers]:
+    """The answers to the rows of the sample, for each target that it tells."""
     if y is None:
-        return ()
+        return []
     signature = inspection.signature
     rows = _sound_rows(signature, table)
     if not rows:
-        return ()
+        return []
     columns = {name: np.array(table.columns[name], dtype=object)[rows] for name in signature.names}
     matrix = signature.validate(columns, len(rows), wires.CSV)
     several = len(inspection.targets) > 1
@@ -370,10 +383,10 @@ def _agreements(
     ).labels
     told = y[rows]
     pairs = zip(answered.T, told.T, strict=True) if several else [(answered, told)]
-    return tuple(
-        _agreement(target, now, then)
+    return [
+        _Answers(target, now, then)
         for target, (now, then) in zip(inspection.targets, pairs, strict=True)
-    )
+    ]
 
 
 def _sound_rows(signature: Signature, table: Table) -> list[int]:
@@ -389,10 +402,45 @@ def _sound_rows(signature: Signature, table: Table) -> list[int]:
     return list(range(table.rows))
 
 
-def _agreement(target: Target, now: NDArray[Any], then: NDArray[Any]) -> Agreement:
-    name = target.name or "target"
-    if target.classes is None:
-        error = float(np.mean(np.abs(now.astype(float) - then.astype(float))))
-        return Agreement(target=name, rows=len(now), error=error)
-    equal = sum(a == b for a, b in zip(json_labels(now), json_labels(then), strict=True))
-    return Agreement(target=name, rows=len(now), equal=equal)
+def _agreement(answers: _Answers) -> Agreement:
+    """How often the pipeline says what the sample says; of a training sample that is no score."""
+    name, rows = answers.target.name or "target", len(answers.now)
+    if answers.target.classes is None:
+        return Agreement(target=name, rows=rows, error=_error(answers))
+    return Agreement(target=name, rows=rows, equal=_equal(answers))
+
+
+def _about(order: Order, answers: Sequence[_Answers]) -> About:
+    """What the sample tells of the pipeline: a score where it has one target, what it answered
+    for each."""
+    if order.sample is None:
+        return About()
+    data = f"the sample {Path(order.sample).name}, which was given when it was imported"
+    if not answers:
+        return About(data=data)
+    return About(
+        metrics=_metrics(answers[0]) if len(answers) == 1 else {},
+        validation=GIVEN,
+        evaluations=tuple(
+            evaluate(each.then, each.now, classes=each.target.classes, target=each.target.name)
+            for each in answers
+        ),
+        data=data,
+    )
+
+
+def _metrics(answers: _Answers) -> dict[str, float]:
+    """The score of finite answers."""
+    if answers.target.classes is not None:
+        return {"accuracy_on_the_rows_given": _equal(answers) / len(answers.now)}
+    error = _error(answers)
+    return {"mean_absolute_error_on_the_rows_given": error} if math.isfinite(error) else {}
+
+
+def _error(answers: _Answers) -> float:
+    return float(np.mean(np.abs(answers.now.astype(float) - answers.then.astype(float))))
+
+
+def _equal(answers: _Answers) -> int:
+    pairs = zip(json_labels(answers.now), json_labels(answers.then), strict=True)
+    return sum(now == then for now, then in pairs)

@@ -11,6 +11,8 @@ folder of the old format among the tests. A field that is added with a default n
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -41,7 +43,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that the pipeline was trained to tell: a number with its range, or a class.
 
     `classes` are the labels in the order of the columns of `predict_proba`; `counts` says how often
-    each of them, as text, stood in the training data.
+    each of them, as text, stood in the training data. `quantiles` of the numbers in the training
+    data stand at even shares, from the least number to the greatest.
     """
 
     name: str | None = None
@@ -51,6 +54,36 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float | None = None
     maximum: float | None = None
     counts: dict[str, int] | None = None
+    quantiles: tuple[float, ...] | None = None
+
+    def rank(self, value: float) -> float | None:
+        """Which share of the training data lies below a number, from 0 to 1; half of what is equal
+        to it counts. None where that is not known."""
+        if self.quantiles is None:
+            return None
+        last = len(self.quantiles) - 1
+        return (
+            (_below(self.quantiles, value) + _below(self.quantiles, value, equal=True)) / 2 / last
+        )
+
+
+class Confusion(msgspec.Struct, frozen=True, kw_only=True):
+    """How often each class was answered where each was true: `counts[true][answered]`, in the
+    order of `labels`."""
+
+    labels: list[JSONLabel]
+    counts: list[list[int]]
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answers to `rows` rows for one target. Of classes there is a `confusion`, where they are
+    not too many; of numbers there are `points` of (true, answered), a seeded choice of many rows.
+    """
+
+    rows: int
+    target: str | None = None
+    confusion: Confusion | None = None
+    points: list[tuple[float, float]] | None = None
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +97,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of one model.
 
     `targets` are what it tells, mostly one. `words` say a class in a person's language, keyed by
-    `str(class)`. `metrics` were measured as `validation` says. `libraries` are those with which the
-    golden rows were answered. `allowed` are the globals that the artifact may name beyond those of
-    every artifact, and `code` is the file of the version that defines its own classes. `revision`
-    counts the edits of all this; the artifact is the same in each.
+    `str(class)`. `metrics` were measured as `validation` says, and so were `evaluations`, one for
+    each target. `rows` is how many rows of training data, or of a sample of it, told the ranges,
+    and `data` says where they came from. `libraries` are those with which the golden rows were
+    answered. `allowed` are the globals that the artifact may name beyond those of every artifact,
+    and `code` is the file of the version that defines its own classes. `revision` counts the edits
+    of all this; the artifact is the same in each.
     """
 
     format: int
@@ -81,6 +116,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     probabilities: bool = False
     metrics: dict[str, float] = {}
     validation: str | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    rows: int | None = None
+    data: str | None = None
     title: str | None = None
     description: str | None = None
     notice: str | None = None
@@ -154,6 +192,15 @@ def read_sample(data: bytes) -> Sample:
         return msgspec.convert(found, Sample)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError) as error:
         raise CorruptVersion(f"The sample cannot be read: {error}; publish it again.") from error
+
+
+def _below(quantiles: Sequence[float], value: float, *, equal: bool = False) -> float:
+    """How many even steps of the quantiles lie below a number, or up to it with `equal`."""
+    place = (bisect_right if equal else bisect_left)(quantiles, value)
+    if place in (0, len(quantiles)):
+        return min(place, len(quantiles) - 1)
+    low, high = quantiles[place - 1], quantiles[place]
+    return place - 1 + (value - low) / (high - low)
 
 
 class _Numbered(msgspec.Struct):

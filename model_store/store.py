@@ -228,7 +228,7 @@ class ModelStore:
         them; they are not stored. Without `X` the pipeline's own parts must tell. `code` is the
         file of the module that defines classes of the pipeline which no installed package has.
         `about` are the fields of `About`: title, description, notice, words, labels, units,
-        descriptions, metrics and validation.
+        descriptions, metrics, validation, evaluations and data.
 
         Raises:
             InvalidName: the name is not `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from .columns import JSONLabel
 from .errors import InvalidPipeline
 from .manifest import Target
 from .model import json_labels
+
+QUANTILES: Final = 21
+"""So many that they stand at each twentieth of the data."""
 
 
 def targets_of(
@@ -127,7 +130,18 @@ def _target(
             raise InvalidPipeline(
                 f"The pipeline has no classes_, so y must be numeric: {error}."
             ) from error
-        return Target(name=name, minimum=float(numbers.min()), maximum=float(numbers.max()))
+        return Target(
+            name=name,
+            minimum=float(numbers.min()),
+            maximum=float(numbers.max()),
+            quantiles=_quantiles(numbers),
+        )
     values, counts = np.unique(known, return_counts=True)
     found = dict(zip(map(str, values.tolist()), counts.tolist(), strict=True))
     return Target(name=name, classes=classes, counts=found)
+
+
+def _quantiles(numbers: NDArray[np.float64]) -> tuple[float, ...] | None:
+    if not np.isfinite(numbers).all():
+        return None
+    return tuple(np.quantile(numbers, np.linspace(0, 1, QUANTILES)).tolist())

@@ -7,6 +7,7 @@ as numbers, else what its texts look like.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ from .structure import Hint, Structure
 MOST_CATEGORIES: Final = 20
 """Where no encoder tells, a column of more distinct texts is free text."""
 TEXT_SHOWN: Final = 200
+MOST_DECIMALS: Final = 6
+"""Numbers of more decimals were not entered by a person."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _KINDS = {"f": "number", "i": "integer", "u": "integer", "b": "boolean", "M": "date"}
@@ -352,7 +355,29 @@ def _numbered(present: NDArray[Any], kind: str, about: dict[str, Any]) -> Column
         type="integer" if kind == "integer" else "number",
         minimum=convert(finite[0]),
         maximum=convert(finite[-1]),
-        # The lower median: a value that stands in the data, so that an integer stays one.
-        typical=convert(finite[(len(finite) - 1) // 2]),
+        typical=convert(_quantile(finite, 2 / 4)),
+        quartiles=(
+            convert(_quantile(finite, 1 / 4)),
+            convert(_quantile(finite, 2 / 4)),
+            convert(_quantile(finite, 3 / 4)),
+        ),
+        step=1 if kind == "integer" else _step(finite),
         **about,
     )
+
+
+def _quantile(ordered: NDArray[Any], share: float) -> Any:
+    """The least value of the data that this share of it does not exceed: an integer stays one."""
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
+
+
+def _step(numbers: NDArray[Any]) -> float | None:
+    """The decimal place of the last digit that any of the numbers has."""
+    exact = numbers.astype(np.float64)
+    for decimals in range(MOST_DECIMALS + 1):
+        # A float32 is the decimal that rounds to it.
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounded = np.round(exact, decimals).astype(numbers.dtype)
+        if (rounded == numbers).all():
+            return float(f"1e-{decimals}")
+    return None

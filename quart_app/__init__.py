@@ -10,7 +10,7 @@ from quart import Quart
 from model_store import ModelStore
 
 from . import bodies, cors, errors, lifespan, openapi
-from .blueprints import classic, health, invocations, pages, predict, v1, v2
+from .blueprints import card, classic, health, invocations, pages, predict, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
 from .registry import Registry
@@ -38,7 +38,7 @@ def create_app(**settings: Any) -> Quart:
     errors.register(app)
     openapi.register(app)
     lifespan.register(app)
-    for module in (pages, predict, v2, v1, invocations, health):
+    for module in (pages, card, predict, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)

@@ -20,8 +20,9 @@ FIRST_REQUEST: Final = "Its first request loads it."
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """One column that a model takes. `minimum`, `maximum` and `typical` are those of the training
-    data and bound nothing; `categories` are the known ones, and with `open` others are answered
-    as well; `missing` says that null is answered."""
+    data and bound nothing; so are the `quartiles` of numbers and their `step`, the resolution.
+    `categories` are the known ones, and with `open` others are answered as well; `missing` says
+    that null is answered."""
 
     name: str
     type: str
@@ -31,6 +32,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float | int | str | None
     maximum: float | int | str | None
     typical: Any
+    quartiles: Sequence[float | int] | None
+    step: float | int | None
     categories: Sequence[Any] | None
     open: bool
     missing: bool
@@ -94,7 +97,7 @@ def describe(
     manifest = None if entry is None else entry.manifest
     if entry is None:
         entry, manifest = _only_stored(store, name, others)
-    versions, aliases = _published(store, name)
+    versions, aliases = published(store, name)
     return ModelDescription(
         name=name,
         version=None if manifest is None else manifest.version,
@@ -127,7 +130,7 @@ def states(
         serving = _serving(store, name, entry)
         if serving is None:
             found.append(VersionState(name, None, entry.state, entry.reason))
-        for version in _published(store, name)[0]:
+        for version in published(store, name)[0]:
             each = entry if version == serving and name in entries else others.get((name, version))
             if each is None and entry.state is State.UNLOADED:
                 each = entry
@@ -158,7 +161,7 @@ def _only_stored(
         return Entry(State.FAILED, str(error)), None
 
 
-def _published(store: ModelStore, name: str) -> tuple[list[int], dict[str, int]]:
+def published(store: ModelStore, name: str) -> tuple[list[int], dict[str, int]]:
     """Its versions and its aliases; none while it is being trained, or where they are damaged."""
     versions: list[int] = []
     with contextlib.suppress(ModelNotFound, CorruptVersion):

@@ -148,13 +148,13 @@ def train(
 
 def _train(store: ModelStore, name: str, data: Path | None, openml: bool) -> Manifest:
     recipe, progress = RECIPES[name], _progress(name)
-    table = None
+    table, source = None, None
     if data is not None:
-        table = Table.read(data)
+        table, source = Table.read(data), data.name
     elif openml:
         progress("fetching the table")
-        table = recipe.fetch()
-    return recipe.train(store, progress, table=table)
+        table, source = recipe.fetch(), str(recipe.openml)
+    return recipe.train(store, progress, table=table, source=source)
 
 
 # Taking in -----------------------------------------------------------------------

@@ -43,6 +43,7 @@ def _data() -> Dataset:
         "Donated",
         notice=f"Trained on a generated sample of {DONORS} donors, not on real ones; "
         "quart-app models train blood-donation --data FILE trains on the real table.",
+        source="donors made by a seeded generator",
     )
 
 

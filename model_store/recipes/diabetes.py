@@ -13,7 +13,13 @@ def _data() -> Dataset:
     # Unscaled, so that a person can enter an age in years; the pipeline does the scaling.
     diabetes = load_diabetes(scaled=False)
     names = tuple(diabetes.feature_names)
-    return Dataset(diabetes.data, diabetes.target, names, "disease progression")
+    return Dataset(
+        diabetes.data,
+        diabetes.target,
+        names,
+        "disease progression",
+        source="the diabetes data of B. Efron and others, as scikit-learn brings it",
+    )
 
 
 def _pipeline() -> Any:

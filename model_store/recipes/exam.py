@@ -23,6 +23,7 @@ def _data() -> Dataset:
         ("X1", "X2"),
         "result",
         notice=f"Trained on {STUDENTS} students made by a seeded generator, not on real ones.",
+        source="points made by a seeded generator",
     )
 
 

@@ -11,7 +11,13 @@ def _data() -> Dataset:
     from sklearn.datasets import load_iris
 
     iris = load_iris()
-    return Dataset(iris.data, iris.target_names[iris.target], tuple(iris.feature_names), "species")
+    return Dataset(
+        iris.data,
+        iris.target_names[iris.target],
+        tuple(iris.feature_names),
+        "species",
+        source="the iris data of R. A. Fisher, as scikit-learn brings it",
+    )
 
 
 def _pipeline() -> Any:

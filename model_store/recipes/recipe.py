@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from .. import frames
 from ..errors import InvalidTable
-from ..manifest import Manifest
+from ..evaluation import evaluate
+from ..manifest import Evaluation, Manifest
+from ..model import json_labels
 from ..store import ModelStore, Progress
 from ..tables import Table
 
@@ -29,7 +31,7 @@ SEED: Final = 20
 class Dataset:
     """Training data: `X` of shape (rows, columns), `y` of shape (rows,).
 
-    `notice` is what whoever uses the model must know of the data.
+    `notice` is what whoever uses the model must know of the data, `source` where it is from.
     """
 
     X: NDArray[Any]
@@ -37,6 +39,7 @@ class Dataset:
     feature_names: tuple[str, ...]
     target_name: str
     notice: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class OpenML:
 
     name: str
     version: int
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version} of openml.org"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,10 @@ class Recipe:
         progress: Progress = lambda step: None,
         *,
         table: Table | None = None,
+        source: str | None = None,
     ) -> Manifest:
-        """Load the data, score, fit and publish; `progress` is told each step. Blocks.
+        """Load the data, score, fit and publish; `progress` is told each step. `source` says where
+        a table came from. Blocks.
 
         Raises:
             InvalidTable: the recipe takes no table, or the table is another.
@@ -85,7 +93,7 @@ class Recipe:
         progress("loading the data")
         data = self.data() if table is None else self._of_table(table)
         progress(f"scoring on {FOLDS} folds")
-        metrics = self._score(data)
+        metrics, evaluation = self._score(data)
         progress(f"fitting on {len(data.X)} rows")
         pipeline = self.pipeline().fit(data.X, data.y)
         progress("publishing")
@@ -105,6 +113,8 @@ class Recipe:
             descriptions=self.descriptions,
             metrics=metrics,
             validation=f"mean and standard deviation of {FOLDS}-fold cross-validation",
+            evaluations=(evaluation,),
+            data=data.source if source is None else source,
         )
 
     def fetch(self) -> Table:
@@ -139,14 +149,22 @@ class Recipe:
             raise InvalidTable(f"The recipe {self.name} brings its own data and takes no table.")
         return self.table(table)
 
-    def _score(self, data: Dataset) -> dict[str, float]:
+    def _score(self, data: Dataset) -> tuple[dict[str, float], Evaluation]:
         from sklearn.base import is_classifier
         from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 
         pipeline = self.pipeline()
         folds = StratifiedKFold if is_classifier(pipeline) else KFold
         splitter = folds(FOLDS, shuffle=True, random_state=SEED)
-        found = cross_validate(pipeline, data.X, data.y, cv=splitter, scoring=dict(self.scores))
+        found = cross_validate(
+            pipeline,
+            data.X,
+            data.y,
+            cv=splitter,
+            scoring=dict(self.scores),
+            return_estimator=True,
+            return_indices=True,
+        )
         metrics: dict[str, float] = {}
         for metric in self.scores:
             # scikit-learn turns an error into a score by its sign.
@@ -160,7 +178,22 @@ class Recipe:
         if "accuracy" in metrics:
             _, counts = np.unique(data.y, return_counts=True)
             metrics["accuracy_of_the_majority"] = float(counts.max() / counts.sum())
-        return metrics
+        return metrics, _held_out(data, found)
+
+
+def _held_out(data: Dataset, folds: Mapping[str, Any]) -> Evaluation:
+    """What each row was answered by the pipeline that was fitted without it."""
+    rows = folds["indices"]["test"]
+    answers = [
+        fitted.predict(data.X[held]) for fitted, held in zip(folds["estimator"], rows, strict=True)
+    ]
+    told = hasattr(folds["estimator"][0], "classes_")
+    return evaluate(
+        data.y[np.concatenate(rows)],
+        np.concatenate(answers),
+        classes=json_labels(np.unique(data.y)) if told else None,
+        target=data.target_name,
+    )
 
 
 def find_columns(table: Table, wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -48,6 +48,7 @@ def _data() -> Dataset:
         "survived",
         notice=f"Trained on a generated sample of {PASSENGERS} passengers, not on the real ones; "
         "quart-app models train titanic --data FILE trains on the real table.",
+        source="passengers made by a seeded generator",
     )
 
 

@@ -47,7 +47,13 @@ def test_a_classifier_tells_its_classes_in_the_order_of_its_probabilities() -> N
 def test_a_regressor_tells_the_range_of_its_target() -> None:
     found = Inspection.of_data(regressor(), X, NUMBERS)
     assert (found.task, found.probabilities) == ("regression", False)
-    assert found.targets == (Target(minimum=float(NUMBERS.min()), maximum=float(NUMBERS.max())),)
+    assert found.targets == (
+        Target(
+            minimum=float(NUMBERS.min()),
+            maximum=float(NUMBERS.max()),
+            quantiles=tuple(np.quantile(NUMBERS, np.linspace(0, 1, 21)).tolist()),
+        ),
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model_store import Column, Manifest, Signature
@@ -315,3 +316,21 @@ def test_a_flipped_bit_is_refused_in_words_or_leaves_json_of_the_same_shape(
         except CorruptVersion:
             refused += 1
     assert refused > len(whole) // 4
+
+
+def test_the_rank_of_a_number_is_the_share_below_it() -> None:
+    numbers = np.random.default_rng(5).normal(size=4001)
+    found = Target(quantiles=tuple(np.quantile(numbers, np.linspace(0, 1, 21)).tolist()))
+    for number in numbers[::97].tolist():
+        assert found.rank(number) == pytest.approx((numbers < number).mean(), abs=0.02)
+    assert (found.rank(numbers.min()), found.rank(numbers.max())) == (0, 1)
+    assert (found.rank(-100), found.rank(100)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "rank"), [(0.9, 0), (1, 0.25), (1.5, 0.625), (2, 0.75), (2.5, 0.875), (9, 1)]
+)
+def test_half_of_what_is_equal_lies_below(number: float, rank: float) -> None:
+    assert Target(quantiles=(1, 1, 1, 2, 3)).rank(number) == rank
+    assert Target(quantiles=(1, 1, 1)).rank(1) == 0.5
+    assert Target().rank(number) is None

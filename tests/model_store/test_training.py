@@ -50,6 +50,43 @@ def test_the_ranges_are_of_the_finite_values(
     assert found.type == "number"
 
 
+@pytest.mark.parametrize(
+    ("data", "step"),
+    [
+        ([1.0, 2.0, 300.0], 1.0),
+        ([5.1, 3.5, 4.0], 0.1),
+        ([0.25, NAN, 0.5], 0.01),
+        ([1234567.123, 0.001], 0.001),
+        ([0.1 + 0.2], None),  # not what a person enters
+        ([np.pi, 1.0], None),
+        ([1e300, 0.5], 0.1),
+        (np.array([5.1, 3.5], dtype=np.float32), 0.1),
+        ([7, 21], 1),
+        ([NAN], None),
+    ],
+)
+def test_the_step_is_the_last_decimal_of_the_data(
+    data: Sequence[float], step: float | None
+) -> None:
+    assert column(data).step == step
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_the_quartiles_are_values_of_the_data(count: int) -> None:
+    values = np.random.default_rng(count).permutation(count) * 10
+    found = column(values)
+    expected = np.quantile(values, (0.25, 0.5, 0.75), method="inverted_cdf")
+    assert found.quartiles == tuple(expected.tolist())
+    assert found.quartiles is not None
+    assert found.quartiles[1] == found.typical
+    assert {type(each) for each in found.quartiles} == {int}
+
+
+def test_what_is_no_number_has_neither_step_nor_quartiles() -> None:
+    for found in (column(["a", "b", "a"]), column([True, False])):
+        assert (found.step, found.quartiles) == (None, None)
+
+
 def test_training_on_integers_gives_integer_columns_and_an_integer_matrix() -> None:
     training = Training.of(np.array([[1, 2], [3, 2**53 + 1]]))
     columns = training.columns([])

@@ -15,7 +15,7 @@ from ..kinds import DECKS, PORTS, SEXES
 
 PUBLIC = (
     *("name", "type", "label", "unit", "description", "minimum", "maximum", "typical"),
-    *("categories", "open", "missing"),
+    *("quartiles", "step", "categories", "open", "missing"),
 )
 
 INPUTS: dict[str, dict[str, Any]] = {
