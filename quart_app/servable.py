@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Manifest, Model, Prediction
+from model_store.columns import JSONLabel
+from model_store.manifest import Sample
 
 from .batcher import Batcher, Rows
 from .config import Config
@@ -43,7 +45,7 @@ class Servable:
         self, model: Model, executor: Executor, config: Config, *, validator: Executor
     ) -> None:
         self.manifest: Manifest = model.manifest
-        self.example = model.sample.rows[0]
+        self.sample: Sample = model.sample
         self.statistics = Statistics()
         self._model = model
         self._validator = validator
@@ -56,6 +58,11 @@ class Servable:
         )
         self._batcher: Batcher[Prediction] = batcher(model.predict, observe=self.statistics.observe)
         self._decider: Batcher[Scores] = batcher(model.decide)
+
+    @property
+    def example(self) -> dict[str, JSONLabel | None]:
+        """A row that it answers."""
+        return self.sample.rows[0]
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:

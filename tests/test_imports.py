@@ -110,6 +110,7 @@ OURS = {
         "access",
         "bodies",
         "card",
+        "charts",
         "choice",
         "compression",
         "context",
@@ -124,6 +125,7 @@ OURS = {
         "servable",
         "threads",
         "version",
+        "what_if",
     },
 }
 

@@ -1,18 +1,23 @@
 """The fields of a model's form: which control takes a column's values, and what stands in it.
 
 Every control works without a script. Whatever was entered is kept: a value that a control could
-not hold, such as a date that is none, turns the control into a plain text input.
+not hold, such as a date that is none or a number with a comma, turns the control into a plain text
+input.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from model_store import Column, Fault, InvalidRows, Signature, wires
 from model_store.columns import JSONLabel, parse_date, shown_category
+from model_store.manifest import Manifest, Sample
+
+from ..protocols import form
 
 Control = Literal[
     "number", "radios", "select", "suggestions", "date", "datetime-local", "text", "textarea"
@@ -20,7 +25,13 @@ Control = Literal[
 
 MOST_BUTTONS: Final = 3
 """More categories than this stand in a list."""
+MOST_EXAMPLES: Final = 5
+LARGE: Final = 1e15
+"""Where whole floats begin to be written with an exponent."""
 DAY: Final = "2024-12-31"
+
+# A valid floating-point number (HTML, 2.3.4.3).
+_FLOAT: Final = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 # What a browser takes as the value of its date inputs (HTML, 2.3.5.2 and 2.3.5.5).
 _FORMATS: Final[Mapping[Control, re.Pattern[str]]] = {
@@ -44,6 +55,13 @@ class Field:
     options: Sequence[tuple[str, str]]
     fault: Fault | None
 
+    @property
+    def step(self) -> str:
+        """The resolution of a number, as its input takes it."""
+        if self.column.step is not None:
+            return shown_category(self.column.step)
+        return "1" if self.column.type == "integer" else "any"
+
 
 def fields(
     columns: Sequence[Column], values: Mapping[str, object], faults: Mapping[str, Fault]
@@ -59,6 +77,8 @@ def as_text(value: object) -> str:
     """A value as a form sends it; nothing of one that stands twice, or that no form could send."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < LARGE:
+        return str(int(value))
     return str(value) if isinstance(value, str | int | float) else ""
 
 
@@ -79,7 +99,14 @@ def _control(column: Column, entered: str) -> Control:
         if column.open:
             return "suggestions"
         return "radios" if len(column.categories or ()) <= MOST_BUTTONS else "select"
-    return "textarea" if column.type == "text" else "number"
+    if column.type == "text":
+        return "textarea"
+    return "number" if not entered or _holds(entered) else "text"
+
+
+def _holds(entered: str) -> bool:
+    """Whether an input for numbers can hold a text: a finite number as HTML writes it."""
+    return _FLOAT.fullmatch(entered) is not None and math.isfinite(float(entered))
 
 
 def _date_control(column: Column, entered: str) -> Control:
@@ -122,3 +149,36 @@ def _chosen(column: Column, entered: str) -> str:
     (row,) = signature.values(matrix)
     found = row[column.name]
     return as_text(found) if column.type == "boolean" or found is None else _exact(found)
+
+
+# Examples ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row to fill the form with, and what to call it."""
+
+    called: str
+    row: Mapping[str, object]
+
+
+def examples(manifest: Manifest, sample: Sample) -> list[Example]:
+    """What is typical of each column; and of the golden rows one for each answer, or of numbers
+    those with the least and the greatest."""
+    first = sample.rows[0]
+    typical = {
+        column.name: first[column.name] if column.typical is None else column.typical
+        for column in manifest.signature.columns
+    }
+    rows: dict[str, Mapping[str, object]] = {}
+    answers = zip(sample.predictions, sample.rows, strict=True)
+    if manifest.several:
+        return [Example("typical values", typical)]
+    if manifest.task == "regression":
+        ordered = sorted(answers, key=lambda pair: cast(float, pair[0]))
+        rows = {"a low answer": ordered[0][1], "a high answer": ordered[-1][1]}
+    else:
+        for label, row in answers:
+            rows.setdefault(form.word(label, manifest.words), row)
+    shown = list(rows.items())[:MOST_EXAMPLES]
+    return [Example("typical values", typical), *(Example(*each) for each in shown)]

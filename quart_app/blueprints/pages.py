@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import msgspec
 from quart import Blueprint, Response, current_app, redirect, render_template, request, url_for
@@ -19,17 +19,20 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from model_store import InvalidRows, Manifest
 from model_store.columns import shown_category
 from model_store.errors import Unanswerable
-from model_store.manifest import Target
+from model_store.manifest import Evaluation
 
+from .. import charts
+from ..card import read_card
 from ..context import get_registry, get_until
 from ..description import ModelDescription, ModelList, describe
 from ..errors import ErrorBody
-from ..inference import InferenceResponse
+from ..inference import InferenceRequest, InferenceResponse
 from ..negotiation import html_response, json_response, varied, wants_html
-from ..protocols import form
 from ..registry import LOADING_RETRY_AFTER, Registry
 from ..servable import Servable
-from .fields import as_text, fields
+from ..what_if import what_if
+from .fields import as_text, examples, fields
+from .results import Result, result
 
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(shown_category, "category_text")
@@ -100,43 +103,93 @@ async def model(name: str) -> Response:
     """One model: its form for a person, else what it takes and what it tells."""
     registry = get_registry()
     if wants_html(request):
-        return await model_page(await registry.servable(name, until=get_until()))
+        servable = await registry.servable(name, until=get_until())
+        return await model_page(servable, values=_example(servable))
     entry = registry.entries.get(name)
     description = await asyncio.to_thread(describe, registry.store, name, entry, registry.others)
     return varied(json_response(description))
+
+
+def _example(servable: Servable) -> Mapping[str, object]:
+    """The values of the example whose number the query names."""
+    number = request.args.get("example", "")
+    found = examples(servable.manifest, servable.sample)
+    known = number.isascii() and number.isdigit() and int(number[:9]) < len(found)
+    return found[int(number)].row if known else {}
 
 
 async def model_page(
     servable: Servable,
     *,
     values: Mapping[str, object] | None = None,
+    asked: InferenceRequest | None = None,
     answer: InferenceResponse | None = None,
     error: InvalidRows | Unanswerable | None = None,
     version: str | None = None,
 ) -> Response:
     """The form of a model, with what was entered, and above it the answer or what was wrong.
 
-    `version` is the one that the request named, so that the form goes on asking it.
+    `answer` is that to the one row `asked`. `version` is the one that the request named, so that
+    the form goes on asking it.
     """
     manifest = servable.manifest
     faults = error.faults if isinstance(error, InvalidRows) else ()
     errors = {fault.column: fault for fault in faults}
+    told = None
+    if asked is not None and answer is not None:
+        told = await _result(servable, asked, answer, predict_url(manifest.name, version, values))
     page = await render_template(
         "pages/model.html",
         manifest=manifest,
+        examples=examples(manifest, servable.sample) if version is None else (),
         fields=fields(manifest.signature.columns, values or {}, errors),
         errors=errors,
         unanswerable=str(error) if isinstance(error, Unanswerable) else None,
         stray=[fault for name, fault in errors.items() if name not in manifest.signature.names],
-        answers=[] if answer is None else _told(manifest, form.encode(answer, manifest.words)),
+        result=told,
         action=predict_url(manifest.name, version),
-        link=predict_url(manifest.name, version, values),
     )
     return varied(html_response(page, 200 if error is None else 400))
 
 
-def _told(manifest: Manifest, answers: Sequence[form.Answer]) -> list[tuple[Target, form.Answer]]:
-    return list(zip(manifest.targets, answers, strict=True))
+async def _result(
+    servable: Servable, asked: InferenceRequest, answer: InferenceResponse, link: str
+) -> Result:
+    signature = servable.manifest.signature
+    (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.wire))
+    found = await what_if(servable, asked, until=get_until())
+    url = urljoin(request.host_url, link.partition("?")[0])
+    return result(servable.manifest, answer, row, found, url=url, link=link)
+
+
+@blueprint.get("/models/<name>/about")
+@hide
+async def about(name: str) -> Response:
+    """What there is to know of a model before it is trusted."""
+    registry = get_registry()
+    servable = await registry.servable(name, until=get_until())
+    manifest = servable.manifest
+    card = await asyncio.to_thread(read_card, registry.store, name, None, manifest)
+    page = await render_template(
+        "pages/about.html", card=card, manifest=manifest, drawn=_drawn(manifest)
+    )
+    return html_response(page)
+
+
+def _drawn(
+    manifest: Manifest,
+) -> list[tuple[Evaluation, charts.Matrix | None, charts.Scatter | None]]:
+    """Each measurement with its chart."""
+    drawn = []
+    for target, found in zip(manifest.targets, manifest.evaluations, strict=False):
+        of = f" of {target.name}" if manifest.several and target.name else ""
+        matrix = None
+        if found.confusion is not None:
+            title = f"What was answered where each class{of} was true"
+            matrix = charts.matrix(found.confusion, title=title, words=manifest.words)
+        title = f"What was answered beside the truth{of}"
+        drawn.append((found, matrix, charts.scatter(found, title=title, unit=target.unit)))
+    return drawn
 
 
 def predict_url(name: str, version: str | None, query: Mapping[str, object] | None = None) -> str:

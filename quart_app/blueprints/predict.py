@@ -80,7 +80,7 @@ async def answer(name: str, version: str | None, asked: InferenceRequest) -> Res
         response = await servable.infer(asked, until=until)
     except (InvalidRows, Unanswerable) as error:
         return await model_page(servable, values=values, error=error, version=version)
-    return await model_page(servable, values=values, answer=response, version=version)
+    return await model_page(servable, values=values, asked=asked, answer=response, version=version)
 
 
 async def answer_table(name: str, version: str | None) -> Response:

@@ -57,10 +57,10 @@ def encode(response: InferenceResponse, words: Mapping[str, str]) -> list[Answer
     """The answer to the first row, for a page: one for each target."""
     labels = np.atleast_1d(response.labels[0]).tolist()
     if response.probabilities is None:
-        return [Answer(_word(label, words)) for label in labels]
+        return [Answer(word(label, words)) for label in labels]
     tables = zip(labels, response.classes, response.probabilities, strict=True)
     return [
-        Answer(_word(label, words), _by_share(classes, shares[0].tolist(), words))
+        Answer(word(label, words), _by_share(classes, shares[0].tolist(), words))
         for label, classes, shares in tables
     ]
 
@@ -69,10 +69,11 @@ def _by_share(
     classes: Sequence[object], shares: Sequence[float], words: Mapping[str, str]
 ) -> list[tuple[str, float]]:
     pairs = sorted(zip(classes, shares, strict=True), key=lambda pair: -pair[1])
-    return [(_word(class_, words), share) for class_, share in pairs]
+    return [(word(class_, words), share) for class_, share in pairs]
 
 
-def _word(label: object, words: Mapping[str, str]) -> str:
+def word(label: object, words: Mapping[str, str]) -> str:
+    """A class or a number in a person's words."""
     if isinstance(label, float) and str(label) not in words:
         return f"{label:.6g}"
     return words.get(str(label), str(label))

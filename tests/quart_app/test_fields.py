@@ -82,7 +82,7 @@ def test_each_kind_of_column_has_its_control(column: Column, control: str) -> No
 
 KEPT: dict[str, tuple[Column, object, str, str]] = {
     # the column, what was sent, the control, and what stands in it
-    "a number as it was written": (Column(name="x", type="number"), " 1e3 ", "number", " 1e3 "),
+    "a number as it was written": (Column(name="x", type="number"), " 1e3 ", "text", " 1e3 "),
     "a JSON number": (Column(name="x", type="number"), 1.5, "number", "1.5"),
     "a JSON integer": (Column(name="x", type="integer"), 2, "number", "2"),
     "null": (Column(name="x", type="number", missing=True), None, "number", ""),
@@ -129,7 +129,7 @@ def test_what_was_entered_stands_in_a_control_that_holds_it(
 
 
 WRONG: dict[str, tuple[Column, str, str]] = {
-    "no number": (Column(name="x", type="number"), "many", "number"),
+    "no number": (Column(name="x", type="number"), "many", "text"),
     "an unknown category": (category("a", "b"), "c", "radios"),
     "an unknown category of a list": (category(*"abcd"), "e", "select"),
     "no truth": (TRUTH, "perhaps", "radios"),

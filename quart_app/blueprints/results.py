@@ -1,0 +1,221 @@
+"""What a model's page shows of an answer: in words, as JSON, as a command, and what if a value were
+another."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, NamedTuple
+
+import msgspec
+
+from model_store import Manifest
+from model_store.columns import JSONLabel, shown_category
+from model_store.manifest import Target
+
+from .. import charts
+from ..inference import InferenceResponse
+from ..protocols import form, native
+from ..what_if import Effect, TargetEffects, WhatIf
+
+WIDTH: Final = 640
+MARGIN: Final = 8
+LONGEST_LINK: Final = 4000
+"""Characters: what is longer, some servers and browsers cut off."""
+
+
+class Place(NamedTuple):
+    """Where a number lies among those of the training data. `low`, `high`, `box` and `here` are
+    places in a drawing that is WIDTH wide: the range, its middle half, and the number."""
+
+    words: str
+    minimum: float
+    maximum: float
+    low: float
+    high: float
+    box: tuple[float, float] | None
+    here: float
+
+
+class Run(NamedTuple):
+    """Neighbouring values that get the same answer."""
+
+    first: str
+    last: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How the answer moves with one column: a chart, or runs where there is only a label."""
+
+    name: str
+    unit: str | None
+    chart: charts.Curve | charts.Bars | None
+    runs: Sequence[Run] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What if, for one target; `of` is the class whose probability is drawn."""
+
+    target: Target
+    of: str | None
+    curves: Sequence[Curve]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer on a page. `link` repeats the request, where it is not too long for one."""
+
+    told: Sequence[tuple[Target, form.Answer, Place | None]]
+    link: str | None
+    json: str
+    command: str
+    what_if: Sequence[Curves]
+    reason: str | None
+    """Why there is no what-if."""
+
+
+def result(
+    manifest: Manifest,
+    answer: InferenceResponse,
+    row: Mapping[str, JSONLabel | None],
+    found: WhatIf,
+    *,
+    url: str,
+    link: str,
+) -> Result:
+    """All that the page shows of the answer to one row. `url` is where it was asked, and `link`
+    asks it again."""
+    answers = form.encode(answer, manifest.words)
+    labels = _numbers(manifest, answer)
+    told = [
+        (target, words, _place(target, value))
+        for target, words, value in zip(manifest.targets, answers, labels, strict=True)
+    ]
+    return Result(
+        told=told,
+        link=link if len(link) <= LONGEST_LINK else None,
+        json=msgspec.json.format(native.encode(answer, many=False), indent=2).decode(),
+        command=_command(url, row),
+        what_if=[_curves(each, manifest.words) for each in found.targets],
+        reason=found.reason,
+    )
+
+
+def _numbers(manifest: Manifest, answer: InferenceResponse) -> list[float | None]:
+    """The predicted number of each target that is one."""
+    labels = answer.labels.reshape(len(answer.labels), -1)[0]
+    return [
+        float(label) if target.classes is None else None
+        for label, target in zip(labels, manifest.targets, strict=True)
+    ]
+
+
+def _command(url: str, row: Mapping[str, JSONLabel | None]) -> str:
+    """The same request for a shell."""
+    body = json.dumps(row, ensure_ascii=False)
+    kind = shlex.quote("Content-Type: application/json")
+    return f"curl -s {shlex.quote(url)} -H {kind} -d {shlex.quote(body)}"
+
+
+def _place(target: Target, value: float | None) -> Place | None:
+    low, high = target.minimum, target.maximum
+    if value is None or low is None or high is None or not low < high:
+        return None
+    least, most = min(low, value), max(high, value)
+
+    def x(number: float) -> float:
+        # Halved, the difference of two numbers is finite.
+        share = (number / 2 - least / 2) / (most / 2 - least / 2)
+        return round(MARGIN + share * (WIDTH - 2 * MARGIN), 2)
+
+    quantiles = target.quantiles
+    box = None
+    if quantiles is not None:
+        last = len(quantiles) - 1
+        box = (x(quantiles[round(last / 4)]), x(quantiles[round(3 * last / 4)]))
+    return Place(_rank(target, value), low, high, x(low), x(high), box, x(value))
+
+
+def _rank(target: Target, value: float) -> str:
+    """In words, where a number lies among those of the training data."""
+    assert target.minimum is not None
+    assert target.maximum is not None
+    if value < target.minimum:
+        return "Lower than all of the training data."
+    if value > target.maximum:
+        return "Higher than all of the training data."
+    rank = target.rank(value)
+    if rank is None:
+        return "Within the range of the training data."
+    return f"Higher than {100 * rank:.0f} % of the training data."
+
+
+# What if -------------------------------------------------------------------------
+
+
+def _curves(found: TargetEffects, words: Mapping[str, str]) -> Curves:
+    target = found.target
+    of = None if target.classes is None else form.word(found.prediction, words)
+    every = [value for effect in found.effects for value in effect.answers or ()]
+    # One scale for all columns shows which of them matters.
+    low, high = (min(every), max(every)) if every else (None, None)
+    return Curves(target, of, [_curve(effect, of, words, low, high) for effect in found.effects])
+
+
+def _curve(
+    effect: Effect,
+    of: str | None,
+    words: Mapping[str, str],
+    low: float | None,
+    high: float | None,
+) -> Curve:
+    column = effect.column
+    name = column.label or column.name
+    if effect.answers is None:
+        return Curve(name, column.unit, None, _runs(effect, words))
+    title = f"{'The answer' if of is None else of} by {name}"
+    chart: charts.Curve | charts.Bars
+    if column.type in ("number", "integer"):
+        xs = [float(value) for value in effect.values]
+        chart = charts.curve(
+            xs,
+            effect.answers,
+            effect.entered,
+            title=title,
+            low=low,
+            high=high,
+            shares=of is not None,
+        )
+    else:
+        chart = charts.bars(
+            [_called(value) for value in effect.values],
+            effect.answers,
+            effect.entered,
+            title=title,
+            low=low,
+            high=high,
+            shares=of is not None,
+        )
+    return Curve(name, column.unit, chart)
+
+
+def _runs(effect: Effect, words: Mapping[str, str]) -> list[Run]:
+    pairs = zip(effect.values, effect.labels, strict=True)
+    runs = [
+        ([_called(value) for value, _ in group], form.word(label, words))
+        for label, group in groupby(pairs, key=lambda pair: pair[1])
+    ]
+    return [Run(values[0], values[-1], word) for values, word in runs]
+
+
+def _called(value: JSONLabel) -> str:
+    """A value in a person's words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return charts.number_text(value) if isinstance(value, float) else shown_category(value)
