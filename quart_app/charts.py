@@ -25,7 +25,11 @@ MOST_TICKS: Final = 5
 MOST_CLASSES: Final = 12
 MOST_BARS: Final = 20
 SHADES: Final = 10
-LABEL_SHOWN: Final = 40
+LETTERS: Final = "ABCDEFGHIJKL"
+SIDE: Final = 16
+"""Of longer labels beside a chart only the beginning is shown."""
+BESIDE: Final = 32
+"""The same above a bar, where its number stands on the same line."""
 
 
 class Tick(NamedTuple):
@@ -172,16 +176,15 @@ def share_text(value: float) -> str:
     return f"{100 * value:.1f} %".replace(".0 %", " %")
 
 
-def _short(text: str, most: int = LABEL_SHOWN) -> str:
+def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _count_text(count: int) -> str:
-    """A count in at most four characters, where that can be."""
-    for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
-        if count >= unit:
-            return f"{count // (1000 if letter == 'k' else unit)}{letter}"
-    return str(count)
+    """A count in at most four characters, below a thousand million."""
+    if count >= 1_000_000:
+        return f"{count // 1_000_000}M"
+    return f"{count // 1000}k" if count >= 10_000 else str(count)
 
 
 def _scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
@@ -290,7 +293,7 @@ def bars(
     thickness, pitch = 10.0, 38.0
     drawn = [
         Bar(
-            label=_short(shown_category(labels[place]), 32),
+            label=_short(shown_category(labels[place]), BESIDE),
             text=text(values[place]),
             top=row * pitch,
             left=min(x(0.0), x(values[place])),
@@ -373,15 +376,13 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
     shown = _most_confused(confusion)
     labels = [_word(confusion.labels[i], words or {}) for i in shown]
     counts = [[confusion.counts[row][column] for column in shown] for row in shown]
-    left = min(max(map(len, labels)), 14) * CHARACTER + MARGIN
-    numbered, size = _columns(labels, left)
-    if numbered:
-        left += 3 * CHARACTER
+    lettered, left, size = _layout(labels)
     top = 2.5 * LINE
     height = max(min(size, 40.0), 28.0)
-    heads = [str(i + 1) if numbered else label for i, label in enumerate(labels)]
+    heads = [LETTERS[i] if lettered else label for i, label in enumerate(labels)]
     sides = [
-        f"{i + 1} {_short(label, 14)}" if numbered else label for i, label in enumerate(labels)
+        f"{LETTERS[i]}: {_short(label, SIDE)}" if lettered else label
+        for i, label in enumerate(labels)
     ]
     box = Box(left, top, left + size * len(shown), top + height * len(shown))
     cells = [
@@ -404,10 +405,7 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
         rows=[(label, *map(str, found)) for label, found in zip(labels, counts, strict=True)],
         cells=cells,
         cell=Place(round(size, 2), height),
-        row_labels=[
-            Tick(round(top + height * (i + 0.5), 2), _short(side, 18))
-            for i, side in enumerate(sides)
-        ],
+        row_labels=[Tick(round(top + height * (i + 0.5), 2), side) for i, side in enumerate(sides)],
         column_labels=[
             Tick(round(left + size * (i + 0.5), 2), head) for i, head in enumerate(heads)
         ],
@@ -415,13 +413,16 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
     )
 
 
-def _columns(labels: Sequence[str], left: float) -> tuple[bool, float]:
-    """Whether the columns are numbered, since their labels are too long, and how wide they are."""
+def _layout(labels: Sequence[str]) -> tuple[bool, float, float]:
+    """Whether the columns are called by letters, since they are too narrow for their labels; how
+    much room is left of them, and how wide they are."""
+    longest = max(map(len, labels))
+    left = max(longest, len("true")) * CHARACTER + MARGIN
     size = min(72.0, (WIDTH - left - 2) / len(labels))
-    if max(map(len, labels)) * CHARACTER <= size:
-        return False, size
-    numbered = left + 3 * CHARACTER
-    return True, max(34.0, min(72.0, (WIDTH - numbered - 2) / len(labels)))
+    if longest * CHARACTER <= size:
+        return False, left, size
+    left = (min(longest, SIDE) + 3) * CHARACTER + MARGIN
+    return True, left, max(34.0, min(72.0, (WIDTH - left - 2) / len(labels)))
 
 
 def _most_confused(confusion: Confusion) -> list[int]:
