@@ -7,6 +7,7 @@ chart says in `title` and `description` what it shows, for whoever does not see 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -148,14 +149,12 @@ def ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     """At most `most` round numbers within a range, whose distance is 1, 2 or 5 times a power of
     ten; the ends themselves where there is no such distance."""
     span = high - low
-    if not (math.isfinite(span) and span > 0):
+    if not (math.isfinite(span) and span > sys.float_info.min * most):
         return sorted({low, high})
     power = math.floor(math.log10(span / most))
     for exponent in (power, power + 1):
         for factor in (1, 2, 5):
             step = factor * 10.0**exponent
-            if step == 0:
-                continue
             first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
             if 1 < last - first + 1 <= most:
                 # Divided, a tenth stays the number that is written so.
