@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from model_store.columns import JSONLabel, shown_category
 from model_store.manifest import Confusion, Evaluation
 
+from .what_if import TargetEffects
+
 WIDTH: Final = 320.0
 """About the width of a phone, so that texts keep their size there."""
 MARGIN: Final = 10.0
@@ -205,6 +207,41 @@ def _axis(low: float, high: float, most: int, text: Callable[[float], str]) -> l
 def _room(axis: Sequence[Tick]) -> float:
     """How wide the texts beside a vertical axis are."""
     return max(len(tick.text) for tick in axis) * CHARACTER + MARGIN
+
+
+# What if -------------------------------------------------------------------------
+
+
+def effects(found: TargetEffects) -> list[Curve | Bars]:
+    """A chart for each column, all on one scale: a curve of numbers, bars of what is named. None
+    where the model tells classes without probabilities."""
+    drawn = [(effect, effect.answers) for effect in found.effects if effect.answers is not None]
+    if not drawn:
+        return []
+    shares = found.target.classes is not None
+    low = min(min(answers) for _, answers in drawn)
+    high = max(max(answers) for _, answers in drawn)
+    charts: list[Curve | Bars] = []
+    for effect, answers in drawn:
+        column = effect.column
+        title = (column.label or column.name) + (f" ({column.unit})" if column.unit else "")
+        if column.type in ("number", "integer"):
+            xs = [float(value) for value in effect.values]
+            chart: Curve | Bars = curve(
+                xs, answers, effect.entered, title=title, low=low, high=high, shares=shares
+            )
+        else:
+            names = [_named(value) for value in effect.values]
+            chart = bars(
+                names, answers, effect.entered, title=title, low=low, high=high, shares=shares
+            )
+        charts.append(chart)
+    return charts
+
+
+def _named(value: JSONLabel) -> JSONLabel:
+    """A boolean as the form calls it."""
+    return value if not isinstance(value, bool) else "yes" if value else "no"
 
 
 # A curve -------------------------------------------------------------------------

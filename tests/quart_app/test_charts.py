@@ -13,19 +13,23 @@ from xml.etree import ElementTree
 import pytest
 from jinja2 import Environment, FileSystemLoader
 
-from model_store import ModelStore
-from model_store.manifest import Confusion, Evaluation
+from model_store import Column, ModelStore
+from model_store.manifest import Confusion, Evaluation, Target
 from quart_app.charts import (
     MOST_BARS,
     MOST_CLASSES,
     SHADES,
+    Bars,
     Chart,
+    Curve,
     bars,
     curve,
+    effects,
     matrix,
     scatter,
     ticks,
 )
+from quart_app.what_if import Effect, TargetEffects
 
 ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -145,6 +149,31 @@ def test_of_many_bars_the_chosen_one_is_shown() -> None:
     assert len(found.bars) == MOST_BARS
     assert found.bars[-1].chosen
     assert found.description.endswith(f"{MOST_BARS} of 50 are shown.")
+
+
+def test_the_effects_on_a_target_are_drawn_on_one_scale() -> None:
+    age = Column(name="age", type="integer", label="Age", unit="years")
+    found = effects(
+        TargetEffects(
+            Target(name="price"),
+            3.0,
+            [
+                Effect(age, [1, 2], [3.0, 9.0], [3.0, 9.0], 0),
+                Effect(Column(name="new", type="boolean"), [False, True], [3.0, 5.0], [], 0),
+            ],
+        )
+    )
+    line, truths = found
+    assert isinstance(line, Curve)
+    assert isinstance(truths, Bars)
+    assert (line.title, truths.title) == ("Age (years)", "new")
+    assert [(bar.label, bar.length) for bar in truths.bars] == [("no", 106.67), ("yes", 177.78)]
+
+
+def test_of_classes_without_probabilities_nothing_is_drawn() -> None:
+    column = Column(name="x", type="number")
+    effect = Effect(column, [0.0, 1.0], None, ["low", "up"], 0)
+    assert effects(TargetEffects(Target(classes=["low", "up"]), "low", [effect])) == []
 
 
 # Answers beside the truth --------------------------------------------------------
