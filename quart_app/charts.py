@@ -174,7 +174,11 @@ def number_text(value: float) -> str:
 
 def share_text(value: float) -> str:
     """A probability, as a percentage."""
-    return f"{100 * value:.1f} %".replace(".0 %", " %")
+    return f"{100 * value:.1f} %"
+
+
+def _round_share(value: float) -> str:
+    return f"{100 * value:g} %"
 
 
 def _short(text: str, most: int) -> str:
@@ -264,7 +268,7 @@ def curve(
     """
     text = share_text if shares else number_text
     low, high = (0.0, 1.0) if shares else _range(ys, low, high)
-    y_axis = _axis(low, high, 3, text)
+    y_axis = _axis(low, high, 3, _round_share if shares else number_text)
     box = Box(_room(y_axis), MARGIN, WIDTH - 2 * MARGIN, 96)
     x = _scale(xs[0], xs[-1], box.left, box.right)
     y = _scale(low, high, box.bottom, box.top)

@@ -141,7 +141,7 @@ def test_bars_begin_at_zero_and_share_a_scale() -> None:
 def test_a_bar_of_a_probability_is_as_long_as_it_is_likely() -> None:
     found = bars([True, False], [0.25, 0.752], 0, title="alone", shares=True)
     assert [bar.length for bar in found.bars] == [80, 240.64]
-    assert [bar.text for bar in found.bars] == ["25 %", "75.2 %"]
+    assert [bar.text for bar in found.bars] == ["25.0 %", "75.2 %"]
 
 
 def test_of_many_bars_the_chosen_one_is_shown() -> None:

@@ -136,6 +136,15 @@ async def test_integers_stay_integers(served: Served) -> None:
     assert effects["pclass"].values == [1, 2, 3]
 
 
+async def test_the_points_have_the_decimals_of_the_data(served: Served) -> None:
+    titanic, iris = await served("titanic"), await served("iris")
+    found = await moved(titanic, {**titanic.example, "age": None})
+    effects = {effect.column.name: effect for effect in found.targets[0].effects}
+    assert all(age == int(age) for age in effects["age"].values)
+    for effect in (await moved(iris, iris.example)).targets[0].effects:
+        assert list(effect.values) == [round(float(value), 1) for value in effect.values]
+
+
 async def test_a_missing_value_has_no_mark(served: Served) -> None:
     servable = await served("titanic")
     row = {**servable.example, "age": None, "embarked": None}
