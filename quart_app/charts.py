@@ -7,12 +7,15 @@ chart says in `title` and `description` what it shows, for whoever does not see 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from model_store.columns import JSONLabel, shown_category
 from model_store.manifest import Confusion, Evaluation
+
+from .what_if import TargetEffects
 
 WIDTH: Final = 320.0
 """About the width of a phone, so that texts keep their size there."""
@@ -25,7 +28,11 @@ MOST_TICKS: Final = 5
 MOST_CLASSES: Final = 12
 MOST_BARS: Final = 20
 SHADES: Final = 10
-LABEL_SHOWN: Final = 40
+LETTERS: Final = "ABCDEFGHIJKL"
+SIDE: Final = 16
+"""Of longer labels beside a chart only the beginning is shown."""
+BESIDE: Final = 32
+"""The same above a bar, where its number stands on the same line."""
 
 
 class Tick(NamedTuple):
@@ -144,14 +151,12 @@ def ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     """At most `most` round numbers within a range, whose distance is 1, 2 or 5 times a power of
     ten; the ends themselves where there is no such distance."""
     span = high - low
-    if not (math.isfinite(span) and span > 0):
+    if not (math.isfinite(span) and span > sys.float_info.min * most):
         return sorted({low, high})
     power = math.floor(math.log10(span / most))
     for exponent in (power, power + 1):
         for factor in (1, 2, 5):
             step = factor * 10.0**exponent
-            if step == 0:
-                continue
             first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
             if 1 < last - first + 1 <= most:
                 # Divided, a tenth stays the number that is written so.
@@ -169,19 +174,22 @@ def number_text(value: float) -> str:
 
 def share_text(value: float) -> str:
     """A probability, as a percentage."""
-    return f"{100 * value:.1f} %".replace(".0 %", " %")
+    return f"{100 * value:.1f} %"
 
 
-def _short(text: str, most: int = LABEL_SHOWN) -> str:
+def _round_share(value: float) -> str:
+    return f"{100 * value:g} %"
+
+
+def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _count_text(count: int) -> str:
-    """A count in at most four characters, where that can be."""
-    for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
-        if count >= unit:
-            return f"{count // (1000 if letter == 'k' else unit)}{letter}"
-    return str(count)
+    """A count in at most four characters, below a thousand million."""
+    if count >= 1_000_000:
+        return f"{count // 1_000_000}M"
+    return f"{count // 1000}k" if count >= 10_000 else str(count)
 
 
 def _scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
@@ -205,6 +213,41 @@ def _room(axis: Sequence[Tick]) -> float:
     return max(len(tick.text) for tick in axis) * CHARACTER + MARGIN
 
 
+# What if -------------------------------------------------------------------------
+
+
+def effects(found: TargetEffects) -> list[Curve | Bars]:
+    """A chart for each column, all on one scale: a curve of numbers, bars of what is named. None
+    where the model tells classes without probabilities."""
+    drawn = [(effect, effect.answers) for effect in found.effects if effect.answers is not None]
+    if not drawn:
+        return []
+    shares = found.target.classes is not None
+    low = min(min(answers) for _, answers in drawn)
+    high = max(max(answers) for _, answers in drawn)
+    charts: list[Curve | Bars] = []
+    for effect, answers in drawn:
+        column = effect.column
+        title = (column.label or column.name) + (f" ({column.unit})" if column.unit else "")
+        if column.type in ("number", "integer"):
+            xs = [float(value) for value in effect.values]
+            chart: Curve | Bars = curve(
+                xs, answers, effect.entered, title=title, low=low, high=high, shares=shares
+            )
+        else:
+            names = [_named(value) for value in effect.values]
+            chart = bars(
+                names, answers, effect.entered, title=title, low=low, high=high, shares=shares
+            )
+        charts.append(chart)
+    return charts
+
+
+def _named(value: JSONLabel) -> JSONLabel:
+    """A boolean as the form calls it."""
+    return value if not isinstance(value, bool) else "yes" if value else "no"
+
+
 # A curve -------------------------------------------------------------------------
 
 
@@ -225,7 +268,7 @@ def curve(
     """
     text = share_text if shares else number_text
     low, high = (0.0, 1.0) if shares else _range(ys, low, high)
-    y_axis = _axis(low, high, 3, text)
+    y_axis = _axis(low, high, 3, _round_share if shares else number_text)
     box = Box(_room(y_axis), MARGIN, WIDTH - 2 * MARGIN, 96)
     x = _scale(xs[0], xs[-1], box.left, box.right)
     y = _scale(low, high, box.bottom, box.top)
@@ -290,7 +333,7 @@ def bars(
     thickness, pitch = 10.0, 38.0
     drawn = [
         Bar(
-            label=_short(shown_category(labels[place]), 32),
+            label=_short(shown_category(labels[place]), BESIDE),
             text=text(values[place]),
             top=row * pitch,
             left=min(x(0.0), x(values[place])),
@@ -373,15 +416,13 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
     shown = _most_confused(confusion)
     labels = [_word(confusion.labels[i], words or {}) for i in shown]
     counts = [[confusion.counts[row][column] for column in shown] for row in shown]
-    left = min(max(map(len, labels)), 14) * CHARACTER + MARGIN
-    numbered, size = _columns(labels, left)
-    if numbered:
-        left += 3 * CHARACTER
+    lettered, left, size = _layout(labels)
     top = 2.5 * LINE
     height = max(min(size, 40.0), 28.0)
-    heads = [str(i + 1) if numbered else label for i, label in enumerate(labels)]
+    heads = [LETTERS[i] if lettered else label for i, label in enumerate(labels)]
     sides = [
-        f"{i + 1} {_short(label, 14)}" if numbered else label for i, label in enumerate(labels)
+        f"{LETTERS[i]}: {_short(label, SIDE)}" if lettered else label
+        for i, label in enumerate(labels)
     ]
     box = Box(left, top, left + size * len(shown), top + height * len(shown))
     cells = [
@@ -404,10 +445,7 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
         rows=[(label, *map(str, found)) for label, found in zip(labels, counts, strict=True)],
         cells=cells,
         cell=Place(round(size, 2), height),
-        row_labels=[
-            Tick(round(top + height * (i + 0.5), 2), _short(side, 18))
-            for i, side in enumerate(sides)
-        ],
+        row_labels=[Tick(round(top + height * (i + 0.5), 2), side) for i, side in enumerate(sides)],
         column_labels=[
             Tick(round(left + size * (i + 0.5), 2), head) for i, head in enumerate(heads)
         ],
@@ -415,13 +453,16 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
     )
 
 
-def _columns(labels: Sequence[str], left: float) -> tuple[bool, float]:
-    """Whether the columns are numbered, since their labels are too long, and how wide they are."""
+def _layout(labels: Sequence[str]) -> tuple[bool, float, float]:
+    """Whether the columns are called by letters, since they are too narrow for their labels; how
+    much room is left of them, and how wide they are."""
+    longest = max(map(len, labels))
+    left = max(longest, len("true")) * CHARACTER + MARGIN
     size = min(72.0, (WIDTH - left - 2) / len(labels))
-    if max(map(len, labels)) * CHARACTER <= size:
-        return False, size
-    numbered = left + 3 * CHARACTER
-    return True, max(34.0, min(72.0, (WIDTH - numbered - 2) / len(labels)))
+    if longest * CHARACTER <= size:
+        return False, left, size
+    left = (min(longest, SIDE) + 3) * CHARACTER + MARGIN
+    return True, left, max(34.0, min(72.0, (WIDTH - left - 2) / len(labels)))
 
 
 def _most_confused(confusion: Confusion) -> list[int]:

@@ -5,6 +5,7 @@ All columns are asked in one request, beside the row that was entered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -130,6 +131,10 @@ def _numbers(column: Column, entered: JSONLabel | None) -> list[JSONLabel]:
     points: set[Any] = {low, high, *(low * (1 - share) + high * share for share in shares[1:-1])}
     if column.type == "integer":
         points = {round(point) for point in points}
+    elif column.step is not None:
+        # Such as the data has: a decimal place, and so no more of them than differ there.
+        decimals = round(-math.log10(column.step))
+        points = {round(point, decimals) for point in points}
     if entered is not None:
         points.add(entered)
     return sorted(points)

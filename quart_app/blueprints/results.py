@@ -49,13 +49,12 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """How the answer moves with one column: a chart, or runs where there is only a label."""
+class Change:
+    """Where the answer changes as one column does, of a model that tells no probabilities."""
 
     name: str
     unit: str | None
-    chart: charts.Curve | charts.Bars | None
-    runs: Sequence[Run] = ()
+    runs: Sequence[Run]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ class Curves:
 
     target: Target
     of: str | None
-    curves: Sequence[Curve]
+    charts: Sequence[charts.Curve | charts.Bars]
+    changes: Sequence[Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,49 +160,18 @@ def _rank(target: Target, value: float) -> str:
 
 
 def _curves(found: TargetEffects, words: Mapping[str, str]) -> Curves:
-    target = found.target
-    of = None if target.classes is None else form.word(found.prediction, words)
-    every = [value for effect in found.effects for value in effect.answers or ()]
-    # One scale for all columns shows which of them matters.
-    low, high = (min(every), max(every)) if every else (None, None)
-    return Curves(target, of, [_curve(effect, of, words, low, high) for effect in found.effects])
+    of = None if found.target.classes is None else form.word(found.prediction, words)
+    return Curves(
+        target=found.target,
+        of=of,
+        charts=charts.effects(found),
+        changes=[_change(effect, words) for effect in found.effects if effect.answers is None],
+    )
 
 
-def _curve(
-    effect: Effect,
-    of: str | None,
-    words: Mapping[str, str],
-    low: float | None,
-    high: float | None,
-) -> Curve:
-    column = effect.column
-    name = column.label or column.name
-    if effect.answers is None:
-        return Curve(name, column.unit, None, _runs(effect, words))
-    title = f"{'The answer' if of is None else of} by {name}"
-    chart: charts.Curve | charts.Bars
-    if column.type in ("number", "integer"):
-        xs = [float(value) for value in effect.values]
-        chart = charts.curve(
-            xs,
-            effect.answers,
-            effect.entered,
-            title=title,
-            low=low,
-            high=high,
-            shares=of is not None,
-        )
-    else:
-        chart = charts.bars(
-            [_called(value) for value in effect.values],
-            effect.answers,
-            effect.entered,
-            title=title,
-            low=low,
-            high=high,
-            shares=of is not None,
-        )
-    return Curve(name, column.unit, chart)
+def _change(effect: Effect, words: Mapping[str, str]) -> Change:
+    name = effect.column.label or effect.column.name
+    return Change(name, effect.column.unit, _runs(effect, words))
 
 
 def _runs(effect: Effect, words: Mapping[str, str]) -> list[Run]:
