@@ -10,6 +10,8 @@ import gc
 import importlib
 import inspect
 import io
+import itertools
+import logging
 import re
 import signal
 import socket
@@ -24,9 +26,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flask
 import httpx
 import pytest
+import quart
 
+from quart_app import create_app
 from quart_app.cli import cli
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +72,7 @@ FILES = {block.file: block.text for block in BLOCKS if block.file}
 PRELUDE = next(block.text for block in BLOCKS if block.section == "Traps")
 TRAPS = [
     (block, below.text)
-    for block, below in zip(BLOCKS, BLOCKS[1:], strict=False)
+    for block, below in itertools.pairwise(BLOCKS)
     if block.language == "python" and below.language == "text" and not block.file
 ]
 NOTEBOOK = next(block.text for block in BLOCKS if block.section == "Before" and not block.file)
@@ -259,8 +264,49 @@ async def test_the_readers_own_test_passes(imported: Callable[[str], Any]) -> No
 async def test_a_client_alone_starts_nothing(imported: Callable[[str], Any]) -> None:
     client = imported("app").create().test_client()
     response = await client.post("/api/predict", json={"grams": 1, "minutes": 2})
-    print(response.status_code, await response.get_data(as_text=True))
     assert response.status_code == 503
+
+
+# The table -----------------------------------------------------------------------
+
+
+def test_the_table_says_what_is_awaited_in_quart() -> None:
+    """By the rows whose right side names a function or a property of the request."""
+    section = PAGE.split("\n## What changes\n")[1].split("\n## ")[0]
+    awaited = set(re.findall(r"`await (\w+|request\.\w+)(?:\(\))?`", section))
+    same = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .*the same", section, re.MULTILINE)
+    plain = {name for cell in same for name in re.findall(r"\w+", cell)} - awaited
+    assert len(awaited) == 12
+    assert plain == {
+        *("session", "get_flashed_messages", "g", "abort", "redirect", "jsonify", "url_for")
+    }
+    for name in awaited | plain:
+        owner, _, attribute = name.rpartition(".")
+        found = vars(quart)[name] if not owner else vars(quart.Request).get(attribute)
+        found = getattr(quart.Request, attribute) if owner and found is None else found
+        function = found.fget if isinstance(found, property) else found
+        assert inspect.iscoroutinefunction(function) == (name in awaited), name
+        assert owner or hasattr(flask, name)
+
+
+async def test_templates_and_static_files_are_as_the_table_says(tmp_path: Path) -> None:
+    app = create_app(MODEL_STORE=tmp_path, RECIPES="", CLASSIC=False)
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "leaf.txt").write_text("a leaf")
+    app.register_blueprint(
+        quart.Blueprint(
+            "tea",
+            __name__,
+            root_path=str(tmp_path),
+            static_folder="static",
+            static_url_path="/tea/static",
+        )
+    )
+    async with app.test_request_context("/"):
+        assert await quart.render_template_string("{% if 1 %}\nx\n{% endif %}\n") == "x\n"
+        assert quart.url_for("tea.static", filename="leaf.txt") == "/tea/static/leaf.txt"
+    response = await app.test_client().get("/tea/static/leaf.txt")
+    assert await response.get_data(as_text=True) == "a leaf"
 
 
 # Traps ---------------------------------------------------------------------------
@@ -270,6 +316,7 @@ async def test_a_client_alone_starts_nothing(imported: Callable[[str], Any]) -> 
 async def test_a_trap_prints_what_stands_below_it(
     trap: Block, below: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.CRITICAL)  # a record would hold on to what was never awaited
     printed = io.StringIO()
     names = {"__name__": "notebook", "__builtins__": builtins}
     with warnings.catch_warnings(record=True) as warned, contextlib.redirect_stdout(printed):
@@ -280,7 +327,6 @@ async def test_a_trap_prints_what_stands_below_it(
             if inspect.isawaitable(result):
                 await result
         names.clear()
-        caplog.clear()  # holds what was raised, and so what was never awaited
         gc.collect()
     assert printed.getvalue() == below
     assert all("never awaited" in str(warning.message) for warning in warned)
@@ -357,3 +403,32 @@ def test_at_the_signal_the_old_app_finishes_what_it_was_sent(both: Running) -> N
     assert answer.endswith(b'{"answer":"weak"}\n')
     assert both.process.wait(30) == 0
     assert "Traceback" not in both.log.read_text()
+
+
+async def test_hypercorns_dispatcher_waits_for_a_lifespan_that_wsgi_has_not() -> None:
+    """Why the document shows a function of its own."""
+    paths: list[tuple[str, str]] = []
+
+    async def new(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            paths.append((scope["path"], scope["root_path"]))
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        started.set()
+
+    started, sent = asyncio.Event(), list[Any]()
+    events: asyncio.Queue[Any] = asyncio.Queue()
+    events.put_nowait({"type": "lifespan.startup"})
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    wsgi = AsyncioWSGIMiddleware(flask.Flask("old"))
+    dispatcher: Any = DispatcherMiddleware({"/old": wsgi, "/": new})
+    task = asyncio.create_task(dispatcher({"type": "lifespan"}, events.get, send))
+    await started.wait()
+    assert sent == []
+    task.cancel()
+    await dispatcher({"type": "http", "path": "/tea", "root_path": ""}, events.get, send)
+    assert paths == [("/tea", "/")]
