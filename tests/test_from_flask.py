@@ -4,6 +4,7 @@ the old app answers beside the new one over a real port."""
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
 import contextlib
 import gc
@@ -22,7 +23,6 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,8 @@ import flask
 import httpx
 import pytest
 import quart
+from hypercorn.middleware import AsyncioWSGIMiddleware, DispatcherMiddleware
+from werkzeug.wsgi import ClosingIterator
 
 from quart_app import create_app
 from quart_app.cli import cli
@@ -87,7 +89,7 @@ def test_every_block_of_the_document_is_run_here() -> None:
     assert set(FILES) == {
         *("flask_app.py", "templates/tea/page.html", "tea.py", "app.py", "both.py", "test_tea.py")
     }
-    assert len(TRAPS) == 10
+    assert len(TRAPS) == 9
 
 
 # Before and after ----------------------------------------------------------------
@@ -120,6 +122,10 @@ class Running:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def ready(self) -> bool:
+        with self.client() as client:
+            return client.get("/health/ready").status_code == 200
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30)
@@ -182,9 +188,7 @@ def servers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             for process, log in zip(processes, logs, strict=True)
         ]
         for server in running[1:]:
-            with server.client() as client:
-                ready = partial(client.get, "/health/ready")
-                wait_for(lambda ready=ready: ready().status_code == 200, server.log)
+            wait_for(server.ready, server.log)
         yield running
 
 
@@ -276,7 +280,7 @@ def test_the_table_says_what_is_awaited_in_quart() -> None:
     awaited = set(re.findall(r"`await (\w+|request\.\w+)(?:\(\))?`", section))
     same = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .*the same", section, re.MULTILINE)
     plain = {name for cell in same for name in re.findall(r"\w+", cell)} - awaited
-    assert len(awaited) == 12
+    assert len(awaited) == 11
     assert plain == {
         *("session", "get_flashed_messages", "g", "abort", "redirect", "jsonify", "url_for")
     }
@@ -405,6 +409,49 @@ def test_at_the_signal_the_old_app_finishes_what_it_was_sent(both: Running) -> N
     assert "Traceback" not in both.log.read_text()
 
 
+EMPTY = flask.Flask("empty")
+
+
+@EMPTY.get("/none")
+def none() -> tuple[str, int]:
+    """An answer without a body."""
+    return "", 204
+
+
+async def sent_by(wsgi_app: Any, method: str) -> list[str]:
+    """The kinds of messages that Hypercorn's middleware sends for a request."""
+    kinds: list[str] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        kinds.append(message["type"].removeprefix("http.response."))
+
+    scope = {"type": "http", "method": method, "path": "/none", "query_string": b""}
+    scope |= {"http_version": "1.1", "headers": []}
+    middleware: Any = AsyncioWSGIMiddleware(wsgi_app)
+    await middleware(scope, receive, send)
+    return kinds
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_hypercorns_middleware_begins_no_answer_without_a_body(
+    method: str, imported: Callable[[str], Any]
+) -> None:
+    """As long as this is so, `with_body` is needed."""
+    closed = []
+
+    assert await sent_by(EMPTY, method) == ["body"]
+    with_body = imported("both").with_body
+
+    def noticing(environ: Any, start_response: Any) -> Any:
+        return ClosingIterator(EMPTY(environ, start_response), lambda: closed.append(True))
+
+    assert await sent_by(with_body(noticing), method) == ["start", "body", "body"]
+    assert closed == [True]
+
+
 async def test_hypercorns_dispatcher_waits_for_a_lifespan_that_wsgi_has_not() -> None:
     """Why the document shows a function of its own."""
     paths: list[tuple[str, str]] = []
@@ -428,7 +475,12 @@ async def test_hypercorns_dispatcher_waits_for_a_lifespan_that_wsgi_has_not() ->
     dispatcher: Any = DispatcherMiddleware({"/old": wsgi, "/": new})
     task = asyncio.create_task(dispatcher({"type": "lifespan"}, events.get, send))
     await started.wait()
+    assert dispatcher.startup_complete == {"/old": False, "/": True}
     assert sent == []
     task.cancel()
-    await dispatcher({"type": "http", "path": "/tea", "root_path": ""}, events.get, send)
-    assert paths == [("/tea", "/")]
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    dispatcher = DispatcherMiddleware({"/old": new, "/": new})  # type: ignore[dict-item]
+    for path in "/tea", "/older":
+        await dispatcher({"type": "http", "path": path, "root_path": ""}, events.get, send)
+    assert paths == [("/tea", "/"), ("/older", "/old")]
