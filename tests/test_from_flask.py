@@ -12,6 +12,7 @@ import importlib
 import inspect
 import io
 import itertools
+import json
 import logging
 import re
 import signal
@@ -24,7 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flask
 import httpx
@@ -81,6 +82,7 @@ TRAPS = [
 NOTEBOOK = next(block.text for block in BLOCKS if block.section == "Before" and not block.file)
 IMPORT = next(block.text for block in BLOCKS if block.language == "console")
 START = "python both.py\n"
+LOGGED = "Something went wrong here. It has been logged."
 
 
 def test_every_block_of_the_document_is_run_here() -> None:
@@ -251,6 +253,24 @@ def test_what_was_a_failure_before_is_a_sentence_after(before: Running, after: R
         assert answer.json()["error"] == 'grams: expected a number, got "many"'
 
 
+def test_the_limits_are_as_the_document_says(after: Running) -> None:
+    with after.client() as client:
+        for size, status in (64 * 1024 - 100, 400), (64 * 1024, 413):
+            assert client.post("/predict", data={"leaf": "x" * size}).status_code == status
+            files = {"leaf": ("leaf.txt", b"x" * (size - 200 if status == 400 else size))}
+            assert client.post("/predict", files=files).status_code == status
+        for size, status in (1024 * 1024 - 100, 200), (1024 * 1024, 413):
+            sent = {"grams": 1, "minutes": 2, "leaf": "x" * size}
+            assert client.post("/api/predict", json=sent).status_code == status
+        handshake = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+        }
+        assert client.get("/tea", headers=handshake).status_code == 403
+
+
 @pytest.fixture
 def imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     """How to import modules of the reader's, which are forgotten at the end."""
@@ -294,24 +314,63 @@ def test_the_table_says_what_is_awaited_in_quart() -> None:
         assert owner or hasattr(flask, name)
 
 
-async def test_templates_and_static_files_are_as_the_table_says(tmp_path: Path) -> None:
-    app = create_app(MODEL_STORE=tmp_path, RECIPES="", CLASSIC=False)
-    (tmp_path / "static").mkdir()
-    (tmp_path / "static" / "leaf.txt").write_text("a leaf")
-    app.register_blueprint(
-        quart.Blueprint(
-            "tea",
-            __name__,
-            root_path=str(tmp_path),
-            static_folder="static",
-            static_url_path="/tea/static",
-        )
+async def test_the_rest_of_the_table_holds_in_a_blueprint(tmp_path: Path) -> None:
+    for name, text in {"static/leaf.txt": "a leaf", "templates/base.html": "mine"}.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    blueprint = quart.Blueprint(
+        "tea",
+        __name__,
+        root_path=str(tmp_path),
+        template_folder="templates",
+        static_folder="static",
+        static_url_path="/tea/static",
     )
+
+    @blueprint.before_request
+    def greet() -> None:
+        quart.g.greeting = "hello"
+
+    @blueprint.after_request
+    async def sign(response: quart.Response) -> quart.Response:
+        response.headers["X-Tea"] = "green"
+        return response
+
+    @blueprint.errorhandler(404)
+    async def absent(error: Exception) -> tuple[str, int]:
+        return "no tea", 404
+
+    @blueprint.get("/flashed")
+    async def flashed() -> list[str]:
+        await quart.flash(quart.g.greeting)
+        return [quart.url_for(".flashed"), *quart.get_flashed_messages()]
+
+    @blueprint.get("/absent")
+    async def abort() -> None:
+        quart.abort(404)
+
+    @blueprint.get("/broken")
+    async def broken() -> None:
+        raise KeyError("grams")
+
+    app = create_app(MODEL_STORE=tmp_path / "models", RECIPES="", CLASSIC=False)
+    app.secret_key = "of a test"
+    app.register_blueprint(blueprint)
+    client = app.test_client()
+
+    async def told(path: str) -> str:
+        return cast(str, await (await client.get(path)).get_data(as_text=True))
+
+    assert json.loads(await told("/flashed")) == ["/flashed", "hello"]
+    assert (await client.get("/flashed")).headers["X-Tea"] == "green"
+    assert await told("/absent") == "no tea"
+    assert json.loads(await told("/broken")) == {"error": LOGGED}
+    assert LOGGED in PAGE
+    assert await told("/tea/static/leaf.txt") == "a leaf"
     async with app.test_request_context("/"):
-        assert await quart.render_template_string("{% if 1 %}\nx\n{% endif %}\n") == "x\n"
         assert quart.url_for("tea.static", filename="leaf.txt") == "/tea/static/leaf.txt"
-    response = await app.test_client().get("/tea/static/leaf.txt")
-    assert await response.get_data(as_text=True) == "a leaf"
+        assert await quart.render_template_string("{% if 1 %}\nx\n{% endif %}\n") == "x\n"
+        assert await quart.render_template("base.html") != "mine"
 
 
 # Traps ---------------------------------------------------------------------------
@@ -391,6 +450,14 @@ def test_a_large_body_reaches_the_old_app_and_a_larger_one_is_refused(both: Runn
         assert client.post("/old/predict", content=b"x" * (17 * 1024 * 1024)).status_code == 400
 
 
+def leaving(client: httpx.Client) -> bool:
+    """Whether it is not ready any more, or takes no more connections."""
+    try:
+        return client.get("/health/ready").status_code == 503
+    except httpx.TransportError:
+        return True
+
+
 def test_at_the_signal_the_old_app_finishes_what_it_was_sent(both: Running) -> None:
     body = b'{"grams": 1, "minutes": 2}'
     head = (
@@ -401,7 +468,7 @@ def test_at_the_signal_the_old_app_finishes_what_it_was_sent(both: Running) -> N
         raw.sendall(head.encode() + body[:5])
         assert client.get("/health/ready").status_code == 200
         both.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: client.get("/health/ready").status_code == 503, both.log)
+        wait_for(lambda: leaving(client), both.log)
         raw.sendall(body[5:])
         answer = raw.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 200")
