@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flask
 import httpx
@@ -174,12 +174,8 @@ def announced(process: subprocess.Popen[bytes], log: Path) -> str:
 
 @pytest.fixture(scope="module")
 def servers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
-    """The app before, the app after, and both in one, which take their time side by side."""
-    commands = [
-        ["-m", "flask", "--app", "flask_app", "run", "--port", "0"],
-        ["app.py"],
-        START.split()[1:],
-    ]
+    """The app after and both in one, which start side by side."""
+    commands = [["app.py"], START.split()[1:]]
     logs = [tmp_path_factory.mktemp("log") / "log" for _ in commands]
     with contextlib.ExitStack() as stack:
         processes = [
@@ -190,24 +186,38 @@ def servers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             Running(announced(process, log), process, log)
             for process, log in zip(processes, logs, strict=True)
         ]
-        for server in running[1:]:
+        for server in running:
             wait_for(server.ready, server.log)
         yield running
 
 
 @pytest.fixture
-def before(servers: list[Running]) -> Running:
+def after(servers: list[Running]) -> Running:
     return servers[0]
 
 
 @pytest.fixture
-def after(servers: list[Running]) -> Running:
+def both(servers: list[Running]) -> Running:
     return servers[1]
 
 
 @pytest.fixture
-def both(servers: list[Running]) -> Running:
-    return servers[2]
+def imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """How to import modules of the reader's, which are forgotten at the end."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("SECRET_KEY", ENVIRONMENT["SECRET_KEY"])
+    yield importlib.import_module
+    for name in FILES:
+        sys.modules.pop(Path(name).stem, None)
+
+
+@pytest.fixture
+def before(imported: Callable[[str], Any]) -> Iterator[httpx.Client]:
+    """A client of the app before, in Flask."""
+    transport = httpx.WSGITransport(imported("flask_app").app, raise_app_exceptions=False)
+    with httpx.Client(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
 
 
 CUP = {"grams": "2", "minutes": "3"}
@@ -227,11 +237,13 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def test_before_and_after_answer_the_same_requests_alike(before: Running, after: Running) -> None:
+def test_before_and_after_answer_the_same_requests_alike(
+    before: httpx.Client, after: Running
+) -> None:
     answers = []
-    with before.client() as old, after.client() as new:
+    with after.client() as new:
         for method, path, sent in REQUESTS:
-            one, other = (client.request(method, path, **sent) for client in (old, new))
+            one, other = (client.request(method, path, **sent) for client in (before, new))
             assert one.status_code == other.status_code, (method, path, one.text, other.text)
             assert one.content == other.content
             assert one.headers["Content-Type"] == other.headers["Content-Type"]
@@ -241,16 +253,21 @@ def test_before_and_after_answer_the_same_requests_alike(before: Running, after:
     assert [word for word in ("weak", "good", "bitter") if word not in "".join(answers)] == []
 
 
-def test_what_was_a_failure_before_is_a_sentence_after(before: Running, after: Running) -> None:
+def test_what_was_a_failure_before_is_a_sentence_after(
+    before: httpx.Client, after: Running
+) -> None:
     sent = {"grams": "many", "minutes": "3"}
-    with before.client() as old, after.client() as new:
-        assert old.post("/predict", data=sent).status_code == 500
+    with after.client() as new:
+        assert before.post("/predict", data=sent).status_code == 500
         page = new.post("/predict", data=sent)
         assert page.status_code == 400
         assert "grams: expected a number, got &#34;many&#34;" in page.text
         answer = new.post("/api/predict", json=sent)
         assert answer.status_code == 400
         assert answer.json()["error"] == 'grams: expected a number, got "many"'
+        assert before.post("/predict", data={"grams": "1"}).status_code == 400
+        assert new.post("/predict", data={"grams": "1"}).status_code == 400
+        assert before.post("/api/predict", content=b'{"grams": 1}').status_code == 415
 
 
 def test_the_limits_are_as_the_document_says(after: Running) -> None:
@@ -269,17 +286,6 @@ def test_the_limits_are_as_the_document_says(after: Running) -> None:
             "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
         }
         assert client.get("/tea", headers=handshake).status_code == 403
-
-
-@pytest.fixture
-def imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """How to import modules of the reader's, which are forgotten at the end."""
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("SECRET_KEY", ENVIRONMENT["SECRET_KEY"])
-    yield importlib.import_module
-    for name in FILES:
-        sys.modules.pop(Path(name).stem, None)
 
 
 async def test_the_readers_own_test_passes(imported: Callable[[str], Any]) -> None:
@@ -346,11 +352,11 @@ async def test_the_rest_of_the_table_holds_in_a_blueprint(tmp_path: Path) -> Non
         return [quart.url_for(".flashed"), *quart.get_flashed_messages()]
 
     @blueprint.get("/absent")
-    async def abort() -> None:
+    async def abort() -> str:
         quart.abort(404)
 
     @blueprint.get("/broken")
-    async def broken() -> None:
+    async def broken() -> str:
         raise KeyError("grams")
 
     app = create_app(MODEL_STORE=tmp_path / "models", RECIPES="", CLASSIC=False)
@@ -359,7 +365,7 @@ async def test_the_rest_of_the_table_holds_in_a_blueprint(tmp_path: Path) -> Non
     client = app.test_client()
 
     async def told(path: str) -> str:
-        return cast(str, await (await client.get(path)).get_data(as_text=True))
+        return await (await client.get(path)).get_data(as_text=True)
 
     assert json.loads(await told("/flashed")) == ["/flashed", "hello"]
     assert (await client.get("/flashed")).headers["X-Tea"] == "green"
@@ -401,10 +407,10 @@ async def test_a_trap_prints_what_stands_below_it(
 # Side by side --------------------------------------------------------------------
 
 
-def test_both_apps_answer_at_one_port(both: Running, before: Running) -> None:
-    with both.client() as client, before.client() as alone:
+def test_both_apps_answer_at_one_port(both: Running, before: httpx.Client) -> None:
+    with both.client() as client:
         for method, path, sent in REQUESTS:
-            expected = alone.request(method, path, **sent)
+            expected = before.request(method, path, **sent)
             for prefix in ("/old", ""):
                 client.cookies.clear()
                 answer = client.request(method, prefix + path, **sent)
