@@ -1,0 +1,40 @@
+"""A tour of the idioms of Flask: each as a view, as its twin in Flask, and as a page on both."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quart import Quart, request
+from quart.globals import request_ctx
+from quart_schema import hide
+from werkzeug.exceptions import MethodNotAllowed
+
+from . import views
+from .numbers import Digits
+
+__all__ = ["register"]
+
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+CATCH_ALL: Final = "tour.profile"
+
+
+def register(app: Quart, prefix: str) -> None:
+    """Serve the tour below the prefix, which may be empty; after all other routes."""
+    app.url_map.converters["int"] = Digits
+    app.register_blueprint(views.blueprint, url_prefix=prefix or None)
+    app.before_request(_leave_to_others)
+    for endpoint, view in app.view_functions.items():
+        if endpoint.startswith(f"{views.blueprint.name}."):
+            hide(view)  # the document of the API is about models
+
+
+def _leave_to_others() -> None:
+    """Let no name be a profile that is the address of something else, by another method.
+
+    Without a prefix the catch-all takes GET at every address of one part that knows no GET.
+    """
+    if request.endpoint != CATCH_ALL:
+        return
+    others = set(request_ctx.url_adapter.allowed_methods()) - READING
+    if others:
+        raise MethodNotAllowed([*sorted(others), "OPTIONS"])
