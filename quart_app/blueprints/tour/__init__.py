@@ -9,7 +9,7 @@ from quart.globals import request_ctx
 from quart_schema import hide
 from werkzeug.exceptions import MethodNotAllowed
 
-from . import views
+from . import pages, views
 from .numbers import Digits
 
 __all__ = ["register"]
@@ -21,10 +21,11 @@ CATCH_ALL: Final = "tour.profile"
 def register(app: Quart, prefix: str) -> None:
     """Serve the tour below the prefix, which may be empty; after all other routes."""
     app.url_map.converters["int"] = Digits
+    app.register_blueprint(pages.blueprint, url_prefix=prefix or None)
     app.register_blueprint(views.blueprint, url_prefix=prefix or None)
     app.before_request(_leave_to_others)
     for endpoint, view in app.view_functions.items():
-        if endpoint.startswith(f"{views.blueprint.name}."):
+        if endpoint.partition(".")[0] in {pages.blueprint.name, views.blueprint.name}:
             hide(view)  # the document of the API is about models
 
 
@@ -35,6 +36,8 @@ def _leave_to_others() -> None:
     """
     if request.endpoint != CATCH_ALL:
         return
-    others = set(request_ctx.url_adapter.allowed_methods()) - READING
+    adapter = request_ctx.url_adapter
+    assert adapter is not None
+    others = set(adapter.allowed_methods()) - READING
     if others:
         raise MethodNotAllowed([*sorted(others), "OPTIONS"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 from ...inference import InvalidRequest
 from ...protocols import json_body
@@ -13,19 +13,19 @@ SHOWN: Final = 60
 """Characters of a wrong value that an error repeats."""
 
 
+class NewTask(TypedDict):
+    """A task that has no id yet, as a client sends it."""
+
+    title: str
+    description: NotRequired[str]
+
+
 class Changes(TypedDict, total=False):
-    """Fields of a task, as a client sends them."""
+    """The fields of a task that a client wants otherwise."""
 
     title: str
     description: str
     done: bool
-
-
-class NewTask(TypedDict, total=False):
-    """Fields of a task that is not there yet; the title always is."""
-
-    title: str
-    description: str
 
 
 KINDS: Final = {
@@ -47,31 +47,30 @@ def number_of(digits: str) -> int:
     return int(digits)
 
 
-def new_task(body: bytes) -> NewTask:
-    """The task in a JSON object. What else is in it is not looked at.
+def new_task(body: str | bytes) -> NewTask:
+    """The task in a JSON object; what else is in it is not looked at.
 
     Raises:
         InvalidRequest, InvalidTask: it has no title, or a field is of another type or too long.
     """
-    sent = json_body.parse_object(body)
+    sent = _fields(body, "title", "description")
     if "title" not in sent:
         raise InvalidRequest("title: expected a text, got nothing.")
-    fields = _fields(sent)
-    fields.pop("done", None)
-    return NewTask(**fields)
+    return cast(NewTask, sent)
 
 
-def changes(body: bytes) -> Changes:
-    """The fields to change, in a JSON object. What else is in it is not looked at.
+def changes(body: str | bytes) -> Changes:
+    """The fields to change, in a JSON object; what else is in it is not looked at.
 
     Raises:
         InvalidRequest, InvalidTask: a field is of another type or too long.
     """
-    return Changes(**_fields(json_body.parse_object(body)))
+    return cast(Changes, _fields(body, *KINDS))
 
 
-def _fields(sent: dict[str, Any]) -> Any:
-    fields = {name: sent[name] for name in KINDS if name in sent}
+def _fields(body: str | bytes, *names: str) -> dict[str, Any]:
+    sent = json_body.parse_object(body.encode() if isinstance(body, str) else body)
+    fields = {name: sent[name] for name in names if name in sent}
     for name, value in fields.items():
         type_, expected = KINDS[name]
         if not isinstance(value, type_):
