@@ -7,7 +7,8 @@ from typing import Final
 from quart import Quart, request
 from quart.globals import request_ctx
 from quart_schema import hide
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import MapAdapter
 
 from . import pages, views
 from .numbers import Digits
@@ -30,14 +31,23 @@ def register(app: Quart, prefix: str) -> None:
 
 
 def _leave_to_others() -> None:
-    """Let no name be a profile that is the address of something else, by another method.
+    """Let no name be a profile that is the address of something else, by other methods.
 
     Without a prefix the catch-all takes GET at every address of one part that knows no GET.
     """
-    if request.endpoint != CATCH_ALL:
+    refused = isinstance(request.routing_exception, MethodNotAllowed)
+    if request.endpoint != CATCH_ALL and not refused:
         return
     adapter = request_ctx.url_adapter
     assert adapter is not None
     others = set(adapter.allowed_methods()) - READING
-    if others:
+    if others and _endpoint_of_get(adapter) == CATCH_ALL:
         raise MethodNotAllowed([*sorted(others), "OPTIONS"])
+
+
+def _endpoint_of_get(adapter: MapAdapter) -> str | None:
+    try:
+        endpoint: str = adapter.match(method="GET")[0]
+    except HTTPException:
+        return None
+    return endpoint
