@@ -56,4 +56,7 @@ def _path(address: Address) -> str:
 
 
 def _curl(command: Command) -> str:
-    return f"curl -i {command.arguments}{request.host_url.rstrip('/')}{_path(command.address)}"
+    """The command for a shell, to this server."""
+    method = "" if command.method == "GET" else f"-X {command.method} "
+    body = f" -H 'Content-Type: application/json' -d '{command.body}'" if command.body else ""
+    return f"curl -i {method}{request.host_url.rstrip('/')}{_path(command.address)}{body}"

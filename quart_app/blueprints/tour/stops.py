@@ -28,10 +28,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request that a browser does not send, as arguments of curl before the address."""
+    """A request by curl; a browser sends few of these."""
 
     address: Address
-    arguments: str = ""
+    method: str = "GET"
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,6 @@ class Stop:
 def _source(functions: tuple[View, ...] | list[Any]) -> str:
     return "\n\n".join(inspect.getsource(function) for function in functions)
 
-
-JSON: Final = '-H "Content-Type: application/json" '
 
 STOPS: Final = (
     Stop(
@@ -142,9 +141,9 @@ STOPS: Final = (
         (
             Command(Address(views.all_tasks)),
             Command(Address(views.one_task, {"id": 2})),
-            Command(Address(views.add_task), JSON + '-X POST -d \'{"title": "Read a book"}\' '),
-            Command(Address(views.change_task, {"id": 2}), JSON + "-X PUT -d '{\"done\": true}' "),
-            Command(Address(views.remove_task, {"id": 2}), "-X DELETE "),
+            Command(Address(views.add_task), "POST", '{"title": "Read a book"}'),
+            Command(Address(views.change_task, {"id": 2}), "PUT", '{"done": true}'),
+            Command(Address(views.remove_task, {"id": 2}), "DELETE"),
         ),
     ),
 )
