@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -77,6 +78,13 @@ NAMES = [
     "x" * 10_240,
     "☃" * 3_000,
 ]
+
+CHANGES: list[object] = [
+    *({"done": 1}, {"done": "true"}, {"done": None}, {"title": ""}, {"title": 1}),
+    *({"description": []}, {"title": "t" * 201}, {"done": True, "title": None}),
+    *([], None, "x", {"done": True}, {}),
+]
+"""Sent for a task that is there, and for one that is not."""
 
 TABLE: dict[str, list[Ask]] = {
     "hello": every_method("/hello") + get("/hello/", "/hello?a=b"),
@@ -190,15 +198,7 @@ TABLE: dict[str, list[Ask]] = {
         send("PUT", "/tasks/2", {"title": "x", "description": "☃", "done": False, "id": 7}),
         send("PUT", "/tasks/2", {"description": ""}),
         send("PUT", "/tasks/1", {}),
-        *(
-            send("PUT", path, content)
-            for path in ("/tasks/2", "/tasks/9")
-            for content in (
-                *({"done": 1}, {"done": "true"}, {"done": None}, {"title": ""}, {"title": 1}),
-                *({"description": []}, {"title": "t" * 201}, {"done": True, "title": None}),
-                *([], None, "x", {"done": True}, {}),
-            )
-        ),
+        *(send("PUT", path, content) for path in ("/tasks/2", "/tasks/9") for content in CHANGES),
         *(Ask("PUT", "/tasks/2", body, JSON) for body in (b"", b"{", b"\xff", b"[" * 20_000)),
         *get("/tasks"),
     ],
@@ -245,15 +245,18 @@ Told = dict[str, object]
 
 
 async def ours(client: Client, ask: Ask) -> Told:
-    answer = await client.open(
-        ask.path, method=ask.method, headers=ask.headers, data=ask.body or None
-    )
-    return told(ask, answer.status_code, dict(answer.headers), await answer.get_data(as_text=False))  # type: ignore[call-overload]
+    answer = await client.open(ask.path, **options(ask))
+    body = await answer.get_data(as_text=False)
+    return told(ask, answer.status_code, dict(answer.headers), body)
 
 
 def theirs(client: FlaskClient, ask: Ask) -> Told:
-    answer = client.open(ask.path, method=ask.method, headers=ask.headers, data=ask.body or None)
+    answer = client.open(ask.path, **options(ask))
     return told(ask, answer.status_code, dict(answer.headers), answer.get_data())
+
+
+def options(ask: Ask) -> dict[str, Any]:
+    return {"method": ask.method, "headers": ask.headers, "data": ask.body or None}
 
 
 def told(ask: Ask, status: int, headers: dict[str, str], body: bytes) -> Told:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quart import Quart
+from quart import Quart, Response
 from quart.typing import TestClientProtocol as Client
 
 from quart_app import create_app
@@ -47,6 +47,11 @@ async def text(client: Client, path: str, status: int = 200) -> str:
     assert answer.status_code == status, path
     assert answer.content_type == "text/html; charset=utf-8", path
     return await answer.get_data(as_text=True)
+
+
+async def ask(client: Client, method: str, path: str) -> Response:
+    options: dict[str, Any] = {"method": method}
+    return await client.open(path, **options)
 
 
 # The idioms ----------------------------------------------------------------------
@@ -261,8 +266,8 @@ async def test_without_a_prefix_no_address_of_another_is_a_profile(tmp_path: Pat
     async with beside.test_app() as one, at_the_root.test_app() as other:
         for address in sorted(addresses):
             for method in METHODS:
-                usual = await one.test_client().open(address, method=method)
-                found = await other.test_client().open(address, method=method)
+                usual = await ask(one.test_client(), method, address)
+                found = await ask(other.test_client(), method, address)
                 assert found.status_code == usual.status_code, (method, address)
                 assert allowed(found.headers) == allowed(usual.headers), (method, address)
                 if method in ("GET", "POST") and address != "/openapi.json":
@@ -291,7 +296,7 @@ def allowed(headers: Any) -> set[str]:
 async def test_a_wrong_method_is_told_the_right_ones(
     method: str, path: str, status: int, allow: set[str], client: Client
 ) -> None:
-    answer = await client.open(path, method=method)
+    answer = await ask(client, method, path)
     assert answer.status_code == status
     assert allowed(answer.headers) == allow
 

@@ -37,13 +37,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One idiom. `change` says in a sentence what is otherwise in Quart."""
+    """One idiom. `change` says in a sentence what is otherwise in Quart, `note` what functions
+    do that the sources name and do not show."""
 
     name: str
     title: str
     views: tuple[View, ...]
     addresses: tuple[Address, ...]
     change: str
+    note: str = ""
     commands: tuple[Command, ...] = ()
 
     def quart_source(self) -> str:
@@ -57,7 +59,7 @@ class Stop:
 
 
 def _source(functions: tuple[View, ...] | list[Any]) -> str:
-    return "\n\n".join(inspect.getsource(function) for function in functions)
+    return "\n".join(inspect.getsource(function) for function in functions)
 
 
 STOPS: Final = (
@@ -81,7 +83,7 @@ STOPS: Final = (
         (views.profile, views.whole_number, views.decimal_number, views.path),
         (
             Address(views.profile, {"name": "Ada"}),
-            Address(views.profile, {"name": "<b>Ada</b>"}),
+            Address(views.profile, {"name": "<Ada>"}),
             Address(views.whole_number, {"n": 7}),
             Address(views.decimal_number, {"x": 1.5}),
             Address(views.path, {"p": "one/two"}),
@@ -124,6 +126,7 @@ STOPS: Final = (
         (Address(views.prime_form),),
         "The form is awaited because it may still be arriving, and the computation goes to a "
         "thread, so that nobody else waits for it.",
+        "number_of() checks the digits, alike in both.",
     ),
     Stop(
         "tasks",
@@ -138,6 +141,8 @@ STOPS: Final = (
         (Address(views.all_tasks), Address(views.one_task, {"id": 1})),
         "The body is awaited, and so is the database, which keeps here what is a list there: one "
         "process serves others while it waits, and several processes share the tasks.",
+        "new_task() and changes() check the JSON that was sent, alike in both. find() looks a task "
+        "up in the list of Flask, or answers 404.",
         (
             Command(Address(views.all_tasks)),
             Command(Address(views.one_task, {"id": 2})),

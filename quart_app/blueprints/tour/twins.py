@@ -154,7 +154,8 @@ def all_tasks() -> dict[str, Any]:
 @blueprint.post("/tasks/")
 def add_task() -> tuple[dict[str, Any], int]:
     fields = new_task(request.get_data())
-    task = {"id": next_id(), "title": "", "description": "", "done": False, **fields}
+    task = {"id": next_id(), "title": "", "description": "", "done": False}
+    task.update(fields)
     get_tasks().append(task)
     return {"task": task}, 201
 
