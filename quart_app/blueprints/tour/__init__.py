@@ -11,7 +11,6 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter
 
 from . import pages, views
-from .numbers import Digits
 
 __all__ = ["register"]
 
@@ -21,7 +20,6 @@ CATCH_ALL: Final = "tour.profile"
 
 def register(app: Quart, prefix: str) -> None:
     """Serve the tour below the prefix, which may be empty; after all other routes."""
-    app.url_map.converters["int"] = Digits
     app.register_blueprint(pages.blueprint, url_prefix=prefix or None)
     app.register_blueprint(views.blueprint, url_prefix=prefix or None)
     app.before_request(_leave_to_others)

@@ -20,7 +20,6 @@ from ...errors import DESCRIPTIONS
 from ...inference import InvalidRequest
 from ...tasks import FIRST_TASKS, InvalidTask
 from .inputs import changes, new_task, number_of
-from .numbers import Digits
 
 blueprint = Blueprint("tour", __name__)
 
@@ -33,7 +32,6 @@ def create_twin(template_folder: str) -> Flask:
     the lines of templates, and errors in JSON."""
     app = Flask(__name__, template_folder=template_folder)
     app.url_map.merge_slashes = False
-    app.url_map.converters["int"] = Digits
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions[TASKS] = [
