@@ -10,7 +10,7 @@ from quart import Quart
 from model_store import ModelStore
 
 from . import bodies, cors, errors, lifespan, openapi
-from .blueprints import card, classic, health, invocations, pages, predict, v1, v2
+from .blueprints import card, classic, health, invocations, pages, predict, tour, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
 from .registry import Registry
@@ -42,6 +42,7 @@ def create_app(**settings: Any) -> Quart:
         app.register_blueprint(module.blueprint)
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
+    tour.register(app, config.tour_prefix)
     return app
 
 

@@ -168,6 +168,9 @@ class Config:
         True, _boolean, "Whether the routes and pages of the older Flask apps are served."
     )
     classic_prefix: str = _setting("", _prefix, "The path below which those are served, as /old.")
+    tour_prefix: str = _setting(
+        "/tour", _prefix, "The path below which the tour of Flask's idioms stands; it may be empty."
+    )
     cors_origins: tuple[str, ...] = _setting(
         (),
         _origins,

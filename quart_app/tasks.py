@@ -123,8 +123,8 @@ class Tasks:
             InvalidTask: a blank title, a text that is too long or that no database can hold.
             TooManyTasks: there are MAX_TASKS already.
         """
-        _require_title(title)
-        _require_text("description", description, MAX_DESCRIPTION)
+        require_title(title)
+        require_description(description)
         task = await self._run(lambda database: database.add(title, description))
         if task is None:
             raise TooManyTasks
@@ -144,9 +144,9 @@ class Tasks:
             TaskNotFound, InvalidTask
         """
         if title is not None:
-            _require_title(title)
+            require_title(title)
         if description is not None:
-            _require_text("description", description, MAX_DESCRIPTION)
+            require_description(description)
         given = {"title": title, "description": description, "done": done}
         changes = {name: value for name, value in given.items() if value is not None}
         if not changes:
@@ -241,10 +241,16 @@ def _require_id(id: int) -> None:
         raise TaskNotFound(id)
 
 
-def _require_title(title: str) -> None:
+def require_title(title: str) -> None:
+    """Raises InvalidTask."""
     _require_text("title", title, MAX_TITLE)
     if not title.strip():
         raise InvalidTask(f"title: expected 1 to {MAX_TITLE} characters, got none.")
+
+
+def require_description(description: str) -> None:
+    """Raises InvalidTask."""
+    _require_text("description", description, MAX_DESCRIPTION)
 
 
 def _require_text(name: str, text: str, limit: int) -> None:

@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "API_KEYS": NO_KEYS,
     "CLASSIC": True,
     "CLASSIC_PREFIX": "",
+    "TOUR_PREFIX": "/tour",
     "CORS_ORIGINS": (),
     "READY": "any",
     "THREADS": 2,
@@ -68,6 +69,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("CLASSIC", "false", False),
     ("CLASSIC_PREFIX", "", ""),
     ("CLASSIC_PREFIX", "/old/flask-1.0", "/old/flask-1.0"),
+    ("TOUR_PREFIX", "", ""),
+    ("TOUR_PREFIX", "/learn", "/learn"),
     ("CORS_ORIGINS", "", ()),
     ("CORS_ORIGINS", "*", ("*",)),
     (
@@ -135,7 +138,8 @@ BAD: list[tuple[str, str, str]] = [
     *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
     ("CLASSIC", "maybe", "true or false"),
     *(
-        ("CLASSIC_PREFIX", text, "nothing, or the beginning of a path such as /old")
+        (name, text, "nothing, or the beginning of a path such as /old")
+        for name in ("CLASSIC_PREFIX", "TOUR_PREFIX")
         for text in ("/", "old", "/old/", "//old", "/a b", "/<name>", "/old\n")
     ),
     *(

@@ -88,7 +88,7 @@ async def test_the_json_on_the_page_is_the_one_that_a_client_gets(kinds_client: 
 @pytest.mark.parametrize("name", ["mixed", "awkward", "numbers"])
 async def test_the_command_on_the_page_asks_for_the_same(name: str, kinds_client: Client) -> None:
     example = Page(
-        await (await kinds_client.get(f"/models/{name}?example=1", headers=HTML)).get_data(
+        await (await kinds_client.get(f"/models/{name}?example=0", headers=HTML)).get_data(
             as_text=True
         )
     ).sent
