@@ -1,0 +1,109 @@
+"""Gradient boosting, of both kinds: the sums are those that scikit-learn's own compiled code makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .answers import Answer, Array, Final, NotCovered, as_finite_float32, as_floats
+from .trees import Split, splits_of
+
+ROWS_OF_ONE_THREAD = 1024
+"""Below, more threads cost more than they bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boosting:
+    """GradientBoosting. `start` of shape (1, trees an iteration) is the same for each row."""
+
+    estimators: Array
+    rate: float
+    start: Array
+    add: Callable[[Array, Array, float, Array], None]
+    loss: Any
+    classes: Array | None
+
+    def __call__(self, array: Array) -> Answer:
+        narrow = as_finite_float32(array, nan=False)
+        raw = self.start.repeat(len(narrow), axis=0)
+        self.add(self.estimators, narrow, self.rate, raw)
+        if self.classes is None:
+            return raw.ravel(), None
+        if raw.shape[1] == 1:
+            raw = raw.ravel()
+            places = (raw >= 0).astype(int)
+        else:
+            places = raw.argmax(axis=1)
+        return self.classes[places], self.loss.predict_proba(raw)
+
+    def splits(self) -> list[Split]:
+        return splits_of([estimator.tree_ for estimator in self.estimators.ravel()])
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """HistGradientBoosting of numbers. NaN has its way in each tree."""
+
+    predictors: list[list[Any]]
+    start: Array
+    known: tuple[Array, Array]
+    loss: Any
+    classes: Array | None
+    threads: Callable[[], int]
+
+    def __call__(self, array: Array) -> Answer:
+        wide = np.ascontiguousarray(as_floats(array), dtype=np.float64)
+        if np.isinf(wide).any():
+            raise NotCovered
+        threads = 1 if len(wide) < ROWS_OF_ONE_THREAD else self.threads()
+        raw = np.zeros((len(wide), self.start.size), dtype=self.start.dtype, order="F")
+        raw += self.start
+        columns = [raw[:, place] for place in range(self.start.size)]
+        bitsets, features = self.known
+        for iteration in self.predictors:
+            for column, predictor in zip(columns, iteration, strict=True):
+                column += predictor.predict(wide, bitsets, features, threads)
+        if self.classes is None:
+            return self.loss.link.inverse(raw.ravel()), None
+        single = raw.shape[1] == 1
+        places = (raw.ravel() > 0).astype(int) if single else raw.argmax(axis=1)
+        return self.classes[places], self.loss.predict_proba(raw)
+
+    def splits(self) -> list[Split]:
+        return [
+            (int(node["feature_idx"]), float(node["num_threshold"]))
+            for iteration in self.predictors
+            for predictor in iteration
+            for node in predictor.nodes
+            if not node["is_leaf"]
+        ]
+
+
+def boosting(step: Any, name: str) -> Final | None:
+    if step.init not in (None, "zero"):
+        return None
+    from sklearn.ensemble._gradient_boosting import predict_stages
+
+    start = step._raw_predict_init(np.zeros((1, step.n_features_in_), dtype=np.float32))
+    classes = step.classes_ if name.endswith("Classifier") else None
+    return Boosting(
+        step.estimators_, step.learning_rate, start, predict_stages, step._loss, classes
+    )
+
+
+def histogram(step: Any, name: str) -> Final | None:
+    if step.is_categorical_ is not None:
+        return None
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+    return Histogram(
+        step._predictors,
+        np.asarray(step._baseline_prediction),
+        step._bin_mapper.make_known_categories_bitsets(),
+        step._loss,
+        step.classes_ if name.endswith("Classifier") else None,
+        _openmp_effective_n_threads,
+    )
