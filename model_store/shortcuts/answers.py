@@ -39,7 +39,7 @@ def as_floats(array: Array) -> Array:
         return array
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise NotCovered from error
 
 

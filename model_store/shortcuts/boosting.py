@@ -1,4 +1,4 @@
-"""Gradient boosting, of both kinds: the sums are those that scikit-learn's own compiled code makes."""
+"""Gradient boosting, of both kinds: scikit-learn's own compiled code adds the trees up."""
 
 from __future__ import annotations
 

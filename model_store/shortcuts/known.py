@@ -37,7 +37,8 @@ PARAMETERS: Final = {
         "MinMaxScaler": "clip copy feature_range",
         "RobustScaler": "copy quantile_range unit_variance with_centering with_scaling",
         "MaxAbsScaler": "clip copy",
-        "SimpleImputer": "add_indicator copy fill_value keep_empty_features missing_values strategy",
+        "SimpleImputer": "add_indicator copy fill_value keep_empty_features missing_values"
+        " strategy",
         "OneHotEncoder": "categories drop dtype feature_name_combiner handle_unknown"
         " max_categories min_frequency sparse_output",
         "FunctionTransformer": "accept_sparse check_inverse feature_names_out func inv_kw_args"

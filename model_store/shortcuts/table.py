@@ -122,7 +122,7 @@ def encoder(steps: list[Any], columns: int) -> Transform | None:
 
 
 def _columns(chosen: Any, step: Any) -> list[int] | None:
-    """The columns' places; None for one column by itself, which its transformer gets as a vector."""
+    """The columns' places; None for one by itself, which its transformer gets as a vector."""
     count = int(step.n_features_in_)
     if isinstance(chosen, slice):
         ends = (chosen.start, chosen.stop, chosen.step)
@@ -138,7 +138,7 @@ def _columns(chosen: Any, step: Any) -> list[int] | None:
         names = getattr(step, "feature_names_in_", np.empty(0)).tolist()
         return [names.index(each) for each in given] if set(given) <= set(names) else None
     if all(isinstance(each, int) for each in given):
-        return list(range(count)[each] for each in given)
+        return [range(count)[each] for each in given]
     return None
 
 

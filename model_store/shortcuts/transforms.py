@@ -42,20 +42,19 @@ def scaler(step: Any, name: str) -> Transform | None:
     """A scaler in the operations and the order of scikit-learn; None where it clips."""
     if getattr(step, "clip", False):
         return None
-    operations: list[tuple[Operation, Array | None]] = {
-        "StandardScaler": lambda: [
-            (np.subtract, step.mean_ if step.with_mean else None),
-            (np.divide, step.scale_ if step.with_std else None),
-        ],
-        "MinMaxScaler": lambda: [(np.multiply, step.scale_), (np.add, step.min_)],
-        "RobustScaler": lambda: [
-            (np.subtract, step.center_ if step.with_centering else None),
-            (np.divide, step.scale_ if step.with_scaling else None),
-        ],
-        "MaxAbsScaler": lambda: [(np.divide, step.scale_)],
-    }[name]()
-    found = tuple((each, numbers) for each, numbers in operations if numbers is not None)
-    return Scaling(found)
+    operations: list[tuple[Operation, Any]]
+    if name == "StandardScaler":
+        shift, width = step.with_mean and step.mean_, step.with_std and step.scale_
+        operations = [(np.subtract, shift), (np.divide, width)]
+    elif name == "RobustScaler":
+        shift, width = step.with_centering and step.center_, step.with_scaling and step.scale_
+        operations = [(np.subtract, shift), (np.divide, width)]
+    elif name == "MinMaxScaler":
+        operations = [(np.multiply, step.scale_), (np.add, step.min_)]
+    else:
+        operations = [(np.divide, step.scale_)]
+    # What is switched off stands as False.
+    return Scaling(tuple(each for each in operations if isinstance(each[1], np.ndarray)))
 
 
 def imputer(step: Any, name: str) -> Transform | None:
