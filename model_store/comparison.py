@@ -36,6 +36,8 @@ SLOW: Final = 0.2
 SECONDS: Final = 2.0
 """For lone rows, of which fewer are compared where the pipeline is slow."""
 
+REASON_LENGTH: Final = 300
+
 AsFitted = Callable[[Matrix], Any]
 
 
@@ -58,8 +60,8 @@ def judge(pipeline: Any, signature: Signature, golden: Matrix) -> Served:
     except Exception as error:
         difference = f"it failed on drawn rows: {error}"
     if difference is not None:
-        return Served.found("pipeline", difference)
-    return Served.found("shortcut", f"it gave equal answers to more than {ROWS} rows")
+        return Served.found("pipeline", _shorten(difference))
+    return Served.found("shortcut", f"it gave the answers of the pipeline to {ROWS} rows and more")
 
 
 def _difference(
@@ -232,11 +234,16 @@ def _close(found: NDArray[Any], expected: NDArray[Any], absolute: float) -> NDAr
     return close
 
 
+def _shorten(reason: str) -> str:
+    """A row may have hundreds of columns."""
+    return reason if len(reason) <= REASON_LENGTH else reason[: REASON_LENGTH - 1] + "…"
+
+
 def _found(
     what: str, rows: Matrix, same: NDArray[Any], found: NDArray[Any], expected: NDArray[Any]
 ) -> str:
     row = int(np.flatnonzero(~same.reshape(len(same), -1).all(axis=1))[0])
     return (
-        f"its shortcut {what} {found[row].tolist()!r} to {rows[row].tolist()!r}, and the pipeline "
-        f"{expected[row].tolist()!r}"
+        f"its shortcut {what} {found[row]!s} to {rows[row].tolist()!r}, and the pipeline "
+        f"{expected[row]!s}"
     )

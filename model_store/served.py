@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from importlib.metadata import version
+from typing import Final, Literal
 
 import msgspec
+import numpy as np
 
-from .libraries import Libraries
+By = Literal["shortcut", "pipeline"]
 
-UNCOMPARED = (
+UNCOMPARED: Final = (
     "it was published before shortcuts were compared with pipelines; publish it again to have one"
 )
 
@@ -19,16 +21,22 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     `reason` says why `by` answers, as a clause.
     """
 
-    by: Literal["shortcut", "pipeline"]
+    by: By
     reason: str
     scikit_learn: str
     numpy: str
 
     @classmethod
-    def found(cls, by: Literal["shortcut", "pipeline"], reason: str) -> Served:
+    def found(cls, by: By, reason: str) -> Served:
         """As compared here and now."""
-        now = Libraries.installed()
-        return cls(by=by, reason=reason, scikit_learn=now.scikit_learn, numpy=now.numpy)
+        scikit_learn, numpy = _installed()
+        return cls(by=by, reason=reason, scikit_learn=scikit_learn, numpy=numpy)
+
+    @property
+    def sentence(self) -> str:
+        """Who answers, and why."""
+        who = {"shortcut": "an exact shortcut", "pipeline": "the pipeline itself"}[self.by]
+        return f"{who}: {self.reason}"
 
 
 def served_here(served: Served | None) -> Served:
@@ -37,15 +45,17 @@ def served_here(served: Served | None) -> Served:
     without one."""
     if served is None:
         return Served.found("pipeline", UNCOMPARED)
-    now = Libraries.installed()
-    if served.by == "pipeline" or (served.scikit_learn, served.numpy) == (
-        now.scikit_learn,
-        now.numpy,
-    ):
+    now = _installed()
+    if served.by == "pipeline" or (served.scikit_learn, served.numpy) == now:
         return served
     return Served.found(
         "pipeline",
         f"its shortcut was compared with scikit-learn {served.scikit_learn} and numpy "
-        f"{served.numpy}, and {now.scikit_learn} and {now.numpy} are installed; publish it again "
-        "to have it compared with these",
+        f"{served.numpy}, and {now[0]} and {now[1]} are installed; publish it again to have it "
+        "compared with these",
     )
+
+
+def _installed() -> tuple[str, str]:
+    """The versions of scikit-learn, which is not imported for it, and of numpy."""
+    return version("scikit-learn"), np.__version__

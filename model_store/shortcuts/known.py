@@ -93,7 +93,8 @@ def name_of(step: Any) -> str | None:
     if getattr(module, name, None) is not kind:
         return None
     own = vars(step)
-    if "_sklearn_output_config" in own or "_metadata_request" in own:
+    containers = own.get("_sklearn_output_config", {}).values()
+    if "_metadata_request" in own or not set(containers) <= {"default", None}:
         return None
     if any(callable(getattr(kind, attribute, None)) for attribute in own):
         return None

@@ -27,7 +27,7 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """`coefficients` of shape (features, 1 or classes); `shares` makes probabilities of the scores,
+    """`coefficients` of shape (features,) or (features, 1 or classes); `shares` makes probabilities of the scores,
     where the model has any, and may write into them."""
 
     classes: Array
@@ -40,7 +40,7 @@ class Classification:
         # A value that is not finite makes its score such: scikit-learn would refuse it.
         if not np.isfinite(scores).all():
             raise NotCovered
-        if scores.shape[1] == 1:
+        if scores.ndim == 1 or scores.shape[1] == 1:
             scores = scores.reshape(-1)
             # Of what is above 0; the label is not taken from the probabilities.
             labels = self.classes.take(scores > 0)
@@ -61,7 +61,8 @@ def classification(step: Any, name: str) -> Final | None:
     """The linear models whose label is that of the highest score."""
     classes, coefficients = step.classes_, np.asarray(step.coef_)
     several = len(classes) > 2
-    if coefficients.shape[0] != (len(classes) if several else 1) or classes.ndim != 1:
+    rows = 1 if coefficients.ndim == 1 else len(coefficients)
+    if rows != (len(classes) if several else 1) or classes.ndim != 1:
         return None
     shares = None
     if name.startswith("LogisticRegression"):

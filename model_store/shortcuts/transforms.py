@@ -16,14 +16,23 @@ Operation = Callable[..., Array]
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Operations with one number a column, one after another."""
+    """Operations with one number a column, one after another, in place as scikit-learn does them.
+
+    So with float32 they are computed in float64 and then rounded, unless the numbers are `rounded`
+    before.
+    """
 
     operations: tuple[tuple[Operation, Array], ...]
+    rounded: bool
 
     def __call__(self, array: Array) -> Array:
         array = as_floats(array)
+        scaled: Array | None = None
         for operation, numbers in self.operations:
-            array = operation(array, numbers.astype(array.dtype, copy=False))
+            if self.rounded:
+                numbers = numbers.astype(array.dtype, copy=False)
+            scaled = np.empty_like(array) if scaled is None else scaled
+            array = operation(array, numbers, out=scaled, casting="same_kind")
         return array
 
 
@@ -54,7 +63,8 @@ def scaler(step: Any, name: str) -> Transform | None:
     else:
         operations = [(np.divide, step.scale_)]
     # What is switched off stands as False.
-    return Scaling(tuple(each for each in operations if isinstance(each[1], np.ndarray)))
+    known = tuple(each for each in operations if isinstance(each[1], np.ndarray))
+    return Scaling(known, rounded=name == "StandardScaler")
 
 
 def imputer(step: Any, name: str) -> Transform | None:
