@@ -10,6 +10,7 @@ import numpy as np
 
 from .answers import Answer, Array, Final, NotCovered, as_finite_float32, as_floats
 from .trees import Split, splits_of
+from .walk import Nodes, Walk
 
 ROWS_OF_ONE_THREAD = 1024
 """Below, more threads cost more than they bring."""
@@ -53,11 +54,24 @@ class Histogram:
     loss: Any
     classes: Array | None
     threads: Callable[[], int]
+    walk: Walk | None
 
     def __call__(self, array: Array) -> Answer:
         wide = np.ascontiguousarray(as_floats(array), dtype=np.float64)
         if np.isinf(wide).any():
             raise NotCovered
+        raw = self._sums(wide)
+        if self.classes is None:
+            return self.loss.link.inverse(raw.ravel()), None
+        single = raw.shape[1] == 1
+        places = (raw.ravel() > 0).astype(int) if single else raw.argmax(axis=1)
+        return self.classes[places], self.loss.predict_proba(raw)
+
+    def _sums(self, wide: Array) -> Array:
+        """What the trees add up to, from `start` on and one after another."""
+        if self.walk is not None and len(wide) == 1 and not np.isnan(wide).any():
+            values = self.walk.values_for(wide[0]).reshape(-1, self.start.size)
+            return np.add.accumulate(np.concatenate([self.start.reshape(1, -1), values]))[-1:]
         threads = 1 if len(wide) < ROWS_OF_ONE_THREAD else self.threads()
         raw = np.zeros((len(wide), self.start.size), dtype=self.start.dtype, order="F")
         raw += self.start
@@ -66,11 +80,7 @@ class Histogram:
         for iteration in self.predictors:
             for column, predictor in zip(columns, iteration, strict=True):
                 column += predictor.predict(wide, bitsets, features, threads)
-        if self.classes is None:
-            return self.loss.link.inverse(raw.ravel()), None
-        single = raw.shape[1] == 1
-        places = (raw.ravel() > 0).astype(int) if single else raw.argmax(axis=1)
-        return self.classes[places], self.loss.predict_proba(raw)
+        return raw
 
     def splits(self) -> list[Split]:
         return [
@@ -106,4 +116,17 @@ def histogram(step: Any, name: str) -> Final | None:
         step._loss,
         step.classes_ if name.endswith("Classifier") else None,
         _openmp_effective_n_threads,
+        Walk.of([_nodes(each.nodes) for iteration in step._predictors for each in iteration]),
+    )
+
+
+def _nodes(nodes: Array) -> Nodes:
+    return Nodes(
+        leaf=nodes["is_leaf"],
+        feature=nodes["feature_idx"],
+        threshold=nodes["num_threshold"],
+        left=nodes["left"],
+        right=nodes["right"],
+        value=nodes["value"].reshape(-1, 1),
+        depth=int(nodes["depth"].max()),
     )

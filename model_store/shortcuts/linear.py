@@ -27,8 +27,10 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """`coefficients` of shape (features,) or (features, 1 or classes); `shares` makes probabilities of the scores,
-    where the model has any, and may write into them."""
+    """`coefficients` of shape (features,) or (features, 1 or classes).
+
+    `shares` makes probabilities of the scores, where the model has any, and may write into them.
+    """
 
     classes: Array
     coefficients: Array

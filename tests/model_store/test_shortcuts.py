@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
 
 from model_store import ModelStore
 from model_store import comparison as comparison_module
@@ -109,6 +110,13 @@ REGRESSORS = [
     HistGradientBoostingRegressor(max_iter=6, random_state=0),
     HistGradientBoostingRegressor(max_iter=6, loss="poisson", random_state=0),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads that spin for work take seconds of each other on a busy machine."""
+    with threadpool_limits(1):
+        yield
 
 
 def shortcut_of(pipeline: Any) -> Shortcut:
@@ -444,20 +452,20 @@ def tampered_threshold(shortcut: Shortcut) -> Shortcut:
     """Of the one split that is asked most, next to the value where it was."""
     final = shortcut.final
     assert isinstance(final, Forest)
-    assert final.level is not None
-    thresholds = final.level.thresholds.copy()
-    root = final.level.roots[0]
+    assert final.walk is not None
+    thresholds = final.walk.thresholds.copy()
+    root = final.walk.roots[0]
     thresholds[root] = np.nextafter(np.float32(thresholds[root]), np.float32(-np.inf))
-    level = dataclasses.replace(final.level, thresholds=thresholds)
-    return dataclasses.replace(shortcut, final=dataclasses.replace(final, level=level))
+    walk = dataclasses.replace(final.walk, thresholds=thresholds)
+    return dataclasses.replace(shortcut, final=dataclasses.replace(final, walk=walk))
 
 
 def test_a_threshold_that_was_moved_to_the_next_float_is_found() -> None:
     forest = FITTED[1]
     wrong = tampered_threshold(shortcut_of(forest))
-    level = shortcut_of(forest).final.level  # type: ignore[attr-defined]
-    root = level.roots[0]
-    rows = beside([(int(level.features[root]), float(level.thresholds[root]))], X)
+    walk = shortcut_of(forest).final.walk  # type: ignore[attr-defined]
+    root = walk.roots[0]
+    rows = beside([(int(walk.features[root]), float(walk.thresholds[root]))], X)
     found = [compare(forest, wrong, rows[i : i + 1]) for i in range(len(rows))]
     assert any(found)
 
