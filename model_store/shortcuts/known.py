@@ -78,6 +78,12 @@ PARAMETERS: Final = {
 }
 
 
+def is_its_own(kind: type) -> bool:
+    """Whether a class is the one of this name in scikit-learn."""
+    module = sys.modules.get(kind.__module__)
+    return kind.__module__.startswith("sklearn.") and getattr(module, kind.__name__, None) is kind
+
+
 def name_of(step: Any) -> str | None:
     """The name of the step's class where that, and all of how it is set, is known; else None.
 
@@ -87,10 +93,7 @@ def name_of(step: Any) -> str | None:
     kind = type(step)
     name: str = kind.__name__
     expected = PARAMETERS.get(name)
-    module = sys.modules.get(kind.__module__)
-    if expected is None or module is None or not kind.__module__.startswith("sklearn."):
-        return None
-    if getattr(module, name, None) is not kind:
+    if expected is None or not is_its_own(kind):
         return None
     own = vars(step)
     containers = own.get("_sklearn_output_config", {}).values()

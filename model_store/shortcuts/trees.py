@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .answers import Answer, Array, Final, as_finite_float32
+from .known import is_its_own
 from .walk import Nodes, Walk
 
 Split = tuple[int, float]
@@ -62,6 +63,8 @@ def forest(step: Any, name: str) -> Final | None:
     if step.n_outputs_ != 1:
         return None
     members = [step] if name.startswith("Decision") else step.estimators_
+    if not all(is_its_own(kind) for kind in set(map(type, members))):
+        return None
     trees = tuple(member.tree_ for member in members)
     classes = step.classes_ if name.endswith("Classifier") else None
     # As the estimator itself decides: it depends on its version and its parameters.

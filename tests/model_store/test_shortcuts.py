@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,8 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
-from model_store import ModelStore
-from model_store import comparison as comparison_module
-from model_store.comparison import beside, compare, judge, neighbours
+from model_store import ModelStore, comparison
+from model_store.comparison import beside, compare, draw, neighbours
 from model_store.model import ask
 from model_store.recipes import RECIPES
 from model_store.served import UNCOMPARED, Served, served_here
@@ -385,6 +383,16 @@ def with_another_parameter() -> Any:
     return make_pipeline(found, Ridge()).fit(X, Y)
 
 
+class OtherTree(DecisionTreeRegressor):  # type: ignore[misc]
+    pass
+
+
+def with_another_tree() -> Any:
+    found = RandomForestRegressor(3).fit(X, Y)
+    found.estimators_[1] = OtherTree().fit(X, Y)
+    return found
+
+
 UNKNOWN: dict[str, Callable[[], Any]] = {
     "a subclass": lambda: Louder().fit(X, THREE),
     "a scaler's subclass": lambda: make_pipeline(Parametrized(), Ridge()).fit(X, Y),
@@ -420,6 +428,7 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
         ColumnTransformer([("a", StandardScaler(), [0])], transformer_weights={"a": 2.0}), Ridge()
     ).fit(X, Y),
     "what is not fitted": lambda: make_pipeline(StandardScaler(), Ridge()),
+    "a tree of another class": with_another_tree,
     "no estimator": lambda: "Ridge",
 }
 
@@ -574,17 +583,55 @@ def test_what_the_shortcut_does_not_take_is_answered_by_the_pipeline(store: Mode
     np.testing.assert_array_equal(model.predict(rows).labels, filled.predict(rows))
 
 
-def test_a_pipeline_that_differs_from_its_shortcut_answers_itself(store: ModelStore) -> None:
-    """A coefficient that changes after `fit` is seen by both; a copy of it by one alone."""
-    ridge = Ridge().fit(X, Y)
-    store.publish("m", ridge, X, Y)
+def test_a_pipeline_that_differs_from_its_shortcut_answers_itself(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = shortcut_of(Ridge().fit(X, Y + 1e-9))
+    monkeypatch.setattr(comparison, "build", lambda pipeline: wrong)
+    verdict = store.publish("m", Ridge().fit(X, Y), X, Y).served
+    assert verdict is not None
+    assert verdict.by == "pipeline"
+    assert verdict.reason.startswith("its shortcut says ")
+
+
+def test_a_slow_pipeline_is_not_compared(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "SLOW", 0.0)
+    verdict = store.publish("m", FITTED[1], X, LABELS["two booleans"]).served
+    assert verdict is not None
+    assert verdict.by == "pipeline"
+    assert "takes too long" in verdict.reason
+
+
+def test_a_pipeline_of_a_frame_needs_no_frame(store: ModelStore) -> None:
+    frame = pd.DataFrame(PEOPLE, columns=NAMES)
+    frame = frame.astype({"age": float, "fare": float, "class": int, "siblings": int})
+    pipeline = mixed(LogisticRegression(max_iter=3000), NAMES).fit(frame, LIVED)
+    manifest = store.publish("m", pipeline, frame, LIVED)
+    assert manifest.served is not None
+    assert manifest.served.by == "shortcut", manifest.served.reason
     model = store.load(store.verify("m"))
-    shortcut = shortcut_of(Ridge().fit(X, Y + 1e-9))
-    assert compare(ridge, shortcut, X) is not None
-    assert judge(ridge, model.manifest.signature, model.golden_rows()).by == "shortcut"
+    model.replay()
+    rows = model.golden_rows()
+    alone = dataclasses.replace(model, shortcut=None)
+    np.testing.assert_array_equal(model.predict(rows).labels, alone.predict(rows).labels)
 
 
-def test_a_slow_pipeline_is_not_compared_for_long(store: ModelStore) -> None:
-    begun = time.monotonic()
-    store.publish("m", RandomForestClassifier(100, random_state=0).fit(X, THREE), X, THREE)
-    assert time.monotonic() - begun < comparison_module.SECONDS + 30
+@pytest.mark.parametrize("missing", [0.0, 0.5])
+def test_rows_are_drawn_within_the_ranges_of_training(store: ModelStore, missing: float) -> None:
+    store.publish("m", mixed(LogisticRegression()).fit(PEOPLE, LIVED), PEOPLE, LIVED)
+    model = store.load(store.verify("m"))
+    rows = draw(
+        model.manifest.signature,
+        model.golden_rows(),
+        300,
+        np.random.default_rng(1),
+        missing=missing,
+    )
+    ages = rows[:, 0].astype(float)
+    assert bool(np.isnan(ages).any()) is (missing > 0)
+    assert 0 < np.nanmin(ages) < 10
+    assert 70 < np.nanmax(ages) <= 80
+    assert set(rows[:, 3]) == {1, 2, 3}
+    assert {"C", "Q", "S"} <= set(rows[:, 1])
