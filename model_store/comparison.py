@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from .columns import Column
 from .errors import InvalidRows
 from .served import Served
 from .shortcuts import NotCovered, Shortcut, build
-from .shortcuts.trees import Split
+from .shortcuts.trees import Splits
 from .signature import Matrix, Signature
 
 RELATIVE: Final = 1e-12
@@ -33,7 +33,7 @@ SEED: Final = 20260101
 
 SLOW: Final = 0.2
 """Seconds for the golden rows beyond which the pipeline is not compared at all."""
-SECONDS: Final = 2.0
+SECONDS: Final = 1.0
 """For lone rows, of which fewer are compared where the pipeline is slow."""
 
 REASON_LENGTH: Final = 300
@@ -193,21 +193,26 @@ def _beside_splits(
 
     They are thresholds of what the steps before it made, so it is asked alone.
     """
-    splits: list[Split] = getattr(shortcut.final, "splits", list)()
+    found: Splits | None = getattr(shortcut.final, "splits", lambda: None)()
+    if found is None:
+        return None
+    places, thresholds = found
     alone = Shortcut((), shortcut.final, shortcut.last, shortcut.last.n_features_in_)
     features = shortcut.features(drawn)
     known: AsFitted = as_fitted if not shortcut.transforms else _itself
     if not shortcut.transforms:
         # A column of whole numbers cannot hold what lies beside a threshold.
-        splits = [each for each in splits if signature.columns[each[0]].dtype == "float64"]
-    if not splits:
+        floats = [column.dtype == "float64" for column in signature.columns]
+        kept = np.take(floats, places)
+        places, thresholds = places[kept], thresholds[kept]
+    if not len(places):
         return None
-    chosen = random.permutation(len(splits))[:SPLITS]
-    rows = beside([splits[place] for place in chosen], features)
+    chosen = random.integers(len(places), size=SPLITS)
+    rows = beside(zip(places[chosen], thresholds[chosen], strict=True), features)
     return compare(shortcut.last, alone, rows, known)
 
 
-def beside(splits: list[Split], features: NDArray[Any]) -> NDArray[Any]:
+def beside(splits: Iterable[tuple[int, float]], features: NDArray[Any]) -> NDArray[Any]:
     """Rows of `features`, each with one value at a threshold or next to it, as float64 and as the
     float32 that trees compare."""
     edges = [(feature, value) for feature, at in splits for value in neighbours(at)]

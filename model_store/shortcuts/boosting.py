@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .answers import Answer, Array, Final, NotCovered, as_finite_float32, as_floats
-from .trees import Split, splits_of
+from .trees import Splits, splits_of
 from .walk import Nodes, Walk
 
 ROWS_OF_ONE_THREAD = 1024
@@ -40,7 +40,7 @@ class Boosting:
             places = raw.argmax(axis=1)
         return self.classes[places], self.loss.predict_proba(raw)
 
-    def splits(self) -> list[Split]:
+    def splits(self) -> Splits:
         return splits_of([estimator.tree_ for estimator in self.estimators.ravel()])
 
 
@@ -82,14 +82,10 @@ class Histogram:
                 column += predictor.predict(wide, bitsets, features, threads)
         return raw
 
-    def splits(self) -> list[Split]:
-        return [
-            (int(node["feature_idx"]), float(node["num_threshold"]))
-            for iteration in self.predictors
-            for predictor in iteration
-            for node in predictor.nodes
-            if not node["is_leaf"]
-        ]
+    def splits(self) -> Splits:
+        nodes = np.concatenate([each.nodes for iteration in self.predictors for each in iteration])
+        inner = nodes[nodes["is_leaf"] == 0]
+        return inner["feature_idx"], inner["num_threshold"]
 
 
 def boosting(step: Any, name: str) -> Final | None:

@@ -16,8 +16,8 @@ from .answers import Answer, Array, Final, as_finite_float32
 from .known import is_its_own
 from .walk import Nodes, Walk
 
-Split = tuple[int, float]
-"""A feature and the threshold at which a tree parts its values."""
+Splits = tuple[Array, Array]
+"""Features, and the thresholds at which trees part their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,16 @@ class Forest:
             return total[:, 0], None
         return self.classes.take(total.argmax(axis=1)), total
 
-    def splits(self) -> list[Split]:
+    def splits(self) -> Splits:
         return splits_of(self.trees)
 
 
-def splits_of(trees: Sequence[Any]) -> list[Split]:
+def splits_of(trees: Sequence[Any]) -> Splits:
     """Where the trees part their values."""
-    return [
-        (int(feature), float(threshold))
-        for tree in trees
-        for feature, threshold in zip(tree.feature, tree.threshold, strict=True)
-        if feature >= 0
-    ]
+    features = np.concatenate([tree.feature for tree in trees])
+    thresholds = np.concatenate([tree.threshold for tree in trees])
+    inner = features >= 0
+    return features[inner], thresholds[inner]
 
 
 def forest(step: Any, name: str) -> Final | None:

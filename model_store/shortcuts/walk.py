@@ -14,8 +14,8 @@ import numpy as np
 
 from .answers import Array
 
-MAX_NODES: Final = 100_000
-"""Of all trees together; a node takes about 50 bytes."""
+MAX_NODES: Final = 250_000
+"""Of all trees together; a node takes 48 bytes and 16 for each value."""
 
 
 class Nodes(NamedTuple):

@@ -209,7 +209,7 @@ FITTED = [
 def test_on_a_threshold_and_beside_it_a_forest_goes_the_way_of_its_trees(picks: list[int]) -> None:
     forest = FITTED[1]
     shortcut = shortcut_of(forest)
-    splits = shortcut.final.splits()  # type: ignore[attr-defined]
+    splits = list(zip(*shortcut.final.splits(), strict=True))  # type: ignore[attr-defined]
     rows = beside([splits[pick % len(splits)] for pick in picks], X)
     assert compare(forest, shortcut, rows) is None
     alone = np.concatenate([shortcut.predict(rows[i : i + 1])[0] for i in range(len(rows))])
