@@ -31,7 +31,7 @@ SPLITS: Final = 300
 SHARE_MISSING: Final = 0.1
 SEED: Final = 20260101
 
-SLOW: Final = 0.2
+SLOW: Final = 0.5
 """Seconds for the golden rows beyond which the pipeline is not compared at all."""
 SECONDS: Final = 1.0
 """For lone rows, of which fewer are compared where the pipeline is slow."""
