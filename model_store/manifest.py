@@ -18,6 +18,7 @@ import msgspec
 from .columns import JSONLabel
 from .errors import CorruptVersion
 from .libraries import Libraries
+from .served import Served
 from .signature import Signature
 
 FORMAT: Final = 2
@@ -66,7 +67,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `targets` are what it tells, mostly one. `words` say a class in a person's language, keyed by
     `str(class)`. `metrics` were measured as `validation` says. `libraries` are those with which the
     golden rows were answered. `allowed` are the globals that the artifact may name beyond those of
-    every artifact, and `code` is the file of the version that defines its own classes. `revision`
+    every artifact, and `code` is the file of the version that defines its own classes. `served` is
+    what the comparison of its shortcut found, None before there was one. `revision`
     counts the edits of all this; the artifact is the same in each.
     """
 
@@ -90,6 +92,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Source | None = None
     allowed: tuple[str, ...] = ()
     code: str | None = None
+    served: Served | None = None
     files: dict[str, File]
 
     @property

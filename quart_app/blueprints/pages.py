@@ -20,6 +20,7 @@ from model_store import InvalidRows, Manifest
 from model_store.columns import shown_category
 from model_store.errors import Unanswerable
 from model_store.manifest import Target
+from model_store.served import served_here
 
 from ..context import get_registry, get_until
 from ..description import ModelDescription, ModelList, describe
@@ -131,6 +132,7 @@ async def model_page(
         answers=[] if answer is None else _told(manifest, form.encode(answer, manifest.words)),
         action=predict_url(manifest.name, version),
         link=predict_url(manifest.name, version, values),
+        served=served_here(manifest.served).sentence,
     )
     return varied(html_response(page, 200 if error is None else 400))
 
