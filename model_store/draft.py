@@ -13,11 +13,13 @@ import msgspec
 from . import formats, manifest, pickles
 from .code import Code
 from .columns import NAMES_SHOWN, Column
+from .comparison import judge
 from .errors import InvalidPipeline
 from .inspection import Inspection
 from .libraries import Libraries
 from .manifest import ARTIFACT, FORMAT, SAMPLE, Evaluation, File, Manifest, Sample, Source, Target
 from .model import Model, json_labels
+from .served import Served
 from .trust import Trust
 
 _PLAIN: Final = ("title", "description", "notice", "validation", "evaluations", "data")
@@ -143,9 +145,10 @@ class Draft:
             files={},
         )
         draft = about.put(base)
-        contents[SAMPLE] = manifest.write(_golden_sample(draft, inspection, artifact, trust))
+        sample, served = _answered(draft, inspection, artifact, trust)
+        contents[SAMPLE] = manifest.write(sample)
         listed = {file: File.of(data) for file, data in contents.items()}
-        return cls(msgspec.structs.replace(draft, files=listed), contents)
+        return cls(msgspec.structs.replace(draft, files=listed, served=served), contents)
 
     @property
     def sample(self) -> Sample:
@@ -170,25 +173,28 @@ def _own(artifact: bytes, code: Code | None) -> Trust:
     return Trust(allowed=frozenset(map(str, refused)), code=code)
 
 
-def _golden_sample(
+def _answered(
     draft: Manifest, inspection: Inspection, artifact: bytes, trust: Trust
-) -> Sample:
-    """The golden rows, answered by the artifact as it will be loaded."""
+) -> tuple[Sample, Served]:
+    """The golden rows, answered by the artifact as it will be loaded, and which way it is
+    served."""
     rows = inspection.signature.values(inspection.golden)
     try:
         pipeline = pickles.load(artifact, trust)
         model = Model(draft, pipeline, Sample(rows=rows, predictions=[]))
-        prediction = model.predict(model.golden_rows())
+        golden = model.golden_rows()
+        prediction = model.predict(golden)
     except Exception as error:
         raise InvalidPipeline(
             f"The pipeline does not come back from its artifact: {error}"
         ) from error
     shares = prediction.probabilities
-    return Sample(
+    sample = Sample(
         rows=rows,
         predictions=json_labels(prediction.labels),
         probabilities=None if shares is None else [each.tolist() for each in shares],
     )
+    return sample, judge(pipeline, inspection.signature, golden)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -20,6 +20,7 @@ import msgspec
 from .columns import JSONLabel
 from .errors import CorruptVersion
 from .libraries import Libraries
+from .served import Served
 from .signature import Signature
 
 FORMAT: Final = 2
@@ -101,8 +102,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     each target. `rows` is how many rows of training data, or of a sample of it, told the ranges,
     and `data` says where they came from. `libraries` are those with which the golden rows were
     answered. `allowed` are the globals that the artifact may name beyond those of every artifact,
-    and `code` is the file of the version that defines its own classes. `revision` counts the edits
-    of all this; the artifact is the same in each.
+    and `code` is the file of the version that defines its own classes. `served` is what the
+    comparison of its shortcut found, None before there was one. `revision` counts the edits of all
+    this; the artifact is the same in each.
     """
 
     format: int
@@ -128,6 +130,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Source | None = None
     allowed: tuple[str, ...] = ()
     code: str | None = None
+    served: Served | None = None
     files: dict[str, File]
 
     @property

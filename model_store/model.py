@@ -18,6 +18,7 @@ from . import frames
 from .columns import ABSENT
 from .errors import GoldenMismatch, InvalidRows, PredictionFailed, Unanswerable
 from .manifest import Manifest, Sample
+from .shortcuts import NotCovered, Shortcut
 
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
@@ -74,25 +75,45 @@ class Model:
     manifest: Manifest
     pipeline: Any
     sample: Sample
+    shortcut: Shortcut | None = None
 
     def predict(self, matrix: NDArray[Any]) -> Prediction:
-        """Ask the pipeline. `matrix` is what `Signature.validate` returned. Blocks.
+        """Ask the shortcut, or the pipeline where there is none or it does not take these rows.
+
+        `matrix` is what `Signature.validate` returned. Blocks.
 
         Raises:
             Unanswerable: it raised a ValueError or answered with what is not finite, which it
                 does not do for its golden rows.
             PredictionFailed: it raised something else, or its answer is not usable.
         """
-        rows = frames.as_fitted(matrix, self.manifest.signature)
-        with self._declared():
-            prediction = ask(
-                self.pipeline,
-                rows,
-                probabilities=self.manifest.probabilities,
-                several=self.manifest.several,
-            )
+        prediction = self._short(matrix)
+        if prediction is None:
+            rows = frames.as_fitted(matrix, self.manifest.signature)
+            with self._declared():
+                prediction = ask(
+                    self.pipeline,
+                    rows,
+                    probabilities=self.manifest.probabilities,
+                    several=self.manifest.several,
+                )
         self._check(prediction, len(matrix))
         return prediction
+
+    def _short(self, matrix: NDArray[Any]) -> Prediction | None:
+        """The answer of the shortcut, if there is one and it takes these rows."""
+        if self.shortcut is None:
+            return None
+        with self._declared():
+            try:
+                labels, shares = self.shortcut.predict(matrix)
+            except NotCovered:
+                return None
+        if not self.manifest.several and labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if shares is None or not self.manifest.probabilities:
+            return Prediction(labels, None)
+        return Prediction(labels, (shares,))
 
     @property
     def decides(self) -> bool:
@@ -135,7 +156,15 @@ class Model:
             GoldenMismatch: an answer differs from the one that was published.
             PredictionFailed: the pipeline does not answer at all.
         """
-        prediction = self.predict(self.golden_rows())
+        rows = self.golden_rows()
+        self._require_published(self.predict(rows))
+        if self.shortcut is not None:
+            # It answers what its shortcut does not take.
+            alone = Model(self.manifest, self.pipeline, self.sample)
+            self._require_published(alone.predict(rows))
+
+    def _require_published(self, prediction: Prediction) -> None:
+        """Raises GoldenMismatch where these are not the answers that were published."""
         labels = json_labels(prediction.labels)
         self._require_answers(len(labels))
         exact = self.manifest.task == "classification"

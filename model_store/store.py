@@ -45,6 +45,8 @@ from .errors import (
 from .inspection import Inspection
 from .manifest import ARTIFACT, MANIFEST, SAMPLE, Manifest, Sample
 from .model import Model
+from .served import served_here
+from .shortcuts import build
 from .trust import Trust
 
 DEFAULT_ROOT: Final = Path("instance/models")
@@ -205,7 +207,9 @@ class ModelStore:
                 f"{type(error).__name__}: {error}; the module of each of its classes must be "
                 "importable here."
             ) from error
-        return Model(found, pipeline, verified.sample)
+        served = served_here(found.served)
+        shortcut = build(pipeline) if served.by == "shortcut" else None
+        return Model(found, pipeline, verified.sample, shortcut)
 
     # Writing -----------------------------------------------------------------
 

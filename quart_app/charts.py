@@ -24,6 +24,7 @@ LINE: Final = 16.0
 CHARACTER: Final = 7.0
 """At most so wide is a digit of the font size that the stylesheet sets."""
 
+LISTED: Final = 4
 MOST_TICKS: Final = 5
 MOST_CLASSES: Final = 12
 MOST_BARS: Final = 20
@@ -279,13 +280,19 @@ def curve(
         width=WIDTH,
         height=box.bottom + 1.5 * LINE,
         heads=("value", "answer"),
-        rows=[(number_text(each), text(value)) for each, value in zip(xs, ys, strict=True)],
+        rows=[(number_text(xs[i]), text(ys[i])) for i in _listed(len(xs), entered)],
         box=box,
         x_ticks=_placed(_axis(xs[0], xs[-1], 4, number_text), x),
         y_ticks=_placed(y_axis, y),
         points=points,
         mark=None if entered is None else points[entered],
     )
+
+
+def _listed(count: int, entered: int | None) -> list[int]:
+    """The points of a curve that its table lists: some say as much as all."""
+    listed = {*range(0, count, LISTED), count - 1}
+    return sorted(listed if entered is None else listed | {entered})
 
 
 def _range(ys: Sequence[float], low: float | None, high: float | None) -> tuple[float, float]:

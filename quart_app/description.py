@@ -12,6 +12,7 @@ import msgspec
 from model_store import Column, Manifest, ModelStore
 from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 from model_store.manifest import Target
+from model_store.served import served_here
 
 from .registry import Entry, State
 
@@ -59,7 +60,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A model as its clients see it. `version` is the one that answers where none is named; it
-    is null while a model of the start-up is on its way, and so is what its manifest tells."""
+    is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
+    says whether the pipeline or an exact shortcut of it answers, and why."""
 
     name: str
     version: int | None
@@ -75,6 +77,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Sequence[Output] = ()
     metrics: dict[str, float] = {}
     validation: str | None = None
+    served: str | None = None
 
 
 class ModelList(msgspec.Struct, frozen=True):
@@ -180,6 +183,7 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
         "outputs": outputs(manifest),
         "metrics": manifest.metrics,
         "validation": manifest.validation,
+        "served": served_here(manifest.served).sentence,
     }
 
 

@@ -19,6 +19,7 @@ from model_store.draft import About
 from model_store.intake import Finding, Order
 from model_store.manifest import Target
 from model_store.recipes import RECIPES
+from model_store.served import served_here
 from model_store.store import require_name
 from model_store.tables import Table
 from model_store.trial import MEGABYTES, SECONDS, Limits, run
@@ -107,6 +108,7 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "notice": manifest.notice,
         "made with": f"Python {libraries.python}, scikit-learn {libraries.scikit_learn}, "
         f"numpy {libraries.numpy}",
+        "answered by": served_here(manifest.served).sentence,
         "allowed": ", ".join(manifest.allowed),
         "code": manifest.code,
     }

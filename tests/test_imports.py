@@ -18,6 +18,7 @@ ALLOWED = {
     "model_store": {"numpy", "sklearn", "joblib", "msgspec"},
     "model_store/frames.py": {"numpy", "pandas"},
     "model_store/formats.py": {"joblib", "skops"},
+    "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
     "quart_app/inference.py": {"model_store", "numpy"},
     "quart_app/batcher.py": {"numpy"},
     "quart_app/protocols": {"model_store", "numpy", "msgspec", "werkzeug"},

@@ -20,6 +20,7 @@ from model_store import InvalidRows, Manifest
 from model_store.columns import shown_category
 from model_store.errors import Unanswerable
 from model_store.manifest import Evaluation
+from model_store.served import served_here
 
 from .. import charts
 from ..card import read_card
@@ -148,6 +149,7 @@ async def model_page(
         stray=[fault for name, fault in errors.items() if name not in manifest.signature.names],
         result=told,
         action=predict_url(manifest.name, version),
+        served=served_here(manifest.served).sentence,
     )
     return varied(html_response(page, 200 if error is None else 400))
 
@@ -171,7 +173,10 @@ async def about(name: str) -> Response:
     manifest = servable.manifest
     card = await asyncio.to_thread(read_card, registry.store, name, None, manifest)
     page = await render_template(
-        "pages/about.html", card=card, manifest=manifest, drawn=_drawn(manifest)
+        "pages/about.html",
+        card=card,
+        drawn=_drawn(manifest),
+        served=served_here(manifest.served).sentence,
     )
     return html_response(page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import msgspec
@@ -104,3 +105,16 @@ def test_there_is_an_output_for_each_target(name: str, kinds: ModelStore) -> Non
     for output, (low, high) in zip(found, ranges, strict=True):
         assert (low is None) == (high is None) == ("classes" in output)
         assert low is None or low < high
+
+
+async def test_a_model_says_whether_its_pipeline_or_a_shortcut_answers_and_why(
+    client: Client, kinds_client: Client
+) -> None:
+    for asked, name, who in (
+        (client, "iris", "an exact shortcut: "),
+        (kinds_client, "mixed", "the pipeline itself: "),
+    ):
+        told = (await (await asked.get(f"/models/{name}")).json)["served"]
+        assert told.startswith(who)
+        page = await asked.get(f"/models/{name}", headers={"Accept": "text/html"})
+        assert f"answered by {told}" in html.unescape(await page.get_data(as_text=True))

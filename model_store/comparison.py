@@ -1,0 +1,254 @@
+"""A shortcut beside its pipeline: on which rows both are asked, and when they count as equal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import frames
+from .columns import Column
+from .errors import InvalidRows
+from .served import Served
+from .shortcuts import NotCovered, Shortcut, build
+from .shortcuts.trees import Splits
+from .signature import Matrix, Signature
+
+RELATIVE: Final = 1e-12
+NEAR_ZERO: Final = 1e-15
+"""How far probabilities may differ beside that: scikit-learn takes some as the rest to 1, whose
+rounding is that of 1."""
+SUBNORMAL: Final = 1e-300
+"""How far other numbers may, below which a relative error means nothing."""
+
+ROWS: Final = 2000
+LONE_ROWS: Final = 20
+SPLITS: Final = 300
+SHARE_MISSING: Final = 0.1
+SEED: Final = 20260101
+
+SLOW: Final = 0.5
+"""Seconds for the golden rows beyond which the pipeline is not compared at all."""
+SECONDS: Final = 1.0
+"""For lone rows, of which fewer are compared where the pipeline is slow."""
+
+REASON_LENGTH: Final = 300
+
+AsFitted = Callable[[Matrix], Any]
+
+
+def _itself(rows: Matrix) -> Matrix:
+    return rows
+
+
+def judge(pipeline: Any, signature: Signature, golden: Matrix) -> Served:
+    """Which way to serve a fitted pipeline: by its shortcut, where there is one and no difference
+    is found."""
+    shortcut = build(pipeline)
+    if shortcut is None:
+        return Served.found("pipeline", "there is no exact shortcut for all of its steps")
+    try:
+        with np.errstate(all="ignore"):
+            difference = _difference(pipeline, shortcut, signature, golden)
+    except NotCovered:
+        difference = "its shortcut does not take the rows of training"
+    # Rows that are drawn may be such that a pipeline fails on them in any way.
+    except Exception as error:
+        difference = f"it failed on drawn rows: {error}"
+    if difference is not None:
+        return Served.found("pipeline", _shorten(difference))
+    return Served.found("shortcut", f"it gave the answers of the pipeline to {ROWS} rows and more")
+
+
+def _difference(
+    pipeline: Any, shortcut: Shortcut, signature: Signature, golden: Matrix
+) -> str | None:
+    """Why the pipeline has to answer; None where nothing speaks for it."""
+
+    def as_fitted(matrix: Matrix) -> Any:
+        return frames.as_fitted(matrix, signature)
+
+    begun = time.monotonic()
+    difference = compare(pipeline, shortcut, golden, as_fitted)
+    if difference is not None:
+        return difference
+    if time.monotonic() - begun > SLOW:
+        return f"to compare a shortcut with it takes too long: {len(golden)} rows took > {SLOW} s"
+    random = np.random.default_rng(SEED)
+    try:
+        drawn = draw(signature, golden, ROWS, random, missing=0.0)
+        gaps = draw(signature, golden, ROWS, random, missing=SHARE_MISSING)
+    except InvalidRows as error:
+        return f"no rows can be drawn from its ranges to compare a shortcut on: {error}"
+    until = begun + SECONDS
+    lone = (drawn[i : i + 1] for i in range(LONE_ROWS) if time.monotonic() < until)
+    for rows in (drawn, *lone):
+        difference = compare(pipeline, shortcut, rows, as_fitted)
+        if difference is not None:
+            return difference
+    difference = _beside_splits(shortcut, signature, drawn, random, as_fitted)
+    if difference is not None:
+        return difference
+    # Where it takes no missing values, the pipeline gets them.
+    with contextlib.suppress(NotCovered):
+        return compare(pipeline, shortcut, gaps, as_fitted)
+    return None
+
+
+def compare(
+    pipeline: Any, shortcut: Shortcut, rows: Matrix, as_fitted: AsFitted = _itself
+) -> str | None:
+    """Why the answers to `rows` differ, or None. `as_fitted` makes of them what the pipeline takes.
+
+    Classes are equal; numbers within 1e-12 relative (or 1e-300, where that means nothing), and
+    probabilities within 1e-12 relative and 1e-15.
+
+    Raises:
+        NotCovered: the shortcut does not take the rows.
+    """
+    labels, shares = shortcut.predict(rows)
+    known = as_fitted(rows)
+    expected = np.asarray(pipeline.predict(known))
+    if (labels.shape, labels.dtype) != (expected.shape, expected.dtype):
+        return (
+            f"its shortcut answers with {labels.dtype} of the shape {labels.shape}, and the "
+            f"pipeline with {expected.dtype} of {expected.shape}"
+        )
+    regression = not hasattr(pipeline, "classes_")
+    same = _close(labels, expected, SUBNORMAL) if regression else labels == expected
+    if not same.all():
+        return _found("says", rows, same, labels, expected)
+    if (shares is not None) != hasattr(pipeline, "predict_proba"):
+        return "its shortcut and the pipeline do not both have probabilities"
+    if shares is None:
+        return None
+    expected = np.asarray(pipeline.predict_proba(known))
+    if shares.shape != expected.shape:
+        return f"its shortcut has probabilities of the shape {shares.shape}"
+    same = _close(shares, expected, NEAR_ZERO)
+    return None if same.all() else _found("gives the probabilities", rows, same, shares, expected)
+
+
+def draw(
+    signature: Signature,
+    golden: Matrix,
+    count: int,
+    random: np.random.Generator,
+    *,
+    missing: float,
+) -> Matrix:
+    """Rows within the ranges of training, with this share of missing values in the columns that
+    take them. Texts and dates are those of the golden rows.
+
+    Raises:
+        InvalidRows: the ranges do not fit the signature.
+    """
+    values = {}
+    for place, column in enumerate(signature.columns):
+        found = _draw(column, [column.plain(cell) for cell in golden[:, place]], count, random)
+        if column.missing and missing:
+            gaps = random.random(count) < missing
+            found = [None if gap else value for value, gap in zip(found, gaps, strict=True)]
+        values[column.name] = found
+    return signature.validate(values, count)
+
+
+def _draw(column: Column, golden: list[Any], count: int, random: np.random.Generator) -> list[Any]:
+    known = [value for value in golden if value is not None]
+    if column.type == "boolean":
+        return list((random.random(count) < 0.5).tolist())
+    if column.type in {"number", "integer"}:
+        return _draw_numbers(column, known or [0.0, 1.0], count, random)
+    choices = list(column.categories or known)
+    if column.type == "category" and column.open:
+        choices.append(-1 if column.numeric else "none of these")
+    if not choices:
+        return [None] * count
+    return [choices[place] for place in random.integers(len(choices), size=count)]
+
+
+def _draw_numbers(
+    column: Column, known: list[Any], count: int, random: np.random.Generator
+) -> list[Any]:
+    lowest = float(min(known) if column.minimum is None else column.minimum)
+    highest = float(max(known) if column.maximum is None else column.maximum)
+    drawn = random.uniform(lowest, max(lowest, highest), count)
+    if column.type == "integer":
+        return [int(each) for each in np.rint(drawn)]
+    return list(drawn.tolist())
+
+
+def _beside_splits(
+    shortcut: Shortcut,
+    signature: Signature,
+    drawn: Matrix,
+    random: np.random.Generator,
+    as_fitted: AsFitted,
+) -> str | None:
+    """Compare the last step, where it parts values, on the thresholds and on both sides of them.
+
+    They are thresholds of what the steps before it made, so it is asked alone.
+    """
+    found: Splits | None = getattr(shortcut.final, "splits", lambda: None)()
+    if found is None:
+        return None
+    places, thresholds = found
+    alone = Shortcut((), shortcut.final, shortcut.last, shortcut.last.n_features_in_)
+    features = shortcut.features(drawn)
+    known: AsFitted = as_fitted if not shortcut.transforms else _itself
+    if not shortcut.transforms:
+        # A column of whole numbers cannot hold what lies beside a threshold.
+        floats = [column.dtype == "float64" for column in signature.columns]
+        kept = np.take(floats, places)
+        places, thresholds = places[kept], thresholds[kept]
+    if not len(places):
+        return None
+    chosen = random.integers(len(places), size=SPLITS)
+    rows = beside(zip(places[chosen], thresholds[chosen], strict=True), features)
+    return compare(shortcut.last, alone, rows, known)
+
+
+def beside(splits: Iterable[tuple[int, float]], features: NDArray[Any]) -> NDArray[Any]:
+    """Rows of `features`, each with one value at a threshold or next to it, as float64 and as the
+    float32 that trees compare."""
+    edges = [(feature, value) for feature, at in splits for value in neighbours(at)]
+    rows = features[np.arange(len(edges)) % len(features)]
+    for row, (feature, value) in zip(rows, edges, strict=True):
+        row[feature] = value
+    return rows
+
+
+def neighbours(at: float) -> list[float]:
+    """A threshold, and what lies on both sides of it in float64 and in float32."""
+    narrow = np.float32(at)
+    found = [at, float(narrow)]
+    for end in (-np.inf, np.inf):
+        found.append(float(np.nextafter(at, end)))
+        found.append(float(np.nextafter(narrow, np.float32(end))))
+    return [each for each in found if np.isfinite(each)]
+
+
+def _close(found: NDArray[Any], expected: NDArray[Any], absolute: float) -> NDArray[np.bool_]:
+    close: NDArray[np.bool_] = np.abs(found - expected) <= np.maximum(
+        RELATIVE * np.abs(expected), absolute
+    )
+    return close
+
+
+def _shorten(reason: str) -> str:
+    """A row may have hundreds of columns."""
+    return reason if len(reason) <= REASON_LENGTH else reason[: REASON_LENGTH - 1] + "…"
+
+
+def _found(
+    what: str, rows: Matrix, same: NDArray[Any], found: NDArray[Any], expected: NDArray[Any]
+) -> str:
+    row = int(np.flatnonzero(~same.reshape(len(same), -1).all(axis=1))[0])
+    return (
+        f"its shortcut {what} {found[row]!s} to {rows[row].tolist()!r}, and the pipeline "
+        f"{expected[row]!s}"
+    )

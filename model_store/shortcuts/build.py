@@ -1,0 +1,121 @@
+"""A fitted pipeline, step by step, as a shortcut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from . import answers, boosting, linear, table, trees
+from .answers import Answer, Array, NotCovered, Transform
+from .known import name_of
+from .transforms import TRANSFORMS
+
+_KINDS: Final[dict[Callable[[Any, str], answers.Final | None], str]] = {
+    linear.classification: "LogisticRegression LogisticRegressionCV SGDClassifier RidgeClassifier"
+    " LinearSVC",
+    linear.regression: "LinearRegression Ridge RidgeCV Lasso LassoCV ElasticNet ElasticNetCV"
+    " BayesianRidge HuberRegressor SGDRegressor",
+    trees.forest: "DecisionTreeClassifier DecisionTreeRegressor RandomForestClassifier"
+    " RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor",
+    boosting.boosting: "GradientBoostingClassifier GradientBoostingRegressor",
+    boosting.histogram: "HistGradientBoostingClassifier HistGradientBoostingRegressor",
+}
+_FINALS: Final = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """The steps of a pipeline. It has no state: any number of threads may ask it at once.
+
+    `last` is the pipeline's own last step, which `final` stands for.
+    """
+
+    transforms: tuple[Transform, ...]
+    final: answers.Final
+    last: Any
+    columns: int
+
+    def predict(self, matrix: Array) -> Answer:
+        """What the pipeline's `predict` and `predict_proba` answer to this matrix.
+
+        `matrix` of shape (rows, columns) holds the columns in the order of training, as floats,
+        integers or objects, whatever container the pipeline itself was fitted on.
+
+        Raises:
+            NotCovered: the rows are for the pipeline itself.
+        """
+        if matrix.ndim != 2 or matrix.shape[1] != self.columns or not len(matrix):
+            raise NotCovered
+        # An overflow shows in the answer.
+        with np.errstate(all="ignore"):
+            for transform in self.transforms:
+                matrix = transform(matrix)
+            return self.final(matrix)
+
+    def features(self, matrix: Array) -> Array:
+        """What the last step is given."""
+        with np.errstate(all="ignore"):
+            for transform in self.transforms:
+                matrix = transform(matrix)
+        return matrix
+
+
+def build(pipeline: Any) -> Shortcut | None:
+    """The shortcut of a fitted pipeline or estimator, or None where a part of it is not known."""
+    try:
+        return _build(pipeline)
+    # What is named like what we know and lacks its attributes is something else.
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, ImportError):
+        return None
+
+
+def _build(pipeline: Any) -> Shortcut | None:
+    steps = steps_of(pipeline)
+    if not steps:
+        return None
+    *before, last = steps
+    transforms = _transforms(before)
+    name = name_of(last)
+    if transforms is None or name not in _FINALS:
+        return None
+    final = _FINALS[name](last, name)
+    if final is None:
+        return None
+    return Shortcut(tuple(transforms), final, last, int(steps[0].n_features_in_))
+
+
+def _transforms(steps: Sequence[Any]) -> list[Transform] | None:
+    names = [name_of(step) for step in steps]
+    found: list[Transform | None] = []
+    if "OneHotEncoder" in names:
+        after = names.index("OneHotEncoder") + 1
+        found.append(table.encoder(list(steps[:after]), int(steps[0].n_features_in_)))
+        steps, names = steps[after:], names[after:]
+    for place, (step, name) in enumerate(zip(steps, names, strict=True)):
+        if name == "ColumnTransformer" and place == len(found) == 0:
+            found.append(table.column_transformer(step, steps_of))
+        else:
+            found.append(TRANSFORMS[name](step, name) if name in TRANSFORMS else None)
+    known = [each for each in found if each is not None]
+    return known if len(known) == len(found) else None
+
+
+def steps_of(pipeline: Any) -> list[Any] | None:
+    """The steps of a pipeline, without those that do nothing; None where it does something else."""
+    if isinstance(pipeline, str) or pipeline is None:
+        return [] if pipeline in (None, "passthrough") else None
+    name = name_of(pipeline)
+    if name != "Pipeline":
+        return None if name is None else [pipeline]
+    if getattr(pipeline, "transform_input", None) is not None:
+        return None
+    inner = [steps_of(step) for _, step in pipeline.steps]
+    found: list[Any] = []
+    for steps in inner:
+        if steps is None:
+            return None
+        found += steps
+    return found
