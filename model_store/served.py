@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Final, Literal
 
@@ -56,6 +57,7 @@ def served_here(served: Served | None) -> Served:
     )
 
 
+@cache
 def _installed() -> tuple[str, str]:
     """The versions of scikit-learn, which is not imported for it, and of numpy."""
     return version("scikit-learn"), np.__version__

@@ -314,7 +314,7 @@ def test_the_markup_has_neither_style_nor_script_and_stays_within_its_box(kind: 
 
 
 def test_the_stylesheet_knows_each_class_of_the_charts() -> None:
-    style = (ROOT / "quart_app/static/style.css").read_text()
+    style = (ROOT / "quart_app/static/css/style.css").read_text()
     known = set(re.findall(r"\.(chart[a-z0-9-]*)", style))
     used: set[str] = set()
     for kind, chart in CHARTS.items():
