@@ -8,6 +8,7 @@ pipeline was fitted on, a matrix, a DataFrame or texts, is made of that matrix b
 from __future__ import annotations
 
 import json
+import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -48,6 +49,8 @@ class _Misfits:
     def __init__(self) -> None:
         self.total = 0
         self._kept: list[_Misfit] = []
+        self._end = sys.maxsize
+        """From this row on no fault of a further column is among the first."""
 
     def add(self, of_column: Iterable[_Misfit]) -> None:
         """The faults of one column, in the order of their rows."""
@@ -55,7 +58,7 @@ class _Misfits:
             self.total += 1
             if count < MAX_FAULTS:
                 self._kept.append(misfit)
-        if len(self._kept) >= MAX_FAULTS:
+        if len(self._kept) >= 2 * MAX_FAULTS:
             self._cut()
 
     def add_absent(self, column: Column, rows: int) -> None:
@@ -66,9 +69,7 @@ class _Misfits:
 
     def told(self, rows: range | Positions) -> Sequence[int]:
         """Those of ascending rows whose faults may be among the first."""
-        if len(self._kept) == MAX_FAULTS:
-            rows = rows[: bisect_left(rows, self._kept[-1].row)]
-        rows = rows[:MAX_FAULTS]
+        rows = rows[: bisect_left(rows, self._end)][:MAX_FAULTS]
         return rows if isinstance(rows, range) else rows.tolist()
 
     def faults(self) -> list[Fault]:
@@ -79,6 +80,8 @@ class _Misfits:
     def _cut(self) -> None:
         self._kept.sort(key=lambda misfit: misfit.row)
         del self._kept[MAX_FAULTS:]
+        if len(self._kept) == MAX_FAULTS:
+            self._end = self._kept[-1].row
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
