@@ -132,8 +132,7 @@ def test_html_in_names_is_shown_as_text(page: Page) -> None:
     assert sorted(page.texts(".result th")) == sorted(ODD_CLASSES)
     assert page.values() == ["1", "2", "3"]
     wrong = ['"><script>window.ran="value"</script>', "&lt;", "'"]
-    page.fill(*wrong)
-    page.submit()
+    page.open(f"/models/odd/predict?{urlencode(dict(zip(ODD_NAMES, wrong, strict=True)))}")
     assert page.values() == wrong
     assert len(page.all(".error")) == 3
     assert page.run("return window.ran") is None
@@ -144,7 +143,7 @@ def test_a_page_that_is_not_there_says_so_and_leads_back(page: Page) -> None:
         page.open(path)
         assert page.text("h1") == "Error 404"
         page.follow("All models")
-        assert page.text("h1") == "Models"
+        assert page.text("h1") == "Ask a model"
 
 
 def test_a_failed_model_says_why(page: Page) -> None:
