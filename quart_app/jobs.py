@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -32,7 +32,7 @@ RESULT_TIMES: Final = 4
 """A result may be larger than the largest table by this factor."""
 
 FIRST_ROWS: Final = 20
-"""Rows of a result that are kept in memory, to be shown."""
+"""Rows of a result that are kept in memory, to be shown; and as many of those with an error."""
 
 RETRY_AFTER: Final = 5
 
@@ -59,8 +59,9 @@ class Job:
     """A table on its way through a model, and what became of it so far.
 
     `filename` is what its sender calls it, `size` its bytes, of which `read` were taken. `errors`
-    counts the rows without an answer. `names` are those of the result's columns, and `first` its
-    first rows. `reason` says why it failed. `written` counts the bytes of the result.
+    counts the rows without an answer. `names` are those of the result's columns, `first` its first
+    rows, `faulty` the first with an error, by their number from 0. `reason` says why it failed.
+    `written` counts the bytes of the result.
     """
 
     id: str
@@ -76,7 +77,8 @@ class Job:
     errors: int = 0
     written: int = 0
     names: list[str] = field(default_factory=list)
-    first: list[tuple[str, ...]] = field(default_factory=list)
+    first: list[Sequence[str]] = field(default_factory=list)
+    faulty: dict[int, Sequence[str]] = field(default_factory=dict)
 
     @property
     def progress(self) -> float:
@@ -90,14 +92,18 @@ class Job:
             NotReady: it could not be written.
         """
         await asyncio.to_thread(write, self.result, piece.lines)
-        self.written += len(piece.lines)
-        self.read = piece.read
-        self.rows += piece.rows
-        self.errors += piece.errors
         if not piece.rows:
             self.names = [name for (name,) in piece.columns]
         elif missing := FIRST_ROWS - len(self.first):
             self.first += islice(zip(*piece.columns, strict=True), missing)
+        if piece.errors and (missing := FIRST_ROWS - len(self.faulty)):
+            errors = enumerate(piece.columns[-1])
+            for i in islice((i for i, error in errors if error), missing):
+                self.faulty[self.rows + i] = [column[i] for column in piece.columns]
+        self.written += len(piece.lines)
+        self.read = piece.read
+        self.rows += piece.rows
+        self.errors += piece.errors
 
     async def content(self) -> AsyncGenerator[bytes, None]:
         """The result, in pieces; to its end, even where it is no longer kept by then."""

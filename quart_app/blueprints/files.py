@@ -16,11 +16,12 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import Fault, InvalidRows, Manifest
 from model_store.columns import parse_number
+from model_store.errors import Unanswerable
 
 from ..bodies import FILENAME, OWNER, TABLE
 from ..context import get_config, get_jobs, get_registry, get_until
-from ..inference import InvalidRequest, RequestTooLarge, UnsupportedBody
-from ..jobs import Job, JobNotFound, State
+from ..inference import InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
+from ..jobs import RETRY_AFTER, Job, JobNotFound, State
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..protocols import csv
 from ..protocols import form as forms
@@ -58,13 +59,13 @@ class JobStatus(msgspec.Struct, omit_defaults=True):
     download: str | None = None
 
 
-class FirstRow(NamedTuple):
-    """A row of a result as it is shown: with answers, or with an error."""
+class ShownRow(NamedTuple):
+    """A row of a result as it is shown, with its number in the file."""
 
     number: int
     answers: Sequence[str]
-    inputs: Sequence[str]
     error: str
+    inputs: Sequence[str]
 
 
 # Uploading -----------------------------------------------------------------------
@@ -94,13 +95,15 @@ async def upload(name: str) -> Response | WerkzeugResponse:
     """Begin to answer the file in the form, once its first rows are found to be sound."""
     scope = cast(dict[str, Any], request.scope)
     servable = await get_registry().servable(name, until=get_until())
+    if get_registry().draining:
+        raise NotReady("The server is stopping.", RETRY_AFTER)
     if TABLE not in scope:
         raise UnsupportedBody(f"Expected a form with a file, as {forms.MULTIPART}.")
     try:
         table = _chosen(scope[TABLE], scope[FILENAME])
         job = await get_jobs().start(servable, table, shown_filename(scope[FILENAME]))
         scope[OWNER].pop_all()
-    except (InvalidRequest, InvalidRows) as error:
+    except (InvalidRequest, InvalidRows, Unanswerable) as error:
         if wants_html(request) and not isinstance(error, RequestTooLarge):
             return await _form_page(servable, error)
         raise
@@ -122,14 +125,14 @@ def _chosen(table: IO[bytes], filename: str | None) -> IO[bytes]:
 
 
 async def _form_page(
-    servable: Servable, error: InvalidRequest | InvalidRows | None = None
+    servable: Servable, error: InvalidRequest | InvalidRows | Unanswerable | None = None
 ) -> Response:
     manifest, jobs = servable.manifest, get_jobs()
     faults = error.faults[:FAULTS_SHOWN] if isinstance(error, InvalidRows) else ()
     page = await render_template(
         "pages/file.html",
         manifest=manifest,
-        problem=str(error) if isinstance(error, InvalidRequest) else None,
+        problem=str(error) if isinstance(error, InvalidRequest | Unanswerable) else None,
         faults=[(_line(fault, manifest), fault) for fault in faults],
         total=error.total if isinstance(error, InvalidRows) else 0,
         checked=CHECKED_ROWS,
@@ -167,7 +170,8 @@ async def job(name: str, id: str) -> Response:
         manifest=found.manifest,
         answer_names=found.names[inputs:-1],
         input_names=found.names[:inputs],
-        first=[_first_row(i, row, inputs) for i, row in enumerate(found.first)],
+        first=[_shown(number, row, inputs) for number, row in enumerate(found.first)],
+        faulty=[_shown(number, row, inputs) for number, row in found.faulty.items()],
         minutes=get_jobs().kept / 60,
         refresh=REFRESH if found.state is State.RUNNING else None,
     )
@@ -215,12 +219,10 @@ def _status(job: Job) -> JobStatus:
     )
 
 
-def _first_row(position: int, row: Sequence[str], inputs: int) -> FirstRow:
-    number = NAMES_LINE + 1 + position
+def _shown(number: int, row: Sequence[str], inputs: int) -> ShownRow:
     *answers, error = row[inputs:]
-    return FirstRow(
-        number, [_answer(cell) for cell in answers], [_cut(cell) for cell in row[:inputs]], error
-    )
+    given = [_cut(cell) for cell in row[:inputs]]
+    return ShownRow(NAMES_LINE + 1 + number, [_answer(cell) for cell in answers], error, given)
 
 
 def _answer(cell: str) -> str:
