@@ -255,7 +255,7 @@ def attachment(filename: str) -> str:
     """The header that lets a browser save an answer as a file (RFC 6266), under a name of letters,
     digits, dots, hyphens and low lines."""
     stem, _, suffix = re.sub(r"[^\w.-]+", "_", filename).rpartition(".")
-    stem = stem.strip("._") or "file"
+    stem = stem.strip("._-") or "file"
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     header = f'attachment; filename="{plain or "file"}.{suffix}"'
     if plain == stem:
