@@ -170,8 +170,8 @@ async def job(name: str, id: str) -> Response:
         manifest=found.manifest,
         answer_names=found.names[inputs:-1],
         input_names=found.names[:inputs],
-        first=[_shown(number, row, inputs) for number, row in enumerate(found.first)],
-        faulty=[_shown(number, row, inputs) for number, row in found.faulty.items()],
+        first=[_shown(found, number, row) for number, row in enumerate(found.first)],
+        faulty=[_shown(found, number, row) for number, row in found.faulty.items()],
         minutes=get_jobs().kept / 60,
         refresh=REFRESH if found.state is State.RUNNING else None,
     )
@@ -219,16 +219,23 @@ def _status(job: Job) -> JobStatus:
     )
 
 
-def _shown(number: int, row: Sequence[str], inputs: int) -> ShownRow:
-    *answers, error = row[inputs:]
+def _shown(job: Job, number: int, row: Sequence[str]) -> ShownRow:
+    inputs = len(_names(job.manifest))
     given = [_cut(cell) for cell in row[:inputs]]
-    return ShownRow(NAMES_LINE + 1 + number, [_answer(cell) for cell in answers], error, given)
+    measured = job.manifest.task == "regression"
+    answers = [
+        _answer(cell, share=name.startswith("probability"), measured=measured)
+        for name, cell in zip(job.names[inputs:-1], row[inputs:-1], strict=True)
+    ]
+    return ShownRow(NAMES_LINE + 1 + number, answers, row[-1], given)
 
 
-def _answer(cell: str) -> str:
-    """A cell of an answer with fewer digits, where it is a long number."""
-    number = parse_number(cell) if "." in cell else None
-    return _cut(cell) if number is None else f"{number:.6g}"
+def _answer(cell: str, *, share: bool, measured: bool) -> str:
+    """A cell of an answer, with fewer digits where it is a probability or a measured number."""
+    number = parse_number(cell)
+    if number is None or not (share or measured):
+        return _cut(cell)
+    return f"{number:.4f}" if share else f"{number:.6g}"
 
 
 def _cut(cell: str) -> str:

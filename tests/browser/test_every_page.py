@@ -33,6 +33,9 @@ PAGES = {
     "classic result": "/classify?slen=6.3&swid=3.3&plen=6.0&pwid=2.5",
     "classic errors": "/classify?" + urlencode({"slen": "w" * 200, "x" * 90: "1"}),
     "classic sentence": "/?V1=2&V2=50&V3=12500&V4=98",
+    "file": "/models/mixed/file",
+    "file of a wide model": f"/models/{WIDE}/file",
+    "file of odd names": "/models/odd/file",
     "unknown": "/models/" + "u" * 64,
     "failed": "/models/broken",
 }
