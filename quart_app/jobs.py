@@ -34,6 +34,9 @@ RESULT_TIMES: Final = 4
 FIRST_ROWS: Final = 20
 """Rows of a result that are kept in memory, to be shown; and as many of those with an error."""
 
+CELL_KEPT: Final = 80
+"""Characters of each of their cells; an error is kept whole."""
+
 RETRY_AFTER: Final = 5
 
 FAILED: Final = "Something went wrong here. It has been logged."
@@ -77,8 +80,8 @@ class Job:
     errors: int = 0
     written: int = 0
     names: list[str] = field(default_factory=list)
-    first: list[Sequence[str]] = field(default_factory=list)
-    faulty: dict[int, Sequence[str]] = field(default_factory=dict)
+    first: list[list[str]] = field(default_factory=list)
+    faulty: dict[int, list[str]] = field(default_factory=dict)
 
     @property
     def progress(self) -> float:
@@ -95,11 +98,11 @@ class Job:
         if not piece.rows:
             self.names = [name for (name,) in piece.columns]
         elif missing := FIRST_ROWS - len(self.first):
-            self.first += islice(zip(*piece.columns, strict=True), missing)
+            self.first += map(_cut, islice(zip(*piece.columns, strict=True), missing))
         if piece.errors and (missing := FIRST_ROWS - len(self.faulty)):
             errors = enumerate(piece.columns[-1])
             for i in islice((i for i, error in errors if error), missing):
-                self.faulty[self.rows + i] = [column[i] for column in piece.columns]
+                self.faulty[self.rows + i] = _cut([column[i] for column in piece.columns])
         self.written += len(piece.lines)
         self.read = piece.read
         self.rows += piece.rows
@@ -121,6 +124,11 @@ class Job:
         for file in (self.table, self.result):
             with contextlib.suppress(OSError):  # what could not be written is tried once more
                 file.close()
+
+
+def _cut(row: Sequence[str]) -> list[str]:
+    *cells, error = row
+    return [f"{cell[:CELL_KEPT]}…" if len(cell) > CELL_KEPT else cell for cell in cells] + [error]
 
 
 class Jobs:
@@ -213,9 +221,10 @@ class Jobs:
             job.state = State.STOPPED
         elif error is None:
             job.state = State.DONE
+        elif isinstance(error, InferenceError):
+            job.state, job.reason = State.FAILED, str(error)
         else:
-            job.state = State.FAILED
-            job.reason = str(error) if isinstance(error, InferenceError) else FAILED
+            job.state, job.reason = State.FAILED, FAILED
             logger.error("A table of %s failed", job.manifest.name, exc_info=error)
         if job.state is State.DONE:
             job.table.close()

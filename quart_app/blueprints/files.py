@@ -38,7 +38,6 @@ PATIENCE: Final = 0.5
 """Seconds that a client is kept for a job that may end at once."""
 
 FAULTS_SHOWN: Final = 20
-CELL_SHOWN: Final = 80
 NAME_LENGTH: Final = 80
 
 NAMES_LINE: Final = 1
@@ -221,25 +220,20 @@ def _status(job: Job) -> JobStatus:
 
 def _shown(job: Job, number: int, row: Sequence[str]) -> ShownRow:
     inputs = len(_names(job.manifest))
-    given = [_cut(cell) for cell in row[:inputs]]
     measured = job.manifest.task == "regression"
     answers = [
         _answer(cell, share=name.startswith("probability"), measured=measured)
         for name, cell in zip(job.names[inputs:-1], row[inputs:-1], strict=True)
     ]
-    return ShownRow(NAMES_LINE + 1 + number, answers, row[-1], given)
+    return ShownRow(NAMES_LINE + 1 + number, answers, row[-1], row[:inputs])
 
 
 def _answer(cell: str, *, share: bool, measured: bool) -> str:
     """A cell of an answer, with fewer digits where it is a probability or a measured number."""
     number = parse_number(cell)
     if number is None or not (share or measured):
-        return _cut(cell)
+        return cell
     return f"{number:.4f}" if share else f"{number:.6g}"
-
-
-def _cut(cell: str) -> str:
-    return cell if len(cell) <= CELL_SHOWN else f"{cell[:CELL_SHOWN]}…"
 
 
 def _unstored(response: Response) -> Response:

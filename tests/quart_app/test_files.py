@@ -219,6 +219,21 @@ async def test_cells_with_html_are_shown_as_text_and_formulas_are_made_harmless(
     assert "<b>" not in page
 
 
+async def test_long_cells_are_whole_in_the_result_and_cut_on_the_page(
+    kinds_client: Client,
+) -> None:
+    example = await kinds_client.get("/models/mixed/file/example.csv")
+    head, row, *_ = (await source_of(example)).split("\r\n")
+    cells = row.split(",")
+    cells[head.split(",").index("note")] = "n" * 100_000
+    job = await begun(kinds_client, f"{head}\n{','.join(cells)}\n".encode(), "/models/mixed/file")
+    found = await ended(kinds_client, job)
+    result = await kinds_client.get(found["download"])
+    assert "n" * 100_000 in await source_of(result)
+    page = await page_of(await kinds_client.get(job, headers=HTML))
+    assert f" {'n' * 80}… " in page
+
+
 async def test_two_files_are_answered_at_once(slow: Client) -> None:
     jobs = [await begun(slow, numbers(9000 + i), SLOW) for i in range(2)]
     assert [(await status(slow, job))["state"] for job in jobs] == ["running"] * 2
