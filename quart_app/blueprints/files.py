@@ -195,7 +195,8 @@ async def download(name: str, id: str) -> Response:
     found = get_jobs().get(name, id)
     if found.state is not State.DONE:
         raise JobNotFound(f"There is nothing to download: the job is {found.state}.")
-    response = Response(found.content(), content_type=csv.ANSWER_TYPE)
+    content = b"" if request.method == "HEAD" else found.content()
+    response = Response(content, content_type=csv.ANSWER_TYPE)
     response.content_length = found.written
     response.timeout = None  # as long as the client goes on reading
     stem = re.sub(r"\.[^.]*$", "", found.filename)

@@ -167,20 +167,24 @@ async def test_a_model_that_is_not_there_has_no_form(client: Client) -> None:
 
 
 async def test_the_result_is_what_the_same_table_gets_at_once(client: Client) -> None:
-    body = HEADER + b"61.1,17.3\n90,85\n" * 3000 + b"late,1\n"
+    body = HEADER + b"61.1,17.3\n90,85\n" * 15_000 + b"late,1\n"
     job = await begun(client, body, filename="students.csv")
     found = await ended(client, job)
-    assert (found["state"], found["rows"], found["errors"]) == ("done", 6001, 1)
-    result = await client.get(found["download"])
+    assert (found["state"], found["rows"], found["errors"]) == ("done", 30_001, 1)
+    result, again = await asyncio.gather(*[client.get(found["download"]) for _ in range(2)])
     at_once = await client.post(
         "/models/exam/predict", data=body, headers={"Content-Type": "text/csv"}
     )
     assert await result.get_data() == await at_once.get_data()
+    assert await result.get_data() == await again.get_data()
     assert result.content_type == "text/csv; charset=utf-8"
     assert int(result.headers["Content-Length"]) == len(await result.get_data())
     disposition = 'attachment; filename="exam-students.csv"'
     assert result.headers["Content-Disposition"] == disposition
     assert result.headers["Cache-Control"] == "no-store"
+    head = await client.head(found["download"])
+    assert (head.status_code, await head.get_data()) == (200, b"")
+    assert head.headers["Content-Length"] == result.headers["Content-Length"]
 
 
 async def test_the_page_shows_the_first_rows_and_the_first_errors(client: Client) -> None:
