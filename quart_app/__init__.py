@@ -10,9 +10,10 @@ from quart import Quart
 from model_store import ModelStore
 
 from . import bodies, cors, errors, lifespan, openapi
-from .blueprints import card, classic, health, invocations, pages, predict, tour, v1, v2
+from .blueprints import card, classic, files, health, invocations, pages, predict, tour, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
+from .jobs import Jobs
 from .registry import Registry
 from .tasks import Tasks
 
@@ -32,13 +33,13 @@ def create_app(**settings: Any) -> Quart:
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     registry = Registry(ModelStore(config.model_store), config)
-    app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url))
+    app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url), Jobs(config))
     bodies.register(app, config)
     cors.register(app, config.cors_origins)
     errors.register(app)
     openapi.register(app)
     lifespan.register(app)
-    for module in (pages, card, predict, v2, v1, invocations, health):
+    for module in (pages, card, predict, files, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)

@@ -28,12 +28,13 @@ from hypercorn.typing import (
 )
 from quart import Quart, request
 from werkzeug.exceptions import RequestTimeout
+from werkzeug.http import parse_options_header
 
 from .compression import Inflater
 from .config import Config
 from .inference import InvalidRequest, NotReady, RequestTooLarge
 from .negotiation import FORMS
-from .protocols import csv, v2_binary
+from .protocols import csv, form, upload, v2_binary
 from .spool import spool
 
 REFUSAL: Final = "quart_app.refusal"
@@ -43,10 +44,20 @@ UNTIL: Final = "quart_app.until"
 TABLE: Final = "quart_app.table"
 """The file with the table in CSV that the request brought."""
 
+OWNER: Final = "quart_app.owner"
+"""The ExitStack that closes that file with the request; `pop_all` lets it stay open."""
+
+FILENAME: Final = "quart_app.filename"
+"""What the sender calls that file, where it came in a form; None where the form had none."""
+
 TABLE_PATH: Final = re.compile(r"/models/[^/]+(/versions/[^/]+)?/predict")
+UPLOAD_PATH: Final = re.compile(r"/models/[^/]+/file")
+FORM_BYTES: Final = 64 * 1024
+"""Bytes that a form may have beside its file."""
+
 TABLES_RETRY_AFTER: Final = 5
 STALL_SECONDS: Final = 60.0
-"""How long a client may take no more of the answer to a table: it holds the place of another."""
+"""How long a client may take no more of an answer: it holds the place of another."""
 
 INFLATED_AT_ONCE: Final = 4096
 """Bytes of a compressed table that are inflated at once: they may hold a thousand times as many."""
@@ -100,7 +111,7 @@ class BodyLimit:
         except (InvalidRequest, RequestTimeout) as refusal:
             extended[REFUSAL] = refusal
             body = b""
-        await self._app(scope, _replay(body, receive), send)
+        await self._app(scope, _replay(body, receive), _in_time(send))
 
     async def _with_table(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -109,8 +120,9 @@ class BodyLimit:
         extended = cast(dict[str, Any], scope)
         self._tables += 1
         try:
-            with await self._spool(scope, receive) as file:
-                extended[TABLE] = file
+            with contextlib.ExitStack() as owner:
+                extended[TABLE] = owner.enter_context(await self._spool(scope, receive))
+                extended[OWNER] = owner
                 extended[UNTIL] = asyncio.get_running_loop().time() + self._config.deadline
                 await self._app(scope, _replay(b"", receive), _in_time(send))
         except _Disconnected:
@@ -129,6 +141,8 @@ class BodyLimit:
                 raise NotReady("As many tables are on their way as may be.", TABLES_RETRY_AFTER)
             inflater = _inflater(scope, limit)
             inflated = parts if inflater is None else _inflated(parts, inflater)
+            if _is_form(scope):
+                inflated = _uploaded(inflated, scope, limit)
             return await spool(inflated, limit=limit, seconds=self._config.deadline)
         except TimeoutError:
             raise _Refused(RequestTimeout()) from None
@@ -229,13 +243,37 @@ async def _inflated(parts: AsyncIterator[bytes], inflater: Inflater) -> AsyncIte
     inflater.finish()
 
 
+async def _uploaded(
+    parts: AsyncIterator[bytes], scope: HTTPScope, limit: int
+) -> AsyncIterator[bytes]:
+    """The bytes of the one file in a form. What else is in it is skipped, within bounds."""
+    options = parse_options_header(_header(scope, "Content-Type"))[1]
+    decoder = upload.Decoder(options.get("boundary", ""))
+    received = 0
+    async for part in parts:
+        received += len(part)
+        if received > limit + FORM_BYTES:
+            raise RequestTooLarge(f"A table may have {limit} bytes.")
+        yield decoder.feed(part)
+    decoder.finish()
+    cast(dict[str, Any], scope)[FILENAME] = decoder.filename
+
+
 def _brings_table(scope: HTTPScope) -> bool:
-    mimetype = (_header(scope, "Content-Type") or "").partition(";")[0].strip().lower()
-    return (
-        scope["method"] == "POST"
-        and mimetype == csv.CONTENT_TYPE
-        and TABLE_PATH.fullmatch(scope["path"]) is not None
-    )
+    """Whether the body is a table in CSV, or a form with one."""
+    if scope["method"] != "POST":
+        return False
+    if _is_form(scope):
+        return UPLOAD_PATH.fullmatch(scope["path"]) is not None
+    return _mimetype(scope) == csv.CONTENT_TYPE and bool(TABLE_PATH.fullmatch(scope["path"]))
+
+
+def _is_form(scope: HTTPScope) -> bool:
+    return _mimetype(scope) == form.MULTIPART
+
+
+def _mimetype(scope: HTTPScope) -> str:
+    return (_header(scope, "Content-Type") or "").partition(";")[0].strip().lower()
 
 
 def _in_time(send: ASGISendCallable) -> ASGISendCallable:

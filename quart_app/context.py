@@ -9,6 +9,7 @@ from quart import Quart, current_app, request
 
 from .bodies import UNTIL
 from .config import Config
+from .jobs import Jobs
 from .registry import Registry
 from .tasks import Tasks
 
@@ -20,6 +21,7 @@ class Context:
     config: Config
     registry: Registry
     tasks: Tasks
+    jobs: Jobs
 
 
 def context_of(app: Quart) -> Context:
@@ -36,6 +38,10 @@ def get_registry() -> Registry:
 
 def get_tasks() -> Tasks:
     return context_of(current_app).tasks
+
+
+def get_jobs() -> Jobs:
+    return context_of(current_app).jobs
 
 
 def get_until() -> float | None:

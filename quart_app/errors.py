@@ -26,6 +26,7 @@ from .inference import (
     RequestTooLarge,
     UnsupportedBody,
 )
+from .jobs import JobNotFound
 from .negotiation import (
     html_response,
     json_response,
@@ -52,6 +53,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ModelStoreError, 503),
     (InvalidTask, 400),
     (TaskNotFound, 404),
+    (JobNotFound, 404),
     (TooManyTasks, 409),
     (TasksUnavailable, 503),
 )

@@ -44,6 +44,7 @@ def register(app: Quart) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(context.tasks.close)
             await stack.enter_async_context(running(context.registry, context.config))
+            stack.push_async_callback(context.jobs.close)
             yield
 
 

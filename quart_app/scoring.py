@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from model_store import Fault, InvalidRows, Signature
 from model_store.errors import PredictionFailed, Unanswerable
@@ -64,10 +64,23 @@ class Chunk:
         return request_of(names, [self.rows[position] for position in positions])
 
 
+class Piece(NamedTuple):
+    """Some lines of an answer as bytes, and their cells by column. The first one has the names and
+    no row. `errors` counts the rows without an answer, `read` the bytes of the table until here."""
+
+    lines: bytes
+    columns: list[Sequence[str]]
+    rows: int
+    errors: int
+    read: int
+
+
 class Table:
-    """The rows of a file in UTF-8, read once from where it stands. Its methods block."""
+    """The rows of a file in UTF-8, read once from where it stands, `read` bytes until now. Its
+    methods block."""
 
     def __init__(self, file: IO[bytes]) -> None:
+        self.read = 0
         self._file = file
         self._decoder = Decoder()
         self._rows: list[Cells] = []
@@ -111,6 +124,7 @@ class Table:
                 return
             data = self._file.read(READ_BYTES)
             read += len(data)
+            self.read += len(data)
             self._ended = not data
             self._rows += self._decoder.feed(data) if data else self._decoder.finish()
 
@@ -183,7 +197,7 @@ class Scorer:
         self._deadline = deadline
         self._logged = False
 
-    async def answer(self, file: IO[bytes]) -> AsyncGenerator[bytes, None]:
+    async def answer(self, file: IO[bytes]) -> AsyncGenerator[Piece, None]:
         """The answer in pieces. Until the first of them, a failure is that of the request.
 
         Raises:
@@ -195,7 +209,7 @@ class Scorer:
         chunk = await asyncio.to_thread(table.next_chunk)
         encoder = Encoder(table.names, table.delimiter, self._servable.manifest)
         await self._ask(chunk, chunk.sound, self._until())
-        yield encoder.header()
+        yield Piece(encoder.header(), [[name] for name in encoder.names], 0, 0, 0)
         while chunk.rows:
             piece, chunk = await asyncio.to_thread(_turn_over, encoder, chunk, table)
             yield piece
@@ -268,9 +282,11 @@ def _by_row(error: InvalidRows, positions: Sequence[int]) -> dict[int, str]:
     return {position: str(InvalidRows(found, rows=1)) for position, found in faults.items()}
 
 
-def _turn_over(encoder: Encoder, chunk: Chunk, table: Table) -> tuple[bytes, Chunk]:
+def _turn_over(encoder: Encoder, chunk: Chunk, table: Table) -> tuple[Piece, Chunk]:
     """The lines of a chunk, and the next one."""
-    return encoder.encode(_columns(encoder, chunk)), table.next_chunk()
+    columns, count = _columns(encoder, chunk), len(chunk.rows)
+    piece = Piece(encoder.encode(columns), columns, count, len(chunk.errors), table.read)
+    return piece, table.next_chunk()
 
 
 def _columns(encoder: Encoder, chunk: Chunk) -> list[Sequence[str]]:

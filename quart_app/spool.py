@@ -38,7 +38,7 @@ async def spool(parts: AsyncIterator[bytes], *, limit: int, seconds: float) -> I
     begun = asyncio.get_running_loop().time()
     received = 0
     block = bytearray()
-    file = _temporary_file()
+    file = temporary_file()
     try:
         while True:
             async with asyncio.timeout_at(begun + seconds + received / MINIMUM_RATE):
@@ -50,9 +50,9 @@ async def spool(parts: AsyncIterator[bytes], *, limit: int, seconds: float) -> I
                 raise RequestTooLarge(f"A table may have {limit} bytes.")
             block += part
             if len(block) >= BLOCK:
-                await asyncio.to_thread(_write, file, bytes(block))
+                await asyncio.to_thread(write, file, bytes(block))
                 block.clear()
-        await asyncio.to_thread(_write, file, bytes(block))
+        await asyncio.to_thread(write, file, bytes(block))
         file.seek(0)
     except BaseException:
         with contextlib.suppress(OSError):  # what could not be written is tried once more
@@ -61,14 +61,16 @@ async def spool(parts: AsyncIterator[bytes], *, limit: int, seconds: float) -> I
     return file
 
 
-def _temporary_file() -> IO[bytes]:
+def temporary_file() -> IO[bytes]:
+    """A new one without a name. Raises NotReady."""
     try:
         return tempfile.TemporaryFile()
     except OSError as error:
         raise _no_room(error) from error
 
 
-def _write(file: IO[bytes], block: bytes) -> None:
+def write(file: IO[bytes], block: bytes) -> None:
+    """Write to a temporary file, to its disk. Raises NotReady."""
     try:
         file.write(block)
         file.flush()

@@ -95,9 +95,9 @@ async def answer_table(name: str, version: str | None) -> Response:
 
     async def answer() -> AsyncGenerator[bytes, None]:
         async with contextlib.aclosing(pieces):
-            yield first
+            yield first.lines
             async for piece in pieces:
-                yield piece
+                yield piece.lines
 
     response = Response(answer(), content_type=csv.ANSWER_TYPE)
     response.timeout = None  # each chunk has a deadline of its own

@@ -297,6 +297,19 @@ def _readable(row: Cells, width: int) -> Cells:
     return cells + [""] * (width - len(cells))
 
 
+def example(row: Mapping[str, str]) -> bytes:
+    """A table of one row of texts, between whatever lets it be read again."""
+    for delimiter in DELIMITERS:
+        file = io.StringIO(newline="")
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(row)
+        writer.writerow(row.values())
+        text = file.getvalue()
+        if max(DELIMITERS, key=text.partition("\n")[0].count) == delimiter:
+            break
+    return text.encode()
+
+
 # The answer ----------------------------------------------------------------------
 
 _NUMBER: Final = r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *"
@@ -324,9 +337,14 @@ class Encoder:
         self.added = _added_names(names, manifest)
         self._names = names
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all columns, those of the table first."""
+        return [*self._names, *self.added]
+
     def header(self) -> bytes:
         """The line of names."""
-        return self.encode([[name] for name in (*self._names, *self.added)])
+        return self.encode([[name] for name in self.names])
 
     def encode(self, columns: Iterable[Sequence[str]]) -> bytes:
         """The lines of some rows, from all their columns."""

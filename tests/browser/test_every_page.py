@@ -39,6 +39,9 @@ PAGES = {
     "tour commands": "/tour/stops/tasks",
     "tour list alone": "/tour/list",
     "tour form alone": "/tour/prime",
+    "file": "/models/mixed/file",
+    "file of a wide model": f"/models/{WIDE}/file",
+    "file of odd names": "/models/odd/file",
     "unknown": "/models/" + "u" * 64,
     "failed": "/models/broken",
 }

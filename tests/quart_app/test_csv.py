@@ -412,11 +412,18 @@ def resident(server: Server, key: str = "VmRSS") -> int:
     raise AssertionError(key)
 
 
-def begin(server: Server, body: bytes, length: int | None = None) -> socket.socket:
+def begin(
+    server: Server,
+    body: bytes,
+    length: int | None = None,
+    *,
+    path: str = EXAM,
+    content_type: str = "text/csv",
+) -> socket.socket:
     """A connection that has sent the beginning of a table."""
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     connection.sendall(
-        f"POST {EXAM} HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
         f"Content-Length: {length or len(body)}\r\n\r\n".encode()
     )
     connection.sendall(body)
