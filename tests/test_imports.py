@@ -52,6 +52,7 @@ ALLOWED = {
     "quart_app/client.py": {"httpx", "model_store", "msgspec", "numpy"},
     "quart_app/management.py": {"click", "model_store", "msgspec"},
     "quart_app/options.py": {"click"},
+    "quart_app/factory.py": {"click", "quart"},
 }
 
 # Within quart_app, the modules of ours that each of these may import.
@@ -73,6 +74,7 @@ OURS = {
     "quart_app/negotiation.py": {"protocols"},
     "quart_app/management.py": {"config", "description", "options", "sockets"},
     "quart_app/options.py": set(),
+    "quart_app/factory.py": {"context"},
     "quart_app/client.py": {"description", "errors", "version"},
     "quart_app/openapi": {
         "access",
