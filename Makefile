@@ -25,7 +25,7 @@ PYTEST_ARGS ?= -n 2 --dist worksteal
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test browser-test clients client-test lint types lock wheel clean
+.PHONY: help run test browser-test screenshots clients client-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -38,6 +38,9 @@ test: $(VENV)/.installed-test ## run the tests that need no browser
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
 	@$(BIN)/python -m pytest -m browser
+
+screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the README in Chromium
+	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 clients: $(foreach name,triton kserve mlflow schemathesis,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from quart import Quart
 
 from model_store import ModelStore
 
-from . import bodies, cors, errors, lifespan, openapi
+from . import bodies, cors, errors, lifespan, openapi, templating
 from .blueprints import card, classic, files, health, invocations, pages, predict, tour, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
@@ -29,11 +28,11 @@ def create_app(**settings: Any) -> Quart:
         ConfigError: an unknown setting, or a value that it does not take.
     """
     config = Config.read(**settings)
-    app = Quart(__name__, template_folder=_template_folder())
+    app = Quart(__name__)
     app.url_map.merge_slashes = False
-    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     registry = Registry(ModelStore(config.model_store), config)
     app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url), Jobs(config))
+    templating.register(app, config.templates)
     bodies.register(app, config)
     cors.register(app, config.cors_origins)
     errors.register(app)
@@ -45,10 +44,3 @@ def create_app(**settings: Any) -> Quart:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
     tour.register(app, config.tour_prefix)
     return app
-
-
-def _template_folder() -> str:
-    """In a wheel the templates lie in the package, in a checkout beside it."""
-    package = Path(__file__).parent
-    inside = package / "templates"
-    return str(inside if inside.is_dir() else package.parent / "templates")

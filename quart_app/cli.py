@@ -26,6 +26,7 @@ from . import create_app
 from .config import ConfigError
 from .context import context_of
 from .description import ModelDescription
+from .factory import MakeApp, app_option, make
 from .management import models
 from .options import allow_version_option, json_option, settings, store_option, version_option
 from .version import VERSION
@@ -82,13 +83,21 @@ def cli() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.")
 @store_option
 @allow_version_option
-def serve(host: str | None, port: int | None, store: Path | None, allow_version: bool) -> None:
+@app_option
+def serve(
+    host: str | None,
+    port: int | None,
+    store: Path | None,
+    allow_version: bool,
+    factory: MakeApp | None,
+) -> None:
     """Serve the models until SIGTERM or SIGINT."""
     from . import server, sockets
 
     _log_to_stderr()
-    app = create_app(
-        **settings(host=host, port=port, model_store=store, allow_version=allow_version)
+    app = make(
+        factory or create_app,
+        settings(host=host, port=port, model_store=store, allow_version=allow_version),
     )
     context = context_of(app)
     config, registry = context.config, context.registry
@@ -119,7 +128,14 @@ def serve(host: str | None, port: int | None, store: Path | None, allow_version:
 @click.option("-H", "--header", "headers", multiple=True, help="A header, as NAME: VALUE.")
 @store_option
 @allow_version_option
-def get(path: str, headers: Sequence[str], store: Path | None, allow_version: bool) -> None:
+@app_option
+def get(
+    path: str,
+    headers: Sequence[str],
+    store: Path | None,
+    allow_version: bool,
+    factory: MakeApp | None,
+) -> None:
     """Answer one GET of PATH without a server, and print the body.
 
     A status from 400 on is printed to stderr and ends with 1.
@@ -127,7 +143,7 @@ def get(path: str, headers: Sequence[str], store: Path | None, allow_version: bo
     if not path.startswith("/"):
         raise click.BadParameter("a path begins with /", param_hint="PATH")
     _log_to_stderr(logging.WARNING)
-    app = create_app(**settings(model_store=store, allow_version=allow_version))
+    app = make(factory or create_app, settings(model_store=store, allow_version=allow_version))
     status, body = asyncio.run(_get(app, path, [_header(text) for text in headers]))
     click.echo(body, nl=not body.endswith(b"\n"))
     if status >= 400:

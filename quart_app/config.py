@@ -48,6 +48,13 @@ def _path(value: str) -> Path:
     return Path(_text(value))
 
 
+def _folder(value: str) -> Path:
+    path = Path(value)
+    if not value or not path.is_dir():
+        raise ValueError("a folder that exists")
+    return path
+
+
 def _recipes(value: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     if not set(names) <= RECIPES.keys():
@@ -163,6 +170,9 @@ class Config:
         "Who may load and unload models: name:sha256 of each key, with commas between them; nobody "
         "where it is empty.",
         secret=True,
+    )
+    templates: Path | None = _setting(  # noqa: RUF009
+        None, _folder, "A folder of templates that take the place of bundled ones by their names."
     )
     classic: bool = _setting(
         True, _boolean, "Whether the routes and pages of the older Flask apps are served."

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from quart import Quart, Response, render_template, request
+from quart import Quart, Response, current_app, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from model_store import Fault, InvalidRows, ModelStoreError
@@ -37,6 +37,7 @@ from .negotiation import (
 )
 from .protocols import invocations, v2_documents
 from .tasks import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
+from .templating import bundled_template
 
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (RequestTooLarge, 413),
@@ -109,14 +110,29 @@ async def answer(error: Exception) -> Response:
         return with_headers(json_response(told, status), error)
     if wants_html(request):
         refresh = error.retry_after if isinstance(error, NotReady) else None
-        page = await render_template("error.html", status=status, message=message, refresh=refresh)
-        response = html_response(page, status)
+        response = await _page(status, message, refresh)
     elif wants_text(request):
         response = text_response(message, status)
     else:
         details = error.faults if isinstance(error, InvalidRows) else ()
         response = json_response(ErrorBody(error=message, details=details), status)
     return varied(with_headers(response, error))
+
+
+async def _page(status: int, message: str, refresh: int | None) -> Response:
+    """The page that tells of an error. Where the operator's own cannot be made, it is the bundled
+    one, and where that cannot either, the sentence alone."""
+    said = {"status": status, "message": message, "refresh": refresh}
+    try:
+        return html_response(await render_template("error.html", **said), status)
+    except Exception:
+        logger.exception("The page of the error could not be made; the bundled one is tried.")
+    try:
+        page = await bundled_template(current_app, "error.html").render_async(said)
+    except Exception:
+        logger.exception("The bundled page of the error could not be made.")
+        return text_response(message, status)
+    return html_response(page, status)
 
 
 def _in_protocol(path: str, status: int, message: str) -> dict[str, str] | None:

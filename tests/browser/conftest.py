@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pytest
@@ -99,15 +99,19 @@ def scriptless_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[We
 def _running(profile: Path, *, script: bool) -> Iterator[WebDriver]:
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None or importlib.util.find_spec("selenium") is None:
-        absent = "These tests need Chromium, chromedriver and selenium."
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(absent)
-        pytest.skip(absent)
+        absent("These tests need Chromium, chromedriver and selenium.")
     running = launch(browser, driver, profile, script=script)
     try:
         yield running
     finally:
         running.quit()
+
+
+def absent(sentence: str) -> NoReturn:
+    """Skip the test for want of something, or fail it where a browser is required."""
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
 
 
 @pytest.fixture

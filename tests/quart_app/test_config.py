@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "ALLOW_VERSION": False,
     "DEFAULT_MODEL": None,
     "API_KEYS": NO_KEYS,
+    "TEMPLATES": None,
     "CLASSIC": True,
     "CLASSIC_PREFIX": "",
     "TOUR_PREFIX": "/tour",
@@ -66,6 +67,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DEFAULT_MODEL", "my-model.2", "my-model.2"),
     ("API_KEYS", "", NO_KEYS),
     ("API_KEYS", f"ann:{'0a' * 32}", Keys((("ann", b"\n" * 32),))),
+    ("TEMPLATES", ".", Path(".")),
+    ("TEMPLATES", str(Path(__file__).parent), Path(__file__).parent),
     ("CLASSIC", "false", False),
     ("CLASSIC_PREFIX", "", ""),
     ("CLASSIC_PREFIX", "/old/flask-1.0", "/old/flask-1.0"),
@@ -136,6 +139,7 @@ BAD: list[tuple[str, str, str]] = [
         )
     ),
     *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
+    *(("TEMPLATES", text, "a folder that exists") for text in ("", "no/such/folder", __file__)),
     ("CLASSIC", "maybe", "true or false"),
     *(
         (name, text, "nothing, or the beginning of a path such as /old")
@@ -268,7 +272,7 @@ def test_a_config_does_not_change() -> None:
 @settings(deadline=None)
 @given(name=st.sampled_from(sorted(DEFAULTS)), text=st.text(max_size=20))
 def test_any_text_is_a_value_of_the_type_or_refused(name: str, text: str) -> None:
-    kinds = {"HOST": str, "PORT": int, "RECIPES": tuple, "DEFAULT_MODEL": str}
+    kinds = {"HOST": str, "PORT": int, "RECIPES": tuple, "DEFAULT_MODEL": str, "TEMPLATES": Path}
     kind = kinds.get(name, type(DEFAULTS[name]))
     try:
         config = Config.read({variable(name): text})
