@@ -55,7 +55,7 @@ ALLOWED = {
     "quart_app/blueprints": {"model_store", "msgspec", "quart", "quart_schema", "werkzeug"},
     "quart_app/blueprints/tour": {"gmpy2", "markupsafe", "quart", "quart_schema", "werkzeug"},
     "quart_app/blueprints/tour/inputs.py": set(),
-    "quart_app/blueprints/tour/twins.py": {"flask", "gmpy2", "markupsafe", "werkzeug"},
+    "quart_app/blueprints/tour/twins.py": {"flask", "gmpy2", "jinja2", "markupsafe", "werkzeug"},
     "quart_app/cli.py": {"click", "model_store", "msgspec", "quart", "werkzeug"},
     "quart_app/client.py": {"httpx", "model_store", "msgspec", "numpy"},
     "quart_app/management.py": {"click", "model_store", "msgspec"},

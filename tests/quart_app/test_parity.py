@@ -7,12 +7,13 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BaseLoader
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
 from werkzeug.exceptions import HTTPException
@@ -238,7 +239,7 @@ async def client(app: Quart) -> AsyncIterator[Client]:
 @pytest.fixture
 def twin(app: Quart) -> Flask:
     """The twins, in Flask, with the same templates."""
-    return create_twin(str(app.template_folder))
+    return create_twin(cast(BaseLoader, app.jinja_loader))
 
 
 Told = dict[str, object]

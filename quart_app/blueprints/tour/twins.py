@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import gmpy2
 from flask import Blueprint, Flask, Response, abort, current_app, render_template, request
+from jinja2 import BaseLoader
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
@@ -27,10 +28,11 @@ TASKS: Final = "tasks"
 IDS: Final = "ids"
 
 
-def create_twin(template_folder: str) -> Flask:
+def create_twin(templates: BaseLoader) -> Flask:
     """A Flask app with these views, which is set up as ours is: slashes, the order of keys,
     the lines of templates, and errors in JSON."""
-    app = Flask(__name__, template_folder=template_folder)
+    app = Flask(__name__)
+    app.jinja_loader = templates
     app.url_map.merge_slashes = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.json.sort_keys = False  # type: ignore[attr-defined]
