@@ -33,8 +33,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float | int | str | None
     maximum: float | int | str | None
     typical: Any
-    quartiles: Sequence[float | int] | None
-    step: float | int | None
+    quartiles: Sequence[float | int] | None = None
+    step: float | int | None = None
     categories: Sequence[Any] | None
     open: bool
     missing: bool

@@ -115,8 +115,7 @@ def _example(servable: Servable) -> Mapping[str, object]:
     """The values of the example whose number the query names."""
     number = request.args.get("example", "")
     found = examples(servable.manifest, servable.sample)
-    known = number.isascii() and number.isdigit() and int(number[:9]) < len(found)
-    return found[int(number)].row if known else {}
+    return next((each.row for i, each in enumerate(found) if number == str(i)), {})
 
 
 async def model_page(

@@ -236,10 +236,10 @@ async def test_long_cells_are_whole_in_the_result_and_cut_on_the_page(
 
 
 async def test_two_files_are_answered_at_once(slow: Client) -> None:
-    jobs = [await begun(slow, numbers(9000 + i), SLOW) for i in range(2)]
+    jobs = [await begun(slow, numbers(25_000 + i), SLOW) for i in range(2)]
     assert [(await status(slow, job))["state"] for job in jobs] == ["running"] * 2
     found = [await ended(slow, job) for job in jobs]
-    assert [(each["state"], each["rows"]) for each in found] == [("done", 9000), ("done", 9001)]
+    assert [(each["state"], each["rows"]) for each in found] == [("done", 25_000), ("done", 25_001)]
 
 
 # A file with faults --------------------------------------------------------------

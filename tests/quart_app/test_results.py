@@ -125,7 +125,7 @@ async def test_an_example_fills_the_form_and_gets_the_answer_that_it_is_called_b
             assert answered.answers == [f"species: {called}"]
 
 
-@pytest.mark.parametrize("number", ["9", "-1", "x", "", "\u0661", "9" * 5000])
+@pytest.mark.parametrize("number", ["9", "-1", "x", "", "\u0661", "9" * 5000, "0" * 9 + "99"])
 async def test_an_example_that_there_is_not_fills_nothing(number: str, client: Client) -> None:
     page = await client.get("/models/iris", query_string={"example": number}, headers=HTML)
     assert page.status_code == 200
