@@ -36,5 +36,19 @@ RECIPE = Recipe(
     description="A measure of how far the disease has progressed one year after the baseline.",
     data=_data,
     pipeline=_pipeline,
+    # As scikit-learn's description of the data has them.
+    labels={
+        "age": "Age",
+        "sex": "Sex",
+        "bmi": "Body mass index",
+        "bp": "Average blood pressure",
+        "s1": "Total serum cholesterol",
+        "s2": "Low-density lipoproteins",
+        "s3": "High-density lipoproteins",
+        "s4": "Total cholesterol by HDL",
+        "s5": "Log of serum triglycerides",
+        "s6": "Blood sugar",
+    },
+    units={"age": "years"},
     scores={"r2": "r2", "mean_absolute_error": "neg_mean_absolute_error"},
 )

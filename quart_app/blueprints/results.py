@@ -21,7 +21,7 @@ from ..inference import InferenceResponse
 from ..protocols import form, native
 from ..what_if import Effect, TargetEffects, WhatIf
 
-WIDTH: Final = 640
+WIDTH: Final = 320
 MARGIN: Final = 8
 LONGEST_LINK: Final = 4000
 """Characters: what is longer, some servers and browsers cut off."""
