@@ -9,7 +9,7 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import bodies, cors, errors, lifespan, openapi
+from . import bodies, cors, errors, fast_path, lifespan, openapi
 from .blueprints import classic, health, invocations, pages, predict, tour, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
@@ -33,6 +33,7 @@ def create_app(**settings: Any) -> Quart:
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     registry = Registry(ModelStore(config.model_store), config)
     app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url))
+    fast_path.register(app)
     bodies.register(app, config)
     cors.register(app, config.cors_origins)
     errors.register(app)

@@ -100,7 +100,7 @@ class BodyLimit:
         except (InvalidRequest, RequestTimeout) as refusal:
             extended[REFUSAL] = refusal
             body = b""
-        await self._app(scope, _replay(body, receive), send)
+        await self._app(scope, replay(body, receive), send)
 
     async def _with_table(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -112,12 +112,12 @@ class BodyLimit:
             with await self._spool(scope, receive) as file:
                 extended[TABLE] = file
                 extended[UNTIL] = asyncio.get_running_loop().time() + self._config.deadline
-                await self._app(scope, _replay(b"", receive), _in_time(send))
+                await self._app(scope, replay(b"", receive), _in_time(send))
         except _Disconnected:
             return
         except _Refused as refused:
             extended[REFUSAL] = refused.reason
-            await self._app(scope, _replay(b"", receive), send)
+            await self._app(scope, replay(b"", receive), send)
         finally:
             self._tables -= 1
 
@@ -248,7 +248,8 @@ def _in_time(send: ASGISendCallable) -> ASGISendCallable:
     return send_in_time
 
 
-def _replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+def replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+    """The body in one piece, and then what `receive` tells."""
     replayed = False
 
     async def receive_again() -> ASGIReceiveEvent:
