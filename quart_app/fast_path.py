@@ -12,9 +12,9 @@ where another view answers at one of these addresses, has no fast path.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, NamedTuple, cast
 
@@ -33,7 +33,7 @@ from .blueprints import invocations as invocations_views
 from .blueprints import predict as native_views
 from .blueprints import v1 as v1_views
 from .blueprints import v2 as v2_views
-from .bodies import REFUSAL, UNTIL, replay
+from .bodies import REFUSAL, TENSORS, UNTIL, replay
 from .choice import choose
 from .context import Context, context_of
 from .negotiation import JSON
@@ -45,9 +45,11 @@ LARGEST: Final = 16 * 1024
 PATIENCE: Final = 0.1
 """Seconds that a request waits before it is watched whether its client is still there."""
 
-ADDRESS: Final = re.compile(
-    r"/(?:(v[12])/)?models/([^/:]+)(?:/versions/([^/:]+))?([/:](?:predict|infer))"
-)
+ADDRESSES: Final = 1024
+"""Addresses whose routes are remembered."""
+
+LONGEST: Final = 512
+"""Characters of an address that is."""
 
 
 class Asked(NamedTuple):
@@ -98,26 +100,33 @@ async def _invocations(context: Context, asked: Asked) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a protocol is answered, and the view that does so in Quart.
+    """How a protocol is answered, in place of its view.
 
     `typed` says that the content type must be JSON, where the view looks at it; `vary` is what the
     answer depends on.
     """
 
     answer: Answer
-    view: Callable[..., Any]
-    example: str
-    typed: bool
+    typed: bool = False
     vary: tuple[str, ...] = ()
 
 
-ROUTES: Final[Mapping[str, Route]] = {
-    "/predict": Route(_native, native_views.by_body, "/models/a/predict", True, ("Accept",)),
-    "v1:predict": Route(_v1, v1_views.predict, "/v1/models/a:predict", False),
-    "v2/infer": Route(_v2, v2_views.infer, "/v2/models/a/infer", False, ("Accept-Encoding",)),
-    "/invocations": Route(_invocations, invocations_views.predict, "/invocations", True),
+ROUTES: Final[Mapping[Callable[..., Any], Route]] = {
+    native_views.by_body: Route(_native, typed=True, vary=("Accept",)),
+    v1_views.predict: Route(_v1),
+    v2_views.infer: Route(_v2, vary=("Accept-Encoding",)),
+    invocations_views.predict: Route(_invocations, typed=True),
 }
-"""By what is fixed in their addresses."""
+"""By the view that answers there in Quart."""
+
+
+class Found(NamedTuple):
+    """What is at an address. `vary` is the value of the header, empty where there is none."""
+
+    route: Route
+    name: str
+    version: str | None
+    vary: bytes
 
 
 class FastPath:
@@ -127,7 +136,7 @@ class FastPath:
         self._quart = quart
         self._app = app
         self._context = context_of(quart)
-        self._vary: dict[str, bytes] | None = None
+        self._find = lru_cache(ADDRESSES)(self._find_anew)
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -135,10 +144,8 @@ class FastPath:
         if scope["type"] != "http" or scope["method"] != "POST" or REFUSAL in scope:
             await self._app(scope, receive, send)
             return
-        if self._vary is None:
-            self._vary = _vary(self._quart)  # not sooner: whoever made the app may add to it
-        key, name, version = _address(scope["path"])
-        if key not in self._vary or not _is_plain(scope, ROUTES[key]):
+        found = self._find(scope["path"])
+        if found is None or not _is_plain(scope, found.route):
             await self._app(scope, receive, send)
             return
         message = await receive()
@@ -147,18 +154,33 @@ class FastPath:
         if message["type"] != "http.request" or len(body) > LARGEST:
             await self._app(scope, replay(body, receive), send)
             return
-        asked = Asked(name, version, body, extended[UNTIL])
+        asked = Asked(found.name, found.version, body, extended[UNTIL])
         watch = _Watch(receive)
         try:
             with watch:
-                answer = await ROUTES[key].answer(self._context, asked)
+                answer = await found.route.answer(self._context, asked)
         except Exception as error:
             if not isinstance(error, NotHere):
                 extended[REFUSAL] = error
             await self._app(scope, replay(body, receive), send)
             return
         if not watch.gone:
-            await _send(send, answer, self._vary[key])
+            await _send(send, answer, found.vary)
+
+    def _find_anew(self, path: str) -> Found | None:
+        """What Quart has at this address, if it may be answered here."""
+        if len(path) > LONGEST or not _is_ours(self._quart):
+            return None
+        try:
+            endpoint, names = self._quart.url_map.bind("localhost").match(path, method="POST")
+        except HTTPException:
+            return None
+        route = ROUTES.get(self._quart.view_functions[endpoint])
+        if route is None:
+            return None
+        added = ("Origin",) if any(self._quart.after_request_funcs.values()) else ()
+        vary = ", ".join(route.vary + added).encode()
+        return Found(route, names.get("name", ""), names.get("version"), vary)
 
 
 def register(app: Quart) -> None:
@@ -167,17 +189,6 @@ def register(app: Quart) -> None:
 
 
 # What is taken ------------------------------------------------------------------
-
-
-def _address(path: str) -> tuple[str, str, str | None]:
-    """What is fixed in an address, and what it names."""
-    if path == "/invocations":
-        return path, "", None
-    found = ADDRESS.fullmatch(path)
-    if found is None:
-        return "", "", None
-    protocol, name, version, verb = found.groups()
-    return (protocol or "") + verb, name, version
 
 
 def _is_plain(scope: HTTPScope, route: Route) -> bool:
@@ -196,7 +207,7 @@ def _is_plain(scope: HTTPScope, route: Route) -> bool:
         elif name == b"accept-encoding":
             if "Accept-Encoding" in route.vary and value != b"identity":
                 return False
-        elif name == b"inference-header-content-length":
+        elif name == TENSORS:
             return False
     return True
 
@@ -262,18 +273,6 @@ class _Watch:
 # Whether the app is as it was made ----------------------------------------------
 
 
-def _vary(app: Quart) -> dict[str, bytes]:
-    """The routes that may be answered here, each with what its answer depends on."""
-    if not _is_ours(app):
-        return {}
-    added = ("Origin",) if any(app.after_request_funcs.values()) else ()
-    return {
-        key: ", ".join(route.vary + added).encode()
-        for key, route in ROUTES.items()
-        if _view_at(app, route.example) is route.view
-    }
-
-
 def _is_ours(app: Quart) -> bool:
     """Whether nothing runs around a view but what `create_app` has registered."""
     package = __name__.partition(".")[0]
@@ -300,11 +299,3 @@ SIGNALS: Final = (
     signals.request_started,
     signals.request_tearing_down,
 )
-
-
-def _view_at(app: Quart, path: str) -> Callable[..., Any] | None:
-    try:
-        endpoint, _ = app.url_map.bind("localhost").match(path, method="POST")
-    except HTTPException:
-        return None
-    return app.view_functions.get(endpoint)
