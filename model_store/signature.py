@@ -11,6 +11,7 @@ import json
 import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -84,7 +85,7 @@ class _Misfits:
             self._end = self._kept[-1].row
 
 
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
+class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The columns of a pipeline in the order in which it was trained.
 
     `dtype` is numpy's name of the matrix's; `object` where the columns are of several kinds.
@@ -96,7 +97,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     dtype: Annotated[str, msgspec.Meta(pattern=_DTYPE)] = "float64"
     container: Container = "matrix"
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
@@ -109,6 +110,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             InvalidRows: with every fault of every row: absent and unknown columns, wrong types,
                 unknown categories, infinities, and nulls where the column takes none.
         """
+        if rows == 1 and self._plain is not None:
+            row = _plain_row(self._plain, values)
+            if row is not None:
+                return np.array((row,), dtype=self.dtype)
         # A table that lacks columns may claim to be far larger than what was sent.
         whole = all(column.name in values for column in self.columns)
         matrix = np.empty((rows, len(self.columns) if whole else 1), dtype=self.dtype)
@@ -141,6 +146,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
             for row in matrix
         ]
 
+    @cached_property
+    def _plain(self) -> Mapping[str, frozenset[type]] | None:
+        """By column the types of plain numbers, where all columns are numbers; else None."""
+        types = {column.type for column in self.columns}
+        if not types <= ({"integer"} if self.dtype == "int64" else {"number", "integer"}):
+            return None
+        if self.dtype not in {"float64", "int64"}:
+            return None
+        return {column.name: _PLAIN[column.type] for column in self.columns}
+
     def _unknown(self, values: Mapping[str, Values]) -> Iterator[Iterator[_Misfit]]:
         expected = "one of the columns " + ", ".join(self.names[:NAMES_SHOWN])
         if len(self.names) > NAMES_SHOWN:
@@ -154,6 +169,33 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
                 for row, value in enumerate(values[name])
                 if value is not ABSENT
             )
+
+
+_PLAIN: Final[Mapping[str, frozenset[type]]] = {
+    "number": frozenset({float, int, np.float64, np.int64}),
+    "integer": frozenset({int, np.int64}),
+}
+_EXACT: Final = 2.0**53
+"""Below it an integer is the same number as a float."""
+
+
+def _plain_row(
+    plain: Mapping[str, frozenset[type]], values: Mapping[str, Values]
+) -> list[object] | None:
+    """The one row that has a plain number for each column and nothing else, which is what most
+    requests bring; None for any other, even a sound one."""
+    if len(values) != len(plain):
+        return None
+    row: list[object] = []
+    for name, types in plain.items():
+        found = values.get(name)
+        if found is None:
+            return None
+        value: Any = found[0]
+        if type(value) not in types or not -_EXACT < value < _EXACT:  # NaN is neither
+            return None
+        row.append(value)
+    return row
 
 
 def _misfits(

@@ -8,7 +8,7 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import bodies, cors, errors, lifespan, openapi, templating
+from . import bodies, cors, errors, fast_path, lifespan, openapi, templating
 from .blueprints import card, classic, files, health, invocations, pages, predict, tour, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
@@ -33,6 +33,7 @@ def create_app(**settings: Any) -> Quart:
     registry = Registry(ModelStore(config.model_store), config)
     app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url), Jobs(config))
     templating.register(app, config.templates)
+    fast_path.register(app)
     bodies.register(app, config)
     cors.register(app, config.cors_origins)
     errors.register(app)

@@ -14,11 +14,13 @@ requests behind it wait until their own deadline.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Executor
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -56,7 +58,7 @@ class Batch(NamedTuple):
     took: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request(Generic[Answer]):
     rows: Rows
     future: asyncio.Future[Answer]
@@ -69,6 +71,9 @@ class _Request(Generic[Answer]):
     def reject(self, error: BaseException) -> None:
         if not self.future.done():
             self.future.set_exception(error)
+
+
+_Batch = Sequence[_Request[Answer]]
 
 
 class Batcher(Generic[Answer]):
@@ -95,61 +100,82 @@ class Batcher(Generic[Answer]):
         self._observe = observe
         self._waiting: deque[_Request[Answer]] = deque()
         self._waiting_rows = 0
-        self._worker: asyncio.Task[None] | None = None
+        self._alone: deque[_Request[Answer]] = deque()  # of a batch that failed
+        self._running: _Batch[Answer] = ()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._closed = False
 
-    async def submit(self, rows: Rows) -> Answer:
+    async def submit(self, rows: Rows, *, until: float | None = None) -> Answer:
         """Wait for the answer to these rows. All rows of one batcher have one dtype and width.
 
         Cancelling the caller drops the request when its turn comes; a batch that runs goes on.
+        So does the end of the time, a moment of the loop's.
 
         Raises:
-            QueueFull, Closed, and whatever `predict` raised on these rows alone.
+            QueueFull, Closed, TimeoutError, and whatever `predict` raised on these rows alone.
         """
         if self._closed:
             raise Closed
         if self._waiting and self._waiting_rows + len(rows) > self._max_queue_size:
             raise QueueFull(f"{self._waiting_rows} rows are waiting.")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Request(rows, future, time.perf_counter_ns()))
+        loop = asyncio.get_running_loop()
+        request: _Request[Answer] = _Request(rows, loop.create_future(), time.perf_counter_ns())
+        self._waiting.append(request)
         self._waiting_rows += len(rows)
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
-        return await future
+        if self._idle.is_set():
+            self._idle.clear()
+            loop.call_soon(self._start_next)  # with all that come in this turn of the loop
+        if until is None:
+            return await request.future
+        # A timer of the future's own costs a quarter of what asyncio.timeout does.
+        timer = loop.call_at(until, request.reject, TimeoutError())
+        try:
+            return await request.future
+        finally:
+            timer.cancel()
 
     async def drain(self) -> None:
         """Wait until nothing waits or runs. Cancelling it stops nothing."""
-        while self._worker is not None and not self._worker.done():
-            await asyncio.wait([self._worker])
+        await self._idle.wait()
 
     async def close(self) -> None:
         """Take no more, and fail with `Closed` what waits or runs. A running thread goes on."""
         self._closed = True
-        if self._worker is not None:
-            self._worker.cancel()
-            self._reject_waiting()  # a worker that has not begun yet never comes to its `finally`
-            await self.drain()
+        self._end()
 
-    async def _work(self) -> None:
-        batch: Sequence[_Request[Answer]] = ()
-        try:
-            while batch := self._next_batch():
-                await self._run(batch)
-        finally:
-            # Only a cancelled worker leaves anyone here.
-            for request in batch:
-                request.reject(Closed())
-            self._reject_waiting()
-            self._worker = None
-
-    def _reject_waiting(self) -> None:
-        for request in self._waiting:
+    def _end(self) -> None:
+        """Fail with `Closed` what waits or runs."""
+        for request in (*self._running, *self._alone, *self._waiting):
             request.reject(Closed())
+        self._running = ()
+        self._alone.clear()
         self._waiting.clear()
         self._waiting_rows = 0
+        self._idle.set()
 
-    def _next_batch(self) -> Sequence[_Request[Answer]]:
+    def _start_next(self) -> None:
+        """Give the next batch to a thread, if there is one."""
+        while batch := self._next_batch():
+            self._running = batch
+            settle = partial(self._settle, batch, time.perf_counter_ns())
+            tell = partial(_tell, asyncio.get_running_loop(), settle)
+            try:
+                self._executor.submit(self._predict_batch, batch).add_done_callback(tell)
+            except RuntimeError as error:  # it was shut down
+                for request in batch:
+                    request.reject(error)
+            else:
+                return
+        self._running = ()
+        self._idle.set()
+
+    def _next_batch(self) -> _Batch[Answer]:
         """The next requests in the order they came, without those whose callers have gone."""
+        while self._alone:
+            request = self._alone.popleft()
+            if not request.future.done():
+                return [request]
         batch: list[_Request[Answer]] = []
         size = 0
         while self._waiting:
@@ -163,18 +189,23 @@ class Batcher(Generic[Answer]):
                 size += count
         return batch
 
-    async def _run(self, batch: Sequence[_Request[Answer]]) -> None:
-        begun = time.perf_counter_ns()
-        try:
-            answer = await self._predict_in_thread([request.rows for request in batch])
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0].reject(error)
-                return
-            for request in batch:
-                if not request.future.done():
-                    await self._run([request])
+    def _settle(self, batch: _Batch[Answer], begun: int, done: Future[Answer]) -> None:
+        """Tell each request of a batch what became of it, and go on with the next batch."""
+        if self._closed:
             return
+        if done.cancelled():  # the executor was shut down before its turn came
+            self._end()
+            return
+        error = done.exception()
+        if error is None:
+            self._answer(batch, begun, done.result())
+        elif len(batch) == 1:
+            batch[0].reject(error)
+        else:
+            self._alone.extend(batch)
+        self._start_next()
+
+    def _answer(self, batch: _Batch[Answer], begun: int, answer: Answer) -> None:
         start = 0
         for request in batch:
             stop = start + len(request.rows)
@@ -185,11 +216,10 @@ class Batcher(Generic[Answer]):
             took = time.perf_counter_ns() - begun
             self._observe(Batch(start, len(batch), waited, took))
 
-    async def _predict_in_thread(self, parts: Sequence[Rows]) -> Answer:
-        rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        loop = asyncio.get_running_loop()
-        answer: Answer = await loop.run_in_executor(self._executor, self._predict_whole, rows)
-        return answer
+    def _predict_batch(self, batch: _Batch[Answer]) -> Answer:
+        """Runs in the thread."""
+        parts = [request.rows for request in batch]
+        return self._predict_whole(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _predict_whole(self, rows: Rows) -> Answer:
         """An answer to every row, or an error that a future can carry. Runs in the thread."""
@@ -203,3 +233,14 @@ class Batcher(Generic[Answer]):
         if len(answer) != len(rows):
             raise RuntimeError(f"predict answered {len(rows)} rows with {len(answer)}.")
         return answer
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    settle: Callable[[Future[Answer]], None],
+    done: Future[Answer],
+) -> None:
+    """Let the loop settle what a thread has done. Half of what `run_in_executor` does for that
+    would be for a second future, which nobody here waits for."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        loop.call_soon_threadsafe(settle, done)

@@ -56,14 +56,25 @@ FORM_BYTES: Final = 64 * 1024
 """Bytes that a form may have beside its file."""
 
 TABLES_RETRY_AFTER: Final = 5
+BUFFERED: Final = 4096
+"""A smaller piece of an answer mostly goes to a buffer, and costs less than to watch it."""
+
 STALL_SECONDS: Final = 60.0
 """How long a client may take no more of an answer: it holds the place of another."""
 
 INFLATED_AT_ONCE: Final = 4096
 """Bytes of a compressed table that are inflated at once: they may hold a thousand times as many."""
 
+TENSORS: Final = v2_binary.HEADER.lower().encode()
+_CSV: Final = csv.CONTENT_TYPE.encode()
+_MULTIPART: Final = form.MULTIPART.encode()
+_FORMS: Final = tuple(each.encode() for each in FORMS)
+
 DRAIN_BYTES: Final = 64 * 1024 * 1024
 DRAIN_SECONDS: Final = 5.0
+
+
+Headers = dict[bytes, bytes]
 
 
 class _Disconnected(Exception):
@@ -98,51 +109,58 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _brings_table(scope):
-            await self._with_table(scope, receive, send)
+        headers = _headers(scope)
+        if _brings_table(scope, headers):
+            await self._with_table(scope, headers, receive, send)
             return
         until = asyncio.get_running_loop().time() + self._config.deadline
         extended = cast(dict[str, Any], scope)
         extended[UNTIL] = until
         try:
-            body = await self._read(scope, receive, until)
+            body = await self._read(self._limit(scope, headers), headers, receive, until)
         except _Disconnected:
             return
         except (InvalidRequest, RequestTimeout) as refusal:
             extended[REFUSAL] = refusal
             body = b""
-        await self._app(scope, _replay(body, receive), _in_time(send))
+        await self._app(scope, replay(body, receive), _in_time(send))
 
     async def _with_table(
-        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+        self,
+        scope: HTTPScope,
+        headers: Headers,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
     ) -> None:
         """Give the app a request whose table is in a file, or a refusal in its place."""
         extended = cast(dict[str, Any], scope)
         self._tables += 1
         try:
             with contextlib.ExitStack() as owner:
-                extended[TABLE] = owner.enter_context(await self._spool(scope, receive))
+                extended[TABLE] = owner.enter_context(await self._spool(scope, headers, receive))
                 extended[OWNER] = owner
                 extended[UNTIL] = asyncio.get_running_loop().time() + self._config.deadline
-                await self._app(scope, _replay(b"", receive), _in_time(send))
+                await self._app(scope, replay(b"", receive), _in_time(send))
         except _Disconnected:
             return
         except _Refused as refused:
             extended[REFUSAL] = refused.reason
-            await self._app(scope, _replay(b"", receive), send)
+            await self._app(scope, replay(b"", receive), send)
         finally:
             self._tables -= 1
 
-    async def _spool(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> IO[bytes]:
+    async def _spool(
+        self, scope: HTTPScope, headers: Headers, receive: ASGIReceiveCallable
+    ) -> IO[bytes]:
         limit = self._config.max_csv_bytes
         parts = _parts(receive)
         try:
             if self._tables > self._config.max_tables:
                 raise NotReady("As many tables are on their way as may be.", TABLES_RETRY_AFTER)
-            inflater = _inflater(scope, limit)
+            inflater = _inflater(headers, limit)
             inflated = parts if inflater is None else _inflated(parts, inflater)
-            if _is_form(scope):
-                inflated = _uploaded(inflated, scope, limit)
+            if _mimetype(headers) == _MULTIPART:
+                inflated = _uploaded(inflated, scope, headers, limit)
             return await spool(inflated, limit=limit, seconds=self._config.deadline)
         except TimeoutError:
             raise _Refused(RequestTimeout()) from None
@@ -150,13 +168,14 @@ class BodyLimit:
             await _drain_parts(parts)
             raise _Refused(refusal) from None
 
-    async def _read(self, scope: HTTPScope, receive: ASGIReceiveCallable, until: float) -> bytes:
+    async def _read(
+        self, limit: int, headers: Headers, receive: ASGIReceiveCallable, until: float
+    ) -> bytes:
         """The body, inflated where it was compressed; a refused one is read on for a while."""
-        limit = self._limit(scope)
         body, more = bytearray(), True
         try:
             async with asyncio.timeout_at(until):
-                inflater = _inflater(scope, limit)
+                inflater = _inflater(headers, limit)
                 while more:
                     part, more = await _receive(receive)
                     body += part if inflater is None else inflater.feed(part)
@@ -172,23 +191,21 @@ class BodyLimit:
             raise
         return bytes(body)
 
-    def _limit(self, scope: HTTPScope) -> int:
+    def _limit(self, scope: HTTPScope, headers: Headers) -> int:
         if scope["path"].startswith(("/v1/", "/v2/")):  # whatever the content type says
-            in_bytes = _header(scope, v2_binary.HEADER) is not None
+            in_bytes = TENSORS in headers
             return self._config.max_tensor_bytes if in_bytes else self._config.max_json_bytes
-        kind = _header(scope, "Content-Type") or ""
-        is_form = kind.lower().startswith(tuple(FORMS))
+        is_form = headers.get(b"content-type", b"").lower().startswith(_FORMS)
         return self._config.max_form_bytes if is_form else self._config.max_json_bytes
 
 
-def _header(scope: HTTPScope, name: str) -> str | None:
-    wanted = name.lower().encode()
-    found = (value for key, value in scope["headers"] if key.lower() == wanted)
-    return next((value.decode("latin-1") for value in found), None)
+def _headers(scope: HTTPScope) -> Headers:
+    """The headers by their names, which ASGI has in lower case; of several alike the first."""
+    return dict(reversed(list(scope["headers"])))
 
 
-def _inflater(scope: HTTPScope, limit: int) -> Inflater | None:
-    coding = (_header(scope, "Content-Encoding") or "identity").strip().lower()
+def _inflater(headers: Headers, limit: int) -> Inflater | None:
+    coding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
     return None if coding in {"", "identity"} else Inflater(coding, limit)
 
 
@@ -244,10 +261,10 @@ async def _inflated(parts: AsyncIterator[bytes], inflater: Inflater) -> AsyncIte
 
 
 async def _uploaded(
-    parts: AsyncIterator[bytes], scope: HTTPScope, limit: int
+    parts: AsyncIterator[bytes], scope: HTTPScope, headers: Headers, limit: int
 ) -> AsyncIterator[bytes]:
     """The bytes of the one file in a form. What else is in it is skipped, within bounds."""
-    options = parse_options_header(_header(scope, "Content-Type"))[1]
+    options = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))[1]
     decoder = upload.Decoder(options.get("boundary", ""))
     received = 0
     async for part in parts:
@@ -259,34 +276,35 @@ async def _uploaded(
     cast(dict[str, Any], scope)[FILENAME] = decoder.filename
 
 
-def _brings_table(scope: HTTPScope) -> bool:
+def _brings_table(scope: HTTPScope, headers: Headers) -> bool:
     """Whether the body is a table in CSV, or a form with one."""
     if scope["method"] != "POST":
         return False
-    if _is_form(scope):
+    mimetype = _mimetype(headers)
+    if mimetype == _MULTIPART:
         return UPLOAD_PATH.fullmatch(scope["path"]) is not None
-    return _mimetype(scope) == csv.CONTENT_TYPE and bool(TABLE_PATH.fullmatch(scope["path"]))
+    return mimetype == _CSV and TABLE_PATH.fullmatch(scope["path"]) is not None
 
 
-def _is_form(scope: HTTPScope) -> bool:
-    return _mimetype(scope) == form.MULTIPART
-
-
-def _mimetype(scope: HTTPScope) -> str:
-    return (_header(scope, "Content-Type") or "").partition(";")[0].strip().lower()
+def _mimetype(headers: Headers) -> bytes:
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
 
 def _in_time(send: ASGISendCallable) -> ASGISendCallable:
     """Give up a client that takes no more; the connection is closed then."""
 
     async def send_in_time(event: ASGISendEvent) -> None:
+        if event["type"] != "http.response.body" or len(event.get("body", b"")) < BUFFERED:
+            await send(event)
+            return
         async with asyncio.timeout(STALL_SECONDS):
             await send(event)
 
     return send_in_time
 
 
-def _replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+def replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+    """The body in one piece, and then what `receive` tells."""
     replayed = False
 
     async def receive_again() -> ASGIReceiveEvent:

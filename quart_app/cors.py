@@ -27,10 +27,10 @@ def register(app: Quart, origins: Sequence[str]) -> None:
         methods=METHODS,
     )
     if not everyone:
-        app.after_request(_vary)
+        app.after_request(vary)
 
 
-def _vary(response: Response) -> Response:
+def vary(response: Response) -> Response:
     """Caches must not give an answer for one origin to another."""
     response.vary.add("Origin")
     return response

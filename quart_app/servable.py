@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import cached_property, partial
@@ -49,6 +49,7 @@ class Servable:
         self.statistics = Statistics()
         self._model = model
         self._validator = validator
+        self._classes = [target.classes or () for target in model.manifest.targets]
         self._deadline = config.deadline
         batcher = partial(
             Batcher,
@@ -94,8 +95,7 @@ class Servable:
         counted = self.statistics.fail
         try:
             self._require(request.outputs)
-            async with asyncio.timeout_at(until):
-                response = await self._answer(request)
+            response = await self._answer(request, until)
             counted = self.statistics.success
             return response
         except TimeoutError:
@@ -105,19 +105,19 @@ class Servable:
         finally:
             counted.add(time.perf_counter_ns() - begun)
 
-    async def _answer(self, request: InferenceRequest) -> InferenceResponse:
-        matrix = await self._validate(request)
+    async def _answer(self, request: InferenceRequest, until: float) -> InferenceResponse:
+        matrix = await self._validate(request, until)
         scores = None
         if any(wanted.name == DECISION_FUNCTION for wanted in request.outputs):
-            scores = await self._decider.submit(matrix)
-        prediction = await self._batcher.submit(matrix)
+            scores = await self._decider.submit(matrix, until=until)
+        prediction = await self._batcher.submit(matrix, until=until)
         return InferenceResponse(
-            id=uuid.uuid4().hex if request.id is None else request.id,
+            id=os.urandom(16).hex() if request.id is None else request.id,
             model=self.manifest.name,
             version=self.manifest.version,
             labels=prediction.labels,
             probabilities=prediction.probabilities,
-            classes=[target.classes or () for target in self.manifest.targets],
+            classes=self._classes,
             notice=self.manifest.notice,
             scores=scores,
         )
@@ -130,7 +130,7 @@ class Servable:
                     f"one of {', '.join(self.outputs)}."
                 )
 
-    async def _validate(self, request: InferenceRequest) -> Rows:
+    async def _validate(self, request: InferenceRequest, until: float) -> Rows:
         begun = time.perf_counter_ns()
         signature = self.manifest.signature
         columns = request.named(signature.names)
@@ -143,7 +143,8 @@ class Servable:
             matrix = validate()
         else:
             loop = asyncio.get_running_loop()
-            matrix = await loop.run_in_executor(self._validator, validate)
+            async with asyncio.timeout_at(until):
+                matrix = await loop.run_in_executor(self._validator, validate)
         self.statistics.compute_input.add(time.perf_counter_ns() - begun)
         return matrix
 

@@ -52,6 +52,7 @@ ALLOWED = {
     "quart_app/jobs.py": {"model_store"},
     "quart_app/spool.py": set(),
     "quart_app/lifespan.py": {"model_store", "quart"},
+    "quart_app/fast_path.py": {"hypercorn", "quart", "werkzeug"},
     "quart_app/blueprints": {"model_store", "msgspec", "quart", "quart_schema", "werkzeug"},
     "quart_app/blueprints/tour": {"gmpy2", "markupsafe", "quart", "quart_schema", "werkzeug"},
     "quart_app/blueprints/tour/inputs.py": set(),
@@ -123,6 +124,15 @@ OURS = {
         "negotiation",
         "protocols",
         "spool",
+    },
+    "quart_app/fast_path.py": {
+        "blueprints",
+        "bodies",
+        "choice",
+        "context",
+        "cors",
+        "negotiation",
+        "protocols",
     },
     "quart_app/blueprints": {
         "access",

@@ -509,3 +509,45 @@ def test_a_table_that_lacks_most_columns_takes_no_memory_for_them() -> None:
     assert caught.value.total == 100 * rows
     assert [fault.row for fault in caught.value.faults] == [i // 100 for i in range(1000)]
     assert peak < 40_000_000
+
+
+# One row ------------------------------------------------------------------------
+
+NUMBERS = (Column(name="a", type="number"), Column(name="b", type="number", missing=True))
+INTEGERS = (Column(name="a", type="integer"), Column(name="b", type="integer"))
+TWO = [
+    Signature(columns=NUMBERS),
+    Signature(columns=NUMBERS, dtype="float32"),
+    Signature(columns=INTEGERS),
+    Signature(columns=INTEGERS, dtype="int64"),
+    Signature(columns=(INTEGERS[0], NUMBERS[1])),
+    Signature(columns=(INTEGERS[0], Column(name="b", type="text")), dtype="object"),
+]
+CELLS = st.one_of(
+    st.floats(),
+    st.integers(),
+    st.integers(2**53 - 2, 2**53 + 2).flatmap(lambda i: st.sampled_from([i, -i, float(i)])),
+    st.sampled_from([0.0, -0.0, True, None, "1", "x", ABSENT, np.float64(2.5), np.float32(0.1)]),
+    st.sampled_from([np.int64(3), np.int8(3), np.bool_(True), np.float64(NAN), [1.0]]),
+)
+
+
+@given(
+    signature=st.sampled_from(TWO),
+    row=st.dictionaries(st.sampled_from("abc"), CELLS, max_size=3),
+    wire=st.sampled_from([wires.JSON, wires.FORM, wires.CSV, wires.TYPED, wires.TENSOR]),
+)
+def test_a_row_alone_is_taken_or_refused_as_beside_another(
+    signature: Signature, row: dict[str, Any], wire: wires.Wire
+) -> None:
+    def taken(rows: int) -> tuple[object, ...]:
+        try:
+            values = {name: (value,) * rows for name, value in row.items()}
+            matrix = signature.validate(values, rows, wire)
+        except InvalidRows as error:
+            return tuple(fault for fault in error.faults if fault.row == 0)
+        assert matrix.dtype == signature.dtype
+        assert matrix.shape == (rows, 2)
+        return tuple(map(repr, matrix[0]))
+
+    assert taken(1) == taken(2)

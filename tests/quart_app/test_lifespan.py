@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -216,6 +217,14 @@ async def test_no_recipes_means_that_nothing_is_trained(
         expected = {"ready": False, "status": "serving", "models": {}}
         assert await get(running_app.test_client(), "/health/ready") == (503, expected)
     assert not own.root.exists()
+
+
+async def test_what_is_loaded_is_no_work_for_the_collector_while_it_is_served(
+    bundled_root: Path,
+) -> None:
+    async with started(create_app(MODEL_STORE=bundled_root, RECIPES="")):
+        assert len(gc.get_objects()) < gc.get_freeze_count()
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("recipes", [None, "", "exam", "iris,exam"])

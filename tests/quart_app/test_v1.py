@@ -198,7 +198,8 @@ async def test_a_body_that_cannot_be_inflated_is_refused(
 async def test_a_verb_is_no_part_of_a_name(client: Client) -> None:
     for path in (EXAM, "/v1/models/exam/versions/1:predict"):
         answer = await client.get(path)
-        assert (answer.status_code, answer.headers["Allow"]) == (405, "OPTIONS, POST")
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
 async def test_a_compressed_body_is_answered(client: Client) -> None:
