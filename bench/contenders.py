@@ -15,9 +15,6 @@ from .workloads import Workload
 
 ROOT = Path(__file__).parent.parent
 SERVERS = Path(__file__).parent / "servers"
-BARE = "bare"
-"""The workload of a bare server: whatever the model, the request is as long."""
-
 Kind = Literal["ours", "peer", "bare"]
 
 
@@ -32,9 +29,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server with one model. `{port}` and `{folder}` in the command and in files are replaced.
+    """A server with one model: what it is sent with one row, and with many where it takes them.
 
-    `many` is a request of 10,000 rows; `rows` of a contender without it are one.
+    `{port}`, the two ports after it and `{folder}` are replaced in the command, the environment and
+    the files, which are written before it starts.
     """
 
     name: str
@@ -75,17 +73,19 @@ def ours(workload: Workload, *, store: Path | None = None) -> list[Contender]:
 
 def bare(workload: Workload) -> list[Contender]:
     """The bare ASGI app on each HTTP server that is installed, sent what our server is sent."""
-    sent = json.loads((request := ours(workload)[0].one).body)
+    request = ours(workload)[0].one
+    sent = json.loads(request.body)
     one = Request("/", request.body, lambda answer: answer == sent)
-    hypercorn = ("--bind", "127.0.0.1:{port}", "-w", "0", "-k", "uvloop", "bare:app")
-    uvicorn = ("--host", "127.0.0.1", "--port", "{port}", "--no-access-log")
-    uvicorn += ("--log-level", "warning", "--loop", "uvloop", "--http", "httptools", "bare:app")
-    arguments = {"hypercorn": hypercorn, "uvicorn": uvicorn}
+    arguments = {
+        "hypercorn": "--bind 127.0.0.1:{port} -w 0 -k uvloop bare:app",
+        "uvicorn": "--host 127.0.0.1 --port {port} --no-access-log --log-level warning "
+        "--loop uvloop --http httptools bare:app",
+    }
     return [
         Contender(
             f"bare ASGI, {server}",
             "bare",
-            (sys.executable, "-m", server, *arguments[server]),
+            (sys.executable, "-m", server, *arguments[server].split()),
             one,
             environment={"PYTHONPATH": str(SERVERS)},
         )

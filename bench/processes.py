@@ -47,7 +47,7 @@ class Running:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         for name, text in contender.files.items():
             Path(self._folder.name, name).write_text(self._filled(text))
-        self._log = Path(self._folder.name, "log").open("wb")
+        self._log = Path(self._folder.name, "log")
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -55,12 +55,12 @@ class Running:
         } | {name: self._filled(value) for name, value in contender.environment.items()}
         environment["HOME"] = self._folder.name
         begun = time.perf_counter()
-        with pinned(SERVER_CORE):
+        with pinned(SERVER_CORE), self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [self._filled(part) for part in contender.command],
                 cwd=self._folder.name,
                 env=environment,
-                stdout=self._log,
+                stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -123,7 +123,7 @@ class Running:
             except (OSError, http.client.HTTPException, NotServing) as error:
                 last = error
             time.sleep(0.01)
-        log = Path(self._log.name).read_text(errors="replace")[-2000:]
+        log = self._log.read_text(errors="replace")[-2000:]
         raise NotServing(f"{self.contender.name} does not answer: {last!r}\n{log}")
 
     def memory(self) -> float:
@@ -164,7 +164,6 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._log.close()
         self._folder.cleanup()
 
 
