@@ -17,6 +17,7 @@ from typing import Any
 from . import beside, growth, report, steps
 from .contenders import http_servers, installed
 from .load import generator
+from .workloads import NAMES
 
 RESULT = Path(__file__).parent / "result.json"
 PARTS = ("beside", "steps", "growth")
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--peers", nargs="*", default=[], metavar="PYTHON", help="interpreters that have peers"
     )
+    parser.add_argument("--models", nargs="+", choices=NAMES, default=NAMES, help="beside peers")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of each load")
     parser.add_argument("--result", type=Path, default=RESULT, help="the figures, as JSON")
@@ -52,9 +54,9 @@ def _measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
     match part:
         case "beside":
             names: dict[str, str] = {}
-            for python in options.peers:
+            for python in reversed(options.peers):
                 names |= installed(python)
-            rows = beside.measure(options.peers, options.rounds, options.seconds)
+            rows = beside.measure(options.peers, options.rounds, options.seconds, options.models)
             return {
                 "rounds": options.rounds,
                 "seconds": options.seconds,

@@ -12,7 +12,7 @@ from typing import Any
 
 from .contenders import Contender, bare, ours, peers
 from .load import load
-from .processes import Running
+from .processes import NotServing, Running
 from .workloads import NAMES, Workload, publish
 
 WARM_UP = 1.0  # seconds
@@ -21,18 +21,26 @@ BATCHES = 3
 Row = dict[str, Any]
 
 
-def measure(pythons: Sequence[str], rounds: int, seconds: float) -> list[Row]:
-    """For each model and contender the medians of all rounds.
+def measure(
+    pythons: Sequence[str], rounds: int, seconds: float, models: Sequence[str] = NAMES
+) -> list[Row]:
+    """For each model and contender the medians of all rounds. `pythons` may have peers.
 
     A round starts every contender once, in an order that turns around from round to round, so
     that what else the machine does falls on all of them.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        jobs = list(_jobs([publish(name, Path(folder)) for name in NAMES], pythons))
+        jobs = list(_jobs([publish(name, Path(folder)) for name in models], pythons))
         found: dict[tuple[str, str], list[Row]] = {}
         for number in range(rounds):
             for model, contender in jobs if number % 2 == 0 else reversed(jobs):
-                row = _once(contender, seconds)
+                try:
+                    row = _once(contender, seconds)
+                except NotServing as error:
+                    if contender.kind != "peer":
+                        raise
+                    print(error, file=sys.stderr)
+                    continue
                 found.setdefault((model, contender.name), []).append(row)
                 print(_line(number, model, contender.name, row), file=sys.stderr, flush=True)
     kinds = {(model, contender.name): contender.kind for model, contender in jobs}

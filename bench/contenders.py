@@ -31,7 +31,7 @@ class Request:
 class Contender:
     """A server with one model: what it is sent with one row, and with many where it takes them.
 
-    `{port}`, the two ports after it and `{folder}` are replaced in the command, the environment and
+    `{port}`, `{port2}`, `{port3}` and `{folder}` are replaced in the command, the environment and
     the files, which are written before it starts.
     """
 
@@ -133,17 +133,17 @@ def installed(python: str) -> dict[str, str]:
 
 
 def peers(workload: Workload, pythons: Sequence[str]) -> list[Contender]:
-    """The peers that these interpreters have, and that can take the model."""
+    """The peers that can take the model, each in the first of these interpreters that has it."""
     makers = {
         "Flask, gunicorn": _flask,
         "FastAPI, uvicorn": _fastapi,
         "MLServer, batching": _mlserver,
     }
+    first = {name: python for python in reversed(pythons) for name in installed(python)}
     return [
-        makers[name](workload, name, python)
-        for python in pythons
-        for name in installed(python)
-        if workload.numeric or name != "MLServer, batching"
+        makers[name](workload, name, first[name])
+        for name in PEERS
+        if name in first and (workload.numeric or name != "MLServer, batching")
     ]
 
 
@@ -201,8 +201,8 @@ def _mlserver(workload: Workload, name: str, python: str) -> Contender:
         "debug": False,
         "host": "127.0.0.1",
         "http_port": "{port}",
-        "grpc_port": "{port+1}",
-        "metrics_port": "{port+2}",
+        "grpc_port": "{port2}",
+        "metrics_port": "{port3}",
         "parallel_workers": 0,
         "environments_dir": "{folder}",
         "metrics_dir": "{folder}",

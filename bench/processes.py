@@ -43,7 +43,7 @@ class Running:
 
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
-        self.port = _free_port()
+        self.port, *self._others = _free_ports(3)
         self._folder = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         for name, text in contender.files.items():
             Path(self._folder.name, name).write_text(self._filled(text))
@@ -72,10 +72,10 @@ class Running:
         self.cold = time.perf_counter() - begun
 
     def _filled(self, text: str) -> str:
-        """Quoted placeholders become numbers, as in JSON."""
-        for offset, mark in enumerate(("{port}", "{port+1}", "{port+2}")):
-            number = str(self.port + offset)
-            text = text.replace(f'"{mark}"', number).replace(mark, number)
+        """Quoted ports become numbers, as in JSON."""
+        ports = dict(zip(("{port}", "{port2}", "{port3}"), (self.port, *self._others), strict=True))
+        for mark, number in ports.items():
+            text = text.replace(f'"{mark}"', str(number)).replace(mark, str(number))
         return text.replace("{folder}", self._folder.name)
 
     def __enter__(self) -> Self:
@@ -167,7 +167,7 @@ class Running:
         self._folder.cleanup()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        free = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in free]
