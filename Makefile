@@ -21,11 +21,14 @@ SCHEMATHESIS := 'schemathesis==4.32.5'
 # What pytest is told besides: `make test PYTEST_ARGS=tests/test_x.py` runs a file in one process.
 PYTEST_ARGS ?= -n 2 --dist worksteal
 
+# Interpreters with peers for `make bench`; bench/README.md says how they are made.
+PEERS ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test browser-test clients client-test lint types lock wheel clean
+.PHONY: help run test bench browser-test clients client-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -38,6 +41,9 @@ test: $(VENV)/.installed-test ## run the tests that need no browser
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
 	@$(BIN)/python -m pytest -m browser
+
+bench: $(VENV)/.installed-uvicorn ## measure beside PEERS and the bare servers, and write docs/performance.md
+	@$(BIN)/python -m bench --peers $(PEERS) --markdown docs/performance.md
 
 clients: $(foreach name,triton kserve mlflow schemathesis,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
 
