@@ -46,6 +46,8 @@ def _measure(contender: Contender, models: int, columns: int, seconds: float) ->
         load(server, 32, 1)
         many, one = load(server, 32, seconds), load(server, 1, seconds)
         server.ask(contender.one)
+        if many.bad or one.bad:
+            raise NotServing(f"{many.bad + one.bad} requests failed with {models} models.")
         row: Row = {
             "models": models,
             "columns": columns,

@@ -47,8 +47,10 @@ def _beside(part: Row) -> Iterator[str]:
         f"{part['seconds']:g} s a load by {part['on']['generator']}.{peers}\n"
     )
     yield (
-        "*of bare*: requests/s against the bare app on the same HTTP server. *of peer*: against "
-        "the best peer in the table. Latencies are in ms. *Cold* is the time from exec to the "
+        "In brackets the slowest and the fastest round; where these lie far apart, other programs "
+        "took the cores, and ratios say little. *of bare*: requests/s against the bare app on the "
+        "same HTTP server. *of peer*: against the best peer in the table. Latencies "
+        "are in ms. *Cold* is the time from exec to the "
         "first right answer, *memory* the PSS of all processes after a warm-up, both also against "
         "Flask. *CPU* is that of the server for one request at 32 connections.\n"
     )
@@ -83,7 +85,7 @@ def _model_table(rows: Sequence[Row]) -> str:
         is_ours = row["kind"] == "ours"
         return [
             row["name"],
-            f"{row['rate_32']:,.0f}",
+            f"{row['rate_32']:,.0f}{_range(row.get('rates', ()))}",
             _ratio(row["rate_32"], ceiling.get("rate_32") if is_ours else None),
             _ratio(row["rate_32"], best if is_ours else None),
             f"{row['p50_32']:.2f} / {row['p99_32']:.2f}",
@@ -100,6 +102,11 @@ def _model_table(rows: Sequence[Row]) -> str:
     head = ["server", "requests/s, 32", "of bare", "of peer", "p50 / p99, 32", "p99/p50"]
     head += ["requests/s, 1", "p50 / p99, 1", "p50 of FastAPI's", "cold", "memory", "CPU"]
     return _table([*head, "10,000 rows, ms"], map(line, rows))
+
+
+def _range(rates: Sequence[float]) -> str:
+    """From the slowest to the fastest round: wide where the machine did other things too."""
+    return f" ({min(rates):,.0f} to {max(rates):,.0f})" if len(rates) > 1 else ""
 
 
 def _beside_flask(row: Row, flask: Row, key: str) -> str:
