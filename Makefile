@@ -21,11 +21,14 @@ SCHEMATHESIS := 'schemathesis==4.32.5'
 # What pytest is told besides: `make test PYTEST_ARGS=tests/test_x.py` runs a file in one process.
 PYTEST_ARGS ?= -n 2 --dist worksteal
 
+# Interpreters with peers for `make bench`; bench/README.md says how they are made.
+PEERS ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test browser-test screenshots clients client-test lint types lock wheel clean
+.PHONY: help run test browser-test screenshots bench clients client-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -41,6 +44,9 @@ browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the test
 
 screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the README in Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images
+
+bench: $(VENV)/.installed-uvicorn ## measure beside PEERS and the bare servers, and write docs/performance.md
+	@$(BIN)/python -m bench --peers $(PEERS) --markdown docs/performance.md
 
 clients: $(foreach name,triton kserve mlflow schemathesis,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
 

@@ -23,7 +23,7 @@ from model_store import ModelStoreError
 from model_store.columns import parse_number
 
 from . import create_app
-from .config import ConfigError
+from .config import SERVERS, ConfigError
 from .context import context_of
 from .description import ModelDescription
 from .factory import MakeApp, app_option, make
@@ -81,12 +81,14 @@ def cli() -> None:
 @click.command()
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.")
+@click.option("--server", "server_name", type=click.Choice(SERVERS), help="The HTTP server.")
 @store_option
 @allow_version_option
 @app_option
 def serve(
     host: str | None,
     port: int | None,
+    server_name: str | None,
     store: Path | None,
     allow_version: bool,
     factory: MakeApp | None,
@@ -95,12 +97,16 @@ def serve(
     from . import server, sockets
 
     _log_to_stderr()
-    app = make(
-        factory or create_app,
-        settings(host=host, port=port, model_store=store, allow_version=allow_version),
+    given = settings(
+        host=host, port=port, server=server_name, model_store=store, allow_version=allow_version
     )
+    app = make(factory or create_app, given)
     context = context_of(app)
     config, registry = context.config, context.registry
+    try:
+        http = server.http_server(config.server)
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
 
     def announce(url: str) -> None:
         click.echo(f"Serving on {url} (CTRL+C to quit)")
@@ -113,6 +119,7 @@ def serve(
     code = server.serve(
         app,
         sockets.bind(config.host, config.port),
+        http,
         on_signal=drain,
         on_listening=announce,
         shutdown=server.Shutdown.within(

@@ -28,6 +28,7 @@ SECONDS: Final = 1.0
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
+SERVERS: Final = ("hypercorn", "uvicorn")
 
 # A scheme, a host and a port where it is not the usual one, as browsers send them (RFC 6454, 6.2).
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
@@ -104,6 +105,12 @@ def _any_or_all(value: str) -> str:
     return value
 
 
+def _server(value: str) -> str:
+    if value not in SERVERS:
+        raise ValueError(" or ".join(SERVERS))
+    return value
+
+
 def _model(value: str) -> str:
     try:
         require_name(value)
@@ -142,6 +149,9 @@ class Config:
         "The address to listen on; 127.0.0.1, or all interfaces when PORT is set and HOST is not.",
     )
     port: int | None = _setting(None, _port, "The port to listen on; 8000. 0 takes a free one.")
+    server: Literal["hypercorn", "uvicorn"] = _setting(
+        "hypercorn", _server, "The HTTP server: hypercorn, or with the extra uvicorn uvicorn."
+    )
     model_store: Path = _setting(DEFAULT_ROOT, _path, "The folder of the published models.")  # noqa: RUF009
     database_url: str = _setting(
         DEFAULT_URL,

@@ -1,4 +1,7 @@
-"""How Hypercorn is run in this process: signals, drain, exit code.
+"""How an HTTP server is run in this process: signals, drain, exit code.
+
+`hypercorn_server` and `uvicorn_server` parse HTTP; what surrounds them is here, and the same for
+both.
 
 At the first SIGTERM or SIGINT:
 
@@ -31,13 +34,11 @@ import importlib.util
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from hypercorn.asyncio import serve as serve_hypercorn
-from hypercorn.config import Config
 from hypercorn.typing import (
     ASGIFramework,
     ASGIReceiveCallable,
@@ -46,7 +47,7 @@ from hypercorn.typing import (
     Scope,
 )
 
-from .sockets import BACKLOG, stop_accepting, url
+from .sockets import stop_accepting, url
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +82,43 @@ class ServeError(Exception):
     """Serving has failed in a known way. The message is a sentence."""
 
 
+class HttpServer(Protocol):
+    """What parses HTTP and calls the app.
+
+    It accepts connections on a duplicate of the socket, calls `until_stop` once it does so, and
+    after that has returned closes idle connections, lets requests end, and returns. Answers that
+    are still on their way out have `patience`, in seconds from then; `keep_alive` is how long an
+    idle connection is kept.
+    """
+
+    def __call__(
+        self,
+        app: ASGIFramework,
+        sock: socket.socket,
+        until_stop: Callable[[], Awaitable[None]],
+        *,
+        keep_alive: float,
+        patience: float,
+    ) -> Coroutine[Any, Any, None]: ...
+
+
+def http_server(name: str) -> HttpServer:
+    """The server of this name, `hypercorn` or `uvicorn`.
+
+    Raises:
+        ImportError: it is not installed. The message says how to install it.
+    """
+    if name == "uvicorn":
+        from .uvicorn_server import serve
+    else:
+        from .hypercorn_server import serve
+    return serve
+
+
 def serve(
     app: ASGIFramework,
     sock: socket.socket,
+    http: HttpServer,
     *,
     on_signal: Callable[[], None],
     on_listening: Callable[[str], None] | None = None,
@@ -114,7 +149,9 @@ def serve(
             _start_watchdog(shutdown.watchdog)
             loop.call_soon_threadsafe(leave)
 
-        service = _Service(app, sock, stop, on_listening, shutdown, startup_timeout, keep_alive)
+        service = _Service(
+            app, sock, http, stop, on_listening, shutdown, startup_timeout, keep_alive
+        )
         with _first_signal(interrupt):
             return runner.run(service.exit_code())
 
@@ -123,6 +160,7 @@ def serve(
 class _Service:
     app: ASGIFramework
     sock: socket.socket
+    http: HttpServer
     stop: asyncio.Event
     on_listening: Callable[[str], None] | None
     shutdown: Shutdown
@@ -166,11 +204,11 @@ class _Service:
     async def _serve_http(self, requests: _Requests) -> None:
         """Accept and answer until `stop` is set, then drain.
 
-        The drain is bounded here: Hypercorn's own `graceful_timeout` comes after a `wait_closed`
-        that from Python 3.12.1 on has no bound.
+        The drain is bounded here: the servers' own bounds come before or after a `wait_closed`
+        that from Python 3.12.1 on has none.
         """
 
-        async def until_stop() -> None:  # Hypercorn starts it when it accepts, and closes after it
+        async def until_stop() -> None:
             if self.on_listening is not None:
                 self.on_listening(url(self.sock))
             await self.stop.wait()
@@ -182,7 +220,13 @@ class _Service:
 
         loop = asyncio.get_running_loop()
         server = asyncio.create_task(
-            serve_hypercorn(requests, self._config(), shutdown_trigger=until_stop, mode="asgi")
+            self.http(
+                requests,
+                self.sock,
+                until_stop,
+                keep_alive=self.keep_alive,
+                patience=self.shutdown.drain + SLACK / 2,  # after `cut_off`, before `cancel`
+            )
         )
         await asyncio.wait({server})
         if server.cancelled():
@@ -190,18 +234,7 @@ class _Service:
         else:
             server.result()
         if not self.stop.is_set():
-            raise ServeError("Hypercorn stopped without a signal.")
-
-    def _config(self) -> Config:
-        config = Config()
-        config.bind = [f"fd://{self.sock.dup().detach()}"]  # Hypercorn closes the one it gets
-        config.backlog = BACKLOG
-        config.keep_alive_timeout = self.keep_alive
-        # For answers still on their way out; after `cut_off`, before `cancel`.
-        config.graceful_timeout = self.shutdown.drain + SLACK / 2
-        config.errorlog = logger.getChild("hypercorn")
-        config.errorlog.setLevel(logging.ERROR)
-        return config
+            raise ServeError("The HTTP server stopped without a signal.")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -251,7 +284,7 @@ def _first_signal(interrupt: Callable[[], None]) -> Iterator[None]:
 
 
 class _Lifespan:
-    """The app's ASGI lifespan. Kept from Hypercorn, for which an app that raises in it has none."""
+    """The app's ASGI lifespan. Kept from the servers: to them an app that raises in it has none."""
 
     def __init__(self, app: ASGIFramework) -> None:
         self.state: dict[str, Any] = {}
@@ -295,7 +328,7 @@ class _Lifespan:
 
 
 class _Requests:
-    """The app as Hypercorn calls it: knows which requests are being answered."""
+    """The app as the server calls it: knows which requests are being answered."""
 
     def __init__(self, app: ASGIFramework, state: dict[str, Any]) -> None:
         self.closing = False

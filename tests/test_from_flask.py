@@ -82,12 +82,13 @@ TRAPS = [
 ]
 NOTEBOOK = next(block.text for block in BLOCKS if block.section == "Before" and not block.file)
 IMPORT = next(block.text for block in BLOCKS if block.language == "console")
-START = "python both.py\n"
+STARTS = [block.text for block in BLOCKS if block.text.startswith("python -m quart_app serve")]
+"""The commands that serve the app after, and both in one."""
 LOGGED = "Something went wrong here. It has been logged."
 
 
 def test_every_block_of_the_document_is_run_here() -> None:
-    run = {NOTEBOOK, IMPORT, PRELUDE, START, *FILES.values()}
+    run = {NOTEBOOK, IMPORT, PRELUDE, *STARTS, *FILES.values()}
     run |= {text for block, below in TRAPS for text in (block.text, below)}
     assert [block for block in BLOCKS if block.text not in run] == []
     assert set(FILES) == {
@@ -176,7 +177,7 @@ def announced(process: subprocess.Popen[bytes], log: Path) -> str:
 @pytest.fixture(scope="module")
 def servers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
     """The app after and both in one, which start side by side."""
-    commands = [["app.py"], START.split()[1:]]
+    commands = [start.split()[1:] for start in STARTS]
     logs = [tmp_path_factory.mktemp("log") / "log" for _ in commands]
     with contextlib.ExitStack() as stack:
         processes = [

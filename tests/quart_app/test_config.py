@@ -17,6 +17,7 @@ from quart_app.keys import NO_KEYS, Keys
 DEFAULTS: dict[str, Any] = {
     "HOST": None,
     "PORT": None,
+    "SERVER": "hypercorn",
     "MODEL_STORE": Path("instance/models"),
     "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
     "RECIPES": None,
@@ -50,6 +51,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("HOST", "::1", "::1"),
     ("PORT", "0", 0),
     ("PORT", "65535", 65535),
+    ("SERVER", "uvicorn", "uvicorn"),
     ("MODEL_STORE", "models", Path("models")),
     ("MODEL_STORE", "/srv/my models", Path("/srv/my models")),
     ("DATABASE_URL", "sqlite:////srv/tasks.db", "sqlite:////srv/tasks.db"),
@@ -106,6 +108,7 @@ GOOD: list[tuple[str, str, Any]] = [
 
 BAD: list[tuple[str, str, str]] = [
     ("HOST", "", "a text"),
+    *(("SERVER", text, "hypercorn or uvicorn") for text in ("", "Uvicorn", "gunicorn")),
     ("MODEL_STORE", "", "a text"),
     ("DATABASE_URL", "sqlite://", "a file after sqlite:///, and nothing after its name"),
     *(

@@ -18,6 +18,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOOPS = ["asyncio"] + ["uvloop"] * (importlib.util.find_spec("uvloop") is not None)
+NEEDS_UVICORN = pytest.mark.skipif(
+    None in map(importlib.util.find_spec, ("uvicorn", "httptools")),
+    reason="needs the extra uvicorn",
+)
+HTTP_SERVERS = ["hypercorn", pytest.param("uvicorn", marks=NEEDS_UVICORN)]
+SERVERS = [
+    *((loop, "hypercorn") for loop in LOOPS),
+    pytest.param(LOOPS[-1], "uvicorn", marks=NEEDS_UVICORN),
+]
 IPV6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
 LONG = 30.0  # seconds; no test waits this long unless it fails
 
@@ -54,17 +63,18 @@ RUN = """
 import sys
 if {loop!r} == "asyncio":
     sys.modules["uvloop"] = None
-from quart_app.server import Shutdown, serve
+from quart_app.server import Shutdown, http_server, serve
 from quart_app.sockets import bind
 
 code = serve(
     app,
     bind("127.0.0.1", 0),
+    http_server({http_server!r}),
     on_signal=lambda: print("signal", flush=True),
     on_listening={on_listening},
     shutdown=Shutdown(**{shutdown!r}),
     startup_timeout={startup_timeout!r},
-    keep_alive=60,
+    keep_alive={keep_alive!r},
 )
 print("code", code, flush=True)
 sys.exit(code)
@@ -80,6 +90,8 @@ class Server:
         app: str,
         *,
         loop: str = LOOPS[-1],
+        http_server: str = "hypercorn",
+        keep_alive: float = 60,
         startup_timeout: float = LONG,
         warnings: str = "error",
         on_listening: str = "lambda url: print(url, flush=True)",
@@ -91,6 +103,8 @@ class Server:
             app
             + RUN.format(
                 loop=loop,
+                http_server=http_server,
+                keep_alive=keep_alive,
                 on_listening=on_listening,
                 shutdown=shutdown,
                 startup_timeout=startup_timeout,
@@ -157,12 +171,12 @@ CUT_OFF = "Requests cut off, as they did not end in time: 1.\n"
 ENDED = ["signal", "shut down", "code 0"]
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(("loop", "http_server"), SERVERS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_code_0_whatever_idle_connections_there_are(
-    start: Start, number: signal.Signals, loop: str
+    start: Start, number: signal.Signals, loop: str, http_server: str
 ) -> None:
-    server = start(loop=loop).listening()
+    server = start(loop=loop, http_server=http_server).listening()
     silent, begun, kept = server.connect(), server.connect(), server.request()
     begun.sendall(b"GET / HTTP/1.1\r\nHo")
     assert response(kept) == (200, b"0 bytes", False)
@@ -173,8 +187,11 @@ def test_a_signal_ends_it_with_code_0_whatever_idle_connections_there_are(
         connection.close()
 
 
-def test_after_the_signal_connections_are_accepted_and_asked_to_close(start: Start) -> None:
-    server = start(delay=1.0).listening()
+@pytest.mark.parametrize("http_server", HTTP_SERVERS)
+def test_after_the_signal_connections_are_accepted_and_asked_to_close(
+    start: Start, http_server: str
+) -> None:
+    server = start(http_server=http_server, delay=1.0).listening()
     kept = server.request()
     assert response(kept) == (200, b"0 bytes", False)
     server.signal()
@@ -185,9 +202,11 @@ def test_after_the_signal_connections_are_accepted_and_asked_to_close(start: Sta
     assert server.end() == (0, ENDED[1:], "")
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_what_is_being_received_or_answered_is_answered(start: Start, loop: str) -> None:
-    server = start(loop=loop).listening()
+@pytest.mark.parametrize(("loop", "http_server"), SERVERS)
+def test_what_is_being_received_or_answered_is_answered(
+    start: Start, loop: str, http_server: str
+) -> None:
+    server = start(loop=loop, http_server=http_server).listening()
     slow = [server.request(1.2) for _ in range(20)]
     upload = server.connect()
     upload.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
@@ -244,9 +263,11 @@ def load(server: Server, outcomes: Counter[str]) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_under_load_every_connection_is_refused_or_answered(start: Start, loop: str) -> None:
-    server = start(loop=loop, delay=0.5).listening()
+@pytest.mark.parametrize(("loop", "http_server"), SERVERS)
+def test_under_load_every_connection_is_refused_or_answered(
+    start: Start, loop: str, http_server: str
+) -> None:
+    server = start(loop=loop, http_server=http_server, delay=0.5).listening()
     counts: list[Counter[str]] = [Counter() for _ in range(32)]
     clients = [threading.Thread(target=load, args=(server, count)) for count in counts]
     for client in clients:
@@ -261,13 +282,17 @@ def test_under_load_every_connection_is_refused_or_answered(start: Start, loop: 
     assert all(counts)
 
 
-def test_a_request_that_takes_longer_than_the_drain_gets_500(start: Start) -> None:
-    server = start(drain=0.3).listening()
+@pytest.mark.parametrize("http_server", HTTP_SERVERS)
+def test_a_request_that_takes_longer_than_the_drain_gets_500(
+    start: Start, http_server: str
+) -> None:
+    server = start(http_server=http_server, drain=0.3).listening()
     with server.request(LONG) as long, server.request(0.2) as short:
         time.sleep(0.1)
         server.signal()
         assert response(short) == (200, b"0 bytes", True)
-        assert response(long) == (500, b"", True)
+        body = b"Internal Server Error" if http_server == "uvicorn" else b""
+        assert response(long) == (500, body, True)
         assert server.end() == (0, ENDED, CUT_OFF)
 
 
@@ -285,8 +310,73 @@ def test_a_client_that_does_not_read_does_not_hold_it_up(start: Start, loop: str
     assert "Traceback" not in errors
 
 
-def test_further_signals_neither_shorten_nor_disturb_the_drain(start: Start) -> None:
-    server = start().listening()
+UNREAD = "Connections aborted, as they did not close in time: 1.\n"
+
+
+@pytest.mark.parametrize("http_server", HTTP_SERVERS[1:])
+def test_with_uvicorn_an_answer_that_is_not_read_is_aborted_after_the_drain(
+    start: Start, http_server: str
+) -> None:
+    large = APP.replace('b"%d bytes" % size', "bytes(50_000_000)")
+    server = start(large, http_server=http_server, drain=0.3).listening()
+    with server.request() as connection:
+        assert connection.recv(1) == b"H"
+        server.signal()
+        assert server.end() == (0, ENDED, UNREAD)
+
+
+@pytest.mark.parametrize("http_server", HTTP_SERVERS)
+def test_a_header_that_does_not_end_is_given_up_after_the_time_of_an_idle_connection(
+    start: Start, http_server: str
+) -> None:
+    server = start(http_server=http_server, keep_alive=1).listening()
+    silent, begun, kept = server.connect(), server.connect(), server.request()
+    with silent, begun, kept:
+        begun.sendall(b"GET / HTTP/1.1\r\nHo")
+        assert response(kept) == (200, b"0 bytes", False)
+        kept.sendall(b"GET / HT")
+        for connection in silent, begun, kept:
+            connection.settimeout(LONG / 2)
+            assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("http_server", HTTP_SERVERS[1:])
+def test_a_header_without_end_is_refused(start: Start, http_server: str) -> None:
+    server = start(http_server=http_server).listening()
+    with server.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            for _ in range(10_000):
+                connection.sendall(b"x: " + b"x" * 1000 + b"\r\n")
+
+
+def test_a_server_that_is_not_installed_is_a_sentence(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.modules['httptools'] = None; from quart_app.cli import main; main()",
+            *("serve", "--port", "0", "--server", "uvicorn"),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "Error: The server uvicorn needs the packages of the extra uvicorn: "
+        "pip install 'quart-app[uvicorn]'."
+    )
+
+
+@pytest.mark.parametrize("http_server", HTTP_SERVERS)
+def test_further_signals_neither_shorten_nor_disturb_the_drain(
+    start: Start, http_server: str
+) -> None:
+    server = start(http_server=http_server).listening()
     with server.request(1) as connection:
         time.sleep(0.1)
         while server.process.poll() is None:
@@ -366,8 +456,11 @@ def test_an_app_that_does_not_stop_gives_code_1_and_a_sentence(
     assert errors.splitlines()[-1] == f"The app's {sentence}"
 
 
-def test_an_unexpected_exception_gives_code_1_and_a_traceback(start: Start) -> None:
-    code, lines, errors = start(on_listening="lambda url: 1 / 0").end()
+@pytest.mark.parametrize("http_server", HTTP_SERVERS)
+def test_an_unexpected_exception_gives_code_1_and_a_traceback(
+    start: Start, http_server: str
+) -> None:
+    code, lines, errors = start(http_server=http_server, on_listening="lambda url: 1 / 0").end()
     assert (code, lines) == (1, ["shut down", "code 1"])
     assert errors.startswith("The server has failed.\n")
     assert "ZeroDivisionError" in errors
