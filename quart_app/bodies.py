@@ -98,6 +98,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if REFUSAL in scope:
+            await self._refused(scope, receive, send)
+            return
         if _brings_table(scope):
             await self._with_table(scope, receive, send)
             return
@@ -112,6 +115,16 @@ class BodyLimit:
             extended[REFUSAL] = refusal
             body = b""
         await self._app(scope, _replay(body, receive), _in_time(send))
+
+    async def _refused(
+        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Read on for a while, and let the app answer with what another layer refused it for."""
+        try:
+            await _drain(receive)
+        except _Disconnected:
+            return
+        await self._app(scope, _replay(b"", receive), _in_time(send))
 
     async def _with_table(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
