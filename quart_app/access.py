@@ -172,7 +172,8 @@ class Access:
             return False
         if site is not None:
             return site not in OWN_SITE
-        return _place(origin or "") != _place(f"//{_header(scope, b'host')}", origin)
+        place = _place(origin or "")
+        return place is None or place != _place(f"//{_header(scope, b'host')}", origin)
 
 
 def register(app: Quart, config: Config) -> None:

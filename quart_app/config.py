@@ -119,7 +119,7 @@ def _rates(value: str) -> tuple[str, ...]:
 
 
 def _hops(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value[:3]) <= 10):
+    if not (value.isascii() and value.isdigit() and len(value) < 3 and int(value) <= 10):
         raise ValueError("a number of proxies from 0 to 10")
     return int(value)
 
