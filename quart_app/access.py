@@ -73,6 +73,9 @@ PREDICTIONS: Final = frozenset(
 FORMS: Final = frozenset({"classic.ml_model", "pages.home"})
 """Those of them that are mere pages while the address has no query."""
 
+CARRIERS: Final = frozenset({b"authorization", b"x-api-key"})
+"""The headers in which a key may come."""
+
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITE: Final = frozenset({"same-origin", "none"})
 PORTS: Final = {"http": 80, "https": 443}
@@ -197,7 +200,9 @@ def _is_counted(method: str, path: str) -> bool:
 def _keys_sent(scope: HTTPScope) -> list[str]:
     return keys.sent(
         Headers(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in scope["headers"]
+            if name.lower() in CARRIERS
         )
     )
 

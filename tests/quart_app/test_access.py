@@ -49,12 +49,12 @@ ROUTES: dict[str, tuple[str, str, Any]] = {
     "result": ("/models/exam/files/x/download", "GET", None),
     "more slashes": (f"//models/exam/predict?{QUERY}", "GET", None),
 }
-CHANGING = {
+CHANGING: dict[str, tuple[str, str, Any]] = {
     "load": ("/v2/repository/models/exam/load", "POST", {}),
     "unload": ("/v2/repository/models/exam/unload", "POST", {}),
     "more slashes to load": ("//v2/repository/models/exam/load", "POST", {}),
 }
-OPEN = {
+OPEN: dict[str, tuple[str, str, Any]] = {
     "home": ("/", "GET", None),
     "model": ("/models/exam", "GET", None),
     "form of a file": ("/models/exam/file", "GET", None),
@@ -234,9 +234,8 @@ async def test_only_our_pages_and_allowed_ones_and_programs_may_send(
             if is_refused:
                 assert "page of another site" in (await answer.get_json())["error"]
         for method in ("GET", "HEAD", "OPTIONS"):
-            answer = await client.open(
-                f"/models/exam/predict?{QUERY}", method=method, headers=given
-            )
+            path = f"/models/exam/predict?{QUERY}"
+            answer = await client.open(path, method=method, json=None, headers=given)
             assert answer.status_code == 200
 
 
