@@ -8,7 +8,7 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import bodies, cors, errors, fast_path, lifespan, openapi, templating
+from . import access, bodies, cors, errors, fast_path, front, lifespan, openapi, templating
 from .blueprints import card, classic, files, health, invocations, pages, predict, tour, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
@@ -36,6 +36,8 @@ def create_app(**settings: Any) -> Quart:
     fast_path.register(app)
     bodies.register(app, config)
     cors.register(app, config.cors_origins)
+    access.register(app, config)
+    front.register(app, config.proxies)
     errors.register(app)
     openapi.register(app)
     lifespan.register(app)

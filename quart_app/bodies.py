@@ -109,6 +109,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if REFUSAL in scope:
+            await self._refused(scope, receive, send)
+            return
         headers = _headers(scope)
         if _brings_table(scope, headers):
             await self._with_table(scope, headers, receive, send)
@@ -124,6 +127,16 @@ class BodyLimit:
             extended[REFUSAL] = refusal
             body = b""
         await self._app(scope, replay(body, receive), _in_time(send))
+
+    async def _refused(
+        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Read on for a while, and let the app answer with what another layer refused it for."""
+        try:
+            await _drain(receive)
+        except _Disconnected:
+            return
+        await self._app(scope, replay(b"", receive), _in_time(send))
 
     async def _with_table(
         self,

@@ -1,4 +1,4 @@
-"""The commands: `serve`, `models …`, `get PATH`, `predict`, beside those that Quart brings.
+"""The commands: `serve`, `models …`, `keys …`, `get PATH`, `predict`, and those that Quart brings.
 
 What a command found goes to stdout, what it does meanwhile to stderr. A command that fails says so
 in a sentence and ends with 1, one that was called wrongly with 2.
@@ -27,6 +27,7 @@ from .config import SERVERS, ConfigError
 from .context import context_of
 from .description import ModelDescription
 from .factory import MakeApp, app_option, make
+from .keys import Keys
 from .management import models
 from .options import allow_version_option, json_option, settings, store_option, version_option
 from .version import VERSION
@@ -284,9 +285,31 @@ def _told(description: ModelDescription, answer: Prediction) -> Iterator[str]:
         yield answer.notice
 
 
+# Keys ----------------------------------------------------------------------------
+
+
+@click.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("new")
+@click.argument("name")
+def new_key(name: str) -> None:
+    """Make an API key for NAME: the key itself, and its line for the setting API_KEYS."""
+    try:
+        key, line = Keys.make(name)
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}", param_hint="NAME") from None
+    click.echo("The key, which is shown this once:", err=True)
+    click.echo(key)
+    click.echo("Its line for QUART_APP_API_KEYS, with commas between several:", err=True)
+    click.echo(line)
+
+
 def _log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
 
 
-for command in (serve, get, predict, models, routes_command, shell_command):
+for command in (serve, get, predict, models, keys, routes_command, shell_command):
     cli.add_command(command)

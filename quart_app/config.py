@@ -32,6 +32,7 @@ SERVERS: Final = ("hypercorn", "uvicorn")
 
 # A scheme, a host and a port where it is not the usual one, as browsers send them (RFC 6454, 6.2).
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
+_RATE: Final = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -111,6 +112,25 @@ def _server(value: str) -> str:
     return value
 
 
+def _keys_for(value: str) -> str:
+    if value not in {"changes", "predictions", "none"}:
+        raise ValueError("changes, predictions or none")
+    return value
+
+
+def _rates(value: str) -> tuple[str, ...]:
+    rates = tuple(rate.strip() for rate in value.split(",") if rate.strip())
+    if not all(_RATE.fullmatch(rate) for rate in rates):
+        raise ValueError("rates such as 100/minute, per second, minute, hour or day")
+    return rates
+
+
+def _hops(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 3 and int(value) <= 10):
+        raise ValueError("a number of proxies from 0 to 10")
+    return int(value)
+
+
 def _model(value: str) -> str:
     try:
         require_name(value)
@@ -177,9 +197,27 @@ class Config:
     api_keys: Keys = _setting(  # noqa: RUF009
         NO_KEYS,
         Keys.parse,
-        "Who may load and unload models: name:sha256 of each key, with commas between them; nobody "
+        "Who may do what needs a key: name:sha256 of each key, with commas between them; nobody "
         "where it is empty.",
         secret=True,
+    )
+    keys_for: Literal["changes", "predictions", "none"] = _setting(
+        "changes",
+        _keys_for,
+        "What needs an API key: changes, which are loading and unloading models; predictions, by "
+        "all routes, and changes; none, so that whoever reaches the server may load and unload.",
+    )
+    rate_limit: tuple[str, ...] = _setting(
+        (),
+        _rates,
+        "How often each key, or each address without one, may ask, as 100/minute,5000/day; more "
+        "are refused with 429.",
+    )
+    proxies: int = _setting(
+        0,
+        _hops,
+        "Proxies of yours before the server, whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed; 1 behind the router of a platform.",
     )
     templates: Path | None = _setting(  # noqa: RUF009
         None, _folder, "A folder of templates that take the place of bundled ones by their names."

@@ -9,8 +9,8 @@ from asgi_cors import asgi_cors
 from quart import Quart, Response
 
 ANY: Final = "*"
-HEADERS: Final = ("content-type",)
-"""What a page may send besides what any may: the kind of its body, which is JSON."""
+HEADERS: Final = ("content-type", "authorization", "x-api-key")
+"""What a page may send besides what any may: the kind of its body, which is JSON, and a key."""
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 
 

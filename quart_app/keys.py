@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
 from dataclasses import dataclass
 from typing import Final, Self
 
 from werkzeug.datastructures import Headers
 
 BEARER: Final = "bearer "
+RANDOM_BYTES: Final = 32
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -48,15 +50,31 @@ class Keys:
 
     def owner(self, key: str) -> str | None:
         """The name of a key, or None; as slow for a wrong key as for a right one."""
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        digest = _digest(key)
         owner = None
         for name, known in self.digests:
             if hmac.compare_digest(digest, known):
                 owner = name
         return owner
 
+    @classmethod
+    def make(cls, name: str) -> tuple[str, Self]:
+        """A new random key, and what the setting holds of it.
+
+        Raises:
+            ValueError: what a name may be, in words.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError("a name of up to 64 letters, digits, '.', '_' and '-'")
+        key = secrets.token_urlsafe(RANDOM_BYTES)
+        return key, cls(((name, _digest(key)),))
+
 
 NO_KEYS: Final = Keys()
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def sent(headers: Headers) -> list[str]:

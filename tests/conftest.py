@@ -134,3 +134,9 @@ def _announced_url(process: subprocess.Popen[str]) -> str:
 def serve() -> Callable[..., AbstractContextManager[Server]]:
     """`serving`, as a fixture."""
     return serving
+
+
+@pytest.fixture
+def make_app(bundled_root: Path) -> MakeApp:
+    """A started app with the bundled models and these settings."""
+    return lambda **settings: started(create_app(MODEL_STORE=bundled_root, RECIPES="", **settings))

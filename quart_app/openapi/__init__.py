@@ -14,7 +14,7 @@ from quart import Quart
 from quart.json.provider import DefaultJSONProvider
 from quart_schema import Info, OpenAPIProvider, QuartSchema
 
-from ..access import SCHEMES
+from ..access import SCHEMES, Guard
 from ..context import context_of
 from ..negotiation import JSON
 from ..version import VERSION
@@ -58,7 +58,7 @@ class Provider(OpenAPIProvider):
         add_invocations(document, servables)
         if context.config.classic:
             add_classic(document, servables, context.config.classic_prefix)
-        add_failures(document)
+        add_failures(document, Guard(context.config, self._app.url_map), context.config)
         return document
 
     def build_response_object(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..access import KEYS, READING, Guard
+from ..config import Config
 from ..negotiation import HTML, JSON
 from .schemas import OBJECT, TEXT, Schema, reference
 
 FAILURES: Final = {
     400: "The request is not understood, or its rows do not fit the model; every fault is named.",
     401: "There is no API key with the request, or a wrong one.",
-    403: "The server has no API keys, so that nobody may.",
+    403: "A page of another site sent it, or it needs an API key and the server has none.",
     404: "There is no such model or version.",
     408: "The body took too long to arrive.",
     413: "Too many bytes or rows.",
     415: "A content type or a content coding that is not spoken here.",
+    429: "More requests came than may; see Retry-After.",
     500: "Something went wrong here.",
     503: "The model is on its way, has failed, or too much is waiting; see Retry-After.",
     504: "There was no answer in time.",
@@ -22,7 +25,6 @@ FAILURES: Final = {
 ANYWHERE: Final = (400, 408, 413, 415, 500, 503)
 """A body may come with any request, and is read before its route is."""
 OF_A_MODEL: Final = (404, 504)
-OF_A_CHANGE: Final = (401, 403)
 
 CHOOSING: Final = ("/", "/predict", "/predict_api", "/invocations")
 """Routes that find the model by themselves."""
@@ -32,8 +34,8 @@ PAGES: Final = ("/", "/models")
 """Routes that send whoever wants HTML elsewhere, or give a page."""
 
 
-def add_failures(document: Schema) -> None:
-    """Complete each operation: an answer, the failures, and an id of its own."""
+def add_failures(document: Schema, guard: Guard, config: Config) -> None:
+    """Complete each operation: an answer, the failures, an id of its own, and the keys it needs."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             operation["operationId"] = _identifier(method, path)
@@ -44,16 +46,23 @@ def add_failures(document: Schema) -> None:
                 responses["200"] = _answer(path)
             if path in PAGES or path.endswith("/predict"):
                 responses["302"] = {"description": "The page of it is elsewhere."}
-            for status in _statuses(path):
+            needs_key = guard.needs_key(method.upper(), path)
+            if needs_key:
+                operation["security"] = KEYS
+            for status in _statuses(path, method, needs_key, bool(config.rate_limit)):
                 responses.setdefault(str(status), _failure(path, status))
 
 
-def _statuses(path: str) -> tuple[int, ...]:
+def _statuses(path: str, method: str, needs_key: bool, is_limited: bool) -> tuple[int, ...]:
     found: tuple[int, ...] = ANYWHERE
     if path.count("/") > 1 or path in CHOOSING:
         found += OF_A_MODEL
-    if path.endswith(("/load", "/unload")):
-        found += OF_A_CHANGE
+    if needs_key:
+        found += (401, 403)
+    if method.upper() not in READING:
+        found += (403,)
+    if is_limited:
+        found += (429,)
     return found
 
 

@@ -131,5 +131,6 @@ def fresh(driver: WebDriver, server: Server) -> Page:
     page = Page(driver, server.url)
     driver.get("about:blank")
     page.look()
+    page.obey()
     page.forget()
     return page

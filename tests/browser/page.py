@@ -66,6 +66,10 @@ class Page:
     def open(self, path: str) -> None:
         self.driver.get(self.url + path)
 
+    def obey(self, policies: bool = True) -> None:
+        """Whether pages opened from now on are held to the policies that they came with."""
+        self._command("Page.setBypassCSP", enabled=not policies)
+
     def look(self, width: int = 1280, *, scheme: str = "light") -> None:
         """Set the width in CSS pixels, and whether the system is light or dark."""
         phone = width < 600

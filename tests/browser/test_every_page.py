@@ -165,6 +165,7 @@ def test_the_docs_hold_the_loaded_models_and_try_them(page: Page) -> None:
     page.until(lambda: page.all(f"{operation} .try-out__btn"))[0].click()
     page.until(lambda: page.all(f"{operation} .execute"))[0].click()
     page.until(lambda: '"prediction": "setosa"' in page.text(f"{operation} .live-responses-table"))
+    assert page.console_errors() == []
 
 
 def test_without_javascript_the_docs_lead_to_the_document(scriptless: Page) -> None:

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from model_store import ModelStore
 from model_store.recipes import RECIPES
 from quart_app.cli import cli
+from quart_app.keys import Keys
 from quart_app.version import VERSION
 
 ROOT = Path(__file__).parent.parent.parent
@@ -423,3 +424,19 @@ def test_verify_allows_another_version_by_the_setting_that_its_error_names(
     allowed = CliRunner().invoke(cli, arguments)
     assert allowed.exit_code == 0
     assert "exam: verified" in allowed.output
+
+
+def test_a_new_key_goes_to_stdout_with_its_line_for_the_setting() -> None:
+    result = run("keys", "new", "deploy")
+    assert result.exit_code == 0
+    key, line = result.stdout.splitlines()
+    assert Keys.parse(line).owner(key) == "deploy"
+    assert key not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a,b", "-a\n", "x" * 65])
+def test_a_key_of_a_name_that_the_setting_does_not_take_is_not_made(name: str) -> None:
+    result = run("keys", "new", "--", name)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "letters, digits" in result.stderr

@@ -24,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "ALLOW_VERSION": False,
     "DEFAULT_MODEL": None,
     "API_KEYS": NO_KEYS,
+    "KEYS_FOR": "changes",
+    "RATE_LIMIT": (),
+    "PROXIES": 0,
     "TEMPLATES": None,
     "CLASSIC": True,
     "CLASSIC_PREFIX": "",
@@ -69,6 +72,11 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DEFAULT_MODEL", "my-model.2", "my-model.2"),
     ("API_KEYS", "", NO_KEYS),
     ("API_KEYS", f"ann:{'0a' * 32}", Keys((("ann", b"\n" * 32),))),
+    ("KEYS_FOR", "predictions", "predictions"),
+    ("KEYS_FOR", "none", "none"),
+    ("RATE_LIMIT", "", ()),
+    ("RATE_LIMIT", "1/second, 100/minute ,5000/day", ("1/second", "100/minute", "5000/day")),
+    ("PROXIES", "2", 2),
     ("TEMPLATES", ".", Path(".")),
     ("TEMPLATES", str(Path(__file__).parent), Path(__file__).parent),
     ("CLASSIC", "false", False),
@@ -152,6 +160,18 @@ BAD: list[tuple[str, str, str]] = [
     *(
         ("CORS_ORIGINS", text, "origins such as https://app.example.com, in lower case, or *")
         for text in ("a.example", "https://a.example/", "https://A.example", "null", "https://*.b")
+    ),
+    *(
+        ("KEYS_FOR", text, "changes, predictions or none")
+        for text in ("", "all", "None", "changes,predictions")
+    ),
+    *(
+        ("RATE_LIMIT", text, "rates such as 100/minute, per second, minute, hour or day")
+        for text in ("100", "0/minute", "-1/minute", "1.5/minute", "100 per minute", "100/year")
+    ),
+    *(
+        ("PROXIES", text, "a number of proxies from 0 to 10")
+        for text in ("", "-1", "11", "0001000", "many", "²", "1.0")
     ),
     ("API_KEYS", "ann:first", "name:sha256 of each key, with commas between them"),
     *(

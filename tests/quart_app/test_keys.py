@@ -30,6 +30,16 @@ def test_a_key_has_the_name_that_the_setting_gives_it() -> None:
     ]
 
 
+def test_a_new_key_is_known_by_its_line_and_no_other_is() -> None:
+    made = [Keys.make("ann") for _ in range(3)]
+    assert len({key for key, _ in made}) == 3
+    for key, line in made:
+        assert len(key) == 43  # 32 bytes in Base64
+        assert key not in str(line)
+        assert [Keys.parse(str(line)).owner(sent) for sent, _ in made].count("ann") == 1
+        assert Keys.parse(str(line)).owner(key) == "ann"
+
+
 def test_without_keys_nobody_has_one() -> None:
     assert Keys.parse(" , ") == NO_KEYS
     assert not NO_KEYS
