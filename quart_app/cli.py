@@ -1,4 +1,4 @@
-"""The commands: `serve`, `models …`, `get PATH`, `predict`, beside those that Quart brings.
+"""The commands: `serve`, `models …`, `deploy …`, `get PATH`, `predict`, beside Quart's own.
 
 What a command found goes to stdout, what it does meanwhile to stderr. A command that fails says so
 in a sentence and ends with 1, one that was called wrongly with 2.
@@ -25,6 +25,8 @@ from model_store.columns import parse_number
 from . import create_app
 from .config import ConfigError
 from .context import context_of
+from .deploy import deploy
+from .deployment import DeploymentError
 from .description import ModelDescription
 from .factory import MakeApp, app_option, make
 from .management import models
@@ -45,7 +47,7 @@ def main() -> None:
         cli()
     except ConfigError as error:
         _exit(error, CALLED_WRONGLY)
-    except (ModelStoreError, OSError) as error:
+    except (DeploymentError, ModelStoreError, OSError) as error:
         _exit(error, FAILED)
 
 
@@ -281,5 +283,5 @@ def _log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
 
 
-for command in (serve, get, predict, models, routes_command, shell_command):
+for command in (serve, get, predict, models, deploy, routes_command, shell_command):
     cli.add_command(command)
