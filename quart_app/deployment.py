@@ -172,10 +172,10 @@ def _heroku_files(command: Sequence[str]) -> dict[str, str]:
 
 
 _HEALTH: Final = (
-    "import http.client, os; "
-    "c = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); "
-    "c.request('GET', '/health/live'); "
-    "raise SystemExit(c.getresponse().status != 200)"
+    "from http.client import HTTPConnection; from os import environ; "
+    "server = HTTPConnection('127.0.0.1', int(environ['PORT']), timeout=4); "
+    "server.request('GET', '/health/live'); "
+    "raise SystemExit(server.getresponse().status != 200)"
 )
 
 _DOCKERFILE: Final = """\
