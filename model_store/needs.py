@@ -5,14 +5,22 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from . import pickles
 from .store import Verified
 
+OURS: Final = frozenset({"joblib", "numpy", "scipy", "sklearn"})
+"""What loads any version; scikit-learn requires the others."""
+
+PYTHON_2: Final = frozenset({"__builtin__", "copy_reg"})
+"""Modules of the standard library as older pickles name them."""
+
 
 def packages(verified: Verified) -> set[str]:
-    """The top-level packages that a version names: those of the globals of its artifact, those that
-    its own code imports, and pandas where it was fitted on a DataFrame. Nothing is unpickled.
+    """The top-level packages that a version names, other than these: those of the globals of its
+    artifact, those that its own code imports, and pandas where it was fitted on a DataFrame.
+    Nothing is unpickled.
 
     Raises:
         UnreadableFile: the artifact is no pickle.
@@ -23,7 +31,7 @@ def packages(verified: Verified) -> set[str]:
     if verified.trust.code is not None:
         found -= {verified.trust.code.name, verified.trust.code.registered}
         found |= set(_imported(verified.trust.code.source))
-    return found - sys.stdlib_module_names - {"__builtin__", "copy_reg"}
+    return found - OURS - PYTHON_2 - sys.stdlib_module_names
 
 
 def _imported(source: bytes) -> Iterator[str]:

@@ -23,6 +23,7 @@ import msgspec
 
 import model_store
 from model_store import Manifest, ModelStore, Verified
+from model_store.libraries import minor
 from model_store.needs import packages
 
 Platform = Literal["heroku", "docker"]
@@ -72,7 +73,8 @@ class Deployment:
         """The versions that serve of these models, or of all, each proven.
 
         Raises:
-            DeploymentError: there is no model.
+            DeploymentError: there is no model, or one of them cannot be served by the scikit-learn
+                of our lock.
             ModelStoreError: one of them cannot be served here.
         """
         names = sorted(set(names or store.models()))
@@ -81,6 +83,8 @@ class Deployment:
                 f"There are no models in {store.root}; train or publish one first."
             )
         verified = [store.verify(name, allow_version=allow_version) for name in names]
+        if not allow_version:
+            _require_locked(each.manifest for each in verified)
         return cls(platform, store, verified, tuple(packages), allow_version)
 
     @property
@@ -127,7 +131,7 @@ class Deployment:
         """
         lock = read_lock()
         pins = read_pins(lock)
-        wanted = set(self.packages) | set().union(*map(_distributions, self.models))
+        wanted = set(self.packages).union(*map(_distributions, self.models))
         more = {name: version for name, version in _closure(wanted) if name not in pins}
         if not more:
             return lock
@@ -242,19 +246,35 @@ def read_pins(text: str) -> dict[str, str]:
     return {_normalized(match[1]): match[2] for match in found if match}
 
 
-def _distributions(verified: Verified) -> set[str]:
-    """The distributions whose packages a version needs."""
-    found = set()
-    known = importlib.metadata.packages_distributions()
-    for package in packages(verified):
-        if package not in known:
-            manifest = verified.manifest
+def _require_locked(models: Iterable[Manifest]) -> None:
+    """Raises DeploymentError for a model that was trained with another scikit-learn than is in our
+    lock: it would not be loaded there, even where it is here."""
+    locked = read_pins(read_lock())["scikit-learn"]
+    for model in models:
+        trained = model.libraries.scikit_learn
+        if minor(trained) != minor(locked):
             raise DeploymentError(
-                f"{manifest.name} version {manifest.version} needs the package {package}, which is "
-                "not installed here; install it, so that its version can be pinned."
+                f"{model.name} version {model.version} was trained with scikit-learn {trained}, and "
+                f"{locked} is in {REQUIREMENTS}; train it again with that, or allow the other "
+                "version with --allow-version."
             )
-        found |= set(known[package])
-    return found
+
+
+def _distributions(verified: Verified) -> set[str]:
+    """The distributions of the packages that a version needs besides."""
+    needed = packages(verified)
+    if not needed:
+        return set()
+    known = importlib.metadata.packages_distributions()
+    missing = sorted(needed - known.keys())
+    if missing:
+        model = verified.manifest
+        raise DeploymentError(
+            f"{model.name} version {model.version} needs {missing[0]}, which no installed "
+            "distribution has; if that is a module of yours, publish the model again with its "
+            "file as `code`, else install it."
+        )
+    return {name for package in needed for name in known[package]}
 
 
 def _closure(names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -13,16 +13,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from model_store import ModelStore
+from model_store import ModelStore, ModelStoreError
 from model_store.manifest import MANIFEST
 from model_store.recipes import RECIPES
 from quart_app import footprint
@@ -55,14 +56,15 @@ class Cut(TransformerMixin, BaseEstimator):
 
 
 @pytest.fixture(scope="module")
-def exam(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
-    """A store whose exam has three versions, the second of which serves; not to be written to."""
-    store = ModelStore(tmp_path_factory.mktemp("exam"))
-    for _ in range(3):
-        RECIPES["exam"].train(store)
-    store.promote("exam", 2)
-    store.promote("exam", 2, "steady")
-    store.promote("exam", 3, "next")
+def exam(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    """A store whose exam has two versions, the first of which serves; not to be written to."""
+    root = tmp_path_factory.mktemp("exam")
+    shutil.copytree(bundled_root / "exam", root / "exam")
+    store = ModelStore(root)
+    RECIPES["exam"].train(store)
+    store.promote("exam", 1)
+    store.promote("exam", 1, "steady")
+    store.promote("exam", 2, "next")
     return store
 
 
@@ -77,6 +79,12 @@ def written(platform: Platform, store: ModelStore, folder: Path, *names: str) ->
     return folder
 
 
+@pytest.fixture(scope="module")
+def heroku(exam: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What was deployed for Heroku."""
+    return written("heroku", exam, tmp_path_factory.mktemp("heroku") / "app")
+
+
 # What is in it --------------------------------------------------------------------------
 
 
@@ -86,10 +94,10 @@ def test_what_serves_is_taken_along_byte_for_byte_with_its_aliases(
     copy = ModelStore(written("heroku", exam, tmp_path / "out") / "models")
 
     assert copy.models() == ["exam"]
-    assert copy.versions("exam") == [2]
-    assert copy.aliases("exam") == {"champion": 2, "steady": 2}
-    assert contents(copy.root / "exam/2") == contents(exam.root / "exam/2")
-    assert copy.verify("exam").manifest == exam.manifest("exam", 2)
+    assert copy.versions("exam") == [1]
+    assert copy.aliases("exam") == {"champion": 1, "steady": 1}
+    assert contents(copy.root / "exam/1") == contents(exam.root / "exam/1")
+    assert copy.verify("exam").manifest == exam.manifest("exam", 1)
 
 
 def test_chosen_models_alone_are_taken_along(bundled: ModelStore, tmp_path: Path) -> None:
@@ -141,8 +149,8 @@ def test_the_record_lists_what_was_written(exam: ModelStore, tmp_path: Path) -> 
     record = json.loads((folder / RECORD).read_text())
 
     assert set(record["files"]) == set(contents(folder)) - {RECORD}
-    found = exam.manifest("exam", 2).files["pipeline.joblib"].sha256
-    assert record["files"]["models/exam/2/pipeline.joblib"] == found
+    found = exam.manifest("exam", 1).files["pipeline.joblib"].sha256
+    assert record["files"]["models/exam/1/pipeline.joblib"] == found
 
 
 def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
@@ -166,40 +174,54 @@ def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
     assert not {path.split("/")[0] for path in contents(folder)} & {"Procfile", ".slugignore"}
 
 
-def test_a_deployed_folder_can_deploy_itself(exam: ModelStore, tmp_path: Path) -> None:
-    folder = written("heroku", exam, tmp_path / "out")
-    arguments = ["deploy", "heroku", "--store", "models", "--dir", str(tmp_path / "again")]
-
-    subprocess.run(
-        [sys.executable, "-m", "quart_app", *arguments],
-        cwd=folder,
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
-        check=True,
-        capture_output=True,
+def test_a_deployed_folder_can_deploy_itself(heroku: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from model_store import ModelStore\n"
+        "from quart_app.deployment import Deployment\n"
+        "Deployment.of('heroku', ModelStore('models')).write(Path(sys.argv[1]))\n"
     )
 
-    assert contents(tmp_path / "again") == contents(folder)
+    subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "again"], cwd=heroku, env={}, check=True
+    )
+
+    assert contents(tmp_path / "again") == contents(heroku)
 
 
 # Requirements ---------------------------------------------------------------------------
 
 
-def test_a_model_that_was_fitted_on_a_frame_brings_pandas(
-    kinds: ModelStore, tmp_path: Path
-) -> None:
-    import pandas
+def test_a_model_that_was_fitted_on_a_frame_brings_pandas(tmp_path: Path) -> None:
+    import pandas as pd
+    from sklearn.linear_model import LinearRegression
 
-    deployment = Deployment.of("docker", kinds, ["mixed"])
+    X = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [2.0, 1.0, 5.0]})
+    store = ModelStore(tmp_path / "models")
+    store.publish("frame", LinearRegression().fit(X, [1.0, 2.0, 3.0]), X, [1.0, 2.0, 3.0])
+
+    deployment = Deployment.of("docker", store)
     text = deployment.requirements()
     deployment.write(tmp_path / "out")
 
     pins = read_pins(text)
     assert read_pins(read_lock()).items() < pins.items()
-    assert pins["pandas"] == pandas.__version__
+    assert pins["pandas"] == pd.__version__
     assert "python-dateutil" in pins  # which pandas itself needs
     assert "pytest" not in pins  # which is an extra of it
     assert "--hash" not in text
     assert "--require-hashes" not in (tmp_path / "out/Dockerfile").read_text()
+
+
+def test_a_model_that_needs_a_module_of_nobodys_is_refused_with_the_way_out(
+    kinds: ModelStore, tmp_path: Path
+) -> None:
+    deployment = Deployment.of("heroku", kinds, ["mixed"])
+
+    with pytest.raises(DeploymentError, match=r"mixed version 1 needs tests, .* as `code`"):
+        deployment.write(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_the_own_code_of_a_pipeline_imports_comes_along(tmp_path: Path) -> None:
@@ -328,13 +350,28 @@ def test_an_empty_store_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_for_another_scikit_learn_is_refused_unless_it_is_allowed(
+    exam: ModelStore, tmp_path: Path
+) -> None:
+    store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
+    path = store.root / "exam/1" / MANIFEST
+    old = re.sub(r'("scikit_learn": *)"[^"]+"', r'\1"1.5.2"', path.read_text())
+    path.write_text(old)
+
+    with pytest.raises(ModelStoreError, match=r"scikit-learn 1\.5\.2"):
+        Deployment.of("heroku", store)
+    allowed = Deployment.of("heroku", store, allow_version=True)
+
+    assert allowed.command[-1] == "--allow-version"
+
+
 @pytest.mark.parametrize("file", ["pipeline.joblib", "sample.json", MANIFEST])
 def test_a_damaged_store_changes_nothing(file: str, exam: ModelStore, tmp_path: Path) -> None:
     store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
     folder = written("heroku", store, tmp_path / "out")
     before = contents(folder)
-    path = store.root / "exam/2" / file
-    path.write_bytes(path.read_bytes()[:-1])
+    path = store.root / "exam/1" / file
+    path.write_bytes(path.read_bytes()[:-9])
 
     result = deploy(store=store, to=folder)
 
@@ -348,7 +385,7 @@ def test_a_model_that_is_damaged_after_it_was_proven_is_refused(
 ) -> None:
     store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
     deployment = Deployment.of("heroku", store)
-    artifact = store.root / "exam/2/pipeline.joblib"
+    artifact = store.root / "exam/1/pipeline.joblib"
     artifact.write_bytes(artifact.read_bytes()[::-1])
 
     with pytest.raises(Exception, match="sha256"):
@@ -357,12 +394,6 @@ def test_a_model_that_is_damaged_after_it_was_proven_is_refused(
 
 
 # Running --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def heroku(exam: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What was deployed for Heroku."""
-    return written("heroku", exam, tmp_path_factory.mktemp("heroku") / "app")
 
 
 def free_port() -> int:
@@ -423,27 +454,42 @@ def test_the_procfile_runs_as_the_platform_runs_it(
         os.killpg(process.pid, signal.SIGTERM)
         code = process.wait(30)
 
-    assert (found["prediction"], found["model"], found["version"]) == (0, "exam", 2)
+    assert (found["prediction"], found["model"], found["version"]) == (0, "exam", 1)
     assert code == 0
 
 
-def test_the_health_check_of_the_image_tells_a_server_from_none(
-    exam: ModelStore, heroku: Path, tmp_path: Path
+class Answering(BaseHTTPRequestHandler):
+    """A server whose process answers at one path, or says that it does not live."""
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status if self.path == "/health/live" else 404)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
+def test_the_health_check_of_the_image_tells_whether_the_server_answers(
+    status: int | None, healthy: bool, exam: ModelStore, tmp_path: Path
 ) -> None:
     text = (written("docker", exam, tmp_path / "image") / "Dockerfile").read_text()
     found = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.MULTILINE)
     assert found is not None
     _, *arguments = json.loads(found[1])
-    port = free_port()
-    environment = {"PORT": str(port)}
 
-    def check() -> int:
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, env=environment, stderr=subprocess.DEVNULL).returncode
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        server.status = status  # type: ignore[attr-defined]
+        port = server.server_port
+        if status is None:
+            server.server_close()
+        else:
+            threading.Thread(target=server.handle_request).start()
+        checked = subprocess.run(
+            [sys.executable, *arguments], env={"PORT": str(port)}, stderr=subprocess.DEVNULL
+        )
 
-    assert check() != 0
-    with started(commands(heroku)["heroku"], heroku, tmp_path, port):
-        assert check() == 0
+    assert (checked.returncode == 0) is healthy
 
 
 # The forecast ---------------------------------------------------------------------------
@@ -453,7 +499,7 @@ def test_the_command_forecasts_and_says_what_comes_next(exam: ModelStore, tmp_pa
     result = deploy(store=exam, to=tmp_path / "an app")
 
     assert result.exit_code == 0, result.output
-    assert "with exam version 2" in result.stdout
+    assert "with exam version 1" in result.stdout
     slug = re.search(r"Slug: about (\d+) MB of 500 MB once compressed", result.stdout)
     memory = re.search(r"Memory: (\d+) MiB of 512 MiB", result.stdout)
     assert slug is not None
@@ -500,13 +546,13 @@ def test_what_is_not_installed_here_is_said_not_to_be_counted(tmp_path: Path) ->
 def test_a_model_that_does_not_load_there_is_named(exam: ModelStore, tmp_path: Path) -> None:
     deployment = Deployment.of("heroku", exam)
     deployment.write(tmp_path / "out")
-    (tmp_path / "out/models/exam/2/sample.json").write_text("{}")
+    (tmp_path / "out/models/exam/1/sample.json").write_text("{}")
 
     memory = footprint.measure(tmp_path / "out", deployment.command)
 
     assert memory.resident is not None
     assert memory.failed is not None
-    assert "sample.json of exam version 2" in memory.failed["exam"]
+    assert "sample.json of exam version 1" in memory.failed["exam"]
 
 
 def test_a_program_that_does_not_start_is_not_measured(tmp_path: Path) -> None:
