@@ -254,8 +254,8 @@ def _require_locked(models: Iterable[Manifest]) -> None:
         trained = model.libraries.scikit_learn
         if minor(trained) != minor(locked):
             raise DeploymentError(
-                f"{model.name} version {model.version} was trained with scikit-learn {trained}, and "
-                f"{locked} is in {REQUIREMENTS}; train it again with that, or allow the other "
+                f"{model.name} version {model.version} was trained with scikit-learn {trained}, "
+                f"and {locked} is in {REQUIREMENTS}; train it again with that, or allow the other "
                 "version with --allow-version."
             )
 
