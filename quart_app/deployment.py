@@ -189,8 +189,9 @@ WORKDIR /app
 COPY requirements.txt ./
 RUN pip install --no-cache-dir {hashed}--requirement requirements.txt
 COPY . ./
-# The tasks keep their database below the working directory.
-RUN python -m compileall -q quart_app model_store && mkdir instance && chown 10001:10001 instance
+# Whoever the files belonged to, the user below reads them; the tasks keep their database in instance.
+RUN python -m compileall -q quart_app model_store && chmod -R a+rX . \\
+    && mkdir instance && chown 10001:10001 instance
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
@@ -225,19 +226,15 @@ def _sources() -> Iterator[tuple[str, Path]]:
     ):
         if target != "quart_app/templates" or not (package / "templates").is_dir():
             for path in _files(root):
-                if path != REQUIREMENTS:
-                    yield f"{target}/{path}", root / path
+                yield f"{target}/{path}", root / path
 
 
 # Requirements --------------------------------------------------------------------
 
 
 def read_lock() -> str:
-    """Our requirements.txt: in a wheel it lies in the package, in a checkout beside it."""
-    package = Path(__file__).parent
-    inside = package / REQUIREMENTS
-    path = inside if inside.is_file() else package.parent / REQUIREMENTS
-    return path.read_text(encoding="utf-8")
+    """Our requirements.txt."""
+    return Path(__file__).with_name(REQUIREMENTS).read_text(encoding="utf-8")
 
 
 def read_pins(text: str) -> dict[str, str]:

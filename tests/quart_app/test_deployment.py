@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -28,6 +29,7 @@ from model_store.manifest import MANIFEST
 from model_store.recipes import RECIPES
 from quart_app import footprint
 from quart_app.cli import cli
+from quart_app.config import SETTINGS
 from quart_app.deployment import (
     RECORD,
     Deployment,
@@ -36,8 +38,11 @@ from quart_app.deployment import (
     read_lock,
     read_pins,
 )
+from quart_app.keys import Keys
+from quart_app.server import SHUTDOWN
 
 ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs/deploying.md").read_text()
 EXAM = "/models/exam/predict?X1=61.1&X2=17.3"
 
 PIPELINE_CODE = """
@@ -160,7 +165,7 @@ def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
     lines = dict(
         line.split(" ", 1)
         for line in (folder / "Dockerfile").read_text().splitlines()
-        if not line.startswith(("#", "COPY", "RUN"))
+        if not line.startswith(("#", "COPY", "RUN", " "))
     )
 
     assert lines["FROM"] == "python:{}.{}-slim".format(*sys.version_info)
@@ -391,6 +396,69 @@ def test_a_model_that_is_damaged_after_it_was_proven_is_refused(
     with pytest.raises(Exception, match="sha256"):
         deployment.write(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# The guide ------------------------------------------------------------------------------
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_guide_names_settings_that_there_are() -> None:
+    named = set(re.findall(r"\bQUART_APP_[A-Z_]+", GUIDE)) | {"DATABASE_URL", "PORT"}
+
+    assert len(named) > 8
+    assert named <= {setting.variable for setting in SETTINGS}
+
+
+def test_the_guide_lets_every_platform_wait_for_the_drain_and_ask_for_readiness(
+    exam: ModelStore, tmp_path: Path
+) -> None:
+    (fly,) = map(tomllib.loads, blocks("toml"))
+    (dokku,) = map(json.loads, blocks("json"))
+    (render,) = blocks("yaml")
+    image = (written("docker", exam, tmp_path / "image") / "Dockerfile").read_text()
+
+    delay = re.search(r"maxShutdownDelaySeconds: (\d+)", render)
+    stop = re.search(r"--stop-timeout (\d+)", GUIDE)
+    assert delay is not None
+    assert stop is not None
+    for seconds in (fly["kill_timeout"], delay[1], stop[1]):
+        assert int(seconds) > SHUTDOWN.watchdog
+    assert f"PORT={fly['http_service']['internal_port']}\n" in image
+    (check,) = fly["http_service"]["checks"]
+    (startup,) = dokku["healthchecks"]["web"]
+    assert check["path"] == startup["path"] == "/health/ready"
+    assert "healthCheckPath: /health/ready\n" in render
+
+
+def test_the_guide_shows_what_the_setting_of_keys_holds() -> None:
+    (block,) = blocks("console")
+    command, digest = block.removeprefix("$ ").splitlines()
+
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == digest
+    assert Keys.parse(f"me:{digest}").owner("the key itself") == "me"
+
+
+def test_the_guide_lists_what_is_in_the_folder(exam: ModelStore, tmp_path: Path) -> None:
+    section = GUIDE.split("## What is in the folder")[1].split("\n## ")[0]
+    listed = {
+        name.rstrip("/")
+        for line in section.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1])
+    }
+
+    there = {
+        path.split("/")[0]
+        for platform in ("heroku", "docker")
+        for path in contents(written(platform, exam, tmp_path / platform))
+    }
+
+    assert listed | {RECORD} == there
 
 
 # Running --------------------------------------------------------------------------------
