@@ -189,7 +189,7 @@ WORKDIR /app
 COPY requirements.txt ./
 RUN pip install --no-cache-dir {hashed}--requirement requirements.txt
 COPY . ./
-# Whoever the files belonged to, the user below reads them; the tasks keep their database in instance.
+# The user below reads all files, whoever they belonged to, and writes the database of the tasks.
 RUN python -m compileall -q quart_app model_store && chmod -R a+rX . \\
     && mkdir instance && chown 10001:10001 instance
 USER 10001:10001
