@@ -272,6 +272,29 @@ class ModelStore:
             files.replace(folder / MANIFEST, manifest.write(edited))
         return edited
 
+    def copy(self, verified: Verified, root: str | os.PathLike[str]) -> None:
+        """Put a version of this store into another, below `root`, where it keeps its number, its
+        files byte for byte, and the aliases that name it. The other has no such model yet.
+
+        Raises:
+            CorruptVersion: its files have changed since they were verified.
+            StoreNotWritable
+        """
+        found = verified.manifest
+        source = self._contained(found.name, found.version)
+        names = (ARTIFACT, SAMPLE, *([found.code] if found.code else ()))
+        contents = {name: _proven(source / name, found) for name in names}
+        contents[MANIFEST] = files.read(source / MANIFEST, MANIFEST_LIMIT)
+        aliases = Aliases.read(self.root / found.name).versions
+        naming = {alias: number for alias, number in aliases.items() if number == found.version}
+        folder = Path(root, found.name, str(found.version))
+        with files.writing(Path(root)):
+            folder.mkdir(parents=True)
+            for name, data in contents.items():
+                files.write(folder / name, data)
+            if naming:
+                Aliases(versions=naming).write(folder.parent)
+
     def promote(self, name: str, version: int | str, alias: str = CHAMPION) -> int:
         """Let an alias name a version, and return the version's number.
 

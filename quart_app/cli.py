@@ -1,4 +1,4 @@
-"""The commands: `serve`, `models …`, `keys …`, `get PATH`, `predict`, and those that Quart brings.
+"""The commands: `serve`, `models …`, `keys …`, `deploy …`, `get`, `predict`, beside Quart's own.
 
 What a command found goes to stdout, what it does meanwhile to stderr. A command that fails says so
 in a sentence and ends with 1, one that was called wrongly with 2.
@@ -25,6 +25,8 @@ from model_store.columns import parse_number
 from . import create_app
 from .config import SERVERS, ConfigError
 from .context import context_of
+from .deploy import deploy
+from .deployment import DeploymentError
 from .description import ModelDescription
 from .factory import MakeApp, app_option, make
 from .keys import Keys
@@ -46,7 +48,7 @@ def main() -> None:
         cli()
     except ConfigError as error:
         _exit(error, CALLED_WRONGLY)
-    except (ModelStoreError, OSError) as error:
+    except (DeploymentError, ModelStoreError, OSError) as error:
         _exit(error, FAILED)
 
 
@@ -311,5 +313,5 @@ def _log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
 
 
-for command in (serve, get, predict, models, keys, routes_command, shell_command):
+for command in (serve, get, predict, models, keys, deploy, routes_command, shell_command):
     cli.add_command(command)

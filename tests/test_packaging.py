@@ -181,6 +181,8 @@ def test_a_wheel_holds_the_packages_and_the_templates_and_nothing_else(tmp_path:
     assert static
 
     assert wheel_files(wheel) == code | {f"quart_app/{name}" for name in templates}
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("quart_app/requirements.txt").decode() == read("requirements.txt")
 
     subprocess.run(["tar", "-xzf", sdist, "-C", tmp_path], check=True)
     unpacked = tmp_path / sdist.name.removesuffix(".tar.gz")

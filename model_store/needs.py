@@ -1,0 +1,43 @@
+"""Which packages a version needs, beyond those that every version does."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from . import pickles
+from .store import Verified
+
+OURS: Final = frozenset({"joblib", "numpy", "scipy", "sklearn"})
+"""What loads any version; scikit-learn requires the others."""
+
+PYTHON_2: Final = frozenset({"__builtin__", "copy_reg"})
+"""Modules of the standard library as older pickles name them."""
+
+
+def packages(verified: Verified) -> set[str]:
+    """The top-level packages that a version names, other than these: those of the globals of its
+    artifact, those that its own code imports, and pandas where it was fitted on a DataFrame.
+    Nothing is unpickled.
+
+    Raises:
+        UnreadableFile: the artifact is no pickle.
+    """
+    found = {named.module.split(".")[0] for named in pickles.listing(verified.artifact).globals}
+    if verified.manifest.signature.container == "frame":
+        found.add("pandas")
+    if verified.trust.code is not None:
+        found -= {verified.trust.code.name, verified.trust.code.registered}
+        found |= set(_imported(verified.trust.code.source))
+    return found - OURS - PYTHON_2 - sys.stdlib_module_names
+
+
+def _imported(source: bytes) -> Iterator[str]:
+    """The packages that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.split(".")[0]
