@@ -98,6 +98,11 @@ class Batcher(Generic[Answer]):
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for their turn."""
+        return self._waiting_rows
+
     async def submit(self, rows: Rows) -> Answer:
         """Wait for the answer to these rows. All rows of one batcher have one dtype and width.
 
