@@ -12,9 +12,10 @@ import logging
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -90,7 +91,13 @@ def line(record: Record) -> bytes:
 
 def timestamp(seconds: float) -> str:
     """A moment in seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+    second, milliseconds = divmod(int(seconds * 1000), 1000)
+    return f"{_second(second)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _encoded(told: Line | Dropped) -> bytes:
@@ -163,8 +170,8 @@ class LineWriter:
     def _tell_dropped(self) -> None:
         dropped = self.dropped
         if dropped > self._told:
-            now = timestamp(datetime.now(UTC).timestamp())
-            if self._write(_encoded(Dropped(now, dropped - self._told)), 0):
+            told = Dropped(timestamp(time.time()), dropped - self._told)
+            if self._write(_encoded(told), 0):
                 self._told = dropped
 
     def _write(self, piece: bytes, count: int) -> bool:

@@ -130,7 +130,7 @@ class Recorder:
             record.seconds = time.perf_counter() - begun
             # Those inside may know better than the server who asked, and by which id.
             record.request_id = extended[REQUEST_ID]
-            client = scope["client"]
+            client = scope.get("client")
             record.client = client[0] if client else None
             for observer in self._observers:
                 observer(record)

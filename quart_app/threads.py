@@ -1,4 +1,4 @@
-"""Blocking calls in threads: one that cannot hold up the end of the process, many that are counted."""
+"""Blocking calls in threads: one that cannot hold up the end of the process, others counted."""
 
 from __future__ import annotations
 
