@@ -40,7 +40,7 @@ VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 @dataclass(slots=True)
 class Record:
     """A request and its answer. `began` is in seconds since 1970, `seconds` how long it took,
-    `bytes` the length of the body that was handed to the server.
+    `bytes` the length of the body that was handed to the server to be sent.
 
     `path` is as it was sent, without the query and with what is not visible ASCII as %XX. `route`
     is the template that fits it, None where none does. `error` is the kind of error that it ended
@@ -166,11 +166,17 @@ class _Exchange:
         elif kind == "websocket.close":
             self._record.status = self._record.status or 403  # as servers answer a handshake
             self._ended = True
-        await self._send(event)
+        try:
+            await self._send(event)
+        except Exception:  # a cancellation may come after the last byte, from what the server does
+            self._ended = False
+            raise
 
     def settle(self) -> None:
         """Say how it ended. To an app that sends nothing, servers add the status 500."""
         record = self._record
+        if record.method == "HEAD":
+            record.bytes = 0
         record.aborted = not self._ended and (self._gone or record.status != 0)
         if record.aborted:
             record.error = record.error or CLIENT_GONE_KIND
