@@ -9,20 +9,19 @@ Source: https://prometheus.io/docs/practices/naming/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
 )
-from prometheus_client import Histogram as RequestHistogram
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -49,13 +48,6 @@ class Page(NamedTuple):
     content_type: str
 
 
-class _Series(NamedTuple):
-    """The series of one route, method and status, bound so that none is looked up again."""
-
-    add: Callable[[], None]
-    observe: Callable[[float], None]
-
-
 class Metrics:
     """The metrics of one app. Belongs to its event loop."""
 
@@ -63,45 +55,13 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._requests = Counter(
-            "quart_app_requests",
-            "Requests that have ended, by route template, method and status.",
-            ("route", "method", "status"),
-            registry=self._registry,
-        )
-        self._durations = RequestHistogram(
-            "quart_app_request_duration_seconds",
-            "How long requests took, from the first line to the last byte of the answer.",
-            ("route",),
-            buckets=SECONDS,
-            registry=self._registry,
-        )
-        self._failures = Counter(
-            "quart_app_failures",
-            "Requests that ended in an error, by its kind.",
-            ("kind",),
-            registry=self._registry,
-        )
+        self._requests = RequestCollector()
+        self._registry.register(self._requests)
         self._registry.register(ModelCollector(models))
-        self._series: dict[tuple[str | None, str, int], _Series] = {}
 
     def __call__(self, record: Record) -> None:
         """Count a request that has ended."""
-        method = record.method if record.method in METHODS else OTHER
-        key = (record.route, method, record.status)
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = self._bind(record.route or UNMATCHED, method, key[2])
-        series.add()
-        series.observe(record.seconds)
-        if record.error is not None:
-            self._failures.labels(record.error).inc()
-
-    def _bind(self, route: str, method: str, status: int) -> _Series:
-        return _Series(
-            self._requests.labels(route, method, str(status)).inc,
-            self._durations.labels(route).observe,
-        )
+        self._requests.count(record)
 
     def page(self, accept: str = "") -> Page:
         """All of them as text, in the format of OpenMetrics where `Accept` names it."""
@@ -113,6 +73,55 @@ class Metrics:
         return Page(generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4)
 
 
+class RequestCollector(Collector):
+    """What became of the requests. Without the library's own counters: there is one thread that
+    counts, so it needs no locks, and no series that says since when."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._seconds: dict[str, Histogram] = {}
+        self._failures: Counter[str] = Counter()
+
+    def count(self, record: Record) -> None:
+        """Count a request that has ended."""
+        route = record.route or UNMATCHED
+        method = record.method if record.method in METHODS else OTHER
+        self._requests[route, method, record.status] += 1
+        seconds = self._seconds.get(route)
+        if seconds is None:
+            seconds = self._seconds[route] = Histogram(SECONDS)
+        seconds.add(record.seconds)
+        if record.error is not None:
+            self._failures[record.error] += 1
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering it counts nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """A family each."""
+        requests = CounterMetricFamily(
+            "quart_app_requests",
+            "Requests that have ended, by route template, method and status.",
+            labels=("route", "method", "status"),
+        )
+        for (route, method, status), count in self._requests.items():
+            requests.add_metric((route, method, str(status)), count)
+        yield requests
+        yield _histogram(
+            "quart_app_request_duration_seconds",
+            "How long requests took, from their head to the last byte of the answer.",
+            ("route",),
+            {(route,): seconds for route, seconds in self._seconds.items()},
+        )
+        failures = CounterMetricFamily(
+            "quart_app_failures", "Requests that ended in an error, by its kind.", labels=("kind",)
+        )
+        for kind, count in self._failures.items():
+            failures.add_metric((kind,), count)
+        yield failures
+
+
 class ModelCollector(Collector):
     """What models and the threads that predict tell, at the moment it is asked for."""
 
@@ -120,93 +129,103 @@ class ModelCollector(Collector):
         self._models = models
 
     def describe(self) -> list[Metric]:
-        """Nothing, so that registering it asks no model."""
+        """Nothing: registering it asks no model."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """A family each."""
-        servables = self._models.servables
+        found = _by_version(self._models.servables)
         yield _histogram(
             "quart_app_batch_rows",
             "Rows that one call of predict answered.",
-            servables,
-            lambda servable: servable.statistics.rows,
+            MODEL,
+            _summed(found, lambda servable: servable.statistics.rows),
         )
         yield _histogram(
             "quart_app_predict_duration_seconds",
             "How long the calls of predict took that answered.",
-            servables,
-            lambda servable: servable.statistics.seconds,
+            MODEL,
+            _summed(found, lambda servable: servable.statistics.seconds),
         )
-        queue = GaugeMetricFamily(
-            "quart_app_queue_rows", "Rows that wait for a call of predict.", labels=MODEL
+        yield _gauge(
+            "quart_app_queue_rows",
+            "Rows that wait for a call of predict.",
+            MODEL,
+            (
+                (labels, sum(servable.waiting_rows for servable in same))
+                for labels, same in found.items()
+            ),
         )
-        waiting: dict[tuple[str, str], int] = {}
-        for servable in servables:
-            labels = _labels(servable)
-            waiting[labels] = waiting.get(labels, 0) + servable.waiting_rows
-        for labels, rows in waiting.items():
-            queue.add_metric(labels, rows)
-        yield queue
-        yield GaugeMetricFamily(
-            "quart_app_busy_threads",
-            "Threads that predict at this moment.",
-            value=self._models.busy_threads,
-        )
-        yield GaugeMetricFamily(
-            "quart_app_threads", "Threads that may predict.", value=self._models.threads
-        )
-        yield self._states()
-        yield self._loads()
-        build = GaugeMetricFamily(
-            "quart_app_build_info", "The version of the server, always 1.", labels=("version",)
-        )
-        build.add_metric((VERSION,), 1)
-        yield build
-
-    def _states(self) -> Metric:
-        family = GaugeMetricFamily(
-            "quart_app_model_state",
-            "1 for the state in which the model is, 0 for the others.",
-            labels=("model", "state"),
-        )
-        later = {name: entry for (name, _), entry in self._models.others.items()}
-        for name, entry in (later | self._models.entries).items():
-            for state in State:
-                family.add_metric((name, state.value), entry.state is state)
-        return family
-
-    def _loads(self) -> Metric:
-        family = GaugeMetricFamily(
+        yield _gauge(
             "quart_app_model_load_seconds",
             "How long it took to verify, load and warm what is loaded.",
-            labels=MODEL,
+            MODEL,
+            ((labels, same[0].load_seconds) for labels, same in found.items()),
         )
-        found = {_labels(servable): servable.load_seconds for servable in self._models.servables}
-        for labels, seconds in found.items():
-            family.add_metric(labels, seconds)
-        return family
+        later = {name: entry for (name, _), entry in self._models.others.items()}
+        yield _gauge(
+            "quart_app_model_state",
+            "1 for the state in which the model is, 0 for the others.",
+            ("model", "state"),
+            (
+                ((name, state.value), entry.state is state)
+                for name, entry in (later | self._models.entries).items()
+                for state in State
+            ),
+        )
+        yield _gauge(
+            "quart_app_busy_threads",
+            "Threads that predict at this moment.",
+            (),
+            [((), self._models.busy_threads)],
+        )
+        yield _gauge(
+            "quart_app_threads", "Threads that may predict.", (), [((), self._models.threads)]
+        )
+        yield _gauge(
+            "quart_app_build_info",
+            "The version of the server; always 1.",
+            ("version",),
+            [((VERSION,), 1)],
+        )
 
 
-def _histogram(
-    name: str,
-    documentation: str,
-    servables: list[Servable],
-    read: Callable[[Servable], Histogram],
-) -> Metric:
-    """What the servables counted, one series a version: it may be loaded twice, by its name and by
-    its number."""
-    family = HistogramMetricFamily(name, documentation, labels=MODEL)
-    found: dict[tuple[str, str], Histogram] = {}
+Labels = tuple[str, ...]
+
+
+def _by_version(servables: Iterable[Servable]) -> dict[Labels, list[Servable]]:
+    """Those with the same labels together: a version may be loaded by name and by number."""
+    found: dict[Labels, list[Servable]] = {}
     for servable in servables:
-        histogram, labels = read(servable), _labels(servable)
-        found[labels] = found[labels] + histogram if labels in found else histogram
-    for labels, histogram in found.items():
-        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-        family.add_metric(labels, buckets, histogram.total)
+        labels = servable.manifest.name, str(servable.manifest.version)
+        found.setdefault(labels, []).append(servable)
+    return found
+
+
+def _summed(
+    found: Mapping[Labels, list[Servable]], read: Callable[[Servable], Histogram]
+) -> dict[Labels, Histogram]:
+    sums = {}
+    for labels, (first, *others) in found.items():
+        sums[labels] = sum(map(read, others), read(first))
+    return sums
+
+
+def _gauge(
+    name: str, documentation: str, labels: Labels, values: Iterable[tuple[Labels, float]]
+) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=labels)
+    for told, value in values:
+        family.add_metric(told, value)
     return family
 
 
-def _labels(servable: Servable) -> tuple[str, str]:
-    return servable.manifest.name, str(servable.manifest.version)
+def _histogram(
+    name: str, documentation: str, labels: Labels, values: Mapping[Labels, Histogram]
+) -> Metric:
+    family = HistogramMetricFamily(name, documentation, labels=labels)
+    for told, histogram in values.items():
+        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric(told, buckets, histogram.total)
+    return family

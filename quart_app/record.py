@@ -120,7 +120,8 @@ class Recorder:
         begun = time.perf_counter()
         record = Record(time.time(), _method(scope), shown_path(scope))
         extended = cast(dict[str, Any], scope)
-        extended.setdefault(REQUEST_ID, token_hex(16))
+        if REQUEST_ID not in extended:
+            extended[REQUEST_ID] = token_hex(16)
         extended[RECORD] = record
         exchange = _Exchange(record, receive, send)
         try:
