@@ -144,6 +144,8 @@ BAD: list[tuple[str, str, str]] = [
     ),
     *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
     *(("TEMPLATES", text, "a folder that exists") for text in ("", "no/such/folder", __file__)),
+    ("ACCESS_LOG", "-", "true or false"),
+    ("METRICS", "/metrics", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
     *(
         (name, text, "nothing, or the beginning of a path such as /old")
