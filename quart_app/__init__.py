@@ -8,11 +8,36 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import access, bodies, cors, errors, fast_path, front, lifespan, openapi, templating
-from .blueprints import card, classic, files, health, invocations, pages, predict, tour, v1, v2
+from . import (
+    access,
+    bodies,
+    cors,
+    errors,
+    fast_path,
+    front,
+    lifespan,
+    openapi,
+    record,
+    templating,
+)
+from .blueprints import (
+    card,
+    classic,
+    files,
+    health,
+    invocations,
+    metrics,
+    pages,
+    predict,
+    tour,
+    v1,
+    v2,
+)
 from .config import Config
 from .context import EXTENSION, Context
 from .jobs import Jobs
+from .metrics import Metrics
+from .record import Observer
 from .registry import Registry
 from .tasks import Tasks
 
@@ -31,7 +56,11 @@ def create_app(**settings: Any) -> Quart:
     app = Quart(__name__)
     app.url_map.merge_slashes = False
     registry = Registry(ModelStore(config.model_store), config)
-    app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url), Jobs(config))
+    counted = Metrics(registry)
+    observers: list[Observer] = [counted] if config.metrics else []
+    app.extensions[EXTENSION] = Context(
+        config, registry, Tasks(config.database_url), Jobs(config), counted, observers
+    )
     templating.register(app, config.templates)
     fast_path.register(app)
     bodies.register(app, config)
@@ -43,7 +72,10 @@ def create_app(**settings: Any) -> Quart:
     lifespan.register(app)
     for module in (pages, card, predict, files, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
+    if config.metrics:
+        app.register_blueprint(metrics.blueprint)
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
     tour.register(app, config.tour_prefix)
+    record.register(app, observers)  # around all other middleware
     return app

@@ -106,6 +106,11 @@ class Batcher(Generic[Answer]):
         self._idle.set()
         self._closed = False
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for their turn."""
+        return self._waiting_rows
+
     async def submit(self, rows: Rows, *, until: float | None = None) -> Answer:
         """Wait for the answer to these rows. All rows of one batcher have one dtype and width.
 

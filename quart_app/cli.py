@@ -23,6 +23,7 @@ from model_store import ModelStoreError
 from model_store.columns import parse_number
 
 from . import create_app
+from .access_log import AccessLog, LineWriter
 from .config import SERVERS, ConfigError
 from .context import context_of
 from .deploy import deploy
@@ -119,6 +120,10 @@ def serve(
         registry.draining = True
 
     sockets.allow_many()
+    writer = None
+    if config.access_log:
+        writer = LineWriter(sys.stdout.fileno())
+        context.observers.append(AccessLog(writer))
     code = server.serve(
         app,
         sockets.bind(config.host, config.port),
@@ -130,6 +135,8 @@ def serve(
         ),
         keep_alive=config.keep_alive,
     )
+    if writer is not None:
+        writer.close()
     sys.exit(code)
 
 

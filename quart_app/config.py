@@ -222,6 +222,10 @@ class Config:
     templates: Path | None = _setting(  # noqa: RUF009
         None, _folder, "A folder of templates that take the place of bundled ones by their names."
     )
+    access_log: bool = _setting(
+        True, _boolean, "Whether `serve` writes a line of JSON to stdout for each request."
+    )
+    metrics: bool = _setting(True, _boolean, "Whether Prometheus may read /metrics.")
     classic: bool = _setting(
         True, _boolean, "Whether the routes and pages of the older Flask apps are served."
     )

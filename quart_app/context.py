@@ -10,7 +10,10 @@ from quart import Quart, current_app, request
 from .bodies import UNTIL
 from .config import Config
 from .jobs import Jobs
+from .metrics import Metrics
+from .record import Observer, note
 from .registry import Registry
+from .servable import Servable
 from .tasks import Tasks
 
 EXTENSION = "quart_app"
@@ -22,6 +25,8 @@ class Context:
     registry: Registry
     tasks: Tasks
     jobs: Jobs
+    metrics: Metrics
+    observers: list[Observer]
 
 
 def context_of(app: Quart) -> Context:
@@ -42,6 +47,17 @@ def get_tasks() -> Tasks:
 
 def get_jobs() -> Jobs:
     return context_of(current_app).jobs
+
+
+def get_metrics() -> Metrics:
+    return context_of(current_app).metrics
+
+
+def note_asked(servable: Servable, rows: int | None = None) -> None:
+    """Let the record of the current request say which version of a model was asked about how many
+    rows."""
+    manifest = servable.manifest
+    note(request.scope, model=manifest.name, version=manifest.version, rows=rows)
 
 
 def get_until() -> float | None:

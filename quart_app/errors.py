@@ -8,7 +8,9 @@ logged with its traceback, and the client is told nothing of it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -36,6 +38,7 @@ from .negotiation import (
     wants_text,
 )
 from .protocols import invocations, v2_documents
+from .record import REQUEST_ID, note
 from .tasks import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
 from .templating import bundled_template
 
@@ -59,6 +62,13 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (TasksUnavailable, 503),
 )
 """The first row that fits an exception gives its status."""
+
+KINDS: Final = {
+    kind: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower() for kind, _ in STATUS
+}
+"""What the access log and the metrics call each of them."""
+
+INTERNAL: Final = "internal_error"
 
 BUSY_RETRY_AFTER: Final = 1
 """Seconds after which a client may come again that was refused because too much is waiting."""
@@ -97,13 +107,28 @@ def status_of(error: Exception) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
+def kind_of(error: Exception) -> str:
+    """One of a bounded number of names for the error."""
+    if isinstance(error, HTTPException):
+        known = error.code in HTTPStatus.__members__.values()
+        return HTTPStatus(error.code).name.lower() if error.code and known else "http_error"
+    return next((name for kind, name in KINDS.items() if isinstance(error, kind)), INTERNAL)
+
+
+def note_error(error: Exception) -> None:
+    """Let the record of the current request say what it ended in."""
+    note(request.scope, error=kind_of(error))
+
+
 async def answer(error: Exception) -> Response:
     """The exception as an answer in the client's own kind."""
     if isinstance(error, HTTPException) and error.response is not None:
         return error.get_response()  # type: ignore[return-value]
     status = status_of(error)
+    note_error(error)
     if status == 500:
-        logger.error("%s %s failed", request.method, request.path, exc_info=error)
+        asked = request.method, request.path, request.scope.get(REQUEST_ID)
+        logger.error("%s %r failed (request %s)", *asked, exc_info=error)
     message = _message(error, status)
     told = _in_protocol(request.path, status, message)
     if told is not None:

@@ -36,8 +36,11 @@ from .blueprints import v2 as v2_views
 from .bodies import REFUSAL, TENSORS, UNTIL, replay
 from .choice import choose
 from .context import Context, context_of
+from .inference import InferenceRequest, InferenceResponse
 from .negotiation import JSON
 from .protocols import invocations, native, v1, v2, v2_binary
+from .record import note, shown_rule
+from .servable import Servable
 
 LARGEST: Final = 16 * 1024
 """Bytes of a body from which on what is saved here does not show."""
@@ -55,6 +58,7 @@ LONGEST: Final = 512
 class Asked(NamedTuple):
     """What the address and the body of a request hold."""
 
+    scope: HTTPScope
     name: str
     version: str | None
     body: bytes
@@ -68,17 +72,23 @@ class NotHere(Exception):
 Answer = Callable[[Context, Asked], Awaitable[bytes]]
 
 
+async def _infer(servable: Servable, request: InferenceRequest, asked: Asked) -> InferenceResponse:
+    manifest = servable.manifest
+    note(asked.scope, model=manifest.name, version=manifest.version, rows=request.rows)
+    return await servable.infer(request, until=asked.until)
+
+
 async def _native(context: Context, asked: Asked) -> bytes:
     request = native.decode(asked.body, max_rows=context.config.max_rows)
     servable = await context.registry.servable(asked.name, asked.version, until=asked.until)
-    response = await servable.infer(request, until=asked.until)
+    response = await _infer(servable, request, asked)
     return native.encode(response, many=request.many)
 
 
 async def _v1(context: Context, asked: Asked) -> bytes:
     request = v1.decode(asked.body, max_rows=context.config.max_rows)
     servable = await context.registry.servable(asked.name, asked.version, until=asked.until)
-    return v1.encode(await servable.infer(request, until=asked.until))
+    return v1.encode(await _infer(servable, request, asked))
 
 
 async def _v2(context: Context, asked: Asked) -> bytes:
@@ -86,7 +96,7 @@ async def _v2(context: Context, asked: Asked) -> bytes:
     request = v2.decode(asked.body, max_rows=context.config.max_rows)
     if v2_binary.wants(request):
         raise NotHere
-    return v2.encode(await servable.infer(request, until=asked.until), request)
+    return v2.encode(await _infer(servable, request, asked), request)
 
 
 async def _invocations(context: Context, asked: Asked) -> bytes:
@@ -95,7 +105,7 @@ async def _invocations(context: Context, asked: Asked) -> bytes:
     servable = await choose(
         context.registry, request.names, asked=None, default=default, until=asked.until
     )
-    return invocations.encode(await servable.infer(request, until=asked.until))
+    return invocations.encode(await _infer(servable, request, asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +131,11 @@ ROUTES: Final[Mapping[Callable[..., Any], Route]] = {
 
 
 class Found(NamedTuple):
-    """What is at an address. `vary` is the value of the header, empty where there is none."""
+    """What is at an address of the pattern `rule`. `vary` is the value of that header, empty where
+    there is none."""
 
     route: Route
+    rule: str
     name: str
     version: str | None
     vary: bytes
@@ -154,7 +166,8 @@ class FastPath:
         if message["type"] != "http.request" or len(body) > LARGEST:
             await self._app(scope, replay(body, receive), send)
             return
-        asked = Asked(found.name, found.version, body, extended[UNTIL])
+        note(scope, route=found.rule)
+        asked = Asked(scope, found.name, found.version, body, extended[UNTIL])
         watch = _Watch(receive)
         try:
             with watch:
@@ -172,15 +185,17 @@ class FastPath:
         if len(path) > LONGEST or not _is_ours(self._quart):
             return None
         try:
-            endpoint, names = self._quart.url_map.bind("localhost").match(path, method="POST")
+            rule, names = self._quart.url_map.bind("localhost").match(
+                path, method="POST", return_rule=True
+            )
         except HTTPException:
             return None
-        route = ROUTES.get(self._quart.view_functions[endpoint])
+        route = ROUTES.get(self._quart.view_functions[rule.endpoint])
         if route is None:
             return None
         added = ("Origin",) if any(self._quart.after_request_funcs.values()) else ()
         vary = ", ".join(route.vary + added).encode()
-        return Found(route, names.get("name", ""), names.get("version"), vary)
+        return Found(route, shown_rule(rule), names.get("name", ""), names.get("version"), vary)
 
 
 def register(app: Quart) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +25,7 @@ from model_store.errors import CorruptVersion
 from .config import Config
 from .inference import NotReady
 from .servable import Servable
-from .threads import run_in_daemon
+from .threads import CountedThreads, run_in_daemon
 
 LOADING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is on its way."""
@@ -78,7 +79,7 @@ class Registry:
 
     def __init__(self, store: ModelStore, config: Config) -> None:
         self.store = store
-        self._executor = ThreadPoolExecutor(config.threads, thread_name_prefix="predict")
+        self._executor = CountedThreads(config.threads, "predict")
         self._validator = ThreadPoolExecutor(VALIDATING, thread_name_prefix="validate")
         self._config = config
         self._entries: dict[str, Entry] = {}
@@ -115,6 +116,16 @@ class Registry:
         """Everything loaded."""
         found = (*self._entries.values(), *self.others.values())
         return [entry.servable for entry in found if entry.servable is not None]
+
+    @property
+    def threads(self) -> int:
+        """Threads that may predict."""
+        return self._config.threads
+
+    @property
+    def busy_threads(self) -> int:
+        """Threads that predict at this moment, those that hang among them."""
+        return self._executor.busy
 
     @property
     def waiting(self) -> bool:
@@ -230,6 +241,7 @@ class Registry:
                 entry.fail(error)
 
     async def _steps(self, entry: Entry, name: str, version: int | None) -> None:
+        begun = time.monotonic()
         entry.state = State.VERIFYING
         verify = partial(self.store.verify, name, version, allow_version=self._config.allow_version)
         verified = await run_in_daemon(verify)
@@ -239,7 +251,9 @@ class Registry:
         model = await run_in_daemon(partial(self.store.load, verified))
         entry.state = State.WARMING
         await run_in_daemon(model.replay)
-        entry.servable = Servable(model, self._executor, self._config, validator=self._validator)
+        servable = Servable(model, self._executor, self._config, validator=self._validator)
+        servable.load_seconds = time.monotonic() - begun
+        entry.servable = servable
         entry.state = State.READY
         logger.info("%s version %d is ready", name, model.manifest.version)
 

@@ -47,6 +47,7 @@ class Servable:
         self.manifest: Manifest = model.manifest
         self.sample: Sample = model.sample
         self.statistics = Statistics()
+        self.load_seconds = 0.0
         self._model = model
         self._validator = validator
         self._classes = [target.classes or () for target in model.manifest.targets]
@@ -59,6 +60,11 @@ class Servable:
         )
         self._batcher: Batcher[Prediction] = batcher(model.predict, observe=self.statistics.observe)
         self._decider: Batcher[Scores] = batcher(model.decide)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for a call of predict."""
+        return self._batcher.waiting_rows + self._decider.waiting_rows
 
     @property
     def example(self) -> dict[str, JSONLabel | None]:

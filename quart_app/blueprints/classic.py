@@ -23,8 +23,9 @@ from model_store.model import json_labels
 from model_store.recipes import RECIPES
 
 from ..choice import choose
-from ..context import get_config, get_registry, get_until
+from ..context import get_config, get_registry, get_until, note_asked
 from ..dialect import Dialect, by_position, by_synonym, meaning
+from ..errors import note_error
 from ..inference import InferenceError, InferenceRequest, InferenceResponse, InvalidRequest
 from ..negotiation import (
     html_response,
@@ -137,6 +138,7 @@ async def predict_api() -> Response:
         raise InvalidRequest("Expected a JSON object of features, got a list.")
     servable = await _servable(BLOOD_DONATION)
     donation = Dialect(servable, by_position(servable.manifest, asked.names))
+    note_asked(servable, asked.rows)
     response = await donation.infer(asked, until=get_until())
     return json_bytes(msgspec.json.encode(json_labels(response.labels)[0]))
 
@@ -225,6 +227,7 @@ async def _answer(
     with what was sent."""
     until = get_until()
     kind = kind_wanted(request, usual=usual)
+    note_asked(model.servable, asked.rows)
     if asked.many or kind != "page":
         response = await model.infer(asked, until=until)
         if kind == "text":
@@ -264,6 +267,8 @@ async def _form_page(
     error: InvalidRows | Unanswerable | None = None,
 ) -> Response:
     """The form with what was entered, and above it the sentence of the result or what was wrong."""
+    if error is not None:
+        note_error(error)
     manifest, signature = model.servable.manifest, model.signature
     faults = error.faults if isinstance(error, InvalidRows) else ()
     errors = {fault.column: fault for fault in faults}

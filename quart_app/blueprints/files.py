@@ -19,7 +19,8 @@ from model_store.columns import parse_number
 from model_store.errors import Unanswerable
 
 from ..bodies import FILENAME, OWNER, TABLE
-from ..context import get_config, get_jobs, get_registry, get_until
+from ..context import get_config, get_jobs, get_registry, get_until, note_asked
+from ..errors import note_error
 from ..inference import InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
 from ..jobs import RETRY_AFTER, Job, JobNotFound, State
 from ..negotiation import html_response, json_response, varied, wants_html
@@ -94,6 +95,7 @@ async def upload(name: str) -> Response | WerkzeugResponse:
     """Begin to answer the file in the form, once its first rows are found to be sound."""
     scope = cast(dict[str, Any], request.scope)
     servable = await get_registry().servable(name, until=get_until())
+    note_asked(servable)
     if get_registry().draining:
         raise NotReady("The server is stopping.", RETRY_AFTER)
     if TABLE not in scope:
@@ -126,6 +128,8 @@ def _chosen(table: IO[bytes], filename: str | None) -> IO[bytes]:
 async def _form_page(
     servable: Servable, error: InvalidRequest | InvalidRows | Unanswerable | None = None
 ) -> Response:
+    if error is not None:
+        note_error(error)
     manifest, jobs = servable.manifest, get_jobs()
     faults = error.faults[:FAULTS_SHOWN] if isinstance(error, InvalidRows) else ()
     page = await render_template(

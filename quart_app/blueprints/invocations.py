@@ -8,7 +8,7 @@ from quart import Blueprint, Response, request
 from quart_schema import hide, tag
 
 from ..choice import choose
-from ..context import get_config, get_registry, get_until
+from ..context import get_config, get_registry, get_until, note_asked
 from ..inference import InferenceRequest, UnsupportedBody
 from ..negotiation import JSON, json_bytes
 from ..protocols import csv, invocations
@@ -50,6 +50,7 @@ async def predict() -> Response:
         default=settings.default_model,
         until=until,
     )
+    note_asked(servable, asked.rows)
     return json_bytes(invocations.encode(await servable.infer(asked, until=until)))
 
 

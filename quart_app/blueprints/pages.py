@@ -26,7 +26,7 @@ from .. import charts
 from ..card import read_card
 from ..context import get_registry, get_until
 from ..description import ModelDescription, ModelList, describe
-from ..errors import ErrorBody
+from ..errors import ErrorBody, note_error
 from ..inference import InferenceRequest, InferenceResponse
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..registry import LOADING_RETRY_AFTER, Registry
@@ -133,6 +133,8 @@ async def model_page(
     the form goes on asking it.
     """
     manifest = servable.manifest
+    if error is not None:
+        note_error(error)
     faults = error.faults if isinstance(error, InvalidRows) else ()
     errors = {fault.column: fault for fault in faults}
     told = None

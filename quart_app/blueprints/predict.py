@@ -17,10 +17,11 @@ from model_store import InvalidRows
 from model_store.errors import Unanswerable
 
 from ..bodies import TABLE
-from ..context import get_config, get_registry, get_until
+from ..context import get_config, get_registry, get_until, note_asked
 from ..inference import InferenceRequest, UnsupportedBody
 from ..negotiation import FORMS, JSON, json_bytes, varied, wants_html
 from ..protocols import csv, form, native
+from ..record import note
 from ..scoring import Scorer
 from .pages import model_page
 
@@ -71,6 +72,7 @@ async def answer(name: str, version: str | None, asked: InferenceRequest) -> Res
     """Ask the model and answer as JSON, or on its page, where a person asked for one row."""
     until = get_until()
     servable = await get_registry().servable(name, version, until=until)
+    note_asked(servable, asked.rows)
     if asked.many or not wants_html(request):
         response = await servable.infer(asked, until=until)
         return varied(json_bytes(native.encode(response, many=asked.many)))
@@ -89,14 +91,19 @@ async def answer_table(name: str, version: str | None) -> Response:
     if charset not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedBody(f"Expected {csv.CONTENT_TYPE} in UTF-8, got {charset}.")
     servable = await get_registry().servable(name, version, until=get_until())
+    note_asked(servable)
     file = cast(dict[str, IO[bytes]], request.scope)[TABLE]
     pieces = Scorer(servable, get_config().deadline).answer(file)
     first = await anext(pieces)
+    scope = request.scope
 
     async def answer() -> AsyncGenerator[bytes, None]:
+        rows = 0
         async with contextlib.aclosing(pieces):
             yield first.lines
             async for piece in pieces:
+                rows += piece.rows
+                note(scope, rows=rows)
                 yield piece.lines
 
     response = Response(answer(), content_type=csv.ANSWER_TYPE)

@@ -10,7 +10,7 @@ from quart.blueprints import BlueprintSetupState
 from quart_schema import document_response, hide, tag
 from werkzeug.routing import BaseConverter
 
-from ..context import get_config, get_registry, get_until
+from ..context import get_config, get_registry, get_until, note_asked
 from ..negotiation import json_bytes, json_response
 from ..protocols import v1
 from ..protocols.v2_documents import ModelNames, ModelReady
@@ -57,4 +57,5 @@ async def predict(name: str, version: str | None = None) -> Response:
     asked = v1.decode(cast(bytes, await request.get_data()), max_rows=get_config().max_rows)
     until = get_until()
     servable = await get_registry().servable(name, version, until=until)
+    note_asked(servable, asked.rows)
     return json_bytes(v1.encode(await servable.infer(asked, until=until)))

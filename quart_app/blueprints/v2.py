@@ -15,7 +15,7 @@ from quart_schema import document_response, hide, tag
 from model_store import ModelStore, ModelStoreError
 
 from ..compression import WINDOWS, deflate
-from ..context import get_config, get_registry, get_until
+from ..context import get_config, get_registry, get_until, note_asked
 from ..description import VersionState, states
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, NotReady
 from ..negotiation import JSON, json_response
@@ -177,7 +177,9 @@ async def infer(name: str, version: str | None = None) -> Response:
     """Predict for the tensors in the body."""
     until = get_until()
     servable = await get_registry().servable(name, version, until=until)
+    note_asked(servable)
     asked = await decode(servable)
+    note_asked(servable, asked.rows)
     return await answer(await servable.infer(asked, until=until), asked)
 
 

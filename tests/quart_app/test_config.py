@@ -28,6 +28,8 @@ DEFAULTS: dict[str, Any] = {
     "RATE_LIMIT": (),
     "PROXIES": 0,
     "TEMPLATES": None,
+    "ACCESS_LOG": True,
+    "METRICS": True,
     "CLASSIC": True,
     "CLASSIC_PREFIX": "",
     "TOUR_PREFIX": "/tour",
@@ -79,6 +81,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PROXIES", "2", 2),
     ("TEMPLATES", ".", Path(".")),
     ("TEMPLATES", str(Path(__file__).parent), Path(__file__).parent),
+    ("ACCESS_LOG", "false", False),
+    ("METRICS", "no", False),
     ("CLASSIC", "false", False),
     ("CLASSIC_PREFIX", "", ""),
     ("CLASSIC_PREFIX", "/old/flask-1.0", "/old/flask-1.0"),
@@ -151,6 +155,8 @@ BAD: list[tuple[str, str, str]] = [
     ),
     *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
     *(("TEMPLATES", text, "a folder that exists") for text in ("", "no/such/folder", __file__)),
+    ("ACCESS_LOG", "-", "true or false"),
+    ("METRICS", "/metrics", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
     *(
         (name, text, "nothing, or the beginning of a path such as /old")

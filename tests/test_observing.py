@@ -1,0 +1,90 @@
+"""docs/observing.md: its commands are run, and its lines and tables are those of the server."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from quart_app import create_app
+from quart_app.access_log import MAX_LINES, MAX_PATH, Line
+
+from .conftest import serving, started
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/observing.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def table(first: str) -> list[list[str]]:
+    """The cells of the table whose first heading this is, without its head."""
+    found = re.search(rf"^\| {first} \|.*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    rows = found[0].strip().splitlines()[2:]
+    return [[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in rows]
+
+
+def matches(shown: str, text: str) -> bool:
+    """Whether this is what is shown, but for moments and for what `...` stands for."""
+    shown = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "...Z", shown.strip())
+    pattern = ".*?".join(re.escape(part) for part in shown.split("..."))
+    return re.fullmatch(pattern, text.strip(), re.DOTALL) is not None
+
+
+def test_the_commands_print_and_the_server_writes_what_the_page_shows(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    with serving(cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root) as server:
+        server.wait_until_ready()
+        for block in blocks("console"):
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                ran = subprocess.run(
+                    ["bash", "-c", command.replace("http://127.0.0.1:8000", server.url)],
+                    env={"PATH": os.environ["PATH"]},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                assert matches(output, ran.stdout), ran.stdout
+            time.sleep(0.1)
+        server.process.terminate()
+        written, _ = server.process.communicate(timeout=30)
+    lines = [line for line in written.splitlines() if line[:1] == "{" and "/health/" not in line]
+    shown = blocks("json")[0].splitlines()
+    assert len(lines) == len(shown) + 1  # and that of the metrics
+    for expected, line in zip(shown, lines[:-1], strict=True):
+        assert matches(expected, line), line
+
+
+def test_the_table_of_fields_is_the_one_of_the_code() -> None:
+    assert [name for name, _ in table("field")] == [
+        field.name for field in msgspec.structs.fields(Line)
+    ]
+    assert f"{MAX_LINES:,} lines" in PAGE
+    assert f"{MAX_PATH:,} characters" in PAGE
+
+
+async def test_the_table_of_metrics_is_the_one_of_the_code(bundled_root: Path) -> None:
+    async with started(create_app(MODEL_STORE=bundled_root, RECIPES="")) as app:
+        client = app.test_client()
+        await client.get("/models/exam/predict?X1=1&X2=1")
+        await client.get("/nothing")
+        text = await (await client.get("/metrics")).get_data(as_text=True)
+    found = {}
+    for family in text_string_to_metric_families(text):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        if name.startswith("quart_app_"):
+            found[name] = (family.type, labels)
+    assert found == {
+        name: (kind, set(labels.split(", ")) - {""}) for name, kind, labels, _ in table("metric")
+    }
