@@ -28,7 +28,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test browser-test screenshots bench clients client-test lint types lock wheel clean
+.PHONY: help run test process-test browser-test screenshots bench clients client-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -36,8 +36,11 @@ help: ## list the targets
 run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 	@$(BIN)/python -m quart_app serve
 
-test: $(VENV)/.installed-test ## run the tests that need no browser
-	@$(BIN)/python -m pytest -m "not browser and not clients" $(PYTEST_ARGS)
+test: $(VENV)/.installed-test ## run the tests that need no browser and no programs beside them
+	@$(BIN)/python -m pytest -m "not browser and not clients and not process" $(PYTEST_ARGS)
+
+process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own
+	@$(BIN)/python -m pytest -m process $(PYTEST_ARGS)
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
 	@$(BIN)/python -m pytest -m browser

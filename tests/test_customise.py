@@ -13,6 +13,8 @@ import pytest
 
 from .conftest import Server, serving
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/customise.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"

@@ -39,6 +39,8 @@ from werkzeug.wsgi import ClosingIterator
 from quart_app import create_app
 from quart_app.cli import cli
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/from-flask.md").read_text()
 ENVIRONMENT = {

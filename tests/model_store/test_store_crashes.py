@@ -18,6 +18,8 @@ from model_store.errors import StoreNotWritable, VersionNotFound
 
 from .conftest import publish_small
 
+pytestmark = pytest.mark.process
+
 KILLS = 50
 SECONDS = 15
 """At most so long are writers killed, however few were on a slow machine."""

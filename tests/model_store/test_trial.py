@@ -38,6 +38,8 @@ from model_store.errors import (
 from model_store.intake import Finding, Order, take
 from model_store.trial import Limits, run
 
+pytestmark = pytest.mark.process
+
 X, Y = load_iris(return_X_y=True)
 LIMITS = Limits(seconds=60)
 

@@ -20,6 +20,8 @@ from quart_app.cli import cli
 from quart_app.keys import Keys
 from quart_app.version import VERSION
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -25,6 +25,8 @@ from quart_app.cli import cli
 
 from ..conftest import started
 
+pytestmark = pytest.mark.process
+
 X, Y = load_iris(return_X_y=True)
 
 

@@ -23,6 +23,8 @@ from model_store.recipes import RECIPES
 
 from ..conftest import Server, serving
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent.parent
 ROW = {"X1": 61.1, "X2": 17.3}
 PATH = "/models/exam/predict"
