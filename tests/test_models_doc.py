@@ -21,6 +21,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from model_store import ModelStore, ModelStoreError
 from model_store.intake import Order, take
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 X = np.arange(20.0).reshape(5, 4)
 

@@ -24,6 +24,8 @@ from quart_app.record import RECORD, Record, Recorder, note, shown_path
 
 from ..conftest import Server, serving, started
 
+pytestmark = pytest.mark.process
+
 ROW = {"X1": 61.1, "X2": 17.3}
 PREDICT = "/models/<name>/predict"
 LONG = 30.0

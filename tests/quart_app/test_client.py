@@ -45,6 +45,8 @@ from quart_app.client import (
 from ..conftest import Server, serving
 from ..kinds import AWKWARD, passengers
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent.parent
 COLUMNS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 VIRGINICA = dict(zip(COLUMNS, (6.3, 3.3, 6.0, 2.5), strict=True))

@@ -43,6 +43,8 @@ from .test_registry import (
     publish,
 )
 
+pytestmark = pytest.mark.process
+
 __all__ = ["answering", "loading", "own"]  # fixtures
 
 ROOT = Path(__file__).parent.parent.parent
