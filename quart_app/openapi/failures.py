@@ -30,6 +30,7 @@ CHOOSING: Final = ("/", "/predict", "/predict_api", "/invocations")
 """Routes that find the model by themselves."""
 
 PLAIN: Final = ("/ping", "/health", "/version")
+METRICS: Final = "/metrics"
 PAGES: Final = ("/", "/models")
 """Routes that send whoever wants HTML elsewhere, or give a page."""
 
@@ -67,7 +68,11 @@ def _statuses(path: str, method: str, needs_key: bool, is_limited: bool) -> tupl
 
 
 def _answer(path: str) -> Schema:
-    content = {"text/plain": {"schema": TEXT}} if path in PLAIN else {JSON: {"schema": OBJECT}}
+    content = {JSON: {"schema": OBJECT}}
+    if path in PLAIN or path == METRICS:
+        content = {"text/plain": {"schema": TEXT}}
+    if path == METRICS:
+        content["application/openmetrics-text"] = {"schema": TEXT}
     return {"description": "The answer.", "content": content}
 
 
