@@ -7,6 +7,7 @@ in a sentence and ends with 1, one that was called wrongly with 2.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -113,8 +114,10 @@ def serve(
         raise click.ClickException(str(error)) from None
 
     def announce(url: str) -> None:
-        click.echo(f"Serving on {url} (CTRL+C to quit)")
-        click.echo(f"Models in {config.model_store.absolute()}")
+        with contextlib.suppress(OSError):  # nobody reads it, and it serves all the same
+            click.echo(
+                f"Serving on {url} (CTRL+C to quit)\nModels in {config.model_store.absolute()}"
+            )
 
     def drain() -> None:
         registry.draining = True
