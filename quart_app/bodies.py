@@ -229,7 +229,8 @@ def register(app: Quart, config: Config) -> None:
     app.before_request(_raise_refusal)
 
 
-def _raise_refusal() -> None:
+async def _raise_refusal() -> None:
+    # Asynchronous, though it waits for nothing: Quart would run it in a thread otherwise.
     refusal = request.scope.get(REFUSAL)
     if isinstance(refusal, Exception):
         raise refusal

@@ -30,8 +30,7 @@ from hypercorn.typing import (
 )
 from quart import Quart
 
-REQUEST_ID: Final = "quart_app.request_id"
-"""Where the scope has the id of the request, a text."""
+from .record import REQUEST_ID
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _ADDRESS: Final = re.compile(r"\[(?P<v6>[^\]]+)\](:\d+)?|(?P<v4>[^:]+):\d+")

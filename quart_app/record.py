@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from secrets import token_hex
 from typing import Any, Final, cast
 from urllib.parse import quote_from_bytes
 
@@ -28,6 +27,7 @@ from werkzeug.routing import Rule
 
 RECORD: Final = "quart_app.record"
 REQUEST_ID: Final = "quart_app.request_id"
+"""Where `front.py` puts the id of the request, a text, into the scope."""
 
 CLIENT_GONE: Final = 499
 """The status of a request whose client went away before there was one. It is not sent, of course;
@@ -126,8 +126,6 @@ class Recorder:
         begun = time.perf_counter()
         record = Record(time.time(), _method(scope), shown_path(scope))
         extended = cast(dict[str, Any], scope)
-        if REQUEST_ID not in extended:
-            extended[REQUEST_ID] = token_hex(16)
         extended[RECORD] = record
         exchange = _Exchange(record, receive, send)
         try:
@@ -135,8 +133,8 @@ class Recorder:
         finally:
             exchange.settle()
             record.seconds = time.perf_counter() - begun
-            # Those inside may know better than the server who asked, and by which id.
-            record.request_id = extended[REQUEST_ID]
+            # Those inside know better than the server who asked, and by which id.
+            record.request_id = extended.get(REQUEST_ID)
             client = scope.get("client")
             record.client = client[0] if client else None
             for observer in self._observers:

@@ -115,7 +115,7 @@ OURS = {
     },
     "quart_app/keys.py": set(),
     "quart_app/access.py": {"bodies", "config", "cors", "keys", "rates"},
-    "quart_app/front.py": set(),
+    "quart_app/front.py": {"record"},
     "quart_app/rates.py": set(),
     "quart_app/compression.py": {"inference"},
     "quart_app/choice.py": {"inference", "registry", "servable"},

@@ -14,7 +14,8 @@ from quart.typing import TestClientProtocol as Client
 
 from model_store import ModelStore
 from quart_app import create_app
-from quart_app.front import HEADERS, REQUEST_ID, Front
+from quart_app.front import HEADERS, Front
+from quart_app.record import REQUEST_ID
 
 from ..conftest import Server, started
 
