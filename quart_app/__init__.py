@@ -62,10 +62,9 @@ def create_app(**settings: Any) -> Quart:
         config, registry, Tasks(config.database_url), Jobs(config), counted, observers
     )
     templating.register(app, config.templates)
-    fast_path.register(app)
     bodies.register(app, config)
     cors.register(app, config.cors_origins)
-    access.register(app, config)
+    guard = access.register(app, config)
     front.register(app, config.proxies)
     errors.register(app)
     openapi.register(app)
@@ -77,5 +76,6 @@ def create_app(**settings: Any) -> Quart:
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
     tour.register(app, config.tour_prefix)
-    record.register(app, observers)  # around all other middleware
+    record.register(app, observers)
+    fast_path.register(app, guard)  # around all other middleware
     return app

@@ -101,6 +101,10 @@ class Guard:
             self._endpoints = set(self._endpoints) - {"pages.ask", "pages.home"}
         self._router = addresses.bind("localhost")
 
+    @property
+    def is_for_predictions(self) -> bool:
+        return "v2.infer" in self._endpoints
+
     def needs_key(self, method: str, path: str, query: bytes = b"") -> bool:
         if not self._endpoints or method == "OPTIONS":
             return False
@@ -135,14 +139,20 @@ class Access:
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        if scope["type"] == "http":
+        # What was refused or admitted before, by the fast path, is not counted again.
+        if scope["type"] == "http" and REFUSAL not in scope and KEY not in scope:
             try:
-                self._admit(scope)
+                self.admit(scope)
             except HTTPException as refusal:
                 cast(dict[str, Any], scope)[REFUSAL] = refusal
         await self._app(scope, receive, send)
 
-    def _admit(self, scope: HTTPScope) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether every program may ask every model, as often as it likes."""
+        return self._rates is None and not self._guard.is_for_predictions
+
+    def admit(self, scope: HTTPScope) -> None:
         """Do nothing where the request may be answered.
 
         Raises:
@@ -189,9 +199,11 @@ class Access:
         return place is None or place != _place(f"//{_header(scope, b'host')}", origin)
 
 
-def register(app: Quart, config: Config) -> None:
+def register(app: Quart, config: Config) -> Access:
     """Let the app have only what may be answered, and refusals."""
-    app.asgi_app = Access(app.asgi_app, config, app.url_map)  # type: ignore[method-assign]
+    access = Access(app.asgi_app, config, app.url_map)
+    app.asgi_app = access  # type: ignore[method-assign]
+    return access
 
 
 def _rates(limits: Sequence[str]) -> Rates | None:

@@ -126,7 +126,7 @@ class BodyLimit:
         except (InvalidRequest, RequestTimeout) as refusal:
             extended[REFUSAL] = refusal
             body = b""
-        await self._app(scope, replay(body, receive), _in_time(send))
+        await self._app(scope, replay(body, receive), in_time(send))
 
     async def _refused(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -136,7 +136,7 @@ class BodyLimit:
             await _drain(receive)
         except _Disconnected:
             return
-        await self._app(scope, replay(b"", receive), _in_time(send))
+        await self._app(scope, replay(b"", receive), in_time(send))
 
     async def _with_table(
         self,
@@ -153,7 +153,7 @@ class BodyLimit:
                 extended[TABLE] = owner.enter_context(await self._spool(scope, headers, receive))
                 extended[OWNER] = owner
                 extended[UNTIL] = asyncio.get_running_loop().time() + self._config.deadline
-                await self._app(scope, replay(b"", receive), _in_time(send))
+                await self._app(scope, replay(b"", receive), in_time(send))
         except _Disconnected:
             return
         except _Refused as refused:
@@ -304,7 +304,7 @@ def _mimetype(headers: Headers) -> bytes:
     return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
 
-def _in_time(send: ASGISendCallable) -> ASGISendCallable:
+def in_time(send: ASGISendCallable) -> ASGISendCallable:
     """Give up a client that takes no more; the connection is closed then."""
 
     async def send_in_time(event: ASGISendEvent) -> None:
@@ -317,8 +317,8 @@ def _in_time(send: ASGISendCallable) -> ASGISendCallable:
     return send_in_time
 
 
-def replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
-    """The body in one piece, and then what `receive` tells."""
+def replay(body: bytes, receive: ASGIReceiveCallable, *, more: bool = False) -> ASGIReceiveCallable:
+    """The body in one piece, or with `more` its beginning, and then what `receive` tells."""
     replayed = False
 
     async def receive_again() -> ASGIReceiveEvent:
@@ -326,6 +326,6 @@ def replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         if replayed:
             return await receive()
         replayed = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": more}
 
     return receive_again

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from msgspec import structs
@@ -53,7 +53,7 @@ class Dialect:
         if len(columns) < len(sent):  # a column came under both of its names
             self.signature.validate(sent, asked.rows, asked.wire)
         try:
-            return await self.servable.infer(replace(asked, columns=columns), until=until)
+            return await self.servable.infer(structs.replace(asked, columns=columns), until=until)
         except InvalidRows:
             await asyncio.to_thread(self.signature.validate, sent, asked.rows, asked.wire)
             raise

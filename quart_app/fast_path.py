@@ -1,9 +1,11 @@
-"""Predictions by JSON without Quart's objects for requests and answers, which cost more than they.
+"""Predictions by JSON without what costs more than they: Quart's objects, and layer upon layer.
 
-An ASGI app before Quart's. It takes what is surely one of the requests that `ROUTES` names, with a
-plain body and for a client that reads JSON; all else is Quart's, untouched. Decoding, asking and
-encoding are those of the views. An exception is handed to Quart in the scope, as a refused body is,
-so that it is answered there by the one table of errors and nothing is predicted twice.
+An ASGI app around all others. It takes what is surely one of the requests that `ROUTES` names, with
+a plain body and for a client that reads JSON, and does in one place what the layers do for such a
+request, by their own functions; decoding, asking and encoding are those of the views. All else goes
+through the layers to Quart, untouched. So does a failure: the exception is handed on in the scope,
+as a refused body is, so that it is answered by the one table of errors and nothing is predicted
+twice.
 
 Quart's hooks and signals do not run here. So an app to which anything of that kind was added, or
 where another view answers at one of these addresses, has no fast path.
@@ -12,10 +14,10 @@ where another view answers at one of these addresses, has no fast path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from functools import lru_cache
-from types import TracebackType
 from typing import Any, Final, NamedTuple, cast
 
 from hypercorn.typing import (
@@ -28,25 +30,27 @@ from hypercorn.typing import (
 from quart import Quart, signals
 from werkzeug.exceptions import HTTPException
 
-from . import cors
+from . import cors, front
+from .access import Access
 from .blueprints import invocations as invocations_views
 from .blueprints import predict as native_views
 from .blueprints import v1 as v1_views
 from .blueprints import v2 as v2_views
-from .bodies import REFUSAL, TENSORS, UNTIL, replay
+from .bodies import BUFFERED, REFUSAL, TENSORS, in_time, replay
 from .choice import choose
 from .context import Context, context_of
 from .inference import InferenceRequest, InferenceResponse
+from .lookout import ClientGone, Exchange, Lookout, TooSlow
 from .negotiation import JSON
 from .protocols import invocations, native, v1, v2, v2_binary
-from .record import note, shown_rule
+from .record import RECORD, Record, shown_rule, tell
 from .servable import Servable
 
 LARGEST: Final = 16 * 1024
 """Bytes of a body from which on what is saved here does not show."""
 
-PATIENCE: Final = 0.1
-"""Seconds that a request waits before it is watched whether its client is still there."""
+UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"origin", b"sec-fetch-site", TENSORS})
+"""Headers that a layer further inside has to look at."""
 
 ADDRESSES: Final = 1024
 """Addresses whose routes are remembered."""
@@ -58,7 +62,7 @@ LONGEST: Final = 512
 class Asked(NamedTuple):
     """What the address and the body of a request hold."""
 
-    scope: HTTPScope
+    record: Record
     name: str
     version: str | None
     body: bytes
@@ -73,26 +77,32 @@ Answer = Callable[[Context, Asked], Awaitable[bytes]]
 
 
 async def _infer(servable: Servable, request: InferenceRequest, asked: Asked) -> InferenceResponse:
-    manifest = servable.manifest
-    note(asked.scope, model=manifest.name, version=manifest.version, rows=request.rows)
+    record, manifest = asked.record, servable.manifest
+    record.model, record.version, record.rows = manifest.name, manifest.version, request.rows
     return await servable.infer(request, until=asked.until)
+
+
+async def _servable(context: Context, asked: Asked) -> Servable:
+    registry = context.registry
+    found = registry.loaded(asked.name, asked.version)
+    return found or await registry.servable(asked.name, asked.version, until=asked.until)
 
 
 async def _native(context: Context, asked: Asked) -> bytes:
     request = native.decode(asked.body, max_rows=context.config.max_rows)
-    servable = await context.registry.servable(asked.name, asked.version, until=asked.until)
+    servable = await _servable(context, asked)
     response = await _infer(servable, request, asked)
     return native.encode(response, many=request.many)
 
 
 async def _v1(context: Context, asked: Asked) -> bytes:
     request = v1.decode(asked.body, max_rows=context.config.max_rows)
-    servable = await context.registry.servable(asked.name, asked.version, until=asked.until)
+    servable = await _servable(context, asked)
     return v1.encode(await _infer(servable, request, asked))
 
 
 async def _v2(context: Context, asked: Asked) -> bytes:
-    servable = await context.registry.servable(asked.name, asked.version, until=asked.until)
+    servable = await _servable(context, asked)
     request = v2.decode(asked.body, max_rows=context.config.max_rows)
     if v2_binary.wants(request):
         raise NotHere
@@ -131,54 +141,68 @@ ROUTES: Final[Mapping[Callable[..., Any], Route]] = {
 
 
 class Found(NamedTuple):
-    """What is at an address of the pattern `rule`. `vary` is the value of that header, empty where
-    there is none."""
+    """What is at an address of the pattern `rule`, which came as `path`, and the headers that all
+    answers have there."""
 
     route: Route
     rule: str
+    path: str
     name: str
     version: str | None
-    vary: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
 
 
 class FastPath:
     """Answers what it can, and gives `app` all else."""
 
-    def __init__(self, quart: Quart, app: ASGIFramework) -> None:
+    def __init__(self, quart: Quart, app: ASGIFramework, access: Access) -> None:
         self._quart = quart
         self._app = app
+        self._access = access
         self._context = context_of(quart)
+        self._lookout = Lookout()
         self._find = lru_cache(ADDRESSES)(self._find_anew)
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or REFUSAL in scope:
+        if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         found = self._find(scope["path"])
-        if found is None or not _is_plain(scope, found.route):
+        headers = dict(scope["headers"])
+        if found is None or not _is_plain(scope, headers, found):
             await self._app(scope, receive, send)
             return
-        message = await receive()
-        body = cast(bytes, message.get("body", b""))
+        record = Record(time.time(), scope["method"], found.path, route=found.rule)
         extended = cast(dict[str, Any], scope)
-        if message["type"] != "http.request" or len(body) > LARGEST:
-            await self._app(scope, replay(body, receive), send)
-            return
-        note(scope, route=found.rule)
-        asked = Asked(scope, found.name, found.version, body, extended[UNTIL])
-        watch = _Watch(receive)
+        extended[RECORD] = record
+        exchange = Exchange(receive)
         try:
-            with watch:
-                answer = await found.route.answer(self._context, asked)
+            request_id = self._admit(scope, headers)
+            answer = await self._answer(found, exchange, record)
+        except ClientGone:
+            record.give_up()
+            self._tell(record, scope)
+        except asyncio.CancelledError:
+            record.status = 500  # which servers answer where an app sends nothing
+            self._tell(record, scope)
+            raise
         except Exception as error:
-            if not isinstance(error, NotHere):
+            if not isinstance(error, NotHere | TooSlow):
                 extended[REFUSAL] = error
-            await self._app(scope, replay(body, receive), send)
+            await self._app(scope, replay(exchange.body, receive, more=exchange.more), send)
             return
-        if not watch.gone:
-            await _send(send, answer, found.vary)
+        else:
+            headers_sent = [
+                (b"content-length", b"%d" % len(answer)),
+                (b"x-request-id", request_id),
+                *found.headers,
+            ]
+            try:
+                await _send(send, headers_sent, answer, record)
+            finally:
+                self._tell(record, scope)
 
     def _find_anew(self, path: str) -> Found | None:
         """What Quart has at this address, if it may be answered here."""
@@ -193,96 +217,105 @@ class FastPath:
         route = ROUTES.get(self._quart.view_functions[rule.endpoint])
         if route is None:
             return None
+        name, version = names.get("name", ""), names.get("version")
+        return Found(route, shown_rule(rule), path, name, version, self._headers(route))
+
+    def _headers(self, route: Route) -> tuple[tuple[bytes, bytes], ...]:
         added = ("Origin",) if any(self._quart.after_request_funcs.values()) else ()
         vary = ", ".join(route.vary + added).encode()
-        return Found(route, shown_rule(rule), names.get("name", ""), names.get("version"), vary)
+        return (
+            (b"content-type", JSON.encode()),
+            *([(b"vary", vary)] if vary else ()),
+            front.NOSNIFF,
+            *cors.on_every_answer(self._context.config.cors_origins),
+        )
+
+    def _admit(self, scope: HTTPScope, headers: Mapping[bytes, bytes]) -> bytes:
+        """Do what the layers do before a body is read; the id of the request.
+
+        Raises:
+            HTTPException: it may not be answered.
+        """
+        request_id = front.identify(scope, headers.get(b"x-request-id"))
+        if self._context.config.proxies:
+            front.believe(scope, self._context.config.proxies)
+        if not self._access.is_open:
+            self._access.admit(scope)
+        return request_id
+
+    async def _answer(self, found: Found, exchange: Exchange, record: Record) -> bytes:
+        """The body of the answer.
+
+        Raises:
+            ClientGone: nobody waits for it.
+            NotHere, TooSlow: Quart has to answer; nothing was predicted yet.
+        """
+        self._lookout.add(exchange)
+        try:
+            await exchange.read(LARGEST)
+            if exchange.more:
+                raise NotHere
+            until = asyncio.get_running_loop().time() + self._context.config.deadline
+            asked = Asked(record, found.name, found.version, exchange.body, until)
+            return await found.route.answer(self._context, asked)
+        except asyncio.CancelledError:
+            exchange.explain()
+            raise
+        finally:
+            self._lookout.discard(exchange)
+
+    def _tell(self, record: Record, scope: HTTPScope) -> None:
+        tell(record, scope, self._context.observers)
 
 
-def register(app: Quart) -> None:
-    """Let the app answer predictions by JSON without its requests and responses."""
-    app.asgi_app = FastPath(app, app.asgi_app)  # type: ignore[method-assign]
+def register(app: Quart, access: Access) -> None:
+    """Let the app answer predictions by JSON without its requests and responses. To be called when
+    all middleware is in place."""
+    app.asgi_app = FastPath(app, app.asgi_app, access)  # type: ignore[method-assign]
 
 
 # What is taken ------------------------------------------------------------------
 
 
-def _is_plain(scope: HTTPScope, route: Route) -> bool:
+def _is_plain(scope: HTTPScope, headers: Mapping[bytes, bytes], found: Found) -> bool:
     """Whether nothing in a request asks for anything but JSON for JSON."""
-    if scope["query_string"] or scope.get("root_path"):
+    route = found.route
+    if (
+        len(headers) != len(cast(Sized, scope["headers"]))  # one came twice
+        or not UNUSUAL.isdisjoint(headers)
+        or scope["query_string"]
+        or scope.get("root_path")
+        or scope.get("raw_path") != found.path.encode()
+        or b"text/" in headers.get(b"accept", b"").lower()
+    ):
         return False
-    typed = False
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            if typed or (route.typed and not _is_json(value)):
-                return False
-            typed = True
-        elif name == b"accept":
-            if b"text/" in value.lower():
-                return False
-        elif name == b"accept-encoding":
-            if "Accept-Encoding" in route.vary and value != b"identity":
-                return False
-        elif name == TENSORS:
-            return False
-    return True
+    if route.typed and not _is_json(headers.get(b"content-type", _JSON)):
+        return False
+    coding = headers.get(b"accept-encoding", _IDENTITY)
+    return coding == _IDENTITY or "Accept-Encoding" not in route.vary
+
+
+async def _send(
+    send: ASGISendCallable, headers: list[tuple[bytes, bytes]], answer: bytes, record: Record
+) -> None:
+    if len(answer) >= BUFFERED:
+        send = in_time(send)
+    record.status = 200
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer, "more_body": False})
+    except Exception:
+        record.give_up()
+        raise
+    record.bytes = len(answer)
 
 
 def _is_json(content_type: bytes) -> bool:
-    return content_type.partition(b";")[0].strip().lower() == b"application/json"
+    return content_type == _JSON or content_type.partition(b";")[0].strip().lower() == _JSON
 
 
-# What is answered ---------------------------------------------------------------
-
-
-async def _send(send: ASGISendCallable, answer: bytes, vary: bytes) -> None:
-    headers = [
-        (b"content-type", JSON.encode()),
-        (b"content-length", b"%d" % len(answer)),
-    ]
-    if vary:
-        headers.append((b"vary", vary))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer, "more_body": False})
-
-
-class _Watch:
-    """Cancels the body of the `with` when the client has gone, as Quart does; `gone` says so.
-
-    A task for each request would cost more than most predictions take, so there is one only for
-    those that wait for longer than `PATIENCE`.
-    """
-
-    def __init__(self, receive: ASGIReceiveCallable) -> None:
-        self.gone = False
-        self._receive = receive
-        self._watcher: asyncio.Task[None] | None = None
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._begin)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        self._timer.cancel()
-        if self._watcher is None:
-            return False
-        self._watcher.cancel()
-        return self.gone and self._task.uncancel() <= 0 and kind is asyncio.CancelledError
-
-    def _begin(self) -> None:
-        self._watcher = asyncio.create_task(self._until_gone())
-
-    async def _until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-        self._task.cancel()
+_JSON: Final = JSON.encode()
+_IDENTITY: Final = b"identity"
 
 
 # Whether the app is as it was made ----------------------------------------------

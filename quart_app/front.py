@@ -13,8 +13,8 @@ that they see what it found.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Final, cast
@@ -30,8 +30,10 @@ from hypercorn.typing import (
 )
 from quart import Quart
 
+from .negotiation import JSON
 from .record import REQUEST_ID
 
+_JSON: Final = JSON.encode()
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _ADDRESS: Final = re.compile(r"\[(?P<v6>[^\]]+)\](:\d+)?|(?P<v4>[^:]+):\d+")
 
@@ -41,15 +43,19 @@ POLICY: Final = (
 )
 """Nothing comes from elsewhere, and no script or style stands in a page."""
 
+NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 HEADERS: Final = (
     (b"content-security-policy", POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
+    NOSNIFF,
     (b"referrer-policy", b"same-origin"),  # addresses may have the values of a row in the query
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 """On every answer that has no such header of its own. No Strict-Transport-Security: TLS ends at the
-platform's router, and such a promise outlives the app on that host."""
+platform's router, and such a promise outlives the app on that host.
+
+JSON that answers a POST is no document, so that of these it has `NOSNIFF` alone: to write headers
+is a good part of what a prediction costs a server."""
 
 Fields = Iterable[tuple[bytes, bytes]]
 
@@ -71,14 +77,16 @@ class Front:
         if not scope["path"].startswith("/"):
             extended["path"] = _path(scope["path"])
         if self._proxies:
-            _believe(extended, self._proxies)
-        request_id = _request_id(scope)
-        extended[REQUEST_ID] = request_id.decode()
-        added = (*HEADERS, (b"x-request-id", request_id))
+            believe(scope, self._proxies)
+        sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        request_id = identify(scope, sent[0] if len(sent) == 1 else None)
+        is_post = scope["method"] == "POST"
 
         async def send_with_headers(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start":
-                event["headers"] = _completed(event.get("headers", ()), added)
+                own = [*event.get("headers", ())]
+                safe = (NOSNIFF,) if is_post and _is_json(own) else HEADERS
+                event["headers"] = _completed(own, (*safe, (b"x-request-id", request_id)))
             await send(event)
 
         await self._app(scope, receive, send_with_headers)
@@ -89,18 +97,23 @@ def register(app: Quart, proxies: int) -> None:
     app.asgi_app = Front(app.asgi_app, proxies)  # type: ignore[method-assign]
 
 
+def identify(scope: HTTPScope, sent: bytes | None) -> bytes:
+    """Give the request its id: the one that was sent where it is well-formed, else a new one."""
+    well_formed = sent is not None and _ID.fullmatch(sent)
+    request_id = sent if sent is not None and well_formed else os.urandom(16).hex().encode()
+    cast(dict[str, Any], scope)[REQUEST_ID] = request_id.decode()
+    return request_id
+
+
+def _is_json(headers: Fields) -> bool:
+    return any(name.lower() == b"content-type" and value == _JSON for name, value in headers)
+
+
 def _completed(own: Fields, added: Fields) -> list[tuple[bytes, bytes]]:
     headers = [*own]
     names = {name.lower() for name, _ in headers}
     headers += [header for header in added if header[0] not in names]
     return headers
-
-
-def _request_id(scope: HTTPScope) -> bytes:
-    found = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    if len(found) == 1 and _ID.fullmatch(found[0]):
-        return found[0]
-    return secrets.token_hex(16).encode()
 
 
 def _path(target: str) -> str:
@@ -112,16 +125,17 @@ def _path(target: str) -> str:
     return f"/{path.lstrip('/')}"
 
 
-def _believe(scope: dict[str, Any], proxies: int) -> None:
+def believe(scope: HTTPScope, proxies: int) -> None:
     """Take the client's address and the scheme from what the last `proxies` hops added."""
+    extended = cast(dict[str, Any], scope)
     hops = _listed(scope["headers"], b"x-forwarded-for")
     address = _address(hops[-proxies]) if len(hops) >= proxies else None
     if address is not None:
-        scope["client"] = (address, 0)
+        extended["client"] = (address, 0)
     # Many proxies replace this one and do not add to it; the last is by one of ours in any case.
     schemes = _listed(scope["headers"], b"x-forwarded-proto")
     if schemes and (scheme := schemes[-min(proxies, len(schemes))].lower()) in {"http", "https"}:
-        scope["scheme"] = scheme
+        extended["scheme"] = scheme
 
 
 def _listed(headers: Fields, wanted: bytes) -> list[str]:

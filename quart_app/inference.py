@@ -15,9 +15,9 @@ InferenceError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,8 +74,7 @@ class Wanted(NamedTuple):
     binary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceRequest:
+class InferenceRequest(msgspec.Struct, frozen=True):
     """Columns of `rows` values each, as they came: the signature brings them to types.
 
     `columns` have names, or stand in the order of the signature. `tensor` is the name of a single
@@ -117,8 +116,7 @@ class InferenceRequest:
         return dict(zip(names, self.columns, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceResponse:
+class InferenceResponse(msgspec.Struct, frozen=True):
     """The answer of one version of one model to n rows.
 
     `labels` has the shape (n,), or (n, targets) of several. `probabilities` is None, or has for

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import quote_from_bytes
 
+import msgspec
 from hypercorn.typing import (
     ASGIFramework,
     ASGIReceiveCallable,
@@ -38,10 +38,10 @@ VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 """What a path may show as it is; any other byte is shown as %XX."""
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """A request and its answer. `began` is in seconds since 1970, `seconds` how long it took,
-    `bytes` the length of the body that was handed to the server to be sent.
+    `bytes` the length of the body that was handed to the server to be sent. `clock` is when it
+    began, in seconds of `time.perf_counter`.
 
     `path` is as it was sent, without the query and with what is not visible ASCII as %XX. `route`
     is the template that fits it, None where none does. `error` is the kind of error that it ended
@@ -62,6 +62,13 @@ class Record:
     rows: int | None = None
     error: str | None = None
     aborted: bool = False
+    clock: float = msgspec.field(default_factory=time.perf_counter)
+
+    def give_up(self) -> None:
+        """Note that the client went away before it had the whole answer."""
+        self.aborted = True
+        self.error = self.error or CLIENT_GONE_KIND
+        self.status = self.status or CLIENT_GONE
 
 
 Observer = Callable[[Record], None]
@@ -111,7 +118,10 @@ def shown_rule(rule: Rule) -> str:
 
 
 class Recorder:
-    """Records each request to `app`. A handshake of a WebSocket is one as well."""
+    """Records each request to `app`. A handshake of a WebSocket is one as well.
+
+    A record that stands in the scope already is gone on with.
+    """
 
     def __init__(self, app: ASGIFramework, observers: Sequence[Observer]) -> None:
         self._app = app
@@ -123,22 +133,28 @@ class Recorder:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        begun = time.perf_counter()
-        record = Record(time.time(), _method(scope), shown_path(scope))
         extended = cast(dict[str, Any], scope)
-        extended[RECORD] = record
+        record = extended.get(RECORD)
+        if record is None:
+            record = Record(time.time(), _method(scope), shown_path(scope))
+            extended[RECORD] = record
         exchange = _Exchange(record, receive, send)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         finally:
             exchange.settle()
-            record.seconds = time.perf_counter() - begun
-            # Those inside know better than the server who asked, and by which id.
-            record.request_id = extended.get(REQUEST_ID)
-            client = scope.get("client")
-            record.client = client[0] if client else None
-            for observer in self._observers:
-                observer(record)
+            tell(record, scope, self._observers)
+
+
+def tell(record: Record, scope: HTTPScope | WebsocketScope, observers: Sequence[Observer]) -> None:
+    """Let the observers know of a request that has ended."""
+    record.seconds = time.perf_counter() - record.clock
+    # Those inside know better than the server who asked, and by which id.
+    record.request_id = cast(dict[str, Any], scope).get(REQUEST_ID)
+    client = scope.get("client")
+    record.client = client[0] if client else None
+    for observer in observers:
+        observer(record)
 
 
 class _Exchange:
@@ -182,10 +198,9 @@ class _Exchange:
         record = self._record
         if record.method == "HEAD":
             record.bytes = 0
-        record.aborted = not self._ended and (self._gone or record.status != 0)
-        if record.aborted:
-            record.error = record.error or CLIENT_GONE_KIND
-        record.status = record.status or (CLIENT_GONE if self._gone else 500)
+        if not self._ended and (self._gone or record.status != 0):
+            record.give_up()
+        record.status = record.status or 500
 
 
 def _method(scope: HTTPScope | WebsocketScope) -> str:

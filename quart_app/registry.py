@@ -149,6 +149,15 @@ class Registry:
 
     # Asking ----------------------------------------------------------------------
 
+    def loaded(self, name: str, version: str | None = None) -> Servable | None:
+        """What `servable` answers at once; None where it would have to look, wait or raise."""
+        entry = self._entries.get(name)
+        if entry is None or entry.servable is None:
+            return None
+        if version is None or version == str(entry.servable.manifest.version):
+            return entry.servable
+        return None
+
     async def servable(
         self, name: str, version: str | None = None, *, until: float | None = None
     ) -> Servable:

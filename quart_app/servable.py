@@ -100,10 +100,16 @@ class Servable:
         begun = time.perf_counter_ns()
         counted = self.statistics.fail
         try:
-            self._require(request.outputs)
-            response = await self._answer(request, until)
+            wanted = request.outputs
+            if wanted:
+                self._require(wanted)
+            matrix = await self._validate(request, until)
+            scores = None
+            if wanted and any(each.name == DECISION_FUNCTION for each in wanted):
+                scores = await self._decider.submit(matrix, until=until)
+            prediction = await self._batcher.submit(matrix, until=until)
             counted = self.statistics.success
-            return response
+            return self._response(request, prediction, scores)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The model {self.manifest.name} did not answer in time."
@@ -111,12 +117,9 @@ class Servable:
         finally:
             counted.add(time.perf_counter_ns() - begun)
 
-    async def _answer(self, request: InferenceRequest, until: float) -> InferenceResponse:
-        matrix = await self._validate(request, until)
-        scores = None
-        if any(wanted.name == DECISION_FUNCTION for wanted in request.outputs):
-            scores = await self._decider.submit(matrix, until=until)
-        prediction = await self._batcher.submit(matrix, until=until)
+    def _response(
+        self, request: InferenceRequest, prediction: Prediction, scores: Scores | None
+    ) -> InferenceResponse:
         return InferenceResponse(
             id=os.urandom(16).hex() if request.id is None else request.id,
             model=self.manifest.name,
