@@ -54,8 +54,8 @@ HEADERS: Final = (
 """On every answer that has no such header of its own. No Strict-Transport-Security: TLS ends at the
 platform's router, and such a promise outlives the app on that host.
 
-JSON that answers a POST is no document, so that of these it has `NOSNIFF` alone: to write headers
-is a good part of what a prediction costs a server."""
+A prediction in JSON is no document, so that of these it has `NOSNIFF` alone: to write headers is a
+good part of what it costs a server."""
 
 Fields = Iterable[tuple[bytes, bytes]]
 
@@ -80,12 +80,11 @@ class Front:
             believe(scope, self._proxies)
         sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
         request_id = identify(scope, sent[0] if len(sent) == 1 else None)
-        is_post = scope["method"] == "POST"
 
         async def send_with_headers(event: ASGISendEvent) -> None:
             if event["type"] == "http.response.start":
                 own = [*event.get("headers", ())]
-                safe = (NOSNIFF,) if is_post and _is_json(own) else HEADERS
+                safe = (NOSNIFF,) if _is_prediction(scope, event["status"], own) else HEADERS
                 event["headers"] = _completed(own, (*safe, (b"x-request-id", request_id)))
             await send(event)
 
@@ -105,7 +104,10 @@ def identify(scope: HTTPScope, sent: bytes | None) -> bytes:
     return request_id
 
 
-def _is_json(headers: Fields) -> bool:
+def _is_prediction(scope: HTTPScope, status: int, headers: Fields) -> bool:
+    """Whether it may be one: what a POST was answered with in JSON."""
+    if scope["method"] != "POST" or status != 200:
+        return False
     return any(name.lower() == b"content-type" and value == _JSON for name, value in headers)
 
 

@@ -168,7 +168,7 @@ async def _sent(*, choosing: bool = False) -> InferenceRequest:
         columns = {name: values for name, values in columns.items() if name != MODEL}
     if request.method == "POST" and (not columns or await request.get_data()):
         return await decode_body()
-    return replace(asked, columns=columns)
+    return msgspec.structs.replace(asked, columns=columns)
 
 
 def _nothing(asked: InferenceRequest) -> bool:
