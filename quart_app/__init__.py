@@ -8,7 +8,7 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import bodies, cors, errors, lifespan, openapi, templating
+from . import bodies, cors, errors, lifespan, limits, openapi, templating
 from .blueprints import card, classic, files, health, invocations, pages, predict, tour, v1, v2
 from .config import Config
 from .context import EXTENSION, Context
@@ -33,7 +33,9 @@ def create_app(**settings: Any) -> Quart:
     registry = Registry(ModelStore(config.model_store), config)
     app.extensions[EXTENSION] = Context(config, registry, Tasks(config.database_url), Jobs(config))
     templating.register(app, config.templates)
+    limits.bound_requests(app, config)
     bodies.register(app, config)
+    limits.check_heads(app)
     cors.register(app, config.cors_origins)
     errors.register(app)
     openapi.register(app)

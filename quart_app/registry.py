@@ -25,9 +25,13 @@ from .config import Config
 from .inference import NotReady
 from .servable import Servable
 from .threads import run_in_daemon
+from .workers import Workers
 
 LOADING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is on its way."""
+
+HUNG = 0.75
+"""The share of the deadline after which a call of predict hangs."""
 
 VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
@@ -73,12 +77,13 @@ class Registry:
     """Belongs to one event loop; all its methods are called there.
 
     `starting` lasts until the names of the models are known; `started` is set when each of them
-    is ready or has failed. `draining` is set when the process was told to end.
+    is ready or has failed. `draining` is set when the process was told to end. `workers` are the
+    threads that predict: with all of them hung it is not ready.
     """
 
     def __init__(self, store: ModelStore, config: Config) -> None:
         self.store = store
-        self._executor = ThreadPoolExecutor(config.threads, thread_name_prefix="predict")
+        self.workers = Workers(config.threads, patience=HUNG * config.deadline)
         self._validator = ThreadPoolExecutor(VALIDATING, thread_name_prefix="validate")
         self._config = config
         self._entries: dict[str, Entry] = {}
@@ -128,7 +133,9 @@ class Registry:
         later = {
             entry.state for (name, _), entry in self.others.items() if name not in self._entries
         }
-        if self.waiting or self.draining or State.READY not in states | later:
+        if self.waiting or self.draining or self.workers.exhausted:
+            return False
+        if State.READY not in states | later:
             return False
         return self._config.ready == "any" or State.FAILED not in states
 
@@ -239,7 +246,7 @@ class Registry:
         model = await run_in_daemon(partial(self.store.load, verified))
         entry.state = State.WARMING
         await run_in_daemon(model.replay)
-        entry.servable = Servable(model, self._executor, self._config, validator=self._validator)
+        entry.servable = Servable(model, self.workers, self._config, validator=self._validator)
         entry.state = State.READY
         logger.info("%s version %d is ready", name, model.manifest.version)
 
@@ -256,7 +263,7 @@ class Registry:
             task.cancel()
         for servable in self.servables:
             await servable.close()
-        for executor in (self._executor, self._validator):
+        for executor in (self.workers, self._validator):
             executor.shutdown(wait=False, cancel_futures=True)
 
 

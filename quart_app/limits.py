@@ -1,0 +1,147 @@
+"""What a request may be and how many there may be, before anything of it is understood.
+
+Two ASGI middlewares. `Heads` looks at the head of a request, before its body is read: at its size,
+and at what frames the body, since a server and the proxy before it that disagree on where a request
+ends can be made to answer one that nobody sent (RFC 9112, section 11.2). `InFlight` bounds what is
+answered at a time, after the body has been read, so that slow senders take nobody's place.
+
+A refusal travels through the scope as an exception, so that the one table of errors answers it. It
+is answered at once; then the body is read for a while, since a connection that is closed with
+something unread is reset, and its client may not read the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final, cast
+
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    HTTPScope,
+    Scope,
+)
+from quart import Quart
+from werkzeug.exceptions import RequestHeaderFieldsTooLarge
+
+from .bodies import REFUSAL
+from .config import Config
+from .inference import InvalidRequest, NotReady
+
+BUSY_RETRY_AFTER: Final = 1
+HEALTH: Final = "/health/"
+
+HEADERS: Final = 100
+HEAD_BYTES: Final = 16 * 1024
+"""As many as the servers take that read a head piece by piece."""
+
+LINGER_BYTES: Final = 4 * 1024 * 1024
+LINGER_SECONDS: Final = 2.0
+
+
+class Heads:
+    """Refuses requests by what their head says."""
+
+    def __init__(self, app: ASGIFramework) -> None:
+        self._app = app
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "http" and (refusal := _refusal(scope)) is not None:
+            cast(dict[str, Any], scope)[REFUSAL] = refusal
+            await self._app(scope, _nothing, _last_word(scope, receive, send))
+        else:
+            await self._app(scope, receive, send)
+
+
+class InFlight:
+    """Refuses requests while as many as may be are being answered."""
+
+    def __init__(self, app: ASGIFramework, config: Config) -> None:
+        self._app = app
+        self._most = config.max_requests
+        self._requests = 0
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(HEALTH):
+            await self._app(scope, receive, send)
+            return
+        if self._requests >= self._most:
+            full = NotReady("As many requests are being answered as may be.", BUSY_RETRY_AFTER)
+            cast(dict[str, Any], scope).setdefault(REFUSAL, full)
+        self._requests += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._requests -= 1
+
+
+def _refusal(scope: HTTPScope) -> Exception | None:
+    headers = list(scope["headers"])
+    if len(headers) > HEADERS:
+        return RequestHeaderFieldsTooLarge(f"A request may have {HEADERS} headers.")
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    framed = 0
+    for name, value in headers:
+        size += len(name) + len(value) + 4
+        framed += name in (b"content-length", b"transfer-encoding")
+    if size > HEAD_BYTES:
+        return RequestHeaderFieldsTooLarge(f"The head of a request may have {HEAD_BYTES} bytes.")
+    if framed > 1:
+        return InvalidRequest("The length of the body is said in more than one way.")
+    return None
+
+
+def _last_word(
+    scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> ASGISendCallable:
+    """Send an answer whose connection is closed after it, once the body has been read."""
+    if not scope["http_version"].startswith("1"):
+        return send
+
+    async def send_last(event: ASGISendEvent) -> None:
+        if event["type"] == "http.response.start":
+            event = {**event, "headers": [*event["headers"], (b"connection", b"close")]}
+        last = event["type"] == "http.response.body" and not event.get("more_body", False)
+        if last:
+            await send(cast(ASGISendEvent, {**event, "more_body": True}))
+            await _linger(receive)
+            event = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(event)
+
+    return send_last
+
+
+async def _linger(receive: ASGIReceiveCallable) -> None:
+    read, more = 0, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while more and read < LINGER_BYTES:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return
+                read += len(message.get("body", b""))
+                more = message.get("more_body", False)
+
+
+async def _nothing() -> ASGIReceiveEvent:
+    """The body that the app sees of a refused request."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def bound_requests(app: Quart, config: Config) -> None:
+    """Let the app answer a bounded number of requests at a time; to be called before bodies are
+    read by a middleware around it."""
+    app.asgi_app = InFlight(app.asgi_app, config)  # type: ignore[method-assign]
+
+
+def check_heads(app: Quart) -> None:
+    """Let the app have requests only whose heads are within bounds."""
+    app.asgi_app = Heads(app.asgi_app)  # type: ignore[method-assign]
