@@ -36,16 +36,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hypercorn.asyncio import serve as serve_hypercorn
 from hypercorn.config import Config
 from hypercorn.typing import (
     ASGIFramework,
     ASGIReceiveCallable,
+    ASGIReceiveEvent,
     ASGISendCallable,
     ASGISendEvent,
     Scope,
 )
 
+from .connections import CONNECTION, Connection, Connections
 from .sockets import BACKLOG, stop_accepting, url
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ def serve(
     shutdown: Shutdown = SHUTDOWN,
     startup_timeout: float = 60 * SECONDS,
     keep_alive: float = 5 * SECONDS,
+    max_connections: int = 1000,
 ) -> int:
     """Serve the app until SIGTERM or SIGINT; the exit code.
 
@@ -99,7 +101,8 @@ def serve(
     0 after a signal, also when requests had to be cut off (that is logged) or the app was still
     starting. 1 after a failure: the app does not start, does not stop, or anything unexpected.
     `on_listening` gets the URL when connections are accepted. Both callbacks run in the event
-    loop. `keep_alive` is how long an idle connection is kept, in seconds.
+    loop. `keep_alive` is how long an idle connection is kept, in seconds; `max_connections` says
+    how many connections there are at a time.
     """
     with sock, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
@@ -114,7 +117,9 @@ def serve(
             _start_watchdog(shutdown.watchdog)
             loop.call_soon_threadsafe(leave)
 
-        service = _Service(app, sock, stop, on_listening, shutdown, startup_timeout, keep_alive)
+        service = _Service(
+            app, sock, stop, on_listening, shutdown, startup_timeout, keep_alive, max_connections
+        )
         with _first_signal(interrupt):
             return runner.run(service.exit_code())
 
@@ -128,6 +133,7 @@ class _Service:
     shutdown: Shutdown
     startup_timeout: float
     keep_alive: float
+    max_connections: int
 
     async def exit_code(self) -> int:
         try:
@@ -147,7 +153,7 @@ class _Service:
         if not await self._started(lifespan):
             return
         try:
-            await self._serve_http(_Requests(self.app, lifespan.state))
+            await self._serve_http(_Requests(self.app), lifespan.state)
         finally:
             await lifespan.shutdown(self.shutdown.background + SLACK)
 
@@ -163,42 +169,26 @@ class _Service:
         starting.cancel()
         return False
 
-    async def _serve_http(self, requests: _Requests) -> None:
-        """Accept and answer until `stop` is set, then drain.
-
-        The drain is bounded here: Hypercorn's own `graceful_timeout` comes after a `wait_closed`
-        that from Python 3.12.1 on has no bound.
-        """
-
-        async def until_stop() -> None:  # Hypercorn starts it when it accepts, and closes after it
+    async def _serve_http(self, requests: _Requests, state: dict[str, Any]) -> None:
+        """Accept and answer until `stop` is set, then drain."""
+        connections = Connections(requests, self._config(), state, most=self.max_connections)
+        listener = await connections.listen(self.sock.dup(), BACKLOG)
+        try:
             if self.on_listening is not None:
                 self.on_listening(url(self.sock))
             await self.stop.wait()
             requests.closing = True
             await asyncio.sleep(self.shutdown.delay)
             await stop_accepting(self.sock)
-            loop.call_later(self.shutdown.drain, requests.cut_off)
-            loop.call_later(self.shutdown.drain + SLACK, server.cancel)
-
-        loop = asyncio.get_running_loop()
-        server = asyncio.create_task(
-            serve_hypercorn(requests, self._config(), shutdown_trigger=until_stop, mode="asgi")
-        )
-        await asyncio.wait({server})
-        if server.cancelled():
+        finally:
+            listener.close()
+        asyncio.get_running_loop().call_later(self.shutdown.drain, requests.cut_off)
+        if not await connections.end(self.shutdown.drain + SLACK):
             logger.warning("Connections were left open, as they did not close in time.")
-        else:
-            server.result()
-        if not self.stop.is_set():
-            raise ServeError("Hypercorn stopped without a signal.")
 
     def _config(self) -> Config:
         config = Config()
-        config.bind = [f"fd://{self.sock.dup().detach()}"]  # Hypercorn closes the one it gets
-        config.backlog = BACKLOG
         config.keep_alive_timeout = self.keep_alive
-        # For answers still on their way out; after `cut_off`, before `cancel`.
-        config.graceful_timeout = self.shutdown.drain + SLACK / 2
         config.errorlog = logger.getChild("hypercorn")
         config.errorlog.setLevel(logging.ERROR)
         return config
@@ -297,27 +287,29 @@ class _Lifespan:
 class _Requests:
     """The app as Hypercorn calls it: knows which requests are being answered."""
 
-    def __init__(self, app: ASGIFramework, state: dict[str, Any]) -> None:
+    def __init__(self, app: ASGIFramework) -> None:
         self.closing = False
         self._app = app
-        self._state = state
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        if scope["type"] == "lifespan":
-            scope["state"].update(self._state)
-            return
+        assert scope["type"] != "lifespan"
+        connection: Connection = scope["state"].pop(CONNECTION)
         if scope["http_version"].startswith("1"):
             send = self._closing(send)
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        connection.begin()
+        body = _Body(receive)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, body.receive, body.before_the_end(send))
         finally:
             self._tasks.discard(task)
+            connection.finish()
+            body.discard()
 
     def _closing(self, send: ASGISendCallable) -> ASGISendCallable:
         async def send_closing(message: ASGISendEvent) -> None:
@@ -333,3 +325,40 @@ class _Requests:
             logger.warning("Requests cut off, as they did not end in time: %d.", len(self._tasks))
         for task in self._tasks:
             task.cancel()
+
+
+class _Body:
+    """The body of a request, of which what the app leaves is thrown away.
+
+    Hypercorn puts what arrives into a short queue, and when nobody takes it from there neither
+    notices that the answer is complete nor that the client has gone.
+    """
+
+    def __init__(self, receive: ASGIReceiveCallable) -> None:
+        self._receive = receive
+        self._more = True
+        self._rest: asyncio.Task[None] | None = None
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self._receive()
+        if message["type"] != "http.request" or not message["more_body"]:
+            self._more = False
+        return message
+
+    def before_the_end(self, send: ASGISendCallable) -> ASGISendCallable:
+        async def send_and_discard(message: ASGISendEvent) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if last and self._more:
+                self.discard()
+            await send(message)
+
+        return send_and_discard
+
+    def discard(self) -> None:
+        """Take the rest of it, until the connection is closed."""
+        if self._more and self._rest is None:
+            self._rest = asyncio.create_task(self._discard())
+
+    async def _discard(self) -> None:
+        while self._more:
+            await self.receive()
