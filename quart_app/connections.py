@@ -33,6 +33,8 @@ LATE_HEAD_SECONDS: Final = 2.0
 LINGER_SECONDS: Final = 5.0
 """How long a client may take to read the last of what was sent to it."""
 
+HTTP_2: Final = b"PRI"
+
 FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
     b"Connection: close\r\n\r\n"
@@ -55,28 +57,45 @@ class Connection:
         self._writer = writer
         self._owner = owner
         self._requests = 0
+        self._new = True
+        self._ended = False
         self._timer: asyncio.TimerHandle | None = None  # of a head that is arriving
         self.write = writer.write
         self.drain = writer.drain
         self.write_eof = writer.write_eof
         self.wait_closed = writer.wait_closed
         self.get_extra_info = writer.get_extra_info
-        self.at_eof = reader.at_eof
 
     # What Hypercorn asks -----------------------------------------------------------
 
     async def read(self, size: int) -> bytes:
-        """The next bytes. When the client has gone, an idle connection closes at once."""
+        """The next bytes; none at the end.
+
+        A client that begins with HTTP/2 is at its end: its only way here is to upgrade.
+        """
         try:
             data = await self._reader.read(size)
+            while self._new and len(data) < len(HTTP_2) and data and HTTP_2.startswith(data):
+                data += await self._reader.read(size)
         except OSError:
             await self.end()
             raise
+        if self._new and data.startswith(HTTP_2):
+            data = b""
+        self._new = False
         if not data:
-            await self.end()
+            self._ended = True
         elif not self._requests and self._timer is None:
             self._allow(HEAD_SECONDS)
         return data
+
+    def at_eof(self) -> bool:
+        """Whether nothing more will be read. When the client has gone, an idle connection closes
+        at once."""
+        self._ended = self._ended or self._reader.at_eof()
+        if self._ended and not self.context.terminated.is_set():
+            self._owner.spawn(self.end())
+        return self._ended
 
     def close(self) -> None:
         """Close it when all is sent, and in `LINGER_SECONDS` whatever is not."""
@@ -118,6 +137,7 @@ class Connection:
 
     def _expire(self) -> None:
         self._owner.spawn(self.end())
+        self.close()  # it may be waiting for something else, as after a handshake that was refused
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

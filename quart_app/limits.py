@@ -54,7 +54,7 @@ class Heads:
     ) -> None:
         if scope["type"] == "http" and (refusal := _refusal(scope)) is not None:
             cast(dict[str, Any], scope)[REFUSAL] = refusal
-            await self._app(scope, _nothing, _last_word(scope, receive, send))
+            await self._app(scope, _no_body(), _last_word(scope, receive, send))
         else:
             await self._app(scope, receive, send)
 
@@ -131,9 +131,18 @@ async def _linger(receive: ASGIReceiveCallable) -> None:
                 more = message.get("more_body", False)
 
 
-async def _nothing() -> ASGIReceiveEvent:
-    """The body that the app sees of a refused request."""
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _no_body() -> ASGIReceiveCallable:
+    """What the app receives of a refused request."""
+    received = False
+
+    async def receive() -> ASGIReceiveEvent:
+        nonlocal received
+        if received:  # frameworks go on receiving until the client has gone
+            await asyncio.get_running_loop().create_future()
+        received = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
 
 
 def bound_requests(app: Quart, config: Config) -> None:
