@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,7 +26,8 @@ CONNECTION: Final = "quart_app.connection"
 """Where the state of a scope holds its connection."""
 
 HEAD_SECONDS: Final = 10.0
-"""How long a head may take from its first byte on."""
+"""How long a head may take from its first byte on, within the keep-alive time; up to two fifths
+less, so that many that came at once do not end at once, which would hold up all others."""
 
 LATE_HEAD_SECONDS: Final = 2.0
 """How long one may take from the moment on in which the server is to end."""
@@ -75,8 +77,11 @@ class Connection:
         """
         try:
             data = await self._reader.read(size)
-            while self._new and len(data) < len(HTTP_2) and data and HTTP_2.startswith(data):
-                data += await self._reader.read(size)
+            while self._new and HTTP_2.startswith(data) and data not in (b"", HTTP_2):
+                more = await self._reader.read(size)
+                if not more:
+                    break
+                data += more
         except OSError:
             await self.end()
             raise
@@ -86,7 +91,7 @@ class Connection:
         if not data:
             self._ended = True
         elif not self._requests and self._timer is None:
-            self._allow(HEAD_SECONDS)
+            self._allow(self._owner.head_seconds * random.uniform(0.6, 1))
         return data
 
     def at_eof(self) -> bool:
@@ -156,6 +161,7 @@ class Connections:
         self, app: ASGIFramework, config: Config, state: Mapping[str, Any], *, most: int
     ) -> None:
         self.idle: dict[Connection, None] = {}
+        self.head_seconds = min(HEAD_SECONDS, config.keep_alive_timeout)
         self._app = ASGIWrapper(app)
         self._config = config
         self._state = state

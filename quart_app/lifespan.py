@@ -56,6 +56,8 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
         stack.push_async_callback(_drain, registry)
         start = asyncio.create_task(start_up(registry, config), name="start-up")
         stack.push_async_callback(_stop, start)
+        watch = asyncio.create_task(registry.watch(), name="watch")
+        stack.push_async_callback(_stop, watch)
         yield
 
 

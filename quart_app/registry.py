@@ -33,6 +33,8 @@ LOADING_RETRY_AFTER = 2
 HUNG = 0.75
 """The share of the deadline after which a call of predict hangs."""
 
+WATCH_SECONDS = 0.5
+
 VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
 
@@ -249,6 +251,19 @@ class Registry:
         entry.servable = Servable(model, self.workers, self._config, validator=self._validator)
         entry.state = State.READY
         logger.info("%s version %d is ready", name, model.manifest.version)
+
+    async def watch(self) -> None:
+        """Log, for ever, how many threads hang, whenever that changes."""
+        before = 0
+        while True:
+            hung = self.workers.hung
+            if hung > before:
+                threads = self.workers.threads
+                logger.error("%d of %d threads hang in a call of predict", hung, threads)
+            elif hung < before:
+                logger.warning("%d threads hang no more", before - hung)
+            before = hung
+            await asyncio.sleep(WATCH_SECONDS)
 
     # Ending ----------------------------------------------------------------------
 
