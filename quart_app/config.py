@@ -248,7 +248,7 @@ class Config:
         5 * SECONDS,
         _seconds,
         "Seconds that an idle connection is kept open; 95 behind a router that keeps its own for "
-        "90. Hypercorn 0.18 holds a descriptor that long also for a client that has gone.",
+        "90.",
     )
 
     @classmethod

@@ -26,7 +26,7 @@ from hypercorn.typing import (
     Scope,
 )
 from quart import Quart
-from werkzeug.exceptions import RequestHeaderFieldsTooLarge
+from werkzeug.exceptions import RequestHeaderFieldsTooLarge, RequestURITooLarge
 
 from .bodies import REFUSAL
 from .config import Config
@@ -37,7 +37,10 @@ HEALTH: Final = "/health/"
 
 HEADERS: Final = 100
 HEAD_BYTES: Final = 16 * 1024
-"""As many as the servers take that read a head piece by piece."""
+"""As many as Hypercorn takes of a head that comes piece by piece."""
+
+TARGET_BYTES: Final = 48 * 1024
+"""A query may hold a value for each of a thousand columns."""
 
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
@@ -87,13 +90,14 @@ def _refusal(scope: HTTPScope) -> Exception | None:
     headers = list(scope["headers"])
     if len(headers) > HEADERS:
         return RequestHeaderFieldsTooLarge(f"A request may have {HEADERS} headers.")
-    size = len(scope["raw_path"]) + len(scope["query_string"])
-    framed = 0
+    if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
+        return RequestURITooLarge(f"The address of a request may have {TARGET_BYTES} bytes.")
+    size = framed = 0
     for name, value in headers:
         size += len(name) + len(value) + 4
         framed += name in (b"content-length", b"transfer-encoding")
     if size > HEAD_BYTES:
-        return RequestHeaderFieldsTooLarge(f"The head of a request may have {HEAD_BYTES} bytes.")
+        return RequestHeaderFieldsTooLarge(f"The headers of a request may have {HEAD_BYTES} bytes.")
     if framed > 1:
         return InvalidRequest("The length of the body is said in more than one way.")
     return None

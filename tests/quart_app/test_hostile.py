@@ -83,7 +83,10 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
         LIVE + HOST + b"".join(b"X%d: a\r\n" % i for i in range(999)) + b"\r\n",
         {431},
     ),
-    "an address of 60 KB": (b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", {431}),
+    "an address of 60 KB": (
+        b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        {414, 431},
+    ),
     "lists within 100,000 lists": (posted(b"[" * 100_000 + b"]" * 100_000), {400}),
     "objects within 100,000": (posted(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), {400}),
     "no UTF-8": (posted(b'{"X1": "\xff"}'), {400}),
