@@ -7,8 +7,9 @@ At the first SIGTERM or SIGINT:
    `Connection: close`: clients that keep connections open move away by themselves.
 2. The kernel drops further handshakes, what it had queued is accepted, and for `SETTLE` seconds
    what has been accepted may still send its request. Then the listener is closed.
-3. Idle connections are closed; a head that has begun to arrive has 2 s more. Requests being answered have `drain` seconds; one that is not
-   finished by then is cancelled, and its client gets status 500 or a cut-off body.
+3. Idle connections are closed; a head that has begun to arrive has 2 s more. Requests being
+   answered have `drain` seconds; one that is not finished by then is cancelled, and its client gets
+   status 500 or a cut-off body.
 4. The app's lifespan is shut down, in `background` seconds and a little. Exit code 0.
 
 So a connection is either refused before it is established or served. What cannot be promised, by
