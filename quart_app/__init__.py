@@ -16,6 +16,7 @@ from . import (
     fast_path,
     front,
     lifespan,
+    limits,
     openapi,
     record,
     templating,
@@ -56,14 +57,17 @@ def create_app(**settings: Any) -> Quart:
     app = Quart(__name__)
     app.url_map.merge_slashes = False
     registry = Registry(ModelStore(config.model_store), config)
-    counted = Metrics(registry)
+    in_flight = limits.InFlight(config.max_requests)
+    counted = Metrics(registry, in_flight)
     observers: list[Observer] = [counted] if config.metrics else []
     app.extensions[EXTENSION] = Context(
         config, registry, Tasks(config.database_url), Jobs(config), counted, observers
     )
     templating.register(app, config.templates)
     fast_path.register(app)
+    limits.bound_requests(app, in_flight)
     bodies.register(app, config)
+    limits.check_heads(app)
     cors.register(app, config.cors_origins)
     access.register(app, config)
     front.register(app, config.proxies)

@@ -56,6 +56,7 @@ FORM_BYTES: Final = 64 * 1024
 """Bytes that a form may have beside its file."""
 
 TABLES_RETRY_AFTER: Final = 5
+BODIES_RETRY_AFTER: Final = 1
 BUFFERED: Final = 4096
 """A smaller piece of an answer mostly goes to a buffer, and costs less than to watch it."""
 
@@ -99,6 +100,7 @@ class BodyLimit:
         self._app = app
         self._config = config
         self._tables = 0
+        self._held = 0  # bytes of bodies in memory
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -123,10 +125,13 @@ class BodyLimit:
             body = await self._read(self._limit(scope, headers), headers, receive, until)
         except _Disconnected:
             return
-        except (InvalidRequest, RequestTimeout) as refusal:
+        except (InvalidRequest, NotReady, RequestTimeout) as refusal:
             extended[REFUSAL] = refusal
             body = b""
-        await self._app(scope, replay(body, receive), _in_time(send))
+        try:
+            await self._app(scope, replay(body, receive), _in_time(send))
+        finally:
+            self._held -= len(body)
 
     async def _refused(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -186,6 +191,7 @@ class BodyLimit:
     ) -> bytes:
         """The body, inflated where it was compressed; a refused one is read on for a while."""
         body, more = bytearray(), True
+        before = 0
         try:
             async with asyncio.timeout_at(until):
                 inflater = _inflater(headers, limit)
@@ -194,12 +200,18 @@ class BodyLimit:
                     body += part if inflater is None else inflater.feed(part)
                     if len(body) > limit:
                         raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+                    self._held += len(body) - before
+                    before = len(body)
+                    if self._held > max(before, self._config.max_held_bytes):
+                        raise NotReady("Too much is arriving at once.", BODIES_RETRY_AFTER)
                 if inflater is not None:
                     inflater.finish()
-        except TimeoutError:
-            raise RequestTimeout from None
-        except InvalidRequest:
-            if more:
+        except BaseException as error:
+            self._held -= before
+            body.clear()
+            if isinstance(error, TimeoutError):
+                raise RequestTimeout from None
+            if more and isinstance(error, InvalidRequest | NotReady):
                 await _drain(receive)
             raise
         return bytes(body)

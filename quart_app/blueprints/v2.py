@@ -194,7 +194,14 @@ async def decode(servable: Servable) -> InferenceRequest:
         raise InvalidRequest(f"{v2_binary.HEADER}: expected one length, got {len(lengths)}.")
     length = lengths.pop()
     columns = servable.manifest.signature.columns
-    read = partial(v2_binary.decode, body, length, columns, max_rows=settings.max_tensor_rows)
+    read = partial(
+        v2_binary.decode,
+        body,
+        length,
+        columns,
+        max_rows=settings.max_tensor_rows,
+        max_json=settings.max_json_bytes,
+    )
     return await run_aside(read, large=len(body) > LARGE)
 
 
