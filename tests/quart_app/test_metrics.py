@@ -24,8 +24,8 @@ from quart_app.context import context_of
 from quart_app.errors import KINDS, kind_of
 from quart_app.registry import State
 from quart_app.statistics import ROWS, SECONDS, Histogram
-from quart_app.workers import Workers
 from quart_app.version import VERSION
+from quart_app.workers import Workers
 
 from ..conftest import started
 
