@@ -121,8 +121,24 @@ class Connection:
         self._owner.idle[self] = self._owner.now()
 
     async def stop(self) -> None:
-        """A request has come, or the connection is closed."""
+        """A head is there, or the connection is closed."""
         self._owner.idle.pop(self, None)
+
+    # As the app --------------------------------------------------------------------
+
+    async def answer(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Give the app a request. What it leaves of the body is thrown away."""
+        self.stop_head()
+        body = _Body(receive, send)
+        try:
+            await self._owner.app(scope, body.receive, body.send)
+        finally:
+            body.discard()
+
+    def stop_head(self) -> None:
+        """No head is arriving any more."""
         if self.head_until:
             self.head_until = 0.0
             self._owner.arriving.pop(self, None)
@@ -135,6 +151,13 @@ class Connection:
         if self._close_idle is not None and self in self._owner.idle:
             await self.stop()
             await self._close_idle()
+
+    async def expire(self) -> None:
+        """Close it, since no head has come. Hypercorn may be waiting for something else, as after a
+        handshake that it has refused."""
+        self.stop_head()
+        await self.end()
+        self.close()
 
     async def end_soon(self) -> None:
         """Close it as soon as it is idle, and no head is arriving."""
@@ -157,7 +180,7 @@ class Connections:
         self.idle: dict[Connection, float] = {}  # and since when, those for longest first
         self.arriving: dict[Connection, None] = {}  # those of them from which a head has begun
         self.head_seconds = min(HEAD_SECONDS, config.keep_alive_timeout)
-        self._app = ASGIWrapper(_Unread(app))
+        self.app = app
         self._config = config
         self._state = dict(state)
         self._most = most
@@ -205,12 +228,13 @@ class Connections:
             logger.exception("A connection has failed.")
         finally:
             del self._open[connection]
-            await connection.stop()
+            self.idle.pop(connection, None)
+            connection.stop_head()
             connection.close()
 
     async def _run(self, connection: Connection) -> None:
         server = TCPServer(
-            self._app,
+            ASGIWrapper(connection.answer),
             self._loop,
             self._config,
             connection.context,
@@ -233,7 +257,7 @@ class Connections:
         self._timer = self._loop.call_later(LOOK_SECONDS, self._look) if self._open else None
         now = self.now()
         for connection in [each for each in self.arriving if each.head_until < now]:
-            self._spawn(connection.end())
+            self._spawn(connection.expire())
         for connection, since in self.idle.items():
             if since + self._config.keep_alive_timeout > now:
                 break
@@ -247,27 +271,13 @@ class Connections:
         task.add_done_callback(self._tasks.discard)
 
 
-class _Unread:
-    """An app of whose requests what it leaves of the body is thrown away.
+class _Body:
+    """The body of a request, of which what the app leaves is thrown away.
 
     Hypercorn puts what arrives into a short queue, and when nobody takes it from there neither
     notices that the answer is complete nor that the client has gone.
     """
 
-    def __init__(self, app: ASGIFramework) -> None:
-        self._app = app
-
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        body = _Body(receive, send)
-        try:
-            await self._app(scope, body.receive, body.send)
-        finally:
-            body.discard()
-
-
-class _Body:
     __slots__ = ("_more", "_receive", "_rest", "_send")
 
     def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:

@@ -16,7 +16,7 @@ MAX_ABSENT: Final = 100_000
 case; the bound keeps a small body from standing for a huge table."""
 
 MAX_NAMES: Final = 20_000
-"""Columns that a request may name: more than models have, and few enough to be looked at at once."""
+"""Columns that a request may name: more than models have, few enough to be looked at at once."""
 
 
 def of_list(rows: object, what: str, *, wire: Wire, max_rows: int) -> InferenceRequest:

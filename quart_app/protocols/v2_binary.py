@@ -37,7 +37,7 @@ class Encoded(NamedTuple):
 
 
 def decode(
-    body: bytes,
+    body: bytes | bytearray,
     header_length: str,
     columns: Sequence[Column],
     *,
@@ -58,7 +58,7 @@ def decode(
     if length == 0:
         return _raw(memoryview(body), columns, max_rows=max_rows)
     tail = _Tail(memoryview(body)[length:])
-    request = v2.read(v2.parse_request(body[:length]), tail.read, max_rows=max_rows)
+    request = v2.read(v2.parse_request(bytes(body[:length])), tail.read, max_rows=max_rows)
     tail.require_end()
     return request
 
