@@ -23,6 +23,7 @@ from quart_app.batcher import Batcher
 from quart_app.config import Config
 from quart_app.protocols import native
 from quart_app.servable import Servable
+from quart_app.workers import Workers
 
 from .workloads import NAMES, Workload, publish
 
@@ -50,11 +51,12 @@ async def _steps(workload: Workload) -> Row:
         return signature.validate(request.named(signature.names), request.rows, request.wire)
 
     matrix = validate()
-    with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(1) as validator:
-        servable = Servable(model, executor, config, validator=validator)
+    workers = Workers(1, patience=config.deadline)
+    with workers, ThreadPoolExecutor(1) as validator:
+        servable = Servable(model, workers, config, validator=validator)
         hop: Batcher[NDArray[Any]] = Batcher(
             lambda rows: rows,
-            executor=executor,
+            executor=workers,
             max_batch_size=config.max_batch_size,
             max_queue_size=config.max_queue_size,
         )

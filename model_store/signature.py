@@ -216,13 +216,25 @@ def _misfits(
             yield _Misfit(row, column.name, str(unfit) or expected, value)
 
 
+def _beginning(value: object) -> str:
+    """A value as JSON, as far as it is shown. What has many members is not written whole."""
+    if not isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    shown = ""
+    for part in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
+        shown += part
+        if len(shown) > GOT_LENGTH:
+            break
+    return shown
+
+
 def _got(value: object) -> str:
     if value is ABSENT:
         return "nothing"
     if isinstance(value, np.generic):
         value = value.item()
     try:
-        shown = json.dumps(value, ensure_ascii=False, default=str)
+        shown = _beginning(value)
     except (TypeError, ValueError, RecursionError):
         shown = type(value).__name__
     shown = shown.encode("utf-8", "backslashreplace").decode()

@@ -16,6 +16,7 @@ from . import (
     fast_path,
     front,
     lifespan,
+    limits,
     openapi,
     record,
     templating,
@@ -56,13 +57,16 @@ def create_app(**settings: Any) -> Quart:
     app = Quart(__name__)
     app.url_map.merge_slashes = False
     registry = Registry(ModelStore(config.model_store), config)
-    counted = Metrics(registry)
+    in_flight = limits.InFlight(config.max_requests)
+    counted = Metrics(registry, in_flight)
     observers: list[Observer] = [counted] if config.metrics else []
     app.extensions[EXTENSION] = Context(
         config, registry, Tasks(config.database_url), Jobs(config), counted, observers
     )
     templating.register(app, config.templates)
+    limits.bound_requests(app, in_flight)
     bodies.register(app, config)
+    limits.check_heads(app)
     cors.register(app, config.cors_origins)
     guard = access.register(app, config)
     front.register(app, config.proxies)
@@ -77,5 +81,5 @@ def create_app(**settings: Any) -> Quart:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
     tour.register(app, config.tour_prefix)
     record.register(app, observers)
-    fast_path.register(app, guard)  # around all other middleware
+    fast_path.register(app, guard, in_flight)  # around all other middleware
     return app

@@ -7,26 +7,36 @@ Whoever submits gets an answer or an error, whatever happens: a cancelled caller
 future with it; when a batch fails, each of its requests is run once alone, so that only the
 culprit fails; and when the batcher is closed, whoever still waits is told.
 
-Known weak point: a thread cannot be stopped. A predict that hangs keeps its thread, and the
-requests behind it wait until their own deadline.
+A thread cannot be stopped. What a predict that takes too long was asked goes on to wait for it, and
+the batcher goes on in another thread where one is spare.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from itertools import chain
+from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[Any]
+
+LOOK_AGAIN: Final = 0.1
+"""Seconds from one look at who has waited for too long to the next."""
+
+MEMORY: Final = 8
+"""How many batches the usual time of one is taken from."""
+
+NANOSECONDS: Final = 1e9
 
 
 class QueueFull(Exception):
@@ -63,6 +73,7 @@ class _Request(Generic[Answer]):
     rows: Rows
     future: asyncio.Future[Answer]
     since: int
+    until: float | None
 
     def resolve(self, answer: Answer) -> None:
         if not self.future.done():
@@ -80,8 +91,12 @@ class Batcher(Generic[Answer]):
     """Runs `predict` on rows of shape (n, columns), in `executor`.
 
     `max_batch_size` counts rows; a request with more is a batch of its own. `max_queue_size`
-    counts the rows that wait, and one request is taken however large it is when none wait.
+    counts the rows that wait, and one request is taken however large it is when none wait. Nor is
+    one taken whose turn would be more than `max_wait` seconds away, as fast as it has been going.
     `observe` is told of every batch that was answered.
+
+    A batch that takes longer than `patience` seconds is overtaken by the next one as soon as the
+    executor has a thread for that, which `spare` tells.
     """
 
     def __init__(
@@ -91,17 +106,28 @@ class Batcher(Generic[Answer]):
         *,
         max_batch_size: int = 256,
         max_queue_size: int = 20_000,
+        max_wait: float = math.inf,
+        patience: float = math.inf,
+        spare: Callable[[], bool] = lambda: True,
         observe: Callable[[Batch], None] | None = None,
     ) -> None:
         self._predict = predict
         self._executor = executor
         self._max_batch_size = max_batch_size
         self._max_queue_size = max_queue_size
+        self._max_wait = max_wait
+        self._patience = patience
+        self._spare = spare
         self._observe = observe
+        self._pace = 0.0  # nanoseconds that a batch takes, of late
         self._waiting: deque[_Request[Answer]] = deque()
         self._waiting_rows = 0
         self._alone: deque[_Request[Answer]] = deque()  # of a batch that failed
         self._running: _Batch[Answer] = ()
+        self._begun = 0  # when that one began
+        self._going = False  # it runs, or is about to begin
+        self._overtaken: list[_Batch[Answer]] = []
+        self._timer: asyncio.TimerHandle | None = None  # one for all requests and batches
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -115,30 +141,34 @@ class Batcher(Generic[Answer]):
         """Wait for the answer to these rows. All rows of one batcher have one dtype and width.
 
         Cancelling the caller drops the request when its turn comes; a batch that runs goes on.
-        So does the end of the time, a moment of the loop's.
+        So does the end of the time, a moment of the loop's, which is noticed within `LOOK_AGAIN`.
 
         Raises:
             QueueFull, Closed, TimeoutError, and whatever `predict` raised on these rows alone.
         """
         if self._closed:
             raise Closed
-        if self._waiting and self._waiting_rows + len(rows) > self._max_queue_size:
+        if self._waiting and self._full(len(rows)):
             raise QueueFull(f"{self._waiting_rows} rows are waiting.")
         loop = asyncio.get_running_loop()
-        request: _Request[Answer] = _Request(rows, loop.create_future(), time.perf_counter_ns())
+        request: _Request[Answer] = _Request(
+            rows, loop.create_future(), time.perf_counter_ns(), until
+        )
         self._waiting.append(request)
         self._waiting_rows += len(rows)
-        if self._idle.is_set():
+        if not self._going:
+            self._going = True
             self._idle.clear()
             loop.call_soon(self._start_next)  # with all that come in this turn of the loop
-        if until is None:
-            return await request.future
-        # A timer of the future's own costs a quarter of what asyncio.timeout does.
-        timer = loop.call_at(until, request.reject, TimeoutError())
-        try:
-            return await request.future
-        finally:
-            timer.cancel()
+        if self._timer is None and (until is not None or self._patience < math.inf):
+            self._look_later()
+        return await request.future
+
+    def _full(self, rows: int) -> bool:
+        if self._waiting_rows + rows > self._max_queue_size:
+            return True
+        batches = min(self._waiting_rows / self._max_batch_size, len(self._waiting))
+        return batches * self._pace > self._max_wait * NANOSECONDS
 
     async def drain(self) -> None:
         """Wait until nothing waits or runs. Cancelling it stops nothing."""
@@ -147,13 +177,17 @@ class Batcher(Generic[Answer]):
     async def close(self) -> None:
         """Take no more, and fail with `Closed` what waits or runs. A running thread goes on."""
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._end()
 
     def _end(self) -> None:
         """Fail with `Closed` what waits or runs."""
-        for request in (*self._running, *self._alone, *self._waiting):
+        for request in self._requests():
             request.reject(Closed())
         self._running = ()
+        self._overtaken.clear()
+        self._going = False
         self._alone.clear()
         self._waiting.clear()
         self._waiting_rows = 0
@@ -163,7 +197,8 @@ class Batcher(Generic[Answer]):
         """Give the next batch to a thread, if there is one."""
         while batch := self._next_batch():
             self._running = batch
-            settle = partial(self._settle, batch, time.perf_counter_ns())
+            self._begun = time.perf_counter_ns()
+            settle = partial(self._settle, batch, self._begun)
             tell = partial(_tell, asyncio.get_running_loop(), settle)
             try:
                 self._executor.submit(self._predict_batch, batch).add_done_callback(tell)
@@ -173,7 +208,35 @@ class Batcher(Generic[Answer]):
             else:
                 return
         self._running = ()
-        self._idle.set()
+        self._going = False
+        if not self._overtaken:
+            self._idle.set()
+
+    def _look_later(self) -> None:
+        seconds = min(LOOK_AGAIN, self._patience)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """See whose time is over, and whether the batch that runs is to be overtaken. A timer for
+        each request would cost more than most predictions."""
+        self._timer = None
+        if not self._going and not self._overtaken:
+            return
+        self._look_later()
+        now = asyncio.get_running_loop().time()
+        for request in self._requests():
+            if request.until is not None and request.until <= now:
+                request.reject(TimeoutError())
+        took = (time.perf_counter_ns() - self._begun) / NANOSECONDS
+        if not self._running or took < self._patience:
+            return
+        if (self._waiting or self._alone) and self._spare():
+            self._overtaken.append(self._running)
+            self._start_next()
+
+    def _requests(self) -> Iterator[_Request[Answer]]:
+        """All that run or wait."""
+        return chain(self._running, *self._overtaken, self._alone, self._waiting)
 
     def _next_batch(self) -> _Batch[Answer]:
         """The next requests in the order they came, without those whose callers have gone."""
@@ -208,7 +271,17 @@ class Batcher(Generic[Answer]):
             batch[0].reject(error)
         else:
             self._alone.extend(batch)
-        self._start_next()
+        if self._running is batch:
+            self._start_next()
+        else:
+            self._finish_overtaken(batch)
+
+    def _finish_overtaken(self, batch: _Batch[Answer]) -> None:
+        self._overtaken = [other for other in self._overtaken if other is not batch]
+        if self._going:
+            return
+        self._going = True
+        self._start_next()  # what failed with others is run alone
 
     def _answer(self, batch: _Batch[Answer], begun: int, answer: Answer) -> None:
         start = 0
@@ -216,10 +289,15 @@ class Batcher(Generic[Answer]):
             stop = start + len(request.rows)
             request.resolve(answer[start:stop])
             start = stop
+        took = time.perf_counter_ns() - begun
+        self._keep_pace(took)
         if self._observe is not None:
             waited = sum(begun - request.since for request in batch)
-            took = time.perf_counter_ns() - begun
             self._observe(Batch(start, len(batch), waited, took))
+
+    def _keep_pace(self, took: int) -> None:
+        short = min(took, self._patience * NANOSECONDS)  # those behind it need not wait for longer
+        self._pace += (short - self._pace) / MEMORY if self._pace else short
 
     def _predict_batch(self, batch: _Batch[Answer]) -> Answer:
         """Runs in the thread."""

@@ -41,6 +41,9 @@ REFUSAL: Final = "quart_app.refusal"
 UNTIL: Final = "quart_app.until"
 """The moment, in the loop's time, by which the request must be answered: one for all its stages."""
 
+TENSOR_BODY: Final = "quart_app.body"
+"""The body of a request with tensors in bytes: it is large, and Quart would copy it twice."""
+
 TABLE: Final = "quart_app.table"
 """The file with the table in CSV that the request brought."""
 
@@ -51,11 +54,13 @@ FILENAME: Final = "quart_app.filename"
 """What the sender calls that file, where it came in a form; None where the form had none."""
 
 TABLE_PATH: Final = re.compile(r"/models/[^/]+(/versions/[^/]+)?/predict")
+INFER_PATH: Final = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 UPLOAD_PATH: Final = re.compile(r"/models/[^/]+/file")
 FORM_BYTES: Final = 64 * 1024
 """Bytes that a form may have beside its file."""
 
 TABLES_RETRY_AFTER: Final = 5
+BODIES_RETRY_AFTER: Final = 1
 BUFFERED: Final = 4096
 """A smaller piece of an answer mostly goes to a buffer, and costs less than to watch it."""
 
@@ -99,6 +104,7 @@ class BodyLimit:
         self._app = app
         self._config = config
         self._tables = 0
+        self._held = 0  # bytes of bodies in memory
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -119,14 +125,23 @@ class BodyLimit:
         until = asyncio.get_running_loop().time() + self._config.deadline
         extended = cast(dict[str, Any], scope)
         extended[UNTIL] = until
+        body, size = b"", 0
         try:
-            body = await self._read(self._limit(scope, headers), headers, receive, until)
+            read = await self._read(self._limit(scope, headers), headers, receive, until)
+            size = len(read)
+            if _brings_tensors(scope, headers):
+                extended[TENSOR_BODY] = read
+            else:
+                body = bytes(read)
+            del read
         except _Disconnected:
             return
-        except (InvalidRequest, RequestTimeout) as refusal:
+        except (InvalidRequest, NotReady, RequestTimeout) as refusal:
             extended[REFUSAL] = refusal
-            body = b""
-        await self._app(scope, replay(body, receive), in_time(send))
+        try:
+            await self._app(scope, replay(body, receive), in_time(send))
+        finally:
+            self._held -= size
 
     async def _refused(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -183,9 +198,10 @@ class BodyLimit:
 
     async def _read(
         self, limit: int, headers: Headers, receive: ASGIReceiveCallable, until: float
-    ) -> bytes:
+    ) -> bytearray:
         """The body, inflated where it was compressed; a refused one is read on for a while."""
         body, more = bytearray(), True
+        before = 0
         try:
             async with asyncio.timeout_at(until):
                 inflater = _inflater(headers, limit)
@@ -194,15 +210,21 @@ class BodyLimit:
                     body += part if inflater is None else inflater.feed(part)
                     if len(body) > limit:
                         raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+                    self._held += len(body) - before
+                    before = len(body)
+                    if self._held > max(before, self._config.max_held_bytes):
+                        raise NotReady("Too much is arriving at once.", BODIES_RETRY_AFTER)
                 if inflater is not None:
                     inflater.finish()
-        except TimeoutError:
-            raise RequestTimeout from None
-        except InvalidRequest:
-            if more:
+        except BaseException as error:
+            self._held -= before
+            body.clear()
+            if isinstance(error, TimeoutError):
+                raise RequestTimeout from None
+            if more and isinstance(error, InvalidRequest | NotReady):
                 await _drain(receive)
             raise
-        return bytes(body)
+        return body
 
     def _limit(self, scope: HTTPScope, headers: Headers) -> int:
         if scope["path"].startswith(("/v1/", "/v2/")):  # whatever the content type says
@@ -298,6 +320,11 @@ def _brings_table(scope: HTTPScope, headers: Headers) -> bool:
     if mimetype == _MULTIPART:
         return UPLOAD_PATH.fullmatch(scope["path"]) is not None
     return mimetype == _CSV and TABLE_PATH.fullmatch(scope["path"]) is not None
+
+
+def _brings_tensors(scope: HTTPScope, headers: Headers) -> bool:
+    """Whether the body is tensors in bytes."""
+    return TENSORS in headers and INFER_PATH.fullmatch(scope["path"]) is not None
 
 
 def _mimetype(headers: Headers) -> bytes:

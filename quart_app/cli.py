@@ -137,6 +137,7 @@ def serve(
             delay=config.shutdown_delay, drain=config.deadline + ANSWERING
         ),
         keep_alive=config.keep_alive,
+        max_connections=config.max_connections,
     )
     if writer is not None:
         writer.close()

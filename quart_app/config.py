@@ -247,6 +247,30 @@ class Config:
     max_queue_size: int = _setting(
         20_000, _count, "Rows that may wait for one model; more are refused with 503."
     )
+    max_wait: float = _setting(
+        2 * SECONDS,
+        _positive_seconds,
+        "Seconds away that a request's turn may be, as fast as its model is going; else it is "
+        "refused with 503.",
+    )
+    max_requests: int = _setting(
+        256,
+        _count,
+        "Requests that are answered at a time; more are refused with 503. Those whose body is "
+        "still arriving do not count, nor does anything below /health.",
+    )
+    max_connections: int = _setting(
+        1000,
+        _count,
+        "Connections that are open at a time. A further one takes the place of the one that has "
+        "been without a request for longest; where there is none it is closed.",
+    )
+    max_held_bytes: int = _setting(
+        32 * MIB,
+        _count,
+        "Bytes of bodies that are held in memory at a time; more are refused with 503, unless they "
+        "are of one body.",
+    )
     max_rows: int = _setting(10_000, _count, "Rows that one request may bring.")
     max_json_bytes: int = _setting(1 * MIB, _count, "Bytes that a JSON body may have.")
     max_tensor_rows: int = _setting(
@@ -276,7 +300,7 @@ class Config:
         5 * SECONDS,
         _seconds,
         "Seconds that an idle connection is kept open; 95 behind a router that keeps its own for "
-        "90. Hypercorn 0.18 holds a descriptor that long also for a client that has gone.",
+        "90.",
     )
 
     @classmethod

@@ -40,6 +40,7 @@ from .bodies import BUFFERED, REFUSAL, TENSORS, in_time, replay
 from .choice import choose
 from .context import Context, context_of
 from .inference import InferenceRequest, InferenceResponse
+from .limits import InFlight
 from .lookout import ClientGone, Exchange, Lookout, TooSlow
 from .negotiation import JSON
 from .protocols import invocations, native, v1, v2, v2_binary
@@ -49,8 +50,21 @@ from .servable import Servable
 LARGEST: Final = 16 * 1024
 """Bytes of a body from which on what is saved here does not show."""
 
-UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"origin", b"sec-fetch-site", TENSORS})
+UNUSUAL: Final = frozenset(
+    {
+        b"content-encoding",
+        b"expect",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+        TENSORS,
+    }
+)
 """Headers that a layer further inside has to look at."""
+
+USUAL_HEADERS: Final = 32
+USUAL_BYTES: Final = 4 * 1024
+"""A head with more headers, or more bytes in their values, is looked at by the layer for that."""
 
 ADDRESSES: Final = 1024
 """Addresses whose routes are remembered."""
@@ -155,10 +169,13 @@ class Found(NamedTuple):
 class FastPath:
     """Answers what it can, and gives `app` all else."""
 
-    def __init__(self, quart: Quart, app: ASGIFramework, access: Access) -> None:
+    def __init__(
+        self, quart: Quart, app: ASGIFramework, access: Access, in_flight: InFlight
+    ) -> None:
         self._quart = quart
         self._app = app
         self._access = access
+        self._in_flight = in_flight
         self._context = context_of(quart)
         self._lookout = Lookout()
         self._find = lru_cache(ADDRESSES)(self._find_anew)
@@ -257,21 +274,30 @@ class FastPath:
                 raise NotHere
             until = asyncio.get_running_loop().time() + self._context.config.deadline
             asked = Asked(record, found.name, found.version, exchange.body, until)
-            return await found.route.answer(self._context, asked)
+            return await self._counted(found.route.answer, asked)
         except asyncio.CancelledError:
             exchange.explain()
             raise
         finally:
             self._lookout.discard(exchange)
 
+    async def _counted(self, answer: Answer, asked: Asked) -> bytes:
+        full = self._in_flight.enter()
+        try:
+            if full is not None:
+                raise full
+            return await answer(self._context, asked)
+        finally:
+            self._in_flight.leave()
+
     def _tell(self, record: Record, scope: HTTPScope) -> None:
         tell(record, scope, self._context.observers)
 
 
-def register(app: Quart, access: Access) -> None:
+def register(app: Quart, access: Access, in_flight: InFlight) -> None:
     """Let the app answer predictions by JSON without its requests and responses. To be called when
     all middleware is in place."""
-    app.asgi_app = FastPath(app, app.asgi_app, access)  # type: ignore[method-assign]
+    app.asgi_app = FastPath(app, app.asgi_app, access, in_flight)  # type: ignore[method-assign]
 
 
 # What is taken ------------------------------------------------------------------
@@ -282,6 +308,8 @@ def _is_plain(scope: HTTPScope, headers: Mapping[bytes, bytes], found: Found) ->
     route = found.route
     if (
         len(headers) != len(cast(Sized, scope["headers"]))  # one came twice
+        or len(headers) > USUAL_HEADERS
+        or sum(map(len, headers.values())) > USUAL_BYTES
         or not UNUSUAL.isdisjoint(headers)
         or scope["query_string"]
         or scope.get("root_path")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
 
-from hypercorn.asyncio import serve as serve_hypercorn
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 
+from .connections import Connections
 from .sockets import BACKLOG
 
 logger = logging.getLogger(__name__)
@@ -22,13 +23,33 @@ async def serve(
     *,
     keep_alive: float,
     patience: float,
+    max_connections: int,
 ) -> None:
     """See `HttpServer`."""
     config = Config()
-    config.bind = [f"fd://{sock.dup().detach()}"]  # Hypercorn closes the one it gets
-    config.backlog = BACKLOG
     config.keep_alive_timeout = keep_alive
-    config.graceful_timeout = patience
     config.errorlog = logger
     config.errorlog.setLevel(logging.ERROR)
-    await serve_hypercorn(app, config, shutdown_trigger=until_stop, mode="asgi")
+    connections = Connections(app, config, await _state_of(app), most=max_connections)
+    listener = await connections.listen(sock.dup(), BACKLOG)
+    try:
+        await until_stop()
+    finally:
+        listener.close()
+    if not await connections.end(patience):
+        logger.warning("Connections were left open, as they did not close in time.")
+
+
+async def _state_of(app: ASGIFramework) -> dict[str, Any]:
+    """What the app's lifespan has left for the scope of each request."""
+    state: dict[str, Any] = {}
+    await app(
+        {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state},
+        _nothing,
+        _nothing,
+    )
+    return state
+
+
+async def _nothing(*event: object) -> NoReturn:
+    raise NotImplementedError("The lifespan is not the HTTP server's.")

@@ -58,6 +58,8 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
         stack.callback(gc.unfreeze)
         start = asyncio.create_task(start_up(registry, config), name="start-up")
         stack.push_async_callback(_stop, start)
+        watch = asyncio.create_task(registry.watch(), name="watch")
+        stack.push_async_callback(_stop, watch)
         yield
 
 

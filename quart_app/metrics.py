@@ -26,6 +26,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from .limits import InFlight
 from .record import Record
 from .registry import Registry, State
 from .servable import Servable
@@ -51,11 +52,11 @@ class Page(NamedTuple):
 class Metrics:
     """The metrics of one app. Belongs to its event loop."""
 
-    def __init__(self, models: Registry) -> None:
+    def __init__(self, models: Registry, in_flight: InFlight) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._requests = RequestCollector()
+        self._requests = RequestCollector(in_flight)
         self._registry.register(self._requests)
         self._registry.register(ModelCollector(models))
 
@@ -77,7 +78,8 @@ class RequestCollector(Collector):
     """What became of the requests. Without the library's own counters: there is one thread that
     counts, so it needs no locks, and no series that says since when."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._seconds: dict[str, Histogram] = {}
         self._failures: Counter[str] = Counter()
@@ -120,6 +122,12 @@ class RequestCollector(Collector):
         for kind, count in self._failures.items():
             failures.add_metric((kind,), count)
         yield failures
+        yield _gauge(
+            "quart_app_requests_in_flight",
+            "Requests that are being answered at this moment.",
+            (),
+            [((), self._in_flight.requests)],
+        )
 
 
 class ModelCollector(Collector):
@@ -175,12 +183,21 @@ class ModelCollector(Collector):
         )
         yield _gauge(
             "quart_app_busy_threads",
-            "Threads that predict at this moment.",
+            "Threads that predict at this moment, those that hang among them.",
             (),
-            [((), self._models.busy_threads)],
+            [((), self._models.workers.busy)],
         )
         yield _gauge(
-            "quart_app_threads", "Threads that may predict.", (), [((), self._models.threads)]
+            "quart_app_hung_threads",
+            "Threads that have been at one call of predict for longer than anyone waits.",
+            (),
+            [((), self._models.workers.hung)],
+        )
+        yield _gauge(
+            "quart_app_threads",
+            "Threads that may predict.",
+            (),
+            [((), self._models.workers.threads)],
         )
         yield _gauge(
             "quart_app_build_info",

@@ -25,10 +25,16 @@ from model_store.errors import CorruptVersion
 from .config import Config
 from .inference import NotReady
 from .servable import Servable
-from .threads import CountedThreads, run_in_daemon
+from .threads import run_in_daemon
+from .workers import Workers
 
 LOADING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is on its way."""
+
+HUNG = 0.75
+"""The share of the deadline after which a call of predict hangs."""
+
+WATCH_SECONDS = 0.5
 
 VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
@@ -74,12 +80,13 @@ class Registry:
     """Belongs to one event loop; all its methods are called there.
 
     `starting` lasts until the names of the models are known; `started` is set when each of them
-    is ready or has failed. `draining` is set when the process was told to end.
+    is ready or has failed. `draining` is set when the process was told to end. `workers` are the
+    threads that predict: with all of them hung it is not ready.
     """
 
     def __init__(self, store: ModelStore, config: Config) -> None:
         self.store = store
-        self._executor = CountedThreads(config.threads, "predict")
+        self.workers = Workers(config.threads, patience=HUNG * config.deadline)
         self._validator = ThreadPoolExecutor(VALIDATING, thread_name_prefix="validate")
         self._config = config
         self._entries: dict[str, Entry] = {}
@@ -118,16 +125,6 @@ class Registry:
         return [entry.servable for entry in found if entry.servable is not None]
 
     @property
-    def threads(self) -> int:
-        """Threads that may predict."""
-        return self._config.threads
-
-    @property
-    def busy_threads(self) -> int:
-        """Threads that predict at this moment, those that hang among them."""
-        return self._executor.busy
-
-    @property
     def waiting(self) -> bool:
         """Whether a model of the start-up is still on its way."""
         return self.starting or any(not entry.settled for entry in self._entries.values())
@@ -139,7 +136,9 @@ class Registry:
         later = {
             entry.state for (name, _), entry in self.others.items() if name not in self._entries
         }
-        if self.waiting or self.draining or State.READY not in states | later:
+        if self.waiting or self.draining or self.workers.exhausted:
+            return False
+        if State.READY not in states | later:
             return False
         return self._config.ready == "any" or State.FAILED not in states
 
@@ -260,11 +259,24 @@ class Registry:
         model = await run_in_daemon(partial(self.store.load, verified))
         entry.state = State.WARMING
         await run_in_daemon(model.replay)
-        servable = Servable(model, self._executor, self._config, validator=self._validator)
+        servable = Servable(model, self.workers, self._config, validator=self._validator)
         servable.load_seconds = time.monotonic() - begun
         entry.servable = servable
         entry.state = State.READY
         logger.info("%s version %d is ready", name, model.manifest.version)
+
+    async def watch(self) -> None:
+        """Log, for ever, how many threads hang, whenever that changes."""
+        before = 0
+        while True:
+            hung = self.workers.hung
+            if hung > before:
+                threads = self.workers.threads
+                logger.error("%d of %d threads hang in a call of predict", hung, threads)
+            elif hung < before:
+                logger.warning("%d threads hang no more", before - hung)
+            before = hung
+            await asyncio.sleep(WATCH_SECONDS)
 
     # Ending ----------------------------------------------------------------------
 
@@ -279,7 +291,7 @@ class Registry:
             task.cancel()
         for servable in self.servables:
             await servable.close()
-        for executor in (self._executor, self._validator):
+        for executor in (self.workers, self._validator):
             executor.shutdown(wait=False, cancel_futures=True)
 
 

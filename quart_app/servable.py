@@ -26,14 +26,21 @@ from .inference import (
     DeadlineExceeded,
     InferenceRequest,
     InferenceResponse,
+    NotReady,
     UnknownOutput,
     Wanted,
 )
 from .statistics import Statistics
+from .workers import Workers
 
 CELLS_ON_THE_LOOP: Final = 2_000
 """A table with more cells is validated in a thread, one that does not predict: neither the event
 loop nor the predictions of others wait for it."""
+
+PATIENCE: Final = 2.0
+"""Seconds, within a quarter of the deadline, after which a batch does not hold up the next."""
+
+HUNG_RETRY_AFTER: Final = 10
 
 Scores = NDArray[np.float64]
 
@@ -42,21 +49,25 @@ class Servable:
     """Answers requests for one version of one model."""
 
     def __init__(
-        self, model: Model, executor: Executor, config: Config, *, validator: Executor
+        self, model: Model, workers: Workers, config: Config, *, validator: Executor
     ) -> None:
         self.manifest: Manifest = model.manifest
         self.sample: Sample = model.sample
         self.statistics = Statistics()
         self.load_seconds = 0.0
         self._model = model
+        self._workers = workers
         self._validator = validator
         self._classes = [target.classes or () for target in model.manifest.targets]
         self._deadline = config.deadline
         batcher = partial(
             Batcher,
-            executor=executor,
+            executor=workers,
             max_batch_size=config.max_batch_size,
             max_queue_size=config.max_queue_size,
+            max_wait=config.max_wait,
+            patience=min(PATIENCE, config.deadline / 4),
+            spare=lambda: workers.spare,
         )
         self._batcher: Batcher[Prediction] = batcher(model.predict, observe=self.statistics.observe)
         self._decider: Batcher[Scores] = batcher(model.decide)
@@ -92,6 +103,7 @@ class Servable:
             InvalidRequest: also as UnknownOutput; it does not fit the model as a whole.
             InvalidRows: the rows do not fit the signature.
             QueueFull: too many rows are waiting.
+            NotReady: every thread hangs.
             DeadlineExceeded: there was no answer in time.
             PredictionFailed: the pipeline failed on these rows.
         """
@@ -103,6 +115,8 @@ class Servable:
             wanted = request.outputs
             if wanted:
                 self._require(wanted)
+            if self._workers.exhausted:
+                raise NotReady("Every thread that predicts hangs.", HUNG_RETRY_AFTER)
             matrix = await self._validate(request, until)
             scores = None
             if wanted and any(each.name == DECISION_FUNCTION for each in wanted):

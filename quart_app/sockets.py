@@ -15,6 +15,12 @@ from contextlib import suppress
 
 HOST, PORT = "127.0.0.1", 8000
 BACKLOG = 1024  # connections the kernel may queue; it lowers this to net.core.somaxconn
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
+"""What a connection is told that is one too many, before it is closed."""
+
 SETTLE = 0.25  # seconds, a round trip: the end of a handshake, the request that follows it
 
 

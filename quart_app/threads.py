@@ -1,4 +1,4 @@
-"""Blocking calls in threads: one that cannot hold up the end of the process, others counted."""
+"""Blocking calls in threads, which cannot hold up the end of the process."""
 
 from __future__ import annotations
 
@@ -6,44 +6,9 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import TypeVar
 
-Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-
-class CountedThreads(ThreadPoolExecutor):
-    """An executor that knows how many of its threads are at work."""
-
-    def __init__(self, threads: int, name: str) -> None:
-        super().__init__(threads, thread_name_prefix=name)
-        self._threads_at_most = threads
-        self._taken = 0
-        self._taking = threading.Lock()
-
-    @property
-    def busy(self) -> int:
-        """Threads at work."""
-        return min(self._taken, self._threads_at_most)
-
-    def submit(
-        self,
-        call: Callable[Parameters, Result],
-        /,
-        *args: Parameters.args,
-        **kwargs: Parameters.kwargs,
-    ) -> Future[Result]:
-        """Run `call` in a thread when one is free."""
-        future = super().submit(call, *args, **kwargs)
-        with self._taking:
-            self._taken += 1
-        future.add_done_callback(self._give_back)
-        return future
-
-    def _give_back(self, future: Future[Any]) -> None:
-        with self._taking:
-            self._taken -= 1
 
 
 async def run_in_daemon(call: Callable[[], Result]) -> Result:

@@ -19,13 +19,14 @@ from hypercorn.typing import ASGIFramework
 try:
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    from uvicorn.server import ServerState
 except ImportError:
     raise ImportError(
         "The server uvicorn needs the packages of the extra uvicorn: "
         "pip install 'quart-app[uvicorn]'."
     ) from None
 
-from .sockets import BACKLOG
+from .sockets import BACKLOG, FULL
 
 KIB = 1024
 MAX_WAITING = 64 * KIB
@@ -41,6 +42,7 @@ async def serve(
     *,
     keep_alive: float,
     patience: float,
+    max_connections: int,
 ) -> None:
     """See `HttpServer`."""
     config = uvicorn.Config(
@@ -60,7 +62,7 @@ async def serve(
     )
     logging.getLogger("uvicorn.error").addFilter(_is_not_cut_off)
     with sock.dup() as own:
-        await _Server(config, until_stop, patience).serve(sockets=[own])
+        await _Server(config, until_stop, patience, max_connections).serve(sockets=[own])
 
 
 def _is_not_cut_off(record: logging.LogRecord) -> bool:
@@ -76,8 +78,10 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         until_stop: Callable[[], Awaitable[None]],
         patience: float,
+        max_connections: int,
     ) -> None:
         super().__init__(config)
+        self.server_state = _State(max_connections)
         self._until_stop = until_stop
         self._patience = patience
 
@@ -106,17 +110,57 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
 
 
+class _State(ServerState):
+    """What the connections of a server share: the connections, and how many there may be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.idle: dict[_Connection, None] = {}  # those for longest first
+
+
 class _Connection(HttpToolsProtocol):
     """A connection that has to send a whole header within `keep_alive`, as with Hypercorn.
 
     Uvicorn waits so long for the first byte of every request but the first, and for the rest of
     its header for ever.
+
+    One too many takes the place of the one that has been idle for longest, and where each has a
+    request it is told 503 and closed.
     """
+
+    server_state: _State
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._waiting = 0
+        if len(self.connections) > self.server_state.most and not self._make_room():
+            transport.write(FULL)
+            transport.close()
+            return
+        self.server_state.idle[self] = None
         self._wait_until(self.loop.time() + self.timeout_keep_alive)
+
+    def _make_room(self) -> bool:
+        longest = next(iter(self.server_state.idle), None)
+        if longest is None:
+            return False
+        del self.server_state.idle[longest]
+        longest.transport.close()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server_state.idle.pop(self, None)
+        super().connection_lost(exc)
+
+    def on_headers_complete(self) -> None:
+        self.server_state.idle.pop(self, None)
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing() and not self._is_answering():
+            self.server_state.idle[self] = None
 
     def data_received(self, data: bytes) -> None:
         timer = self.timeout_keep_alive_task

@@ -15,6 +15,9 @@ from ..registry import LOADING_RETRY_AFTER, Registry, State
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
 
+Phase = Literal["starting", "serving", "hung", "draining"]
+
+
 class Live(msgspec.Struct, frozen=True):
     """The process answers."""
 
@@ -29,10 +32,13 @@ class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Whether traffic should come here, in what phase the server is, and where each model is."""
+    """Whether traffic should come here, in what phase the server is, and where each model is.
+
+    The phase is `hung` when no thread is left that predicts.
+    """
 
     ready: bool
-    status: Literal["starting", "serving", "draining"]
+    status: Phase
     models: dict[str, ModelState]
 
 
@@ -58,11 +64,13 @@ async def ready() -> Response:
 
 
 def _state_of(registry: Registry) -> Ready:
-    status: Literal["starting", "serving", "draining"] = "serving"
+    status: Phase = "serving"
     if registry.draining:
         status = "draining"
     elif registry.waiting:
         status = "starting"
+    elif registry.workers.exhausted:
+        status = "hung"
     later = {name: entry for (name, _), entry in registry.others.items()}
     states = {
         name: ModelState(entry.state, entry.reason)

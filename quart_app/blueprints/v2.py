@@ -14,6 +14,7 @@ from quart_schema import document_response, hide, tag
 
 from model_store import ModelStore, ModelStoreError
 
+from ..bodies import TENSOR_BODY
 from ..compression import WINDOWS, deflate
 from ..context import get_config, get_registry, get_until, note_asked
 from ..description import VersionState, states
@@ -186,15 +187,24 @@ async def infer(name: str, version: str | None = None) -> Response:
 async def decode(servable: Servable) -> InferenceRequest:
     """The tensors of the current request. Its content type is not looked at: clients of the
     protocol send none, or any."""
-    body, settings = await _body(), get_config()
+    settings = get_config()
     lengths = set(request.headers.getlist(v2_binary.HEADER))
     if not lengths:
-        return v2.decode(body, max_rows=settings.max_rows)
+        return v2.decode(await _body(), max_rows=settings.max_rows)
     if len(lengths) > 1:
         raise InvalidRequest(f"{v2_binary.HEADER}: expected one length, got {len(lengths)}.")
     length = lengths.pop()
+    # Not at every address that leads here, such as one that begins with two slashes.
+    body = cast(dict[str, bytearray], request.scope).get(TENSOR_BODY) or await _body()
     columns = servable.manifest.signature.columns
-    read = partial(v2_binary.decode, body, length, columns, max_rows=settings.max_tensor_rows)
+    read = partial(
+        v2_binary.decode,
+        body,
+        length,
+        columns,
+        max_rows=settings.max_tensor_rows,
+        max_json=settings.max_json_bytes,
+    )
     return await run_aside(read, large=len(body) > LARGE)
 
 

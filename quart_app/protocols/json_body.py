@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+import re
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from ..inference import InvalidRequest
+from ..inference import InvalidRequest, RequestTooLarge
 
 Body = TypeVar("Body")
+
+CONTAINERS: Final = 100_000
+"""Lists and objects that a body may hold, and one more for each ten bytes above a million. Parsing
+keeps the interpreter to itself, in a thread as well, and as many small ones as fit into 1 MiB keep
+it for 0.1 s."""
+
+BYTES_PER_CONTAINER: Final = 10
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def parse(body: bytes, expected: str) -> Any:
@@ -17,7 +27,9 @@ def parse(body: bytes, expected: str) -> Any:
 
     Raises:
         InvalidRequest: it is empty or no JSON.
+        RequestTooLarge: it holds too many lists and objects. Brackets in texts count as well.
     """
+    _require_few(body)
     if not body.strip():
         raise InvalidRequest(f"Expected {expected}, got an empty body.")
     try:
@@ -65,12 +77,19 @@ def kind(value: object) -> str:
     return "null" if value is None else kinds.get(type(value), "something else")
 
 
+def _require_few(body: bytes) -> None:
+    most = max(CONTAINERS, len(body) // BYTES_PER_CONTAINER)
+    if len(body) > most and body.count(b"[") + body.count(b"{") > most:
+        raise RequestTooLarge(f"A body of this length may have {most} lists and objects.")
+
+
 def _parse_leniently(body: bytes, error: Exception) -> Any:
     """Read what many clients send as JSON and is none: a bare NaN or Infinity, a byte order mark,
     a number beyond a float. Then the signature can name the field that has it."""
     try:
         content = json.loads(body.decode("utf-8-sig"))
-        json.dumps(content, ensure_ascii=False).encode()  # raises where a surrogate stands alone
+        if _SURROGATE.search(body):
+            json.dumps(content, ensure_ascii=False).encode()  # raises where one stands alone
         return content
     except RecursionError:
         raise InvalidRequest("The JSON is nested too deeply.") from None

@@ -34,6 +34,7 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
     """
     content = parse(body, "a JSON object or a list of them")
     if isinstance(content, dict):
+        rows.require_names(len(content))
         return InferenceRequest({name: (value,) for name, value in content.items()}, rows=1)
     if not isinstance(content, list):
         raise InvalidRequest(f"Expected a JSON object or a list of them, got {kind(content)}.")

@@ -15,6 +15,9 @@ MAX_ABSENT: Final = 100_000
 """Cells that rows may lack of the columns that other rows name. An absent cell is a fault in any
 case; the bound keeps a small body from standing for a huge table."""
 
+MAX_NAMES: Final = 20_000
+"""Columns that a request may name: more than models have, few enough to be looked at at once."""
+
 
 def of_list(rows: object, what: str, *, wire: Wire, max_rows: int) -> InferenceRequest:
     """A list of rows: objects, or lists in the order of the signature, or the values of the one
@@ -48,6 +51,7 @@ def of_objects(rows: list[Any]) -> dict[str, list[object]]:
         if not isinstance(values, dict):
             raise InvalidRequest(f"Row {row}: expected a JSON object, got {kind(values)}.")
     names = dict.fromkeys(name for values in rows for name in values)
+    require_names(len(names))
     absent = len(names) * len(rows) - sum(map(len, rows))
     if absent > MAX_ABSENT:
         raise InvalidRequest(
@@ -87,6 +91,7 @@ def of_columns(columns: object, what: str, *, wire: Wire, max_rows: int) -> Infe
     """
     if not isinstance(columns, dict) or not columns:
         raise InvalidRequest(f"{what}: expected an object with a list for each column.")
+    require_names(len(columns))
     found = {name: _column(name, values) for name, values in columns.items()}
     counts = {name: len(values) for name, values in found.items()}
     rows = next(iter(counts.values()))
@@ -109,6 +114,16 @@ def require_count(rows: int, max_rows: int) -> None:
         raise InvalidRequest("Expected at least one row, got none.")
     if rows > max_rows:
         raise RequestTooLarge(f"A request may bring {max_rows} rows, got {rows}.")
+
+
+def require_names(names: int) -> None:
+    """Allow no more columns than any model has.
+
+    Raises:
+        InvalidRequest
+    """
+    if names > MAX_NAMES:
+        raise InvalidRequest(f"A request may name {MAX_NAMES} columns, got {names}.")
 
 
 def _column(name: str, values: object) -> Sequence[object]:

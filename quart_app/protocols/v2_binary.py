@@ -18,12 +18,13 @@ import numpy as np
 from model_store import Column
 from model_store.wires import TENSOR
 
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest
+from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 from . import datatypes, v2
 from .datatypes import BYTES, FP64, Datatype, Tensor
 from .rows import require_count
 
 HEADER: Final = "Inference-Header-Content-Length"
+MAX_JSON: Final = 1024 * 1024
 CONTENT_TYPE: Final = "application/octet-stream"
 SIZE: Final = "binary_data_size"
 
@@ -36,7 +37,12 @@ class Encoded(NamedTuple):
 
 
 def decode(
-    body: bytes, header_length: str, columns: Sequence[Column], *, max_rows: int
+    body: bytes | bytearray,
+    header_length: str,
+    columns: Sequence[Column],
+    *,
+    max_rows: int,
+    max_json: int = MAX_JSON,
 ) -> InferenceRequest:
     """The tensors in a body, whose header is text as it came.
 
@@ -44,13 +50,15 @@ def decode(
 
     Raises:
         InvalidRequest: it is no such request.
-        RequestTooLarge: more than `max_rows` rows.
+        RequestTooLarge: more than `max_rows` rows, or `max_json` bytes of JSON.
     """
     length = _length(header_length, len(body))
+    if length > max_json:
+        raise RequestTooLarge(f"The JSON before tensors in bytes may have {max_json} bytes.")
     if length == 0:
         return _raw(memoryview(body), columns, max_rows=max_rows)
     tail = _Tail(memoryview(body)[length:])
-    request = v2.read(v2.parse_request(body[:length]), tail.read, max_rows=max_rows)
+    request = v2.read(v2.parse_request(bytes(body[:length])), tail.read, max_rows=max_rows)
     tail.require_end()
     return request
 

@@ -24,6 +24,7 @@ from quart_app.batcher import Batcher, Closed, QueueFull
 from quart_app.config import Config
 from quart_app.inference import InferenceRequest, InferenceResponse
 from quart_app.servable import Servable
+from quart_app.workers import Workers
 
 from ..drawing import Row, as_trained, drawn_rows
 
@@ -662,11 +663,13 @@ def test_a_model_answers_batched_and_alone_alike(
     name: str, seed: int, counts: list[int], load: Callable[[str], Model]
 ) -> None:
     async def run() -> list[InferenceResponse]:
+        workers = Workers(1, patience=PATIENCE)
         servable = Servable(
-            Model(model.manifest, watched, model.sample), SHARED, Config(), validator=SHARED
+            Model(model.manifest, watched, model.sample), workers, Config(), validator=SHARED
         )
         batched = await asyncio.gather(*(servable.infer(request) for request in requests))
         await servable.close()
+        workers.shutdown()
         return batched
 
     model = load(name)

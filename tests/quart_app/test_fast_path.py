@@ -288,7 +288,7 @@ def quart_of(app: RunningApp) -> Quart:
 @contextlib.contextmanager
 def occupied(app: RunningApp) -> Iterator[None]:
     """Every thread that could predict waits for the end of the body."""
-    gate, executor = threading.Event(), context_of(quart_of(app)).registry._executor
+    gate, executor = threading.Event(), context_of(quart_of(app)).registry.workers
     for _ in range(executor._max_workers):
         executor.submit(gate.wait, 20)
     try:

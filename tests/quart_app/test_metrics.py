@@ -24,8 +24,8 @@ from quart_app.context import context_of
 from quart_app.errors import KINDS, kind_of
 from quart_app.registry import State
 from quart_app.statistics import ROWS, SECONDS, Histogram
-from quart_app.threads import CountedThreads
 from quart_app.version import VERSION
+from quart_app.workers import Workers
 
 from ..conftest import started
 
@@ -172,9 +172,9 @@ async def test_threads_at_work_and_rows_that_wait_are_told(
     registry = context_of(app).registry
     servable = await registry.servable("exam")
     hold = threading.Event()
-    taken = registry._executor.submit(hold.wait, LONG)
+    taken = registry.workers.submit(hold.wait, LONG)
     assert (await scrape(client)).value("quart_app_busy_threads") == 1
-    others = registry._executor.submit(hold.wait, LONG)
+    others = registry.workers.submit(hold.wait, LONG)
     asked = [asyncio.create_task(client.post("/models/exam/predict", json=ROW))]
     await asyncio.sleep(0.1)  # it has its turn, and no thread yet
     asked.append(asyncio.create_task(client.post("/models/exam/predict", json=[ROW] * 7)))
@@ -196,7 +196,7 @@ async def test_threads_at_work_and_rows_that_wait_are_told(
 
 def test_threads_are_counted_as_far_as_there_are_any() -> None:
     hold = threading.Event()
-    threads = CountedThreads(2, "test")
+    threads = Workers(2, patience=LONG)
     futures = [threads.submit(hold.wait, LONG) for _ in range(5)]
     assert threads.busy == 2
     assert futures[-1].cancel()

@@ -380,3 +380,9 @@ def test_labels_lie_on_the_wire_as_their_datatype_says(
     encoded = v2_binary.encode(answer, asked(binary=True))
     assert encoded.body[encoded.header_length :] == tail
     assert json.loads(encoded.body[: encoded.header_length])["outputs"][0]["datatype"] == datatype
+
+
+def test_json_before_the_tensors_may_not_be_large_itself() -> None:
+    body = b"[" + b"[]," * 100 + b"[]]"
+    with pytest.raises(RequestTooLarge, match="may have 100 bytes"):
+        v2_binary.decode(body, str(len(body)), (), max_rows=10, max_json=100)

@@ -226,6 +226,19 @@ def test_what_is_being_received_or_answered_is_answered(
         connection.close()
 
 
+def test_a_head_that_has_begun_to_arrive_at_the_signal_is_answered(start: Start) -> None:
+    server = start().listening()
+    with server.connect() as begun:
+        begun.sendall(b"GET / HTTP/1.1\r\nHo")
+        time.sleep(0.2)
+        server.signal()
+        assert server.line() == "signal"
+        time.sleep(0.7)  # the listener is closed by now
+        begun.sendall(b"st: x\r\n\r\n")
+        assert response(begun) == (200, b"0 bytes", True)
+    assert server.end() == (0, ENDED[1:], "")
+
+
 STREAM = """
 async def answer(seconds, size, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})

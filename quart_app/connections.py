@@ -1,0 +1,308 @@
+"""What stands between the listening socket and Hypercorn: how many connections there are, and that
+each of them ends.
+
+Hypercorn's own loop of accepting has no bound, keeps the connection of a client that has gone until
+the keep-alive time is over, lets a head arrive for as long as that, and waits for ever for a client
+that does not read the end of an answer. It also starts two tasks after each answer, to wait for the
+next request. So its `TCPServer`, which serves one connection, is run here. To it a `Connection` is
+the reader, the writer and the task that waits while nothing is asked; one timer for all looks which
+of them have waited for too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
+
+from .sockets import FULL
+
+HEAD_SECONDS: Final = 10.0
+"""How long a head may take from its first byte on, within the keep-alive time; up to two fifths
+less, so that many that came at once do not end at once, which would hold up all others."""
+
+LATE_HEAD_SECONDS: Final = 2.0
+"""How long one may take from the moment on in which the server is to end."""
+
+LINGER_SECONDS: Final = 5.0
+"""How long a client may take to read the last of what was sent to it."""
+
+LOOK_SECONDS: Final = 0.25
+"""How often it is looked which connections have waited for too long."""
+
+HTTP_2: Final = b"PRI"
+
+Action = Callable[[], Coroutine[Any, Any, None]]
+
+logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """One connection: what it is at, and how it ends."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, owner: Connections
+    ) -> None:
+        self.context = WorkerContext(None)
+        self.head_until = 0.0  # when the head that is arriving has to be there; 0: there is none
+        self._reader = reader
+        self._writer = writer
+        self._owner = owner
+        self._patience = owner.head_seconds * random.uniform(0.6, 1)
+        self._close_idle: Action | None = None
+        self._new = True
+        self._ended = False
+        self.write = writer.write
+        self.drain = writer.drain
+        self.write_eof = writer.write_eof
+        self.wait_closed = writer.wait_closed
+        self.get_extra_info = writer.get_extra_info
+
+    # As a reader and a writer ------------------------------------------------------
+
+    async def read(self, size: int) -> bytes:
+        """The next bytes; none at the end."""
+        data = await self._reader.read(size)
+        if self._new:
+            data = await self._refuse_http_2(data, size)
+        if data and self in self._owner.idle and not self.head_until:
+            self.head_until = self._owner.now() + self._patience
+            self._owner.arriving[self] = None
+        return data
+
+    async def _refuse_http_2(self, data: bytes, size: int) -> bytes:
+        """The first bytes; a client that begins with HTTP/2 is at its end, since its only way here
+        is to upgrade."""
+        while HTTP_2.startswith(data) and data not in (b"", HTTP_2):
+            more = await self._reader.read(size)
+            if not more:
+                break
+            data += more
+        self._new = False
+        if data.startswith(HTTP_2):
+            self._ended = True
+            return b""
+        return data
+
+    def at_eof(self) -> bool:
+        """Whether nothing more will be read."""
+        return self._ended or self._reader.at_eof()
+
+    def close(self) -> None:
+        """Close it when all is sent, and in `LINGER_SECONDS` whatever is not."""
+        if not self._writer.is_closing():
+            loop = asyncio.get_running_loop()
+            loop.call_later(LINGER_SECONDS, self._writer.transport.abort)
+        self._writer.close()
+
+    # As the task that waits --------------------------------------------------------
+
+    async def restart(self, group: object, close: Action) -> None:
+        """Nothing is asked from now on. `close` does so when the context is terminated."""
+        self._close_idle = close
+        self._owner.idle.pop(self, None)
+        self._owner.idle[self] = self._owner.now()
+
+    async def stop(self) -> None:
+        """A head is there, or the connection is closed."""
+        self._owner.idle.pop(self, None)
+
+    # As the app --------------------------------------------------------------------
+
+    async def answer(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Give the app a request. What it leaves of the body is thrown away."""
+        self.stop_head()
+        body = _Body(receive, send)
+        try:
+            await self._owner.app(scope, body.receive, body.send)
+        finally:
+            body.discard()
+
+    def stop_head(self) -> None:
+        """No head is arriving any more."""
+        if self.head_until:
+            self.head_until = 0.0
+            self._owner.arriving.pop(self, None)
+
+    # How it ends -------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """Close it as soon as it is idle."""
+        await self.context.terminated.set()
+        if self._close_idle is not None and self in self._owner.idle:
+            await self.stop()
+            await self._close_idle()
+
+    async def expire(self) -> None:
+        """Close it, since no head has come. Hypercorn may be waiting for something else, as after a
+        handshake that it has refused."""
+        self.stop_head()
+        await self.end()
+        self.close()
+
+    async def end_soon(self) -> None:
+        """Close it as soon as it is idle, and no head is arriving."""
+        if self.head_until:
+            self.head_until = min(self.head_until, self._owner.now() + LATE_HEAD_SECONDS)
+        else:
+            await self.end()
+
+
+class Connections:
+    """Accepts connections and serves an app on each, at most `most` at a time.
+
+    One too many takes the place of the one that has been idle for longest, and where each has a
+    request it is told 503 and closed.
+    """
+
+    def __init__(
+        self, app: ASGIFramework, config: Config, state: Mapping[str, Any], *, most: int
+    ) -> None:
+        self.idle: dict[Connection, float] = {}  # and since when, those for longest first
+        self.arriving: dict[Connection, None] = {}  # those of them from which a head has begun
+        self.head_seconds = min(HEAD_SECONDS, config.keep_alive_timeout)
+        self.app = app
+        self._config = config
+        self._state = dict(state)
+        self._most = most
+        self._open: dict[Connection, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def listen(self, sock: socket.socket, backlog: int) -> asyncio.Server:
+        """Accept from now on."""
+        return await asyncio.start_server(self._serve, sock=sock, backlog=backlog)
+
+    async def end(self, seconds: float) -> bool:
+        """Close each connection as soon as it is idle; those that are left then are cut off.
+
+        Returns whether there were none.
+        """
+        for connection in list(self._open):
+            await connection.end_soon()
+        if not self._open:
+            return True
+        _, left = await asyncio.wait(list(self._open.values()), timeout=seconds)
+        for task in left:
+            task.cancel()
+        return not left
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer, self)
+        if len(self._open) >= self._most and not await self._make_room():
+            writer.write(FULL)
+            connection.close()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[connection] = task
+        if self._timer is None:
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+        try:
+            await self._run(connection)
+        except ExceptionGroup:
+            logger.exception("A connection has failed.")
+        finally:
+            del self._open[connection]
+            self.idle.pop(connection, None)
+            connection.stop_head()
+            connection.close()
+
+    async def _run(self, connection: Connection) -> None:
+        server = TCPServer(
+            ASGIWrapper(connection.answer),
+            self._loop,
+            self._config,
+            connection.context,
+            self._state,
+            connection,  # type: ignore[arg-type]
+            connection,  # type: ignore[arg-type]
+        )
+        server.idle_task = connection  # type: ignore[assignment]
+        await server.run()
+
+    async def _make_room(self) -> bool:
+        longest = next(iter(self.idle), None)
+        if longest is None:
+            return False
+        await longest.end()
+        return True
+
+    def _look(self) -> None:
+        """End what has waited for too long."""
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look) if self._open else None
+        now = self.now()
+        for connection in [each for each in self.arriving if each.head_until < now]:
+            self._spawn(connection.expire())
+        for connection, since in self.idle.items():
+            if since + self._config.keep_alive_timeout > now:
+                break
+            if not connection.head_until:
+                self._spawn(connection.end())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it in a task that is kept until its end."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Body:
+    """The body of a request, of which what the app leaves is thrown away.
+
+    Hypercorn puts what arrives into a short queue, and when nobody takes it from there neither
+    notices that the answer is complete nor that the client has gone.
+    """
+
+    __slots__ = ("_more", "_receive", "_rest", "_send")
+
+    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        self._receive = receive
+        self._send = send
+        self._more = True
+        self._rest: asyncio.Task[None] | None = None
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._more = False
+        return message
+
+    def send(self, message: ASGISendEvent) -> Awaitable[None]:
+        if self._more and not message.get("more_body", message["type"] != "http.response.body"):
+            self.discard()
+        return self._send(message)
+
+    def discard(self) -> None:
+        """Take the rest of it, until the connection is closed."""
+        if self._more and self._rest is None:
+            self._rest = asyncio.create_task(self._discard())
+
+    async def _discard(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while self._more:
+                await self.receive()
