@@ -42,7 +42,7 @@ class Prediction:
     def __getitem__(self, rows: slice) -> Prediction:
         probabilities = self.probabilities
         if probabilities is not None:
-            probabilities = tuple(shares[rows] for shares in probabilities)
+            probabilities = tuple([shares[rows] for shares in probabilities])
         return Prediction(self.labels[rows], probabilities)
 
 

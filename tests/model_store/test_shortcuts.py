@@ -59,7 +59,7 @@ from model_store.model import ask
 from model_store.recipes import RECIPES
 from model_store.served import UNCOMPARED, Served, served_here
 from model_store.shortcuts import NotCovered, Shortcut, build
-from model_store.shortcuts.trees import Forest
+from model_store.shortcuts.trees import FEW_ROWS, Forest, Stage
 
 FEATURES = 5
 RANDOM = np.random.default_rng(11)
@@ -458,25 +458,40 @@ def test_answers_of_another_fit_are_found_to_differ(number: int) -> None:
 
 
 def tampered_threshold(shortcut: Shortcut) -> Shortcut:
-    """Of the one split that is asked most, next to the value where it was."""
+    """Of the first tree's root, moved to the next value, where few rows go."""
     final = shortcut.final
     assert isinstance(final, Forest)
-    assert final.walk is not None
-    thresholds = final.walk.thresholds.copy()
-    root = final.walk.roots[0]
-    thresholds[root] = np.nextafter(np.float32(thresholds[root]), np.float32(-np.inf))
-    walk = dataclasses.replace(final.walk, thresholds=thresholds)
-    return dataclasses.replace(shortcut, final=dataclasses.replace(final, walk=walk))
+    assert final.stages is not None
+    stages = final.stages.stages.copy()
+    for place, stage in enumerate(stages[0]):
+        kind, arguments, state = stage.tree_.__reduce__()
+        nodes = state["nodes"].copy()
+        nodes["threshold"][0] = np.nextafter(np.float32(nodes["threshold"][0]), np.float32(-np.inf))
+        moved = kind(*arguments)
+        moved.__setstate__(state | {"nodes": nodes})
+        stages[0, place] = Stage(moved)
+    tampered = dataclasses.replace(final.stages, stages=stages)
+    return dataclasses.replace(shortcut, final=dataclasses.replace(final, stages=tampered))
 
 
 def test_a_threshold_that_was_moved_to_the_next_float_is_found() -> None:
     forest = FITTED[1]
     wrong = tampered_threshold(shortcut_of(forest))
-    walk = shortcut_of(forest).final.walk  # type: ignore[attr-defined]
-    root = walk.roots[0]
-    rows = beside([(int(walk.features[root]), float(walk.thresholds[root]))], X)
+    root = forest.estimators_[0].tree_
+    rows = beside([(int(root.feature[0]), float(root.threshold[0]))], X)
     found = [compare(forest, wrong, rows[i : i + 1]) for i in range(len(rows))]
     assert any(found)
+
+
+def test_few_rows_and_many_are_answered_with_the_same_bits() -> None:
+    final = shortcut_of(FITTED[1]).final
+    assert isinstance(final, Forest)
+    assert final.stages is not None
+    rows = MANY[:FEW_ROWS]
+    one_by_one = dataclasses.replace(final, stages=None)
+    for few in (rows, rows[:1]):
+        for found, expected in zip(final(few), one_by_one(few), strict=True):
+            assert np.array_equal(np.asarray(found), np.asarray(expected))
 
 
 def test_a_difference_in_the_twelfth_place_is_found_and_one_in_the_fourteenth_is_not() -> None:
