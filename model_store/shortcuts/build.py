@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import answers, boosting, linear, table, trees
+from . import answers, boosting, converted, linear, table, trees
 from .answers import Answer, Array, NotCovered, Transform
 from .known import name_of
 from .transforms import TRANSFORMS
@@ -30,13 +30,15 @@ _FINALS: Final = {name: kind for kind, names in _KINDS.items() for name in names
 class Shortcut:
     """The steps of a pipeline. It has no state: any number of threads may ask it at once.
 
-    `last` is the pipeline's own last step, which `final` stands for.
+    `last` is the pipeline's own last step, or a pipeline of its last steps, which `final` stands
+    for; probabilities may differ from its own by `rounding`.
     """
 
     transforms: tuple[Transform, ...]
     final: answers.Final
     last: Any
     columns: int
+    rounding: float = 0.0
 
     def predict(self, matrix: Array) -> Answer:
         """What the pipeline's `predict` and `predict_proba` answer to this matrix.
@@ -70,6 +72,62 @@ def build(pipeline: Any) -> Shortcut | None:
     # What is named like what we know and lacks its attributes is something else.
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, ImportError):
         return None
+
+
+def convert(pipeline: Any) -> bytes | None:
+    """What `build` does not know of a fitted pipeline, as the bytes of an ONNX graph; None where
+    that cannot be.
+
+    Raises:
+        ImportError: skl2onnx is not installed.
+    """
+    parts = _parts(pipeline)
+    return None if parts is None else converted.convert(parts[1])
+
+
+def build_converted(pipeline: Any, data: bytes) -> Shortcut | None:
+    """The shortcut that ends with the graph that `convert` made of this pipeline; None where the
+    pipeline is another one.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        Exception: it does not take the graph.
+    """
+    parts = _parts(pipeline)
+    if parts is None:
+        return None
+    transforms, rest, columns = parts
+    final = converted.graph(rest, data)
+    return Shortcut(transforms, final, rest, columns, converted.PROBABILITY)
+
+
+def _parts(pipeline: Any) -> tuple[tuple[Transform, ...], Any, int] | None:
+    """The steps that are known, as many as there are, what follows them, and the columns before."""
+    steps = _flat(pipeline)
+    for known in reversed(range(len(steps))):
+        try:
+            transforms = _transforms(steps[:known])
+            if transforms is not None:
+                return tuple(transforms), _joined(steps[known:]), int(steps[0].n_features_in_)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, ImportError):
+            continue
+    return None
+
+
+def _flat(pipeline: Any) -> list[Any]:
+    """The steps of a pipeline, and of pipelines within, whatever they are."""
+    if name_of(pipeline) != "Pipeline" or getattr(pipeline, "transform_input", None) is not None:
+        return [pipeline]
+    steps = [step for _, step in pipeline.steps if step not in (None, "passthrough")]
+    return [inner for step in steps for inner in _flat(step)]
+
+
+def _joined(steps: Sequence[Any]) -> Any:
+    if len(steps) == 1:
+        return steps[0]
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(*steps)
 
 
 def _build(pipeline: Any) -> Shortcut | None:
