@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import answers, boosting, converted, linear, table, trees
+from . import answers, boosting, converted, linear, neighbours, table, text, trees
 from .answers import Answer, Array, NotCovered, Transform
 from .known import name_of
 from .transforms import TRANSFORMS
@@ -22,6 +22,7 @@ _KINDS: Final[dict[Callable[[Any, str], answers.Final | None], str]] = {
     " RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor",
     boosting.boosting: "GradientBoostingClassifier GradientBoostingRegressor",
     boosting.histogram: "HistGradientBoostingClassifier HistGradientBoostingRegressor",
+    neighbours.neighbours: "KNeighborsClassifier KNeighborsRegressor",
 }
 _FINALS: Final = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
@@ -139,15 +140,25 @@ def _build(pipeline: Any) -> Shortcut | None:
     name = name_of(last)
     if transforms is None or name not in _FINALS:
         return None
+    texts = _is_of_texts(steps)
+    if texts and _FINALS[name] not in (linear.classification, linear.regression):
+        return None
     final = _FINALS[name](last, name)
     if final is None:
         return None
-    return Shortcut(tuple(transforms), final, last, int(steps[0].n_features_in_))
+    columns = 1 if texts else int(steps[0].n_features_in_)
+    return Shortcut(tuple(transforms), final, last, columns)
+
+
+def _is_of_texts(steps: Sequence[Any]) -> bool:
+    return name_of(steps[0]) in text.VECTORIZERS
 
 
 def _transforms(steps: Sequence[Any]) -> list[Transform] | None:
     names = [name_of(step) for step in steps]
     found: list[Transform | None] = []
+    if names and names[0] in text.VECTORIZERS:
+        return _text_transforms(steps, names)
     if "OneHotEncoder" in names:
         after = names.index("OneHotEncoder") + 1
         found.append(table.encoder(list(steps[:after]), int(steps[0].n_features_in_)))
@@ -159,6 +170,13 @@ def _transforms(steps: Sequence[Any]) -> list[Transform] | None:
             found.append(TRANSFORMS[name](step, name) if name in TRANSFORMS else None)
     known = [each for each in found if each is not None]
     return known if len(known) == len(found) else None
+
+
+def _text_transforms(steps: Sequence[Any], names: Sequence[str | None]) -> list[Transform] | None:
+    found = text.text(steps[0], str(names[0]))
+    if found is None or names[1:] not in ([], ["TfidfTransformer"]):
+        return None
+    return [*found, *(text.weigher(step) for step in steps[1:])]
 
 
 def steps_of(pipeline: Any) -> list[Any] | None:
