@@ -16,6 +16,7 @@ from .transforms import TRANSFORMS
 _KINDS: Final[dict[Callable[[Any, str], answers.Final | None], str]] = {
     linear.classification: "LogisticRegression LogisticRegressionCV SGDClassifier RidgeClassifier"
     " LinearSVC",
+    linear.bayes: "MultinomialNB",
     linear.regression: "LinearRegression Ridge RidgeCV Lasso LassoCV ElasticNet ElasticNetCV"
     " BayesianRidge HuberRegressor SGDRegressor",
     trees.forest: "DecisionTreeClassifier DecisionTreeRegressor RandomForestClassifier"
@@ -25,6 +26,7 @@ _KINDS: Final[dict[Callable[[Any, str], answers.Final | None], str]] = {
     neighbours.neighbours: "KNeighborsClassifier KNeighborsRegressor",
 }
 _FINALS: Final = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+_OF_SPARSE: Final = (linear.classification, linear.bayes, linear.regression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _build(pipeline: Any) -> Shortcut | None:
     if transforms is None or name not in _FINALS:
         return None
     texts = _is_of_texts(steps)
-    if texts and _FINALS[name] not in (linear.classification, linear.regression):
+    if texts and _FINALS[name] not in _OF_SPARSE:
         return None
     final = _FINALS[name](last, name)
     if final is None:

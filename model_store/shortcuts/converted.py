@@ -54,12 +54,13 @@ class Graph:
             self.session.run(self.outputs, {_INPUT: numbers[start : start + ROWS_AT_ONCE]})
             for start in range(0, len(numbers), ROWS_AT_ONCE)
         ]
-        found = [np.concatenate(each) for each in zip(*chunks, strict=True)]
+        told, *shares = zip(*chunks, strict=True)
         if self.classes is None:
-            values = found[0]
+            values = np.concatenate(told)
             return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values, None
-        labels = found[0].astype(self.classes.dtype)
-        return labels, found[1].astype(np.float64) if len(found) > 1 else None
+        # Some graphs tell the labels in a row of a table.
+        labels = np.concatenate([each.ravel() for each in told]).astype(self.classes.dtype)
+        return labels, np.concatenate(shares[0]).astype(np.float64) if shares else None
 
     def splits(self) -> Splits | None:
         return self.parts
@@ -78,7 +79,7 @@ def convert(rest: Any) -> bytes | None:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
-    if not all(map(_is_plain, steps_in(rest))):
+    if not all(map(_is_plain, steps_in(rest))) or np.ndim(getattr(rest, "classes_", ())) != 1:
         return None
     trees = has_trees(rest)
     if trees and splits_in(rest) is None:
@@ -162,8 +163,10 @@ def _estimators(value: Any) -> Iterator[Any]:
 def splits_in(rest: Any) -> Splits | None:
     """Where the trees of an ensemble part the columns that it is given; None where it is none, or
     they are given something else."""
-    trees = np.ravel(getattr(rest, "estimators_", ()))
-    if not len(trees) or not all(hasattr(each, "tree_") for each in trees):
+    held = getattr(rest, "estimators_", ())
+    # A forest in a list is a sequence as well, which numpy would take apart.
+    trees = list(held.ravel() if isinstance(held, np.ndarray) else held)
+    if not trees or not all(hasattr(each, "tree_") for each in trees):
         return None
     columns: Sequence[Any] = getattr(rest, "estimators_features_", [None] * len(trees))
     found = [_splits(each.tree_, own) for each, own in zip(trees, columns, strict=True)]

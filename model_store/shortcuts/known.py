@@ -51,6 +51,7 @@ PARAMETERS: Final = {
         "CountVectorizer": _WORDS,
         "TfidfVectorizer": f"{_WORDS} {_WEIGHTS}",
         "TfidfTransformer": _WEIGHTS,
+        "MultinomialNB": "alpha class_prior fit_prior force_alpha",
         "KNeighborsClassifier": _NEIGHBOURS,
         "KNeighborsRegressor": _NEIGHBOURS,
         "LogisticRegression": "C class_weight dual fit_intercept intercept_scaling l1_ratio"

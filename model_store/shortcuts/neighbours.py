@@ -19,9 +19,9 @@ Search = Callable[[Array, int, bool], Any]
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """For `classes`, `values` of shape (training rows,) are the places of theirs; else they have the
-    shape (training rows, targets), and `flat` says that there is one target. `nearer` says whether
-    those that are nearer count more.
+    """For `classes`, `values` of shape (training rows,) are the places of theirs; else they have
+    the shape (training rows, targets), and `flat` says that there is one target. `nearer` says
+    whether those that are nearer count more.
     """
 
     search: Search

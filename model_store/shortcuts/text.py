@@ -1,6 +1,6 @@
 """Words counted as scikit-learn counts them, with an analyzer that is made once.
 
-What comes out is a sparse matrix, which only linear models take.
+What comes out is a sparse matrix, which only linear models and naive Bayes take.
 """
 
 from __future__ import annotations
