@@ -162,11 +162,12 @@ def test_bagged_trees_go_their_way_on_both_sides_of_their_thresholds() -> None:
     assert set(places) == set(range(FEATURES))
     rows = beside(zip(places, thresholds, strict=True), X)
     assert compare(forest, shortcut, rows) is None
-    # In float64 a tree of it would go the other way on some of them.
-    wide = dataclasses.replace(
-        shortcut, final=lambda array: (forest.predict(np.nextafter(array, 9.0)), None)
+    # With each number moved to the next float32, a tree of it goes the other way on some of them.
+    up = np.float32(np.inf)
+    beyond = dataclasses.replace(
+        shortcut, final=lambda array: shortcut.final(np.nextafter(array.astype(np.float32), up))
     )
-    assert compare(forest, wide, rows) is not None
+    assert compare(forest, beyond, rows) is not None
 
 
 @with_onnx
