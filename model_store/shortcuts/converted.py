@@ -24,6 +24,12 @@ PROBABILITY: Final = 1e-6
 ROWS_AT_ONCE: Final = 256
 """What a graph computes on the way, such as distances, is held for so many rows."""
 
+MOST_SPLITS: Final = 250_000
+"""In trees. To convert them takes some seconds."""
+
+_SLOW: Final = frozenset({"QuantileTransformer"})
+"""To convert it takes minutes."""
+
 _INPUT: Final = "X"
 _TREES: Final = ("tree_", "_predictors")
 """What a fitted tree has, and what histogram gradient boosting has instead."""
@@ -79,10 +85,11 @@ def convert(rest: Any) -> bytes | None:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
-    if not all(map(_is_plain, steps_in(rest))) or np.ndim(getattr(rest, "classes_", ())) != 1:
+    parts = list(_parts(rest))
+    trees = any(map(_is_tree, parts))
+    if not all(map(_is_plain, parts)) or np.ndim(getattr(rest, "classes_", ())) != 1:
         return None
-    trees = has_trees(rest)
-    if trees and splits_in(rest) is None:
+    if trees and not 0 < _splits_count(rest) <= MOST_SPLITS:
         return None
     kind = FloatTensorType if trees else DoubleTensorType
     types = [(_INPUT, kind([None, int(rest.n_features_in_)]))]
@@ -123,41 +130,44 @@ def graph(rest: Any, data: bytes) -> Graph:
         session=session,
         outputs=tuple(names[: 2 if shares else 1]),
         classes=classes,
-        narrow=has_trees(rest),
+        narrow=any(map(_is_tree, _parts(rest))),
         parts=splits_in(rest),
     )
 
 
-def steps_in(rest: Any) -> list[Any]:
-    return [step for _, step in rest.steps] if hasattr(rest, "steps") else [rest]
-
-
-def _is_plain(step: Any) -> bool:
-    """Whether it is of a class of scikit-learn, with no method of its own."""
-    kind = type(step)
-    return is_its_own(kind) and not any(callable(getattr(kind, name, None)) for name in vars(step))
-
-
-def has_trees(found: Any) -> bool:
-    """Whether there is a tree anywhere in it."""
-    return any(hasattr(found, name) for name in _TREES) or any(map(has_trees, _within(found)))
-
-
-def _within(found: Any) -> Iterator[Any]:
-    """The estimators that another holds."""
-    if hasattr(found, "get_params"):
-        for value in vars(found).values():
-            yield from _estimators(value)
-
-
-def _estimators(value: Any) -> Iterator[Any]:
-    if isinstance(value, (list, tuple)) or (
-        isinstance(value, np.ndarray) and value.dtype == object
+def _parts(found: Any) -> Iterator[Any]:
+    """An estimator, and all that it holds of scikit-learn or of the kind."""
+    if isinstance(found, type):
+        return
+    if isinstance(found, (list, tuple)) or (
+        isinstance(found, np.ndarray) and found.dtype == object
     ):
-        for each in value:
-            yield from _estimators(each)
-    elif hasattr(value, "get_params") and not isinstance(value, type):
-        yield value
+        for each in found:
+            yield from _parts(each)
+    elif isinstance(found, dict):
+        yield from _parts(list(found.values()))
+    elif hasattr(found, "__dict__") and (
+        hasattr(found, "get_params") or type(found).__module__.startswith("sklearn.")
+    ):
+        yield found
+        yield from _parts(list(vars(found).values()))
+
+
+def _is_plain(part: Any) -> bool:
+    """Whether it is of a class of scikit-learn that is converted in some seconds, and has no method
+    of its own."""
+    kind = type(part)
+    own = any(callable(getattr(kind, name, None)) for name in vars(part))
+    return is_its_own(kind) and kind.__name__ not in _SLOW and not own
+
+
+def _is_tree(part: Any) -> bool:
+    return any(hasattr(part, name) for name in _TREES)
+
+
+def _splits_count(rest: Any) -> int:
+    found = splits_in(rest)
+    return 0 if found is None else len(found[1])
 
 
 def splits_in(rest: Any) -> Splits | None:

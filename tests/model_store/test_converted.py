@@ -35,7 +35,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 from sklearn.svm import SVC, SVR
 from threadpoolctl import threadpool_limits
 
@@ -227,6 +227,13 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
     "trees behind what would be rounded": lambda: make_pipeline(
         PCA(3), RandomForestClassifier(3)
     ).fit(X, THREE),
+    "calibrated trees": lambda: CalibratedClassifierCV(RandomForestClassifier(2), cv=2).fit(
+        X, THREE
+    ),
+    "what takes minutes": lambda: make_pipeline(
+        QuantileTransformer(n_quantiles=10), LogisticRegression()
+    ).fit(X, THREE),
+    "a subclass within": lambda: BaggingClassifier(Opposite(), 2).fit(X, THREE),
     "forests that vote": lambda: BaggingClassifier(RandomForestClassifier(2), 2).fit(X, THREE),
     "no estimator": lambda: "GaussianNB",
     "what is not fitted": lambda: make_pipeline(StandardScaler(), GaussianNB()),
