@@ -86,7 +86,7 @@ def text(step: Any, name: str) -> list[Transform] | None:
     dtype = np.dtype(step.dtype)
     counting = Counting(
         analyzer=step.build_analyzer(),
-        vocabulary=dict(step.vocabulary_),
+        vocabulary=step.vocabulary_,
         binary=bool(step.binary),
         dtype=dtype if dtype.kind == "f" else np.dtype(np.float64),
         sparse=csr_array,
