@@ -5,8 +5,10 @@ What comes out is a sparse matrix, which only linear models and naive Bayes take
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +16,9 @@ import numpy as np
 from .answers import Array, NotCovered, Transform
 
 VECTORIZERS: Final = frozenset({"CountVectorizer", "TfidfVectorizer"})
+
+UNKNOWN: Final = -1
+"""The place of words that are not in the vocabulary."""
 
 Analyzer = Callable[[str], Iterable[str]]
 
@@ -36,18 +41,13 @@ class Counting:
         for text in array[:, 0]:
             if not isinstance(text, str):
                 raise NotCovered
-            found: dict[int, int] = {}
-            for word in self.analyzer(text):
-                place = find(word)
-                if place is not None:
-                    found[place] = found.get(place, 0) + 1
-            # In the order of the columns, in which they are added up.
-            for place in sorted(found):
-                places.append(place)
-                counts.append(found[place])
+            found = Counter(map(find, self.analyzer(text), repeat(UNKNOWN)))
+            del found[UNKNOWN]
+            places += found
+            counts += found.values()
             ends.append(len(places))
         data = np.ones(len(counts)) if self.binary else np.array(counts, dtype=np.float64)
-        return self.sparse(
+        matrix = self.sparse(
             (
                 data.astype(self.dtype, copy=False),
                 np.array(places, dtype=np.int32),
@@ -55,6 +55,9 @@ class Counting:
             ),
             shape=(len(array), len(self.vocabulary)),
         )
+        # They are added up in the order of the columns.
+        matrix.sort_indices()
+        return matrix
 
 
 @dataclass(frozen=True, slots=True)
