@@ -28,7 +28,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test process-test browser-test screenshots bench clients client-test lint types lock wheel clean
+.PHONY: help run test process-test browser-test screenshots bench clients client-test onnx-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -55,6 +55,9 @@ clients: $(foreach name,triton kserve mlflow schemathesis,$(CLIENTS)/$(name)/.in
 
 client-test: $(VENV)/.installed-test clients ## run these clients against a server
 	@CLIENT_VENVS=$(CLIENTS) REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -m clients
+
+onnx-test: $(VENV)/.installed-test $(VENV)/.installed-onnx ## install the extra onnx (33 MB) and run the tests of what is served by it
+	@$(BIN)/python -m pytest tests/model_store/test_converted.py tests/quart_app/test_description.py tests/quart_app/test_kinds.py
 
 lint: $(VENV)/.installed-lint ## check style and format
 	@$(BIN)/python -m ruff check

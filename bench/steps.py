@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import ModelStore
+from model_store.served import served_here
 from quart_app.batcher import Batcher
 from quart_app.config import Config
 from quart_app.protocols import native
@@ -63,7 +64,7 @@ async def _steps(workload: Workload) -> Row:
         response = await servable.infer(request)
         row = {
             "model": workload.name,
-            "by": "pipeline" if model.shortcut is None else "shortcut",
+            "by": served_here(model.manifest.served).by,
             "decode": _time(lambda: native.decode(body, max_rows=config.max_rows)),
             "validate": _time(validate),
             "hop": await _time_async(lambda: hop.submit(matrix)),

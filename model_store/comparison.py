@@ -1,10 +1,13 @@
-"""A shortcut beside its pipeline: on which rows both are asked, and when they count as equal."""
+"""A shortcut beside its pipeline: on which rows both are asked, when they count as equal, and for
+what is converted to ONNX, whether it is faster."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +17,7 @@ from . import frames
 from .columns import Column
 from .errors import InvalidRows
 from .served import Served
-from .shortcuts import NotCovered, Shortcut, build
+from .shortcuts import NotCovered, Shortcut, build, build_converted, convert
 from .shortcuts.trees import Splits
 from .signature import Matrix, Signature
 
@@ -36,6 +39,10 @@ SLOW: Final = 0.5
 SECONDS: Final = 1.0
 """For lone rows, of which fewer are compared where the pipeline is slow."""
 
+BATCH: Final = 256
+TIMED_CALLS: Final = 20
+TIMED_SECONDS: Final = 0.2
+
 REASON_LENGTH: Final = 300
 
 AsFitted = Callable[[Matrix], Any]
@@ -45,23 +52,85 @@ def _itself(rows: Matrix) -> Matrix:
     return rows
 
 
-def judge(pipeline: Any, signature: Signature, golden: Matrix) -> Served:
+def judge(pipeline: Any, signature: Signature, golden: Matrix) -> tuple[Served, bytes | None]:
     """Which way to serve a fitted pipeline: by its shortcut, where there is one and no difference
-    is found."""
+    is found; else converted to ONNX, where that can be, makes no difference either, and is faster.
+    The bytes are those of the ONNX graph, if it is to be used."""
     shortcut = build(pipeline)
     if shortcut is None:
-        return Served.found("pipeline", "there is no exact shortcut for all of its steps")
+        return _judge_converted(pipeline, signature, golden)
+    difference = _tried(pipeline, shortcut, signature, golden)
+    if difference is not None:
+        return Served.found("pipeline", _shorten(difference)), None
+    reason = f"it gave the answers of the pipeline to {ROWS} rows and more"
+    return Served.found("shortcut", reason), None
+
+
+def _judge_converted(
+    pipeline: Any, signature: Signature, golden: Matrix
+) -> tuple[Served, bytes | None]:
+    reason = "there is no exact shortcut for all of its steps"
+    try:
+        data = convert(pipeline)
+        shortcut = None if data is None else build_converted(pipeline, data)
+    except ImportError:
+        return Served.found("pipeline", reason), None
+    # onnxruntime does not take all that skl2onnx makes.
+    except Exception:
+        shortcut = None
+    if shortcut is None:
+        return Served.found("pipeline", f"{reason}, and they cannot be converted to ONNX"), None
+    difference = _tried(pipeline, shortcut, signature, golden)
+    if difference is not None:
+        return Served.found("pipeline", _shorten(f"{reason}, and in ONNX {difference}")), None
+    slower = _slower(pipeline, shortcut, signature, golden)
+    if slower is not None:
+        return Served.found("pipeline", f"{reason}, and {slower}"), None
+    reason = f"it gave the answers of the pipeline to {ROWS} rows and more, and sooner"
+    return Served.found("onnx", reason), data
+
+
+def _tried(pipeline: Any, shortcut: Shortcut, signature: Signature, golden: Matrix) -> str | None:
+    """Why the pipeline has to answer; None where nothing speaks for it."""
     try:
         with np.errstate(all="ignore"):
-            difference = _difference(pipeline, shortcut, signature, golden)
+            return _difference(pipeline, shortcut, signature, golden)
     except NotCovered:
-        difference = "its shortcut does not take the rows of training"
+        return "its shortcut does not take the rows of training"
     # Rows that are drawn may be such that a pipeline fails on them in any way.
     except Exception as error:
-        difference = f"it failed on drawn rows: {error}"
-    if difference is not None:
-        return Served.found("pipeline", _shorten(difference))
-    return Served.found("shortcut", f"it gave the answers of the pipeline to {ROWS} rows and more")
+        return f"it failed on drawn rows: {error}"
+
+
+def _slower(pipeline: Any, shortcut: Shortcut, signature: Signature, golden: Matrix) -> str | None:
+    """Whether the shortcut takes as long as the pipeline for one row, or longer for a batch."""
+
+    def ask_pipeline(rows: Matrix) -> None:
+        known = frames.as_fitted(rows, signature)
+        pipeline.predict(known)
+        if hasattr(pipeline, "predict_proba"):
+            pipeline.predict_proba(known)
+
+    for what, rows in (("one row", golden[:1]), ("a batch", _batch(golden))):
+        if _fastest(partial(shortcut.predict, rows)) >= _fastest(partial(ask_pipeline, rows)):
+            return f"converted to ONNX they would take longer for {what}"
+    return None
+
+
+def _batch(golden: Matrix) -> Matrix:
+    return golden[np.arange(BATCH) % len(golden)]
+
+
+def _fastest(call: Callable[[], object]) -> float:
+    """The seconds of the fastest of some calls: what else the machine does only adds to it."""
+    call()
+    seconds: list[float] = []
+    until = time.monotonic() + TIMED_SECONDS
+    while not seconds or (len(seconds) < TIMED_CALLS and time.monotonic() < until):
+        begun = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds)
 
 
 def _difference(
@@ -105,7 +174,7 @@ def compare(
     """Why the answers to `rows` differ, or None. `as_fitted` makes of them what the pipeline takes.
 
     Classes are equal; numbers within 1e-12 relative (or 1e-300, where that means nothing), and
-    probabilities within 1e-12 relative and 1e-15.
+    probabilities within 1e-12 relative and 1e-15, or the `rounding` of the shortcut.
 
     Raises:
         NotCovered: the shortcut does not take the rows.
@@ -129,7 +198,7 @@ def compare(
     expected = np.asarray(pipeline.predict_proba(known))
     if shares.shape != expected.shape:
         return f"its shortcut has probabilities of the shape {shares.shape}"
-    same = _close(shares, expected, NEAR_ZERO)
+    same = _close(shares, expected, max(NEAR_ZERO, shortcut.rounding))
     return None if same.all() else _found("gives the probabilities", rows, same, shares, expected)
 
 
@@ -197,7 +266,7 @@ def _beside_splits(
     if found is None:
         return None
     places, thresholds = found
-    alone = Shortcut((), shortcut.final, shortcut.last, shortcut.last.n_features_in_)
+    alone = replace(shortcut, transforms=(), columns=shortcut.last.n_features_in_)
     features = shortcut.features(drawn)
     known: AsFitted = as_fitted if not shortcut.transforms else _itself
     if not shortcut.transforms:

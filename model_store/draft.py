@@ -17,7 +17,18 @@ from .comparison import judge
 from .errors import InvalidPipeline
 from .inspection import Inspection
 from .libraries import Libraries
-from .manifest import ARTIFACT, FORMAT, SAMPLE, Evaluation, File, Manifest, Sample, Source, Target
+from .manifest import (
+    ARTIFACT,
+    FORMAT,
+    GRAPH,
+    SAMPLE,
+    Evaluation,
+    File,
+    Manifest,
+    Sample,
+    Source,
+    Target,
+)
 from .model import Model, json_labels
 from .served import Served
 from .trust import Trust
@@ -145,8 +156,10 @@ class Draft:
             files={},
         )
         draft = about.put(base)
-        sample, served = _answered(draft, inspection, artifact, trust)
+        sample, served, graph = _answered(draft, inspection, artifact, trust)
         contents[SAMPLE] = manifest.write(sample)
+        if graph is not None:
+            contents[GRAPH] = graph
         listed = {file: File.of(data) for file, data in contents.items()}
         return cls(msgspec.structs.replace(draft, files=listed, served=served), contents)
 
@@ -175,9 +188,9 @@ def _own(artifact: bytes, code: Code | None) -> Trust:
 
 def _answered(
     draft: Manifest, inspection: Inspection, artifact: bytes, trust: Trust
-) -> tuple[Sample, Served]:
-    """The golden rows, answered by the artifact as it will be loaded, and which way it is
-    served."""
+) -> tuple[Sample, Served, bytes | None]:
+    """The golden rows, answered by the artifact as it will be loaded, which way it is served, and
+    the ONNX graph for that, if any."""
     rows = inspection.signature.values(inspection.golden)
     try:
         pipeline = pickles.load(artifact, trust)
@@ -194,7 +207,7 @@ def _answered(
         predictions=json_labels(prediction.labels),
         probabilities=None if shares is None else [each.tolist() for each in shares],
     )
-    return sample, judge(pipeline, inspection.signature, golden)
+    return sample, *judge(pipeline, inspection.signature, golden)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -27,6 +27,7 @@ FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 ARTIFACT: Final = "pipeline.joblib"
 SAMPLE: Final = "sample.json"
+GRAPH: Final = "pipeline.onnx"
 
 
 class File(msgspec.Struct, frozen=True):
@@ -103,8 +104,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     and `data` says where they came from. `libraries` are those with which the golden rows were
     answered. `allowed` are the globals that the artifact may name beyond those of every artifact,
     and `code` is the file of the version that defines its own classes. `served` is what the
-    comparison of its shortcut found, None before there was one. `revision` counts the edits of all
-    this; the artifact is the same in each.
+    comparison of its shortcut, or of its ONNX graph, found; None before there was one. `revision`
+    counts the edits of all this; the artifact is the same in each.
     """
 
     format: int

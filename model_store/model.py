@@ -157,14 +157,16 @@ class Model:
             PredictionFailed: the pipeline does not answer at all.
         """
         rows = self.golden_rows()
-        self._require_published(self.predict(rows))
+        rounding = 0.0 if self.shortcut is None else self.shortcut.rounding
+        self._require_published(self.predict(rows), rounding)
         if self.shortcut is not None:
             # It answers what its shortcut does not take.
             alone = Model(self.manifest, self.pipeline, self.sample)
             self._require_published(alone.predict(rows))
 
-    def _require_published(self, prediction: Prediction) -> None:
-        """Raises GoldenMismatch where these are not the answers that were published."""
+    def _require_published(self, prediction: Prediction, rounding: float = 0.0) -> None:
+        """Raises GoldenMismatch where these are not the answers that were published; of
+        probabilities, where they are beyond this `rounding` as well."""
         labels = json_labels(prediction.labels)
         self._require_answers(len(labels))
         exact = self.manifest.task == "classification"
@@ -176,7 +178,7 @@ class Model:
             for row, (shares, before_shares) in enumerate(
                 zip(table.tolist(), table_before, strict=True)
             ):
-                if not close(shares, before_shares):
+                if not close(shares, before_shares, rounding):
                     raise self._drift(row, before_shares, shares)
 
     @contextlib.contextmanager
@@ -242,6 +244,6 @@ def json_labels(labels: NDArray[Any]) -> list[Any]:
     return [label.item() if isinstance(label, np.generic) else label for label in labels.tolist()]
 
 
-def close(now: Any, before: Any) -> bool:
+def close(now: Any, before: Any, rounding: float = 0.0) -> bool:
     """Whether numbers are equal but for what another machine may round otherwise."""
-    return bool(np.allclose(now, before, rtol=RELATIVE_TOLERANCE, atol=1e-9))
+    return bool(np.allclose(now, before, rtol=RELATIVE_TOLERANCE, atol=1e-9 + rounding))

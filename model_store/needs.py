@@ -19,8 +19,8 @@ PYTHON_2: Final = frozenset({"__builtin__", "copy_reg"})
 
 def packages(verified: Verified) -> set[str]:
     """The top-level packages that a version names, other than these: those of the globals of its
-    artifact, those that its own code imports, and pandas where it was fitted on a DataFrame.
-    Nothing is unpickled.
+    artifact, those that its own code imports, pandas where it was fitted on a DataFrame, and
+    onnxruntime where it was converted to ONNX. Nothing is unpickled.
 
     Raises:
         UnreadableFile: the artifact is no pickle.
@@ -28,6 +28,8 @@ def packages(verified: Verified) -> set[str]:
     found = {named.module.split(".")[0] for named in pickles.listing(verified.artifact).globals}
     if verified.manifest.signature.container == "frame":
         found.add("pandas")
+    if verified.graph is not None:
+        found.add("onnxruntime")
     if verified.trust.code is not None:
         found -= {verified.trust.code.name, verified.trust.code.registered}
         found |= set(_imported(verified.trust.code.source))

@@ -1,19 +1,29 @@
-"""Which way a version is served: by its pipeline, or by an exact shortcut of it."""
+"""Which way a version is served: by its pipeline, by an exact shortcut, or converted to ONNX."""
 
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal
 
 import msgspec
 import numpy as np
 
-By = Literal["shortcut", "pipeline"]
+By = Literal["shortcut", "onnx", "pipeline"]
 
 UNCOMPARED: Final = (
     "it was published before shortcuts were compared with pipelines; publish it again to have one"
 )
+WITHOUT_ONNXRUNTIME: Final = (
+    "it was published with its steps converted to ONNX, and onnxruntime is not installed; "
+    "pip install 'quart-app[onnx]' brings it"
+)
+
+_WHO: Final[dict[By, str]] = {
+    "shortcut": "an exact shortcut",
+    "onnx": "its steps converted to ONNX",
+    "pipeline": "the pipeline itself",
+}
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,18 +36,27 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     scikit_learn: str
     numpy: str
+    onnxruntime: str | None = None
 
     @classmethod
     def found(cls, by: By, reason: str) -> Served:
         """As compared here and now."""
         scikit_learn, numpy = _installed()
-        return cls(by=by, reason=reason, scikit_learn=scikit_learn, numpy=numpy)
+        onnxruntime = _onnxruntime() if by == "onnx" else None
+        return cls(
+            by=by, reason=reason, scikit_learn=scikit_learn, numpy=numpy, onnxruntime=onnxruntime
+        )
+
+    @property
+    def libraries(self) -> str:
+        """Those that it was compared with, and their versions."""
+        text = f"scikit-learn {self.scikit_learn} and numpy {self.numpy}"
+        return text if self.onnxruntime is None else f"onnxruntime {self.onnxruntime}, {text}"
 
     @property
     def sentence(self) -> str:
         """Who answers, and why."""
-        who = {"shortcut": "an exact shortcut", "pipeline": "the pipeline itself"}[self.by]
-        return f"{who}: {self.reason}"
+        return f"{_WHO[self.by]}: {self.reason}"
 
 
 def served_here(served: Served | None) -> Served:
@@ -46,14 +65,17 @@ def served_here(served: Served | None) -> Served:
     without one."""
     if served is None:
         return Served.found("pipeline", UNCOMPARED)
-    now = _installed()
-    if served.by == "pipeline" or (served.scikit_learn, served.numpy) == now:
+    if served.by == "pipeline":
+        return served
+    if served.by == "onnx" and _onnxruntime() is None:
+        return Served.found("pipeline", WITHOUT_ONNXRUNTIME)
+    now = Served.found(served.by, served.reason)
+    if now == served:
         return served
     return Served.found(
         "pipeline",
-        f"its shortcut was compared with scikit-learn {served.scikit_learn} and numpy "
-        f"{served.numpy}, and {now[0]} and {now[1]} are installed; publish it again to have it "
-        "compared with these",
+        f"{_WHO[served.by]} was compared with {served.libraries}, and {now.libraries} are "
+        "installed; publish it again to have it compared with these",
     )
 
 
@@ -61,3 +83,11 @@ def served_here(served: Served | None) -> Served:
 def _installed() -> tuple[str, str]:
     """The versions of scikit-learn, which is not imported for it, and of numpy."""
     return version("scikit-learn"), np.__version__
+
+
+def _onnxruntime() -> str | None:
+    """Its version, where it is installed; it is not imported for it."""
+    try:
+        return version("onnxruntime")
+    except PackageNotFoundError:
+        return None

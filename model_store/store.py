@@ -1,6 +1,6 @@
 """A folder of published pipelines: write once, resolve, verify, load.
 
-    <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json
+    <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json[, pipeline.onnx]
     <store>/<name>/aliases.json
 
 A version appears by one rename of a complete and synced folder, so a reader never sees a part of
@@ -43,10 +43,10 @@ from .errors import (
     VersionNotFound,
 )
 from .inspection import Inspection
-from .manifest import ARTIFACT, MANIFEST, SAMPLE, Manifest, Sample
+from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, Manifest, Sample
 from .model import Model
 from .served import served_here
-from .shortcuts import build
+from .shortcuts import Shortcut, build, build_converted
 from .trust import Trust
 
 DEFAULT_ROOT: Final = Path("instance/models")
@@ -67,7 +67,8 @@ Progress = Callable[[str], None]
 class Verified:
     """A version whose files are those of its manifest. Only `ModelStore.verify` makes one.
 
-    `artifact` holds the bytes that were hashed; `warnings` are sentences for the operator.
+    `artifact` holds the bytes that were hashed, and `graph` those of its ONNX form, if it has one;
+    `warnings` are sentences for the operator.
     """
 
     manifest: Manifest
@@ -75,6 +76,7 @@ class Verified:
     artifact: bytes
     trust: Trust
     warnings: tuple[str, ...]
+    graph: bytes | None = None
 
 
 class ModelStore:
@@ -187,6 +189,7 @@ class ModelStore:
             artifact=_proven(folder / ARTIFACT, found),
             trust=Trust(frozenset(found.allowed), _proven_code(folder, found)),
             warnings=tuple(warnings),
+            graph=_proven(folder / GRAPH, found) if _has_graph(found) else None,
         )
 
     def load(self, verified: Verified) -> Model:
@@ -207,9 +210,7 @@ class ModelStore:
                 f"{type(error).__name__}: {error}; the module of each of its classes must be "
                 "importable here."
             ) from error
-        served = served_here(found.served)
-        shortcut = build(pipeline) if served.by == "shortcut" else None
-        return Model(found, pipeline, verified.sample, shortcut)
+        return Model(found, pipeline, verified.sample, _shortcut(verified, pipeline))
 
     # Writing -----------------------------------------------------------------
 
@@ -282,7 +283,9 @@ class ModelStore:
         """
         found = verified.manifest
         source = self._contained(found.name, found.version)
-        names = (ARTIFACT, SAMPLE, *([found.code] if found.code else ()))
+        names = [ARTIFACT, SAMPLE]
+        names += [found.code] if found.code else []
+        names += [GRAPH] if _has_graph(found) else []
         contents = {name: _proven(source / name, found) for name in names}
         contents[MANIFEST] = files.read(source / MANIFEST, MANIFEST_LIMIT)
         aliases = Aliases.read(self.root / found.name).versions
@@ -473,6 +476,31 @@ def _proven(path: Path, found: Manifest) -> bytes:
     if hashlib.sha256(data).hexdigest() != expected.sha256:
         raise CorruptVersion(f"{where} is not what was published (sha256); publish it again.")
     return data
+
+
+def _has_graph(found: Manifest) -> bool:
+    return found.served is not None and found.served.by == "onnx"
+
+
+def _shortcut(verified: Verified, pipeline: Any) -> Shortcut | None:
+    """What answers in place of the pipeline here, if anything does.
+
+    Raises:
+        LoadFailed: onnxruntime does not take the graph.
+    """
+    found = verified.manifest
+    served = served_here(found.served)
+    if served.by == "shortcut":
+        return build(pipeline)
+    if served.by == "pipeline" or verified.graph is None:
+        return None
+    try:
+        return build_converted(pipeline, verified.graph)
+    except Exception as error:
+        raise LoadFailed(
+            f"onnxruntime does not load {GRAPH} of {found.name} version {found.version}: {error}; "
+            "publish it again."
+        ) from error
 
 
 def _proven_code(folder: Path, found: Manifest) -> Code | None:

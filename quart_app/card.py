@@ -10,6 +10,7 @@ from model_store import Manifest, ModelStore
 from model_store.aliases import CHAMPION
 from model_store.libraries import Libraries
 from model_store.manifest import Evaluation, Target
+from model_store.served import served_here
 
 from .description import Input, published
 
@@ -48,7 +49,7 @@ class CardVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to know of one version of a model before it is trusted. `words` say its classes
-    in a person's language."""
+    in a person's language. `served` says what answers, and why."""
 
     name: str
     version: int
@@ -64,6 +65,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     targets: Sequence[Target]
     words: dict[str, str]
     versions: Sequence[CardVersion]
+    served: str
 
 
 def card(
@@ -100,6 +102,7 @@ def card(
             )
             for number in versions
         ],
+        served=served_here(manifest.served).sentence,
     )
 
 

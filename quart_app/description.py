@@ -61,7 +61,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A model as its clients see it. `version` is the one that answers where none is named; it
     is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
-    says whether the pipeline or an exact shortcut of it answers, and why."""
+    says whether the pipeline, an exact shortcut of it or its ONNX form answers, and why."""
 
     name: str
     version: int | None

@@ -19,6 +19,7 @@ ALLOWED = {
     "model_store/frames.py": {"numpy", "pandas"},
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
+    "model_store/shortcuts/converted.py": {"numpy", "onnxruntime", "skl2onnx"},
     "quart_app/inference.py": {"model_store", "msgspec", "numpy"},
     "quart_app/templating.py": {"jinja2", "quart"},
     "quart_app/batcher.py": {"numpy"},

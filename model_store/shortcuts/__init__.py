@@ -9,6 +9,6 @@ comparison with the pipeline found no difference (`model_store/comparison.py`).
 """
 
 from .answers import Answer, NotCovered
-from .build import Shortcut, build
+from .build import Shortcut, build, build_converted, convert
 
-__all__ = ["Answer", "NotCovered", "Shortcut", "build"]
+__all__ = ["Answer", "NotCovered", "Shortcut", "build", "build_converted", "convert"]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import answers, boosting, linear, table, trees
+from . import answers, boosting, converted, linear, neighbours, table, text, trees
 from .answers import Answer, Array, NotCovered, Transform
 from .known import name_of
 from .transforms import TRANSFORMS
@@ -16,27 +16,32 @@ from .transforms import TRANSFORMS
 _KINDS: Final[dict[Callable[[Any, str], answers.Final | None], str]] = {
     linear.classification: "LogisticRegression LogisticRegressionCV SGDClassifier RidgeClassifier"
     " LinearSVC",
+    linear.bayes: "MultinomialNB",
     linear.regression: "LinearRegression Ridge RidgeCV Lasso LassoCV ElasticNet ElasticNetCV"
     " BayesianRidge HuberRegressor SGDRegressor",
     trees.forest: "DecisionTreeClassifier DecisionTreeRegressor RandomForestClassifier"
     " RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor",
     boosting.boosting: "GradientBoostingClassifier GradientBoostingRegressor",
     boosting.histogram: "HistGradientBoostingClassifier HistGradientBoostingRegressor",
+    neighbours.neighbours: "KNeighborsClassifier KNeighborsRegressor",
 }
 _FINALS: Final = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+_OF_SPARSE: Final = (linear.classification, linear.bayes, linear.regression)
 
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
     """The steps of a pipeline. It has no state: any number of threads may ask it at once.
 
-    `last` is the pipeline's own last step, which `final` stands for.
+    `last` is the pipeline's own last step, or a pipeline of its last steps, which `final` stands
+    for; probabilities may differ from its own by `rounding`.
     """
 
     transforms: tuple[Transform, ...]
     final: answers.Final
     last: Any
     columns: int
+    rounding: float = 0.0
 
     def predict(self, matrix: Array) -> Answer:
         """What the pipeline's `predict` and `predict_proba` answer to this matrix.
@@ -72,6 +77,62 @@ def build(pipeline: Any) -> Shortcut | None:
         return None
 
 
+def convert(pipeline: Any) -> bytes | None:
+    """What `build` does not know of a fitted pipeline, as the bytes of an ONNX graph; None where
+    that cannot be.
+
+    Raises:
+        ImportError: skl2onnx is not installed.
+    """
+    parts = _parts(pipeline)
+    return None if parts is None else converted.convert(parts[1])
+
+
+def build_converted(pipeline: Any, data: bytes) -> Shortcut | None:
+    """The shortcut that ends with the graph that `convert` made of this pipeline; None where the
+    pipeline is another one.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        Exception: it does not take the graph.
+    """
+    parts = _parts(pipeline)
+    if parts is None:
+        return None
+    transforms, rest, columns = parts
+    final = converted.graph(rest, data)
+    return Shortcut(transforms, final, rest, columns, converted.PROBABILITY)
+
+
+def _parts(pipeline: Any) -> tuple[tuple[Transform, ...], Any, int] | None:
+    """The steps that are known, as many as there are, what follows them, and the columns before."""
+    steps = _flat(pipeline)
+    for known in reversed(range(len(steps))):
+        try:
+            transforms = _transforms(steps[:known])
+            if transforms is not None:
+                return tuple(transforms), _joined(steps[known:]), int(steps[0].n_features_in_)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, ImportError):
+            continue
+    return None
+
+
+def _flat(pipeline: Any) -> list[Any]:
+    """The steps of a pipeline, and of pipelines within, whatever they are."""
+    if name_of(pipeline) != "Pipeline" or getattr(pipeline, "transform_input", None) is not None:
+        return [pipeline]
+    steps = [step for _, step in pipeline.steps if step not in (None, "passthrough")]
+    return [inner for step in steps for inner in _flat(step)]
+
+
+def _joined(steps: Sequence[Any]) -> Any:
+    if len(steps) == 1:
+        return steps[0]
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(*steps)
+
+
 def _build(pipeline: Any) -> Shortcut | None:
     steps = steps_of(pipeline)
     if not steps:
@@ -81,15 +142,25 @@ def _build(pipeline: Any) -> Shortcut | None:
     name = name_of(last)
     if transforms is None or name not in _FINALS:
         return None
+    texts = _is_of_texts(steps)
+    if texts and _FINALS[name] not in _OF_SPARSE:
+        return None
     final = _FINALS[name](last, name)
     if final is None:
         return None
-    return Shortcut(tuple(transforms), final, last, int(steps[0].n_features_in_))
+    columns = 1 if texts else int(steps[0].n_features_in_)
+    return Shortcut(tuple(transforms), final, last, columns)
+
+
+def _is_of_texts(steps: Sequence[Any]) -> bool:
+    return name_of(steps[0]) in text.VECTORIZERS
 
 
 def _transforms(steps: Sequence[Any]) -> list[Transform] | None:
     names = [name_of(step) for step in steps]
     found: list[Transform | None] = []
+    if names and names[0] in text.VECTORIZERS:
+        return _text_transforms(steps, names)
     if "OneHotEncoder" in names:
         after = names.index("OneHotEncoder") + 1
         found.append(table.encoder(list(steps[:after]), int(steps[0].n_features_in_)))
@@ -101,6 +172,13 @@ def _transforms(steps: Sequence[Any]) -> list[Transform] | None:
             found.append(TRANSFORMS[name](step, name) if name in TRANSFORMS else None)
     known = [each for each in found if each is not None]
     return known if len(known) == len(found) else None
+
+
+def _text_transforms(steps: Sequence[Any], names: Sequence[str | None]) -> list[Transform] | None:
+    found = text.text(steps[0], str(names[0]))
+    if found is None or names[1:] not in ([], ["TfidfTransformer"]):
+        return None
+    return [*found, *(text.weigher(step) for step in steps[1:])]
 
 
 def steps_of(pipeline: Any) -> list[Any] | None:

@@ -27,6 +27,11 @@ _HISTOGRAM += " loss max_bins max_depth max_features max_iter max_leaf_nodes min
 _HISTOGRAM += " monotonic_cst n_iter_no_change random_state scoring tol validation_fraction verbose"
 _HISTOGRAM += " warm_start"
 
+_NEIGHBOURS = "algorithm leaf_size metric metric_params n_jobs n_neighbors p weights"
+_WORDS = "analyzer binary decode_error dtype encoding input lowercase max_df max_features min_df"
+_WORDS += " ngram_range preprocessor stop_words strip_accents token_pattern tokenizer vocabulary"
+_WEIGHTS = "norm smooth_idf sublinear_tf use_idf"
+
 PARAMETERS: Final = {
     name: frozenset(parameters.split())
     for name, parameters in {
@@ -43,6 +48,12 @@ PARAMETERS: Final = {
         " max_categories min_frequency sparse_output",
         "FunctionTransformer": "accept_sparse check_inverse feature_names_out func inv_kw_args"
         " inverse_func kw_args validate",
+        "CountVectorizer": _WORDS,
+        "TfidfVectorizer": f"{_WORDS} {_WEIGHTS}",
+        "TfidfTransformer": _WEIGHTS,
+        "MultinomialNB": "alpha class_prior fit_prior force_alpha",
+        "KNeighborsClassifier": _NEIGHBOURS,
+        "KNeighborsRegressor": _NEIGHBOURS,
         "LogisticRegression": "C class_weight dual fit_intercept intercept_scaling l1_ratio"
         " max_iter multi_class n_jobs penalty random_state solver tol verbose warm_start",
         "LogisticRegressionCV": "Cs class_weight cv dual fit_intercept intercept_scaling l1_ratios"

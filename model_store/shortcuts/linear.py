@@ -51,6 +51,30 @@ class Classification:
         return labels, None if self.shares is None else self.shares(scores)
 
 
+@dataclass(frozen=True, slots=True)
+class Bayes:
+    """Naive Bayes of counts. `logarithms` of shape (features, classes) are those of their shares
+    in each class, `prior` of shape (classes,) those of the classes."""
+
+    classes: Array
+    logarithms: Array
+    prior: Array
+
+    def __call__(self, array: Array) -> Answer:
+        scores = as_floats(array) @ self.logarithms + self.prior
+        if not np.isfinite(scores).all():
+            raise NotCovered
+        labels = self.classes[scores.argmax(axis=1)]
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return labels, np.exp(scores)
+
+
+def bayes(step: Any, name: str) -> Final | None:
+    logarithms = np.asarray(step.feature_log_prob_)
+    return Bayes(step.classes_, logarithms.T, np.asarray(step.class_log_prior_))
+
+
 def regression(step: Any, name: str) -> Final | None:
     """The linear models that answer X @ coef_ + intercept_."""
     coefficients = np.asarray(step.coef_)

@@ -177,7 +177,6 @@ async def about(name: str) -> Response:
         "pages/about.html",
         card=card,
         drawn=_drawn(manifest),
-        served=served_here(manifest.served).sentence,
     )
     return html_response(page)
 

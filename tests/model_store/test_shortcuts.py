@@ -25,7 +25,11 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    TfidfTransformer,
+    TfidfVectorizer,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     BayesianRidge,
@@ -39,7 +43,8 @@ from sklearn.linear_model import (
     SGDClassifier,
     SGDRegressor,
 )
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -49,7 +54,7 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
@@ -359,6 +364,92 @@ def test_a_matrix_of_another_width_is_left_to_the_pipeline() -> None:
         shortcut_of(FITTED[1]).predict(X[:, :4])
 
 
+# Neighbours ----------------------------------------------------------------------
+
+NEAREST: dict[str, Any] = {
+    "neighbours in a tree": KNeighborsClassifier(),
+    "an even number of neighbours": KNeighborsClassifier(8, algorithm="ball_tree"),
+    "those that are nearer count more": KNeighborsClassifier(weights="distance"),
+    "another distance": KNeighborsClassifier(9, metric="manhattan", weights="distance"),
+    "a search through all": KNeighborsClassifier(algorithm="brute"),
+    "a regression": KNeighborsRegressor(9),
+    "a regression by distance": KNeighborsRegressor(weights="distance"),
+}
+
+
+@pytest.mark.parametrize("name", NEAREST)
+def test_neighbours_are_found_once_and_answer_with_the_same_bits(name: str) -> None:
+    classifies = isinstance(NEAREST[name], KNeighborsClassifier)
+    for scale in (StandardScaler(), "passthrough"):
+        pipeline = make_pipeline(scale, clone(NEAREST[name]))
+        pipeline.fit(X, LABELS["three texts"] if classifies else Y)
+        require_equal(pipeline, MANY)
+        require_equal(pipeline, X)  # of a row that was trained on the distance is 0
+
+
+def test_neighbours_of_whole_numbers_that_are_equally_far_are_told_apart_alike() -> None:
+    grid = np.rint(X)
+    for weights in ("uniform", "distance"):
+        pipeline = KNeighborsClassifier(4, weights=weights).fit(grid, THREE)
+        require_equal(pipeline, np.rint(MANY))
+
+
+def test_several_targets_of_neighbours_are_told_together() -> None:
+    for weights in ("uniform", "distance"):
+        pipeline = KNeighborsRegressor(weights=weights).fit(X, np.stack([Y, -Y], axis=1))
+        require_equal(pipeline, MANY)
+
+
+# Texts ---------------------------------------------------------------------------
+
+WORDS = ["good", "bad", "film", "I", "a", "don't", "naïve", "e-mail", "12", "3d", "café", "GREAT"]
+WORDS += ["the", "of"]
+PICKS = np.random.default_rng(13)
+TEXTS = [" ".join(PICKS.choice(WORDS, PICKS.integers(1, 12))) for _ in range(120)]
+MOODS = np.array(["sad", "so-so", "glad"])[PICKS.integers(0, 3, len(TEXTS))]
+ODD_TEXTS = ["", "?!", "nothing known", "Good, GOOD\tgood\nCAFÉ", "cafe\u0301 naive", "a I", "雪"]
+VECTORIZERS: dict[str, Any] = {
+    "weighed words": [TfidfVectorizer()],
+    "pairs of words": [TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)],
+    "words that stand there": [CountVectorizer(binary=True, stop_words="english")],
+    "letters": [TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3), strip_accents="unicode")],
+    "shares of words": [TfidfVectorizer(norm="l1", use_idf=False)],
+    "weighed in a step": [CountVectorizer(), TfidfTransformer(norm=None)],
+    "narrow floats": [TfidfVectorizer(dtype=np.float32)],
+}
+
+
+@pytest.mark.parametrize("name", VECTORIZERS)
+@pytest.mark.parametrize(
+    ("last", "answers"),
+    [
+        (LogisticRegression(), MOODS),
+        (LogisticRegression(), MOODS == "glad"),
+        (LinearSVC(random_state=0), MOODS),
+        (Ridge(), Y[: len(TEXTS)]),
+    ],
+    ids=["three classes", "two classes", "scores", "numbers"],
+)
+def test_texts_are_counted_and_answered_with_the_same_bits(
+    name: str, last: Any, answers: Any
+) -> None:
+    pipeline = make_pipeline(*map(clone, VECTORIZERS[name]), clone(last)).fit(TEXTS, answers)
+    rows = np.array([*TEXTS, *ODD_TEXTS], dtype=object)[:, np.newaxis]
+    require_equal(pipeline, rows, lambda batch: batch[:, 0])
+
+
+def test_naive_bayes_of_words_is_equal_within_the_twelfth_place() -> None:
+    pipeline = make_pipeline(CountVectorizer(), MultinomialNB()).fit(TEXTS, MOODS)
+    rows = np.array([*TEXTS, *ODD_TEXTS], dtype=object)[:, np.newaxis]
+    assert compare(pipeline, shortcut_of(pipeline), rows, lambda batch: batch[:, 0]) is None
+
+
+def test_a_text_that_is_missing_is_left_to_the_pipeline() -> None:
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, MOODS)
+    with pytest.raises(NotCovered):
+        shortcut_of(pipeline).predict(np.array([["good"], [None]], dtype=object))
+
+
 # Not known -----------------------------------------------------------------------
 
 
@@ -403,9 +494,24 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
     ),
     "a scaler that clips": lambda: make_pipeline(MinMaxScaler(clip=True), Ridge()).fit(X, Y),
     "a function": lambda: make_pipeline(FunctionTransformer(np.log1p), Ridge()).fit(X**2, Y),
-    "neighbours": lambda: KNeighborsClassifier().fit(X, THREE),
-    "a text": lambda: make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
-        ["a dog", "a cat"] * 5, [0, 1] * 5
+    "support vectors": lambda: SVC().fit(X, THREE),
+    "neighbours that count by a function": lambda: KNeighborsClassifier(weights=np.exp).fit(
+        X, THREE
+    ),
+    "a regression over all neighbours": lambda: KNeighborsRegressor(algorithm="brute").fit(X, Y),
+    "several classes of neighbours": lambda: KNeighborsClassifier().fit(
+        X, np.stack([THREE, THREE], axis=1)
+    ),
+    "a text for a forest": lambda: make_pipeline(TfidfVectorizer(), RandomForestClassifier(2)).fit(
+        TEXTS, MOODS
+    ),
+    "words that are scaled": lambda: make_pipeline(
+        CountVectorizer(), StandardScaler(with_mean=False), LogisticRegression()
+    ).fit(TEXTS, MOODS),
+    "texts in files": lambda: (
+        make_pipeline(CountVectorizer(), LogisticRegression())
+        .fit(TEXTS, MOODS)
+        .set_params(countvectorizer__input="filename")
     ),
     "several targets of a forest": lambda: RandomForestRegressor(3).fit(X, np.stack([Y, Y], 1)),
     "a first guess by another estimator": lambda: GradientBoostingRegressor(
@@ -552,8 +658,19 @@ def test_a_mixed_table_is_served_by_its_shortcut_with_its_missing_values(store: 
     assert manifest.served.by == "shortcut", manifest.served.reason
 
 
+def test_a_model_of_texts_is_served_by_its_shortcut(store: ModelStore) -> None:
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, MOODS)
+    manifest = store.publish("m", pipeline, TEXTS, MOODS)
+    assert manifest.served is not None
+    assert manifest.served.by == "shortcut", manifest.served.reason
+    model = store.load(store.verify("m"))
+    model.replay()
+    rows = np.array(TEXTS, dtype=object)[:, np.newaxis]
+    np.testing.assert_array_equal(model.predict(rows).labels, pipeline.predict(TEXTS))
+
+
 def test_a_pipeline_without_a_shortcut_answers_itself_and_says_why(store: ModelStore) -> None:
-    manifest = store.publish("m", KNeighborsClassifier().fit(X, THREE), X, THREE)
+    manifest = store.publish("m", Louder().fit(X, THREE), X, THREE)
     assert manifest.served is not None
     assert manifest.served.by == "pipeline"
     assert "no exact shortcut" in manifest.served.reason

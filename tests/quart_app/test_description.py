@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import html
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from quart.typing import TestClientProtocol as Client
+from sklearn.naive_bayes import GaussianNB
 
-from model_store import Column, ModelStore
+from model_store import Column, ModelStore, served
+from quart_app import create_app
 from quart_app.description import Input, outputs
 
+from ..conftest import started
 from ..kinds import DECKS, PORTS, SEXES
 
 PUBLIC = (
@@ -118,3 +124,31 @@ async def test_a_model_says_whether_its_pipeline_or_a_shortcut_answers_and_why(
         assert told.startswith(who)
         page = await asked.get(f"/models/{name}", headers={"Accept": "text/html"})
         assert f"answered by {told}" in html.unescape(await page.get_data(as_text=True))
+
+
+@pytest.mark.skipif(
+    not all(map(find_spec, ("onnxruntime", "skl2onnx"))), reason="the extra onnx is not installed"
+)
+async def test_a_model_says_that_it_answers_in_onnx_and_without_onnxruntime_that_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    rows = np.random.default_rng(0).normal(size=(80, 3))
+    pipeline = GaussianNB().fit(rows, rows[:, 0] > 0)
+    store.publish("m", pipeline, rows, rows[:, 0] > 0)
+    for onnxruntime, who, why in (
+        (True, "its steps converted to ONNX: ", "answers of the pipeline"),
+        (False, "the pipeline itself: ", "onnxruntime is not installed"),
+    ):
+        if not onnxruntime:
+            monkeypatch.setattr(served, "_onnxruntime", lambda: None)
+        async with started(create_app(MODEL_STORE=tmp_path, RECIPES="")) as app:
+            client = app.test_client()
+            answer = await client.post("/models/m/predict", json={"x0": 1, "x1": 2, "x2": 3})
+            assert (await answer.json)["prediction"] is True
+            told = (await (await client.get("/models/m")).json)["served"]
+            assert told.startswith(who)
+            assert why in told
+            assert (await (await client.get("/models/m/card")).json)["served"] == told
+            page = await client.get("/models/m/about", headers={"Accept": "text/html"})
+            assert told in html.unescape(await page.get_data(as_text=True))

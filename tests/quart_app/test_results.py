@@ -188,6 +188,7 @@ async def test_the_page_about_a_model_tells_what_its_card_does(client: Client) -
             card["origin"]["data"],
             card["measurement"]["how"],
             card["versions"][0]["why"],
+            card["served"],
             *(column["name"] for column in card["inputs"]),
         ):
             assert told in page
