@@ -47,6 +47,12 @@ LINGER_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
 """How often it is looked which connections have waited for too long."""
 
+SMALL: Final = 256
+SMALL_READS: Final = 8
+SMALL_SECONDS: Final = 0.1
+"""After so many reads of fewer bytes within one request, it is waited so long before the next: what
+has trickled in meanwhile costs as much as a single byte."""
+
 HTTP_2: Final = b"PRI"
 
 Action = Callable[[], Coroutine[Any, Any, None]]
@@ -68,6 +74,7 @@ class Connection:
         self._patience = owner.head_seconds * random.uniform(0.6, 1)
         self._close_idle: Action | None = None
         self._new = True
+        self._small = 0  # reads of a few bytes in this request
         self._ended = False
         self.write = writer.write
         self.drain = writer.drain
@@ -79,7 +86,11 @@ class Connection:
 
     async def read(self, size: int) -> bytes:
         """The next bytes; none at the end."""
+        if self._small >= SMALL_READS:
+            await asyncio.sleep(SMALL_SECONDS)
         data = await self._reader.read(size)
+        if len(data) < SMALL:
+            self._small += 1
         if self._new:
             data = await self._refuse_http_2(data, size)
         if data and self in self._owner.idle and not self.head_until:
@@ -117,11 +128,13 @@ class Connection:
     async def restart(self, group: object, close: Action) -> None:
         """Nothing is asked from now on. `close` does so when the context is terminated."""
         self._close_idle = close
+        self._small = 0
         self._owner.idle.pop(self, None)
         self._owner.idle[self] = self._owner.now()
 
     async def stop(self) -> None:
         """A head is there, or the connection is closed."""
+        self._small = 0
         self._owner.idle.pop(self, None)
 
     # As the app --------------------------------------------------------------------

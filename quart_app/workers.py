@@ -24,7 +24,7 @@ class Workers(ThreadPoolExecutor):
         self.threads = threads
         self._patience = patience
         self._began: dict[int, float] = {}  # by the thread
-        self._calls: set[Future[Any]] = set()  # that run or wait for a thread
+        self._calls: set[object] = set()  # that run or wait for a thread
 
     @property
     def busy(self) -> int:
@@ -49,12 +49,20 @@ class Workers(ThreadPoolExecutor):
 
     def submit(self, call: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Run `call` in a thread when one is free."""
-        future = super().submit(self._run, call, *args, **kwargs)
-        self._calls.add(future)
-        future.add_done_callback(self._calls.discard)
+        ticket = object()
+        self._calls.add(ticket)
+        try:
+            future = super().submit(self._run, ticket, call, *args, **kwargs)
+        except RuntimeError:
+            self._calls.discard(ticket)
+            raise
+        # For one that is cancelled while it waits.
+        future.add_done_callback(lambda future: self._calls.discard(ticket))
         return future
 
-    def _run(self, call: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+    def _run(
+        self, ticket: object, call: Callable[..., Result], *args: Any, **kwargs: Any
+    ) -> Result:
         """Runs in the thread."""
         thread = threading.get_ident()
         self._began[thread] = time.monotonic()
@@ -62,3 +70,4 @@ class Workers(ThreadPoolExecutor):
             return call(*args, **kwargs)
         finally:
             del self._began[thread]
+            self._calls.discard(ticket)

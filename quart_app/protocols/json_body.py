@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any, Final, TypeVar
@@ -19,6 +20,9 @@ it for 0.1 s."""
 
 BYTES_PER_CONTAINER: Final = 10
 
+BEGINNING: Final = 16 * 1024
+"""Bytes at the beginning of a body that show whether it is nested too deeply, mostly."""
+
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -29,10 +33,10 @@ def parse(body: bytes, expected: str) -> Any:
         InvalidRequest: it is empty or no JSON.
         RequestTooLarge: it holds too many lists and objects. Brackets in texts count as well.
     """
-    _require_few(body)
     if not body.strip():
         raise InvalidRequest(f"Expected {expected}, got an empty body.")
     try:
+        _require_few(body)
         return msgspec.json.decode(body)
     except RecursionError:
         raise InvalidRequest("The JSON is nested too deeply.") from None
@@ -80,6 +84,8 @@ def kind(value: object) -> str:
 def _require_few(body: bytes) -> None:
     most = max(CONTAINERS, len(body) // BYTES_PER_CONTAINER)
     if len(body) > most and body.count(b"[") + body.count(b"{") > most:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            msgspec.json.decode(body[:BEGINNING])  # a RecursionError says more
         raise RequestTooLarge(f"A body of this length may have {most} lists and objects.")
 
 

@@ -7,6 +7,7 @@ import concurrent.futures
 import functools
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -526,6 +527,110 @@ async def test_an_executor_that_was_shut_down_strands_nobody(predict: Predict) -
 # The rule -------------------------------------------------------------------------------
 
 SHARED = ThreadPoolExecutor(2, thread_name_prefix="batcher-property")
+
+
+async def test_a_batch_that_takes_too_long_is_overtaken_and_answered_all_the_same() -> None:
+    gate = threading.Event()
+
+    def answer(asked: Array) -> Array:
+        if asked[0, 0] == 1:
+            assert gate.wait(PATIENCE)
+        return asked * 2
+
+    with ThreadPoolExecutor(2) as executor:
+        batcher = Batcher(answer, executor, patience=0.05)
+        slow = asyncio.create_task(batcher.submit(rows(1)))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(batcher.submit(rows(n))) for n in (2, 3)]
+        async with asyncio.timeout(PATIENCE):
+            assert [(await other).tolist() for other in others] == [[[4]], [[6]]]
+        assert not slow.done()
+        draining = asyncio.create_task(batcher.drain())
+        await asyncio.sleep(0.01)
+        assert not draining.done()
+        gate.set()
+        assert (await slow).tolist() == [[2]]
+        await draining
+        await batcher.close()
+
+
+async def test_a_batch_that_was_overtaken_and_fails_is_run_again_one_by_one() -> None:
+    gate = threading.Event()
+
+    def answer(asked: Array) -> Array:
+        if len(asked) == 2:
+            assert gate.wait(PATIENCE)
+            raise Culprit
+        return asked * 2
+
+    with ThreadPoolExecutor(2) as executor:
+        batcher = Batcher(answer, executor, patience=0.05)
+        slow = [asyncio.create_task(batcher.submit(rows(n))) for n in (1, 2)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            assert (await batcher.submit(rows(3))).tolist() == [[6]]
+            gate.set()
+            assert [(await one).tolist() for one in slow] == [[[2]], [[4]]]
+            await batcher.drain()
+
+
+async def test_close_tells_those_whose_batch_was_overtaken() -> None:
+    gate = threading.Event()
+
+    def answer(asked: Array) -> Array:
+        assert asked[0, 0] != 1 or gate.wait(PATIENCE)
+        return asked
+
+    with ThreadPoolExecutor(2) as executor:
+        batcher = Batcher(answer, executor, patience=0.05)
+        slow = asyncio.create_task(batcher.submit(rows(1)))
+        await asyncio.sleep(0)
+        await batcher.submit(rows(2))
+        await batcher.close()
+        with pytest.raises(Closed):
+            await slow
+        gate.set()
+
+
+async def test_without_a_spare_thread_nothing_is_overtaken_until_there_is_one() -> None:
+    gate, spare = threading.Event(), False
+
+    def answer(asked: Array) -> Array:
+        assert asked[0, 0] != 1 or gate.wait(PATIENCE)
+        return asked
+
+    with ThreadPoolExecutor(2) as executor:
+        batcher = Batcher(answer, executor, patience=0.02, spare=lambda: spare)
+        slow = asyncio.create_task(batcher.submit(rows(1)))
+        await asyncio.sleep(0)
+        other = asyncio.create_task(batcher.submit(rows(2)))
+        await asyncio.sleep(0.2)
+        assert not other.done()
+        spare = True
+        async with asyncio.timeout(PATIENCE):
+            await other
+        assert not slow.done()
+        gate.set()
+        await slow
+        await batcher.close()
+
+
+async def test_a_request_whose_turn_is_too_far_away_is_refused() -> None:
+    def answer(asked: Array) -> Array:
+        time.sleep(0.05)
+        return asked
+
+    with ThreadPoolExecutor(1) as executor:
+        batcher = Batcher(answer, executor, max_batch_size=1, max_wait=0.12)
+        await batcher.submit(rows(0))
+        asked = [asyncio.create_task(batcher.submit(rows(n))) for n in range(20)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [isinstance(one, QueueFull) for one in found]
+        assert refused == sorted(refused)  # those that came first are taken
+        assert 0 < refused.count(False) < 20
+        await batcher.submit(rows(0))
+        await batcher.close()
 
 
 @settings(deadline=None, max_examples=60)

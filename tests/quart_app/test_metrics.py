@@ -184,6 +184,8 @@ async def test_threads_at_work_and_rows_that_wait_are_told(
     found = await scrape(client)
     assert found.value("quart_app_busy_threads") == 2
     assert found.value("quart_app_threads") == 2
+    assert found.value("quart_app_hung_threads") == 0
+    assert found.value("quart_app_requests_in_flight") == 3  # the two, and this one
     assert found.value("quart_app_queue_rows", **EXAM) == 7
     hold.set()
     await asyncio.gather(*asked)
@@ -191,6 +193,7 @@ async def test_threads_at_work_and_rows_that_wait_are_told(
     assert others.result()
     found = await scrape(client)
     assert found.value("quart_app_busy_threads") == 0
+    assert found.value("quart_app_requests_in_flight") == 1
     assert found.value("quart_app_queue_rows", **EXAM) == 0
 
 

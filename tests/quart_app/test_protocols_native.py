@@ -18,7 +18,7 @@ from quart_app.inference import (
     InvalidRequest,
     RequestTooLarge,
 )
-from quart_app.protocols import native, rows
+from quart_app.protocols import json_body, native, rows
 
 MAX_ROWS = 10_000
 DEEP = 100_000
@@ -172,10 +172,27 @@ def test_absent_cells_are_bounded_so_that_a_small_body_is_no_huge_table() -> Non
     with pytest.raises(InvalidRequest, match="9000 columns between them"):
         native.decode(body, max_rows=MAX_ROWS)
     edge: list[dict[str, int]] = [{}] * rows.MAX_ABSENT + [{"a": 1}]
-    request = native.decode(json.dumps(edge).encode(), max_rows=len(edge))
-    assert list(request.named(())["a"]).count(ABSENT) == rows.MAX_ABSENT
+    assert rows.of_objects(edge)["a"].count(ABSENT) == rows.MAX_ABSENT
     with pytest.raises(InvalidRequest, match="lack most"):
-        native.decode(json.dumps([{}, *edge]).encode(), max_rows=len(edge) + 1)
+        rows.of_objects([{}, *edge])
+
+
+def test_as_many_lists_and_objects_as_may_come_are_read_and_one_more_is_too_many() -> None:
+    inner = json_body.CONTAINERS - 2
+    request = native.decode(b'{"a":[' + b"[]," * inner + b"1]}", max_rows=MAX_ROWS)
+    assert request.columns == {"a": ([[]] * inner + [1],)}
+    with pytest.raises(RequestTooLarge, match="may have 100000 lists and objects"):
+        native.decode(b'{"a":[' + b"[]," * inner + b"{}]}", max_rows=MAX_ROWS)
+    long = b'{"a":["' + b"x" * 11 * json_body.CONTAINERS + b'",' + b"[]," * inner + b"{}]}"
+    assert native.decode(long, max_rows=MAX_ROWS).rows == 1
+
+
+def test_as_many_names_as_may_come_are_read_and_one_more_is_too_many() -> None:
+    row = {f"c{i}": 1 for i in range(rows.MAX_NAMES)}
+    assert len(native.decode(json.dumps(row).encode(), max_rows=1).columns) == rows.MAX_NAMES
+    for body in (row | {"a": 1}, [row | {"a": 1}]):
+        with pytest.raises(InvalidRequest, match="may name 20000 columns, got 20001"):
+            native.decode(json.dumps(body).encode(), max_rows=1)
 
 
 def test_many_full_rows_of_many_columns_are_not_taken_for_absent_ones() -> None:

@@ -77,6 +77,7 @@ code = serve(
     shutdown=Shutdown(**{shutdown!r}),
     startup_timeout={startup_timeout!r},
     keep_alive={keep_alive!r},
+    max_connections={max_connections!r},
 )
 print("code", code, flush=True)
 sys.exit(code)
@@ -94,6 +95,7 @@ class Server:
         loop: str = LOOPS[-1],
         http_server: str = "hypercorn",
         keep_alive: float = 60,
+        max_connections: int = 1000,
         startup_timeout: float = LONG,
         warnings: str = "error",
         on_listening: str = "lambda url: print(url, flush=True)",
@@ -107,6 +109,7 @@ class Server:
                 loop=loop,
                 http_server=http_server,
                 keep_alive=keep_alive,
+                max_connections=max_connections,
                 on_listening=on_listening,
                 shutdown=shutdown,
                 startup_timeout=startup_timeout,
@@ -353,6 +356,37 @@ def test_a_header_that_does_not_end_is_given_up_after_the_time_of_an_idle_connec
         for connection in silent, begun, kept:
             connection.settimeout(LONG / 2)
             assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("http_server", HTTP_SERVERS)
+def test_an_idle_connection_gives_way_to_a_new_one_and_where_there_is_none_the_new_one_is_refused(
+    start: Start, http_server: str
+) -> None:
+    server = start(http_server=http_server, max_connections=2).listening()
+    with server.connect() as longest, server.request() as answered:
+        assert response(answered) == (200, b"0 bytes", False)
+        with server.request() as further:
+            assert longest.recv(1) == b""
+            assert response(further) == (200, b"0 bytes", False)
+            answered.sendall(b"GET /?1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            further.sendall(b"GET /?1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.3)
+            with server.connect() as one_too_many:
+                assert response(one_too_many) == (503, b"", True)
+                assert one_too_many.recv(1) == b""
+            assert response(answered) == (200, b"0 bytes", False)
+            assert response(further) == (200, b"0 bytes", False)
+
+
+def test_what_comes_byte_by_byte_is_answered_like_any_other(start: Start) -> None:
+    server = start().listening()
+    with server.connect() as connection:
+        for part in b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\nabcdefghijkl":
+            connection.sendall(bytes([part]))
+            time.sleep(0.001)
+        assert response(connection) == (200, b"12 bytes", False)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert response(connection) == (200, b"0 bytes", False)
 
 
 @pytest.mark.parametrize("http_server", HTTP_SERVERS[1:])

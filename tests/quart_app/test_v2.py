@@ -307,6 +307,13 @@ async def test_ids_are_echoed_and_made_where_there_is_none(client: Client) -> No
     assert len(made) == 3
 
 
+async def test_tensors_in_bytes_are_read_at_every_address_that_leads_there(client: Client) -> None:
+    body, length = packed([X1, X2])
+    for path in (EXAM, f"/{EXAM}", EXAM.replace("/infer", "/versions/1/infer")):
+        answer = await client.post(path, data=body, headers={HEADER: str(length)})
+        assert answer.status_code == 200, path
+
+
 async def test_a_content_type_decides_nothing(client: Client) -> None:
     body, length = packed([X1, X2])
     for kind in ("application/json", "application/octet-stream", "text/csv", ""):

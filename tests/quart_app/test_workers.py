@@ -25,7 +25,7 @@ def test_calls_are_counted_while_they_run_and_hang_after_their_time(gate: thread
     workers = Workers(2, patience=0.05)
     assert (workers.busy, workers.hung, workers.spare, workers.exhausted) == (0, 0, True, False)
     first = workers.submit(gate.wait, PATIENCE)
-    assert workers.spare
+    assert (workers.busy, workers.spare) == (1, True)
     second = workers.submit(gate.wait, PATIENCE)
     assert not workers.spare
     end = time.monotonic() + PATIENCE
