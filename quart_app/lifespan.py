@@ -71,9 +71,6 @@ async def start_up(registry: Registry, config: Config) -> None:
     """
     with _few_collections():
         await _load_all(registry, config)
-    # What is loaded stays. A full collection of garbage walks through all of it, which takes
-    # tenths of a second in which nothing is answered.
-    gc.freeze()
 
 
 async def _load_all(registry: Registry, config: Config) -> None:
@@ -105,16 +102,18 @@ async def _load_all(registry: Registry, config: Config) -> None:
 
 @contextlib.contextmanager
 def _few_collections() -> Iterator[None]:
-    """Collect garbage seldom meanwhile.
+    """Collect garbage seldom meanwhile, and never again look through what has been loaded.
 
-    Importing scikit-learn makes a hundred thousand objects that stay. At the usual threshold they
-    are walked through three hundred times, a tenth of the whole start.
+    It stays. While it is imported and loaded, the collector would walk through it three hundred
+    times, a tenth of the whole start; later, each full collection would take tenths of a second in
+    which nothing is answered.
     """
     before = gc.get_threshold()
     gc.set_threshold(ALLOCATIONS, *before[1:])
     try:
         yield
     finally:
+        gc.freeze()
         gc.set_threshold(*before)
 
 
