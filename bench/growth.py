@@ -51,7 +51,7 @@ def _measure(contender: Contender, workload: Workload, models: int, seconds: flo
         load(server, 32, 1)
         many, one = load(server, 32, seconds), load(server, 1, seconds)
         server.ask(contender.one)
-        made = _documents(server, workload)
+        made = documents(server, workload)
         if many.bad or one.bad:
             raise NotServing(f"{many.bad + one.bad} requests failed with {models} models.")
         row: Row = {
@@ -67,8 +67,12 @@ def _measure(contender: Contender, workload: Workload, models: int, seconds: flo
     return row
 
 
-def _documents(server: Running, workload: Workload) -> dict[str, float]:
-    """The milliseconds that each of what is made for people and programs takes, once made."""
+def documents(server: Running, workload: Workload) -> dict[str, float]:
+    """The milliseconds that each of what is made for people and programs takes.
+
+    Raises:
+        NotServing: one of them is refused.
+    """
     page = f"/models/{workload.name}"
     row = urlencode(dict(zip(workload.columns, workload.rows[0], strict=True)))
     return {
