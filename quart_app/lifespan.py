@@ -109,12 +109,16 @@ def _few_collections() -> Iterator[None]:
     which nothing is answered.
     """
     before = gc.get_threshold()
-    gc.set_threshold(ALLOCATIONS, *before[1:])
+    # Else it is off, or another app of this process starts as well, which sets it back.
+    often = 0 < before[0] < ALLOCATIONS
+    if often:
+        gc.set_threshold(ALLOCATIONS, *before[1:])
     try:
         yield
     finally:
         gc.freeze()
-        gc.set_threshold(*before)
+        if often:
+            gc.set_threshold(*before)
 
 
 def _wanted(config: Config, *, first: bool) -> tuple[str, ...]:
