@@ -175,7 +175,7 @@ def test_the_table_of_commands_is_the_one_of_the_code() -> None:
     def walk(group: click.Group, path: str) -> dict[str, str]:
         found: dict[str, str] = {}
         imported = {name: get() for name, get in IMPORTED.items()} if group is cli else {}
-        for name, command in (group.commands | imported).items():
+        for name, command in {**group.commands, **imported}.items():
             if isinstance(command, click.Group):
                 found |= walk(command, f"{path}{name} ")
                 continue
