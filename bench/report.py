@@ -137,22 +137,45 @@ def _steps(part: Row) -> Iterator[str]:
     )
 
 
+GROWING = {
+    "ready": ("ready after, s", ".2f"),
+    "memory": ("memory, MiB", ".0f"),
+    "rate_32": ("requests/s, 32", ",.0f"),
+    "p50_1": ("p50, 1, ms", ".2f"),
+    "form": ("form, ms", ".1f"),
+    "result": ("result, ms", ".1f"),
+    "openapi": ("OpenAPI, ms", ".1f"),
+}
+
+
 def _growth(part: Row) -> Iterator[str]:
     yield "## Growth\n"
-    yield f"{_machine(part['on'])} Logistic regression on Hypercorn.\n"
+    yield (
+        f"{_machine(part['on'])} Logistic regression on Hypercorn. *Form* and *result* are those "
+        "pages of one model, the latter with what would happen if a column were another; *OpenAPI* "
+        "is the document of all models.\n"
+    )
+    for what in ("models", "columns"):
+        yield _grown(what, [row for row in part["rows"] if row["more"] == what])
     yield _table(
-        ["models", "columns", "ready after, s", "memory, MiB", "requests/s, 32", "p50, 1, ms"],
+        ["models", "columns", *(title for title, _ in GROWING.values())],
         (
-            [
-                str(row["models"]),
-                str(row["columns"]),
-                f"{row['ready']:.2f}",
-                f"{row['memory']:.0f}",
-                f"{row['rate_32']:,.0f}",
-                f"{row['p50_1']:.2f}",
-            ]
+            [f"{row['models']}", f"{row['columns']}"]
+            + [format(row[key], form) for key, (_, form) in GROWING.items()]
             for row in part["rows"]
         ),
+    )
+
+
+def _grown(what: str, rows: Sequence[Row]) -> str:
+    """How much more the most takes than the least, in one sentence."""
+    least, most = rows[0], rows[-1]
+    times = {key: f"{most[key] / least[key]:.2f}" for key in GROWING}
+    return (
+        f"{most[what] / least[what]:.0f} times the {what} take {times['memory']} times the memory, "
+        f"are ready after {times['ready']} times the time, and answer after {times['p50_1']} times "
+        f"the time; the form takes {times['form']} times as long, the result {times['result']} and "
+        f"the OpenAPI document {times['openapi']}.\n"
     )
 
 

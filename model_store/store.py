@@ -25,14 +25,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from . import files, manifest, pickles
 from .aliases import CHAMPION, Aliases, locked
 from .code import Code
-from .draft import About, Draft
 from .errors import (
     CorruptVersion,
     InvalidName,
@@ -42,12 +41,14 @@ from .errors import (
     VersionInUse,
     VersionNotFound,
 )
-from .inspection import Inspection
 from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, Manifest, Sample
 from .model import Model
 from .served import served_here
 from .shortcuts import Shortcut, build, build_converted
 from .trust import Trust
+
+if TYPE_CHECKING:
+    from .draft import About, Draft
 
 DEFAULT_ROOT: Final = Path("instance/models")
 MANIFEST_LIMIT: Final = 16 * 1024 * 1024
@@ -242,6 +243,10 @@ class ModelStore:
             UnreadableFile: `code` is no module.
             StoreNotWritable: no version was published.
         """
+        # A server publishes nothing: it starts without what looks into training data.
+        from .draft import About, Draft
+        from .inspection import Inspection
+
         require_name(name)
         module = None if code is None else Code.read(Path(code))
         inspection = Inspection.of_data(

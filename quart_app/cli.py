@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
 import click
 import msgspec
@@ -27,12 +27,9 @@ from . import create_app
 from .access_log import AccessLog, LineWriter
 from .config import SERVERS, ConfigError
 from .context import context_of
-from .deploy import deploy
-from .deployment import DeploymentError
 from .description import ModelDescription
 from .factory import MakeApp, app_option, make
 from .keys import Keys
-from .management import models
 from .options import allow_version_option, json_option, settings, store_option, version_option
 from .version import VERSION
 
@@ -50,7 +47,7 @@ def main() -> None:
         cli()
     except ConfigError as error:
         _exit(error, CALLED_WRONGLY)
-    except (DeploymentError, ModelStoreError, OSError) as error:
+    except (ModelStoreError, OSError) as error:
         _exit(error, FAILED)
 
 
@@ -66,8 +63,37 @@ def _make_app() -> Quart:
         raise NoAppException(str(error)) from error
 
 
+# These import what publishes and trains models, which `serve` is quicker and smaller without.
+def _models() -> click.Command:
+    from .management import models
+
+    return models
+
+
+def _deploy() -> click.Command:
+    from .deploy import deploy
+
+    return deploy
+
+
+IMPORTED: Final[Mapping[str, Callable[[], click.Command]]] = {"deploy": _deploy, "models": _models}
+"""Commands that are imported when they are asked for, by name."""
+
+
+class Commands(QuartGroup):
+    """Our commands, then those that Quart finds in all that is installed and in the app."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command:
+        if name in IMPORTED:
+            return IMPORTED[name]()
+        return self.commands.get(name) or super().get_command(ctx, name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *IMPORTED})
+
+
 @click.group(
-    cls=QuartGroup,
+    cls=Commands,
     create_app=_make_app,
     add_default_commands=False,
     add_version_option=False,
@@ -324,5 +350,5 @@ def _log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
 
 
-for command in (serve, get, predict, models, keys, deploy, routes_command, shell_command):
+for command in (serve, get, predict, keys, routes_command, shell_command):
     cli.add_command(command)

@@ -13,7 +13,14 @@ from model_store import ModelStore
 
 from . import footprint
 from .config import Config
-from .deployment import MODELS, REQUIREMENTS, Deployment, Platform, read_pins
+from .deployment import (
+    MODELS,
+    REQUIREMENTS,
+    Deployment,
+    DeploymentError,
+    Platform,
+    read_pins,
+)
 from .footprint import MB, MEMORY_LIMIT, SLUG_LIMIT, Memory, Slug
 from .options import Option, allow_version_option, settings, store_option
 from .version import VERSION
@@ -60,14 +67,21 @@ def _deploy_options(command: Any) -> Any:
 @_deploy_options
 def heroku(**options: Any) -> None:
     """Write a folder to push to Heroku, Dokku or another platform with a Procfile."""
-    _write("heroku", **options)
+    _run("heroku", **options)
 
 
 @deploy.command()
 @_deploy_options
 def docker(**options: Any) -> None:
     """Write a folder to build a container image from, for Fly, Render or your own machine."""
-    _write("docker", **options)
+    _run("docker", **options)
+
+
+def _run(platform: Platform, **options: Any) -> None:
+    try:
+        _write(platform, **options)
+    except DeploymentError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _write(

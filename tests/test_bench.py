@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench import report
+from bench import growth, report
 from bench.contenders import bare, ours
 from bench.processes import NotServing, Running
 from bench.workloads import BATCH, Workload, multiply, publish
@@ -124,6 +124,31 @@ def test_ratios_are_taken_against_bare_peer_flask_and_fastapi() -> None:
         "1.50 s (0.75 of Flask's)",
         "90 MiB (0.90 of Flask's)",
     ]
+
+
+def test_growth_is_told_as_the_most_against_the_least() -> None:
+    on = {"versions": {}, "generator": "wrk"}
+    on |= dict.fromkeys(["date", "processor", "cores", "load", "system", "python"], "x")
+    one = dict.fromkeys(["ready", "memory", "rate_32", "p50_1", "form", "result", "openapi"], 2.0)
+    rows = [
+        {"more": "models", "models": 1, "columns": 4, **one},
+        {"more": "models", "models": 100, "columns": 4, **one, "memory": 5.0, "openapi": 7.0},
+        {"more": "columns", "models": 1, "columns": 4, **one},
+        {"more": "columns", "models": 1, "columns": 500, **one, "ready": 3.0, "p50_1": 6.0},
+    ]
+    text = report.document({"growth": {"rows": rows, "on": on}})
+    assert "100 times the models take 2.50 times the memory" in text
+    assert "125 times the columns take 1.00 times the memory" in text
+    assert "ready after 1.50 times the time, and answer after 3.00 times" in text
+    assert "| 100 | 4 | 2.00 | 5 | 2 | 2.00 | 2.0 | 2.0 | 7.0 |" in text
+
+
+def test_growth_asks_for_what_is_made_for_people_and_programs(
+    running: Running, workload: Workload
+) -> None:
+    made = growth.documents(running, workload)
+    assert made.keys() == {"form", "result", "openapi"}
+    assert min(made.values()) > 0
 
 
 def test_the_document_is_what_the_kept_figures_make() -> None:

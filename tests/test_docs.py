@@ -14,7 +14,7 @@ import pytest
 
 from model_store import ModelStore
 from quart_app import create_app
-from quart_app.cli import cli
+from quart_app.cli import IMPORTED, cli
 from quart_app.config import PREFIX, SETTINGS
 
 from .conftest import Server, serving
@@ -174,7 +174,8 @@ def test_the_table_of_commands_is_the_one_of_the_code() -> None:
 
     def walk(group: click.Group, path: str) -> dict[str, str]:
         found: dict[str, str] = {}
-        for name, command in group.commands.items():
+        imported = {name: get() for name, get in IMPORTED.items()} if group is cli else {}
+        for name, command in {**group.commands, **imported}.items():
             if isinstance(command, click.Group):
                 found |= walk(command, f"{path}{name} ")
                 continue

@@ -46,7 +46,8 @@ ALLOWED = {
     "quart_app/bodies.py": {"hypercorn", "quart", "werkzeug"},
     "quart_app/record.py": {"hypercorn", "msgspec", "quart", "werkzeug"},
     "quart_app/access_log.py": {"msgspec"},
-    "quart_app/metrics.py": {"prometheus_client"},
+    "quart_app/metrics.py": set(),
+    "quart_app/exposition.py": {"prometheus_client"},
     "quart_app/negotiation.py": {"msgspec", "quart", "werkzeug"},
     "quart_app/context.py": {"quart"},
     "quart_app/errors.py": {"model_store", "msgspec", "quart", "werkzeug"},
@@ -141,7 +142,15 @@ OURS = {
     },
     "quart_app/record.py": set(),
     "quart_app/access_log.py": {"record"},
-    "quart_app/metrics.py": {"limits", "record", "registry", "servable", "statistics", "version"},
+    "quart_app/metrics.py": {"exposition", "limits", "record", "registry", "statistics"},
+    "quart_app/exposition.py": {
+        "limits",
+        "metrics",
+        "registry",
+        "servable",
+        "statistics",
+        "version",
+    },
     "quart_app/jobs.py": {"config", "inference", "scoring", "servable", "spool"},
     "quart_app/templating.py": set(),
     "quart_app/errors.py": {
@@ -273,17 +282,55 @@ def test_only_the_config_reads_the_environment() -> None:
                 assert "getenv" not in source, path
 
 
-def test_importing_the_app_imports_neither_scikit_learn_nor_sqlalchemy_nor_what_they_need() -> None:
-    script = (
-        "import sys, quart_app; "
-        "print(sorted({'sklearn', 'scipy', 'pandas', 'joblib', 'skops', 'flask_swagger_ui',"
-        " 'sqlalchemy', 'greenlet', 'sqlite3', 'aiosqlite', 'psycopg', 'limits',"
-        " 'quart_app.blueprints.tour.twins'} & set(sys.modules)))"
+# What starting a server goes without: what models need, what one route or command alone needs, and
+# of ours what publishes, trains, draws and deploys.
+NOT_AT_THE_START = {
+    *("sklearn", "scipy", "pandas", "joblib", "skops", "rich", "threadpoolctl"),
+    *("sqlalchemy", "greenlet", "sqlite3", "aiosqlite", "psycopg"),
+    *("flask_swagger_ui", "limits", "prometheus_client", "httpx", "uvicorn"),
+    *(f"model_store.{name}" for name in ("comparison", "draft", "inspection", "intake", "probe")),
+    *(f"model_store.{name}" for name in ("structure", "targets", "training", "trial")),
+    *(f"quart_app.{name}" for name in ("charts", "client", "database", "deploy", "deployment")),
+    *(f"quart_app.{name}" for name in ("exposition", "footprint", "management", "what_if")),
+    *("quart_app.blueprints.results", "quart_app.blueprints.tour.twins"),
+}
+
+
+def modules_after(script: str, *arguments: str) -> set[str]:
+    """The modules that are imported when a process has run this."""
+    script = f"{script}\nimport sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    found = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("imported", ["quart_app", "quart_app.cli, quart_app.server"])
+def test_a_server_is_imported_without_what_one_model_route_or_command_needs(imported: str) -> None:
+    assert modules_after(f"import {imported}") & NOT_AT_THE_START == set()
+
+
+def test_loading_a_model_imports_of_scikit_learn_only_what_its_artifact_names(
+    bundled_root: Path,
+) -> None:
+    ours = modules_after(
+        "import sys, model_store\n"
+        "store = model_store.ModelStore(sys.argv[1])\n"
+        "store.load(store.verify('iris')).replay()",
+        str(bundled_root),
     )
-    assert found.stdout.strip() == "[]"
+    plain = modules_after(
+        "import sys, joblib; joblib.load(sys.argv[1])",
+        str(bundled_root / "iris" / "1" / "pipeline.joblib"),
+    )
+    packages = {"sklearn", "scipy", "pandas", "rich", "matplotlib"}
+    of_packages = {name for name in ours if name.partition(".")[0] in packages}
+    assert "sklearn" in of_packages
+    assert of_packages <= plain
 
 
 def test_an_app_that_is_asked_for_no_task_imports_no_sqlalchemy() -> None:

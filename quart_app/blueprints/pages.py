@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 from urllib.parse import urlencode, urljoin
 
 import msgspec
@@ -22,7 +22,6 @@ from model_store.errors import Unanswerable
 from model_store.manifest import Evaluation
 from model_store.served import served_here
 
-from .. import charts
 from ..card import read_card
 from ..context import get_registry, get_until
 from ..description import ModelDescription, ModelList, describe
@@ -31,9 +30,11 @@ from ..inference import InferenceRequest, InferenceResponse
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..registry import LOADING_RETRY_AFTER, Registry
 from ..servable import Servable
-from ..what_if import what_if
 from .fields import as_text, examples, fields
-from .results import Result, result
+
+if TYPE_CHECKING:
+    from .. import charts
+    from .results import Result
 
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(shown_category, "category_text")
@@ -158,6 +159,10 @@ async def model_page(
 async def _result(
     servable: Servable, asked: InferenceRequest, answer: InferenceResponse, link: str
 ) -> Result:
+    # What draws is imported for the first that is drawn, here and below: a server starts without.
+    from ..what_if import what_if
+    from .results import result
+
     signature = servable.manifest.signature
     (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.wire))
     found = await what_if(servable, asked, until=get_until())
@@ -185,6 +190,8 @@ def _drawn(
     manifest: Manifest,
 ) -> list[tuple[Evaluation, charts.Matrix | None, charts.Scatter | None]]:
     """Each measurement with its chart."""
+    from .. import charts
+
     drawn = []
     for target, found in zip(manifest.targets, manifest.evaluations, strict=False):
         of = f" of {target.name}" if manifest.several and target.name else ""

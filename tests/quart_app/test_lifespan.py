@@ -229,6 +229,19 @@ async def test_what_is_loaded_is_no_work_for_the_collector_while_it_is_served(
     assert gc.get_freeze_count() == 0
 
 
+async def test_garbage_is_collected_seldom_until_all_apps_have_started(bundled_root: Path) -> None:
+    before = gc.get_threshold()
+    apps = [create_app(MODEL_STORE=bundled_root, RECIPES="") for _ in range(2)]
+    async with apps[0].test_app(), apps[1].test_app():
+        await asyncio.sleep(0)
+        registries = [context_of(app).registry for app in apps]
+        assert all(registry.waiting for registry in registries)
+        assert gc.get_threshold()[0] > 10 * before[0]
+        for registry in registries:
+            await registry.started.wait()
+        assert gc.get_threshold() == before
+
+
 @pytest.mark.parametrize("recipes", [None, "", "exam", "iris,exam"])
 async def test_what_is_published_is_not_trained_again(
     recipes: str | None, store: ModelStore
