@@ -39,7 +39,7 @@ from .blueprints import v2 as v2_views
 from .bodies import BUFFERED, REFUSAL, TENSORS, in_time, replay
 from .choice import choose
 from .context import Context, context_of
-from .inference import InferenceRequest, InferenceResponse
+from .inference import InferenceRequest
 from .limits import InFlight
 from .lookout import ClientGone, Exchange, Lookout, TooSlow
 from .negotiation import JSON
@@ -90,37 +90,28 @@ class NotHere(Exception):
 Answer = Callable[[Context, Asked], Awaitable[bytes]]
 
 
-async def _infer(servable: Servable, request: InferenceRequest, asked: Asked) -> InferenceResponse:
-    record, manifest = asked.record, servable.manifest
-    record.model, record.version, record.rows = manifest.name, manifest.version, request.rows
-    return await servable.infer(request, until=asked.until)
-
-
-async def _servable(context: Context, asked: Asked) -> Servable:
-    registry = context.registry
-    found = registry.loaded(asked.name, asked.version)
-    return found or await registry.servable(asked.name, asked.version, until=asked.until)
-
-
 async def _native(context: Context, asked: Asked) -> bytes:
     request = native.decode(asked.body, max_rows=context.config.max_rows)
-    servable = await _servable(context, asked)
-    response = await _infer(servable, request, asked)
+    servable = _loaded(context, asked) or await _servable(context, asked)
+    _note(asked, servable, request)
+    response = await servable.infer(request, until=asked.until)
     return native.encode(response, many=request.many)
 
 
 async def _v1(context: Context, asked: Asked) -> bytes:
     request = v1.decode(asked.body, max_rows=context.config.max_rows)
-    servable = await _servable(context, asked)
-    return v1.encode(await _infer(servable, request, asked))
+    servable = _loaded(context, asked) or await _servable(context, asked)
+    _note(asked, servable, request)
+    return v1.encode(await servable.infer(request, until=asked.until))
 
 
 async def _v2(context: Context, asked: Asked) -> bytes:
-    servable = await _servable(context, asked)
+    servable = _loaded(context, asked) or await _servable(context, asked)
     request = v2.decode(asked.body, max_rows=context.config.max_rows)
     if v2_binary.wants(request):
         raise NotHere
-    return v2.encode(await _infer(servable, request, asked), request)
+    _note(asked, servable, request)
+    return v2.encode(await servable.infer(request, until=asked.until), request)
 
 
 async def _invocations(context: Context, asked: Asked) -> bytes:
@@ -129,7 +120,21 @@ async def _invocations(context: Context, asked: Asked) -> bytes:
     servable = await choose(
         context.registry, request.names, asked=None, default=default, until=asked.until
     )
-    return invocations.encode(await _infer(servable, request, asked))
+    _note(asked, servable, request)
+    return invocations.encode(await servable.infer(request, until=asked.until))
+
+
+def _loaded(context: Context, asked: Asked) -> Servable | None:
+    return context.registry.loaded(asked.name, asked.version)
+
+
+async def _servable(context: Context, asked: Asked) -> Servable:
+    return await context.registry.servable(asked.name, asked.version, until=asked.until)
+
+
+def _note(asked: Asked, servable: Servable, request: InferenceRequest) -> None:
+    record, manifest = asked.record, servable.manifest
+    record.model, record.version, record.rows = manifest.name, manifest.version, request.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,23 +277,20 @@ class FastPath:
             await exchange.read(LARGEST)
             if exchange.more:
                 raise NotHere
-            until = asyncio.get_running_loop().time() + self._context.config.deadline
-            asked = Asked(record, found.name, found.version, exchange.body, until)
-            return await self._counted(found.route.answer, asked)
+            full = self._in_flight.enter()
+            try:
+                if full is not None:
+                    raise full
+                until = asyncio.get_running_loop().time() + self._context.config.deadline
+                asked = Asked(record, found.name, found.version, exchange.body, until)
+                return await found.route.answer(self._context, asked)
+            finally:
+                self._in_flight.leave()
         except asyncio.CancelledError:
             exchange.explain()
             raise
         finally:
             self._lookout.discard(exchange)
-
-    async def _counted(self, answer: Answer, asked: Asked) -> bytes:
-        full = self._in_flight.enter()
-        try:
-            if full is not None:
-                raise full
-            return await answer(self._context, asked)
-        finally:
-            self._in_flight.leave()
 
     def _tell(self, record: Record, scope: HTTPScope) -> None:
         tell(record, scope, self._context.observers)

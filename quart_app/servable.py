@@ -117,7 +117,11 @@ class Servable:
                 self._require(wanted)
             if self._workers.exhausted:
                 raise NotReady("Every thread that predicts hangs.", HUNG_RETRY_AFTER)
-            matrix = await self._validate(request, until)
+            if self._is_small(request):
+                matrix = self._validate(request)
+            else:
+                matrix = await self._validate_aside(request, until)
+            self.statistics.compute_input.add(time.perf_counter_ns() - begun)
             scores = None
             if wanted and any(each.name == DECISION_FUNCTION for each in wanted):
                 scores = await self._decider.submit(matrix, until=until)
@@ -153,23 +157,19 @@ class Servable:
                     f"one of {', '.join(self.outputs)}."
                 )
 
-    async def _validate(self, request: InferenceRequest, until: float) -> Rows:
-        begun = time.perf_counter_ns()
-        signature = self.manifest.signature
-        columns = request.named(signature.names)
-
-        def validate() -> Rows:
-            return signature.validate(columns, request.rows, request.wire)
-
+    def _is_small(self, request: InferenceRequest) -> bool:
         # A row that lacks columns has a fault for each of them.
-        if request.rows * max(len(columns), len(signature.columns)) <= CELLS_ON_THE_LOOP:
-            matrix = validate()
-        else:
-            loop = asyncio.get_running_loop()
-            async with asyncio.timeout_at(until):
-                matrix = await loop.run_in_executor(self._validator, validate)
-        self.statistics.compute_input.add(time.perf_counter_ns() - begun)
-        return matrix
+        columns = max(len(request.columns), len(self.manifest.signature.columns))
+        return request.rows * columns <= CELLS_ON_THE_LOOP
+
+    def _validate(self, request: InferenceRequest) -> Rows:
+        signature = self.manifest.signature
+        return signature.validate(request.named(signature.names), request.rows, request.wire)
+
+    async def _validate_aside(self, request: InferenceRequest, until: float) -> Rows:
+        validate = partial(self._validate, request)
+        async with asyncio.timeout_at(until):
+            return await asyncio.get_running_loop().run_in_executor(self._validator, validate)
 
     async def drain(self) -> None:
         """Wait for all answers."""

@@ -374,11 +374,11 @@ class _Requests:
             self._tasks.discard(task)
 
     def _closing(self, send: ASGISendCallable) -> ASGISendCallable:
-        async def send_closing(message: ASGISendEvent) -> None:
+        def send_closing(message: ASGISendEvent) -> Awaitable[None]:
             if self.closing and message["type"] == "http.response.start":
                 headers = [*message.get("headers", ()), (b"connection", b"close")]
                 message = {**message, "headers": headers}
-            await send(message)
+            return send(message)
 
         return send_closing
 
