@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import re
 import threading
@@ -24,6 +25,8 @@ from werkzeug.datastructures import Headers
 from quart_app import create_app
 from quart_app.context import context_of
 from quart_app.fast_path import LARGEST
+from quart_app.lookout import PATIENCE
+from quart_app.record import Record
 from quart_app.servable import Servable
 
 from ..conftest import started
@@ -400,3 +403,173 @@ async def test_a_body_that_is_larger_than_what_it_takes_is_whole_in_quart(
     status, _, content = await ask(fast, Ask(EXAM, rows, False))
     assert (status, len(content["predictions"])) == (200, len(rows))
     assert Counted.made == before + 1
+
+
+# What the layers do for others --------------------------------------------------
+
+
+class Sender(Client):
+    """A client that sends its body in these parts, each of them when `next_part` is set."""
+
+    def __init__(self, *parts: bytes) -> None:
+        super().__init__(b"")
+        self.next_part = asyncio.Event()
+        self._parts = list(parts)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if not self._parts:
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+        if len(self._parts) == 1:
+            await self.next_part.wait()
+        part = self._parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(self._parts)}
+
+    @property
+    def status(self) -> int:
+        return self.sent[0]["status"]  # type: ignore[typeddict-item]
+
+
+@asynccontextmanager
+async def recorded(root: Path, **others: Any) -> AsyncIterator[tuple[RunningApp, list[Record]]]:
+    """An app, and the records of its requests."""
+    records: list[Record] = []
+    app = made(root, **others)
+    context_of(app).observers.append(records.append)
+    async with started(app) as running:
+        yield running, records
+
+
+async def test_a_body_in_parts_is_answered_where_it_comes_at_once(bundled_root: Path) -> None:
+    body = json.dumps(ROW).encode()
+    async with recorded(bundled_root) as (app, records):
+        sender, before = Sender(body[:5], body[5:], b""), Counted.made
+        sender.next_part.set()
+        await quart_of(app).asgi_app(scope(), sender.receive, sender.send)
+        assert (sender.status, Counted.made) == (200, before)
+        assert [record.status for record in records] == [200]
+
+
+async def test_a_body_that_does_not_come_is_given_to_the_layers_that_bound_it(
+    bundled_root: Path,
+) -> None:
+    body = json.dumps(ROW).encode()
+    async with recorded(bundled_root) as (app, records):
+        sender, before = Sender(body[:5], body[5:]), Counted.made
+        asked = asyncio.create_task(quart_of(app).asgi_app(scope(), sender.receive, sender.send))
+        await asyncio.sleep(3 * PATIENCE)
+        assert not asked.done()
+        sender.next_part.set()
+        await asked
+        assert (sender.status, Counted.made) == (200, before + 1)
+        (record,) = records
+        assert (record.status, record.route) == (200, "/models/<name>/predict")
+        assert record.seconds > 2 * PATIENCE
+
+
+async def test_a_body_that_never_comes_is_refused_in_time(bundled_root: Path) -> None:
+    async with recorded(bundled_root, DEADLINE=0.5) as (app, records):
+        sender = Sender(b"{", b"}")
+        asked = asyncio.create_task(quart_of(app).asgi_app(scope(), sender.receive, sender.send))
+        while not records and not asked.done():
+            await asyncio.sleep(0.05)
+            if sender.sent:
+                sender.gone.set()
+                sender.next_part.set()
+        await asked
+        assert sender.status == 408
+        assert [record.status for record in records] == [408]
+
+
+async def test_a_client_that_goes_within_its_body_is_recorded_as_gone(bundled_root: Path) -> None:
+    async with recorded(bundled_root) as (app, records):
+        sender = Sender()
+        sender.gone.set()
+        await quart_of(app).asgi_app(scope(), sender.receive, sender.send)
+        assert not sender.sent
+        (record,) = records
+        assert (record.status, record.error, record.aborted) == (499, "client_gone", True)
+
+
+async def test_a_request_that_the_server_cuts_off_is_recorded(bundled_root: Path) -> None:
+    async with recorded(bundled_root) as (app, records):
+        client = Client(json.dumps(ROW).encode())
+        with occupied(app):
+            asked = asyncio.create_task(
+                quart_of(app).asgi_app(scope(), client.receive, client.send)
+            )
+            await asyncio.sleep(0.05)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+        (record,) = records
+        assert (record.status, record.model, client.sent) == (500, "exam", [])
+
+
+RECORDED: dict[str, tuple[object, int, str | None]] = {
+    "answered": (ROW, 200, None),
+    "refused": ({"X1": "much"}, 400, "invalid_rows"),
+    "left to Quart": ([ROW] * 1000, 200, None),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "error"), RECORDED.values(), ids=RECORDED)
+async def test_a_request_has_one_record_whoever_answers_it(
+    body: object, status: int, error: str | None, bundled_root: Path
+) -> None:
+    async with recorded(bundled_root, PROXIES=1) as (app, records):
+        headers = {"X-Forwarded-For": "192.0.2.1, 192.0.2.7", "X-Request-ID": "mine"}
+        answer = await app.test_client().post(EXAM, json=body, headers=headers)
+        (record,) = records
+        assert answer.headers["X-Request-ID"] == "mine"
+        assert (record.status, record.error) == (status, error)
+        assert (record.client, record.request_id) == ("192.0.2.7", "mine")
+        assert (record.method, record.path) == ("POST", EXAM)
+        assert record.route == "/models/<name>/predict"
+        assert record.bytes == len(await answer.get_data(as_text=False))
+        assert 0 < record.seconds < 10
+
+
+async def test_a_rate_counts_a_request_once_whoever_answers_it(bundled_root: Path) -> None:
+    async with started(made(bundled_root, RATE_LIMIT="3/hour")) as app:
+        client, statuses = app.test_client(), []
+        for body in (ROW, {"X1": "much"}, [ROW] * 1000, ROW):
+            statuses.append((await client.post(EXAM, json=body)).status_code)
+        assert statuses == [200, 400, 200, 429]
+
+
+async def test_where_predictions_need_a_key_the_fast_path_asks_for_it(bundled_root: Path) -> None:
+    key = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
+    async with started(made(bundled_root, KEYS_FOR="predictions", API_KEYS=key)) as app:
+        client, before = app.test_client(), Counted.made
+        assert (
+            await client.post(EXAM, json=ROW, headers={"X-API-Key": "secret"})
+        ).status_code == 200
+        assert Counted.made == before
+        for headers in ({}, {"X-API-Key": "other"}):
+            assert (await client.post(EXAM, json=ROW, headers=headers)).status_code == 401
+
+
+async def test_with_any_origin_allowed_every_answer_says_so(bundled_root: Path) -> None:
+    async with started(made(bundled_root, CORS_ORIGINS="*")) as app:
+        before = Counted.made
+        fast = await app.test_client().post(EXAM, json=ROW)
+        assert Counted.made == before
+        slow = await app.test_client().post(EXAM, json=ROW, headers={"Origin": "https://a.example"})
+        assert Counted.made == before + 1
+        told = [
+            {name: value for name, value in each.headers.items() if name.startswith("access-")}
+            for each in (fast, slow)
+        ]
+        assert told[0] == told[1]
+        assert told[0]["access-control-allow-origin"] == "*"
+
+
+async def test_more_requests_than_may_be_in_flight_are_refused(bundled_root: Path) -> None:
+    async with started(made(bundled_root, MAX_REQUESTS=2)) as app:
+        with occupied(app):
+            waiting = [asyncio.create_task(ask(app, Ask(EXAM, ROW, True))) for _ in range(4)]
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert {task.result()[0] for task in done} == {503}
+        found = await asyncio.gather(*waiting)
+        assert sorted(status for status, _, _ in found) == [200, 200, 503, 503]
