@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
+import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any, NoReturn
 
 from hypercorn.config import Config
@@ -26,8 +29,9 @@ async def serve(
     max_connections: int,
 ) -> None:
     """See `HttpServer`."""
-    config = Config()
+    config = _Config()
     config.keep_alive_timeout = keep_alive
+    config.keep_alive_max_requests = sys.maxsize  # it protects from nothing here
     config.errorlog = logger
     config.errorlog.setLevel(logging.ERROR)
     connections = Connections(app, config, await _state_of(app), most=max_connections)
@@ -38,6 +42,20 @@ async def serve(
         listener.close()
     if not await connections.end(patience):
         logger.warning("Connections were left open, as they did not close in time.")
+
+
+class _Config(Config):
+    """Hypercorn's, with the header `date` made once a second, and without `server`."""
+
+    _second = 0
+    _date = b""
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """What every answer has."""
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._date = second, formatdate(second, usegmt=True).encode()
+        return [(b"date", self._date)]
 
 
 async def _state_of(app: ASGIFramework) -> dict[str, Any]:

@@ -56,6 +56,7 @@ async def serve(
         access_log=False,
         workers=1,
         proxy_headers=False,
+        server_header=False,
         forwarded_allow_ips=[],
         backlog=BACKLOG,
         timeout_keep_alive=math.ceil(keep_alive),
