@@ -25,8 +25,8 @@ SIGKILL still end it at once.
 
 Weak points: Python cannot stop a thread, and waits for the threads of executors before it exits.
 If one hangs, the watchdog ends the process with exit code 1 and the stack of every thread. A thread
-that keeps the interpreter's lock when the signal comes keeps the signal from us as well: the watchdog
-begins when the lock is free.
+that keeps the interpreter's lock when the signal comes keeps the signal from us as well: then the
+watchdog begins when the lock is free.
 """
 
 from __future__ import annotations
