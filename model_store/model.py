@@ -1,21 +1,24 @@
 """A pipeline and its manifest, together able to answer.
 
 Every answer is checked here for what a pipeline can get wrong: the number of rows, a NaN, an
-infinity. So whoever asks gets either a usable prediction or a declared error.
+infinity, a type that is not its own. So whoever asks gets either a usable prediction or a declared
+error.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .columns import ABSENT
+from .columns import ABSENT, JSONLabel
 from .errors import GoldenMismatch, InvalidRows, PredictionFailed, Unanswerable
 from .manifest import Manifest, Sample
 from .shortcuts import NotCovered, Shortcut
@@ -188,7 +191,7 @@ class Model:
             yield
         except (ValueError, ArithmeticError) as error:
             raise self._no_answer(str(error)) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PredictionFailed(
                 f"The pipeline {self.manifest.name} failed on these rows: {error}"
             ) from error
@@ -218,16 +221,24 @@ class Model:
         )
 
     def _check(self, prediction: Prediction, rows: int) -> None:
-        name, targets = self.manifest.name, self.manifest.targets
+        name, targets, several = self.manifest.name, self.manifest.targets, self.manifest.several
         labels, probabilities = prediction.labels, prediction.probabilities
-        if labels.shape != ((rows, len(targets)) if self.manifest.several else (rows,)):
+        if labels.shape != ((rows, len(targets)) if several else (rows,)):
             raise PredictionFailed(
                 f"The pipeline {name} answered {rows} rows with the shape {labels.shape}."
             )
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise self._no_answer("it would not be a finite number")
+        for told, target in zip(labels.T if several else (labels,), targets, strict=True):
+            if not _fits(told, target.classes):
+                expected = "numbers" if target.classes is None else "its classes"
+                raise PredictionFailed(f"The pipeline {name} answered with other than {expected}.")
         if probabilities is None:
             return
+        if len(probabilities) != len(targets):
+            raise PredictionFailed(
+                f"The pipeline {name} gave probabilities of {len(probabilities)} outputs."
+            )
         for shares, target in zip(probabilities, targets, strict=True):
             if shares.shape != (rows, len(target.classes or ())):
                 raise PredictionFailed(
@@ -235,6 +246,25 @@ class Model:
                 )
             if not np.isfinite(shares).all():
                 raise self._no_answer("a probability would not be a finite number")
+
+
+def _fits(labels: NDArray[Any], classes: list[JSONLabel] | None) -> bool:
+    """Whether labels of the shape (n,), which are finite, are such as their target has.
+
+    Which class it is of texts or numbers is not looked up: that would cost more than many a call of
+    predict. Objects may be anything.
+    """
+    kind = labels.dtype.kind
+    if kind in "fiub":
+        return classes is None or not isinstance(classes[0], str)
+    if classes is None:
+        return kind == "O" and all(isinstance(x, Real) and math.isfinite(x) for x in labels)
+    if kind == "O":
+        try:
+            return frozenset(classes).issuperset(labels.tolist())
+        except TypeError:  # what cannot be hashed is no class
+            return False
+    return kind == "U" and isinstance(classes[0], str)
 
 
 def json_labels(labels: NDArray[Any]) -> list[Any]:

@@ -113,6 +113,7 @@ def cli() -> None:
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.")
 @click.option("--server", "server_name", type=click.Choice(SERVERS), help="The HTTP server.")
+@click.option("--keep-alive", help="Seconds that an idle connection is kept open.")
 @store_option
 @allow_version_option
 @app_option
@@ -120,6 +121,7 @@ def serve(
     host: str | None,
     port: int | None,
     server_name: str | None,
+    keep_alive: str | None,
     store: Path | None,
     allow_version: bool,
     factory: MakeApp | None,
@@ -129,7 +131,12 @@ def serve(
 
     _log_to_stderr()
     given = settings(
-        host=host, port=port, server=server_name, model_store=store, allow_version=allow_version
+        host=host,
+        port=port,
+        server=server_name,
+        keep_alive=keep_alive,
+        model_store=store,
+        allow_version=allow_version,
     )
     app = make(factory or create_app, given)
     context = context_of(app)

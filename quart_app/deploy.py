@@ -172,7 +172,6 @@ def _steps(platform: Platform, folder: Path) -> list[str]:
     return [
         f"cd {place}",
         *new,
-        "heroku config:set QUART_APP_KEEP_ALIVE=95",
         "git add --all",
         'git commit --message "Deploy"',
         "git push heroku HEAD:main",

@@ -29,6 +29,8 @@ from model_store.needs import packages
 Platform = Literal["heroku", "docker"]
 
 MODELS: Final = "models"
+KEEP_ALIVE: Final = 95
+"""Seconds; the router of Heroku keeps its connections to an app for 90, others for less."""
 RECORD: Final = ".quart-app.json"
 REQUIREMENTS: Final = "requirements.txt"
 GIT: Final = (".git", ".gitignore", ".gitattributes")
@@ -95,7 +97,8 @@ class Deployment:
     def command(self) -> list[str]:
         """What the platform starts, in the folder. No word of it means anything to a shell."""
         allowed = ["--allow-version"] if self.allow_version else []
-        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *allowed]
+        kept = ["--keep-alive", str(KEEP_ALIVE)]
+        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *allowed]
 
     def write(self, folder: Path, *, force: bool = False) -> list[str]:
         """Write the folder, which is new, empty, or was written by this before, and return the

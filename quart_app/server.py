@@ -23,8 +23,10 @@ socket filters (anything but Linux), the same holds for a handshake that ends in
 Further signals neither shorten the drain nor disturb it, to the end of the process. SIGQUIT and
 SIGKILL still end it at once.
 
-Weak point: Python cannot stop a thread, and waits for the threads of executors before it exits.
-If one hangs, the watchdog ends the process with exit code 1 and the stack of every thread.
+Weak points: Python cannot stop a thread, and waits for the threads of executors before it exits.
+If one hangs, the watchdog ends the process with exit code 1 and the stack of every thread. A thread
+that keeps the interpreter's lock when the signal comes keeps the signal from us as well: then the
+watchdog begins when the lock is free.
 """
 
 from __future__ import annotations
@@ -276,7 +278,8 @@ def _start_watchdog(seconds: float) -> None:
     """End the process with exit code 1 after this time, if it still runs then.
 
     faulthandler rather than a Python thread: it needs no interpreter lock, so it also ends a
-    process in which a C extension keeps that lock, and it says where every thread hangs.
+    process in which a C extension keeps that lock from then on, and it says where every thread
+    hangs.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=2)
 

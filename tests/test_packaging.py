@@ -85,7 +85,7 @@ def test_a_platform_finds_one_lock_file() -> None:
 
 
 def test_procfile_is_free_of_shell_syntax() -> None:
-    assert read("Procfile") == "web: python -m quart_app serve\n"
+    assert read("Procfile") == "web: python -m quart_app serve --keep-alive 95\n"
 
 
 def test_the_python_of_the_platform_is_one_we_support(project: dict[str, Any]) -> None:

@@ -36,6 +36,13 @@ def low(rows: NDArray[Any]) -> Any:
     return np.array(["low"] * len(rows))
 
 
+OTHER = r"^The pipeline small answered with other than its classes\.$"
+
+
+def leaving(rows: NDArray[Any]) -> Any:
+    raise SystemExit(3)
+
+
 def failing(rows: NDArray[Any]) -> Any:
     raise ZeroDivisionError("seven")
 
@@ -102,6 +109,12 @@ def test_a_part_of_a_prediction_has_its_rows_of_both(model: Model) -> None:
             r"values: a probability would not be a finite number$",
         ),
         ([low, lambda rows: [["a", "b"]] * 6], r"no answer to these values: could not convert"),
+        ([lambda rows: rows[:, 0]], OTHER),
+        ([lambda rows: rows[:, 0] + 1j], OTHER),
+        ([lambda rows: np.array(["low"] * 5 + [{"low": 1}], dtype=object)], OTHER),
+        ([lambda rows: np.array(["low"] * 5 + [None], dtype=object)], OTHER),
+        ([lambda rows: low(rows).astype(bytes)], OTHER),
+        ([leaving], r"^The pipeline small failed on these rows: 3$"),
     ],
 )
 def test_an_answer_that_is_not_usable_is_a_declared_error(
@@ -109,6 +122,28 @@ def test_an_answer_that_is_not_usable_is_a_declared_error(
 ) -> None:
     with pytest.raises(PredictionFailed, match=sentence):
         answering(model, *answers).predict(X)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["7"] * 6, [1 + 0j] * 6, [1.0] * 5 + [{"a": 1}], [1.0] * 5 + [None], [object] * 6],
+)
+def test_a_regression_that_tells_no_numbers_is_a_declared_error(
+    labels: list[Any], empty: ModelStore
+) -> None:
+    empty.publish("line", regressor(), X, NUMBERS)
+    model = empty.load(empty.verify("line"))
+    with pytest.raises(PredictionFailed, match="answered with other than numbers"):
+        answering(model, lambda rows: np.array(labels)).predict(X)
+
+
+def test_classes_and_numbers_may_be_objects(model: Model, empty: ModelStore) -> None:
+    objects = answering(model, lambda rows: low(rows).astype(object))
+    assert objects.predict(X).labels.tolist() == ["low"] * 6
+    empty.publish("line", regressor(), X, NUMBERS)
+    line = empty.load(empty.verify("line"))
+    numbers = np.array([1, 2.5, np.float32(3), np.int64(4), 5, 6], dtype=object)
+    assert answering(line, lambda rows: numbers).predict(X).labels[1] == 2.5
 
 
 def test_golden_rows_are_answered_again(model: Model) -> None:

@@ -133,7 +133,9 @@ def test_the_files_are_the_same_each_time(
 def test_heroku_finds_its_files_and_one_lock(exam: ModelStore, tmp_path: Path) -> None:
     folder = written("heroku", exam, tmp_path / "out")
 
-    assert (folder / "Procfile").read_text() == ("web: python -m quart_app serve --store models\n")
+    assert (folder / "Procfile").read_text() == (
+        "web: python -m quart_app serve --store models --keep-alive 95\n"
+    )
     assert (folder / ".python-version").read_text() == "{}.{}\n".format(*sys.version_info)
     assert (folder / "requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
     assert not {"poetry.lock", "Pipfile.lock", "uv.lock", "pyproject.toml", "Dockerfile"} & set(
@@ -174,7 +176,7 @@ def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
     assert lines["USER"] == "10001:10001"
     assert lines["STOPSIGNAL"] == "SIGTERM"
     assert "PORT=8000" in lines["ENV"]
-    command = ["python", "-m", "quart_app", "serve", "--store", "models"]
+    command = ["python", "-m", "quart_app", "serve", "--store", "models", "--keep-alive", "95"]
     assert json.loads(lines["CMD"]) == command
     ignored = (folder / ".dockerignore").read_text().splitlines()
     assert {".git", RECORD, "Dockerfile", "instance"} <= set(ignored)
@@ -581,7 +583,6 @@ def test_the_command_forecasts_and_says_what_comes_next(exam: ModelStore, tmp_pa
         f"cd '{tmp_path / 'an app'}'",
         "git init --initial-branch main",
         "heroku create",
-        "heroku config:set QUART_APP_KEEP_ALIVE=95",
         "git add --all",
         'git commit --message "Deploy"',
         "git push heroku HEAD:main",

@@ -304,6 +304,22 @@ def test_port_0_of_the_command_line_takes_a_free_port(bundled_root: Path, tmp_pa
         assert server.port not in {8000, taken.getsockname()[1]}
 
 
+def test_the_command_line_says_how_long_an_idle_connection_is_kept(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    with (
+        serving(
+            "--keep-alive",
+            "0.5",
+            cwd=tmp_path,
+            QUART_APP_MODEL_STORE=bundled_root,
+            QUART_APP_KEEP_ALIVE=60,
+        ) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as idle,
+    ):
+        assert idle.recv(1) == b""
+
+
 HANGS = """
 import time
 from sklearn.linear_model import LogisticRegression

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from quart import Quart, request
-from quart.globals import request_ctx
+from quart import Quart, current_app, request
 from quart_schema import hide
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter
@@ -36,7 +35,7 @@ def _leave_to_others() -> None:
     refused = isinstance(request.routing_exception, MethodNotAllowed)
     if request.endpoint != CATCH_ALL and not refused:
         return
-    adapter = request_ctx.url_adapter
+    adapter = current_app.create_url_adapter(request)
     assert adapter is not None
     others = set(adapter.allowed_methods()) - READING
     if others and _endpoint_of_get(adapter) == CATCH_ALL:
