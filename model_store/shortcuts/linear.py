@@ -69,8 +69,8 @@ class Bayes:
 
 
 def _logarithm_of_sum(logarithms: Array) -> Array:
-    """log(sum(exp(row))) of each row, as scipy 1.15 and later adds it up: of scores of some thousand
-    another way would differ in the twelfth place of a probability."""
+    """log(sum(exp(row))) of each row, as scipy 1.15 and later adds it up. Of scores of some
+    thousand any other way shows in the twelfth place of a probability."""
     highest = logarithms.max(axis=1, keepdims=True)
     ties = logarithms == highest
     rest = np.where(ties, 0.0, np.exp(logarithms - highest)).sum(axis=1, keepdims=True)
