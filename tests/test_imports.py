@@ -309,11 +309,13 @@ def modules_after(script: str, *arguments: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("imported", ["quart_app", "quart_app.cli, quart_app.server"])
 def test_a_server_is_imported_without_what_one_model_route_or_command_needs(imported: str) -> None:
     assert modules_after(f"import {imported}") & NOT_AT_THE_START == set()
 
 
+@pytest.mark.process
 def test_loading_a_model_imports_of_scikit_learn_only_what_its_artifact_names(
     bundled_root: Path,
 ) -> None:
@@ -333,6 +335,7 @@ def test_loading_a_model_imports_of_scikit_learn_only_what_its_artifact_names(
     assert of_packages <= plain
 
 
+@pytest.mark.process
 def test_an_app_that_is_asked_for_no_task_imports_no_sqlalchemy() -> None:
     script = (
         "import asyncio, sys, tempfile, quart_app\n"
