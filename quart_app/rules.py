@@ -7,7 +7,6 @@ takes five times as long as all else that makes the app, and most are never call
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from quart.routing import QuartRule
@@ -20,9 +19,12 @@ class Rule(QuartRule):
 
     def _compile_builder(self, append_unknown: bool = True) -> Builder:
         """Werkzeug's hook for it: a function that compiles the builder when it is called first."""
-        compiled = cache(super()._compile_builder)
+        compile_builder = super()._compile_builder
+        compiled: list[Builder] = []
 
         def build(rule: Rule, **values: Any) -> tuple[str, str]:
-            return compiled(append_unknown)(rule, **values)
+            if not compiled:
+                compiled.append(compile_builder(append_unknown))
+            return compiled[0](rule, **values)
 
         return build
