@@ -40,6 +40,7 @@ from .jobs import Jobs
 from .metrics import Metrics
 from .record import Observer
 from .registry import Registry
+from .rules import Rule
 from .tasks import Tasks
 
 __all__ = ["create_app"]
@@ -55,6 +56,7 @@ def create_app(**settings: Any) -> Quart:
     """
     config = Config.read(**settings)
     app = Quart(__name__)
+    app.url_rule_class = Rule
     app.url_map.merge_slashes = False
     registry = Registry(ModelStore(config.model_store), config)
     in_flight = limits.InFlight(config.max_requests)

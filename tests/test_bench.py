@@ -38,6 +38,7 @@ def test_what_is_asked_has_the_answers_of_the_pipeline(workload: Workload) -> No
     assert set(workload.labels) == {0, 1, 2}
 
 
+@pytest.mark.process
 def test_one_row_and_ten_thousand_are_answered_rightly(running: Running) -> None:
     many = running.contender.many
     assert many is not None
@@ -45,17 +46,20 @@ def test_one_row_and_ten_thousand_are_answered_rightly(running: Running) -> None
     assert running.ask(many) > 0
 
 
+@pytest.mark.process
 def test_a_wrong_answer_is_an_error(running: Running) -> None:
     other = dataclasses.replace(running.contender.one, is_right=lambda answer: False)
     with pytest.raises(NotServing, match="200"):
         running.ask(other)
 
 
+@pytest.mark.process
 def test_its_memory_and_cpu_are_those_of_its_processes(running: Running) -> None:
     assert 30 < running.memory() < 1000
     assert running.cpu() > 0.1
 
 
+@pytest.mark.process
 def test_the_generator_tells_requests_latencies_and_failures(running: Running) -> None:
     options = ("--connections", "4", "--seconds", "0.3")
 
@@ -78,6 +82,7 @@ def test_the_generator_tells_requests_latencies_and_failures(running: Running) -
     assert wrong["bad"] == wrong["requests"] > 0
 
 
+@pytest.mark.process
 def test_when_it_has_stopped_no_process_is_left(workload: Workload) -> None:
     with Running(bare(workload)[0]) as server:
         assert 0 < server.cold < 60
@@ -143,6 +148,7 @@ def test_growth_is_told_as_the_most_against_the_least() -> None:
     assert "| 100 | 4 | 2.00 | 5 | 2 | 2.00 | 2.0 | 2.0 | 7.0 |" in text
 
 
+@pytest.mark.process
 def test_growth_asks_for_what_is_made_for_people_and_programs(
     running: Running, workload: Workload
 ) -> None:

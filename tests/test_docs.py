@@ -68,6 +68,7 @@ def test_the_readme_has_commands_to_run() -> None:
     assert len(blocks("python")) >= 2
 
 
+@pytest.mark.process
 def test_the_commands_of_the_readme_print_what_stands_below_them(
     server: Server, folder: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_the_commands_of_the_readme_print_what_stands_below_them(
 SCRIPTS = blocks("python") + blocks("python", PROTOCOLS)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", range(len(SCRIPTS)))
 def test_python_of_the_readme_and_of_the_protocols_runs(
     number: int, server: Server, folder: Path
@@ -117,6 +119,7 @@ def fences(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.process
 def test_the_examples_of_models_md_hold_one_after_the_other(tmp_path: Path) -> None:
     environment = {"PATH": f"{tmp_path}:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
     script = tmp_path / "quart-app"

@@ -55,6 +55,7 @@ ALLOWED = {
     "quart_app/access.py": {"hypercorn", "quart", "quart_schema", "werkzeug"},
     "quart_app/front.py": {"hypercorn", "quart"},
     "quart_app/rates.py": {"limits"},
+    "quart_app/rules.py": {"quart"},
     "quart_app/keys.py": {"werkzeug"},
     "quart_app/compression.py": set(),
     "quart_app/choice.py": {"model_store"},
@@ -126,6 +127,7 @@ OURS = {
     "quart_app/access.py": {"bodies", "config", "cors", "keys", "rates"},
     "quart_app/front.py": {"negotiation", "record"},
     "quart_app/rates.py": set(),
+    "quart_app/rules.py": set(),
     "quart_app/compression.py": {"inference"},
     "quart_app/choice.py": {"inference", "registry", "servable"},
     "quart_app/cors.py": set(),
@@ -309,11 +311,13 @@ def modules_after(script: str, *arguments: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("imported", ["quart_app", "quart_app.cli, quart_app.server"])
 def test_a_server_is_imported_without_what_one_model_route_or_command_needs(imported: str) -> None:
     assert modules_after(f"import {imported}") & NOT_AT_THE_START == set()
 
 
+@pytest.mark.process
 def test_loading_a_model_imports_of_scikit_learn_only_what_its_artifact_names(
     bundled_root: Path,
 ) -> None:
@@ -333,6 +337,7 @@ def test_loading_a_model_imports_of_scikit_learn_only_what_its_artifact_names(
     assert of_packages <= plain
 
 
+@pytest.mark.process
 def test_an_app_that_is_asked_for_no_task_imports_no_sqlalchemy() -> None:
     script = (
         "import asyncio, sys, tempfile, quart_app\n"

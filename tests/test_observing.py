@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quart_app import create_app
@@ -39,6 +40,7 @@ def matches(shown: str, text: str) -> bool:
     return re.fullmatch(pattern, text.strip(), re.DOTALL) is not None
 
 
+@pytest.mark.process
 def test_the_commands_print_and_the_server_writes_what_the_page_shows(
     bundled_root: Path, tmp_path: Path
 ) -> None:

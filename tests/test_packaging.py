@@ -129,6 +129,7 @@ def set_up(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.process
 def test_a_second_run_installs_nothing(set_up: Path) -> None:
     first = make("--dry-run", "run", cwd=set_up)
     assert "--require-hashes" in first.stdout
@@ -141,6 +142,7 @@ def test_a_second_run_installs_nothing(set_up: Path) -> None:
     assert second.stdout == ".venv/bin/python -m quart_app serve\n"
 
 
+@pytest.mark.process
 def test_an_old_python_is_refused_in_a_sentence(set_up: Path) -> None:
     old = set_up / "python3.10"
     old.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
@@ -172,6 +174,7 @@ def wheel_files(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
 
 
+@pytest.mark.process
 def test_a_wheel_holds_the_packages_and_the_templates_and_nothing_else(tmp_path: Path) -> None:
     sdist, wheel = build(ROOT, tmp_path)
     templates = shipped_files("templates")

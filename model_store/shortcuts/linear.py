@@ -65,9 +65,18 @@ class Bayes:
         if not np.isfinite(scores).all():
             raise NotCovered
         labels = self.classes[scores.argmax(axis=1)]
-        scores -= scores.max(axis=1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
-        return labels, np.exp(scores)
+        return labels, np.exp(scores - _logarithm_of_sum(scores))
+
+
+def _logarithm_of_sum(logarithms: Array) -> Array:
+    """log(sum(exp(row))) of each row, as scipy 1.15 and later adds it up. Of scores of some
+    thousand any other way shows in the twelfth place of a probability."""
+    highest = logarithms.max(axis=1, keepdims=True)
+    ties = logarithms == highest
+    rest = np.where(ties, 0.0, np.exp(logarithms - highest)).sum(axis=1, keepdims=True)
+    count = ties.sum(axis=1, keepdims=True)
+    found: Array = np.log1p(rest / count) + np.log(count) + highest
+    return found
 
 
 def bayes(step: Any, name: str) -> Final | None:

@@ -424,6 +424,7 @@ def test_publishing_needs_no_onnx(store: ModelStore) -> None:
     assert (verdict.by, verdict.onnxruntime) == ("pipeline", None)
 
 
+@pytest.mark.process
 def test_what_has_a_shortcut_imports_no_onnx(tmp_path: Path) -> None:
     script = (
         "import sys, numpy as np\n"
@@ -441,6 +442,7 @@ def test_what_has_a_shortcut_imports_no_onnx(tmp_path: Path) -> None:
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.process
 @with_onnx
 def test_a_server_imports_onnxruntime_alone_and_writes_nothing(store: ModelStore) -> None:
     publish(store)

@@ -381,7 +381,7 @@ def test_what_the_classes_raise_is_not_taken_for_a_broken_file() -> None:
 def test_flipped_bits_never_end_in_anything_but_a_sentence_or_an_object() -> None:
     whole = dumped(DecisionTreeClassifier(max_depth=2).fit(X, Y))
     draw = np.random.default_rng(3)
-    for _ in range(400):
+    for _ in range(200):
         broken = bytearray(whole)
         broken[draw.integers(len(broken))] ^= 1 << draw.integers(8)
         try:

@@ -185,5 +185,5 @@ class Stores(RuleBasedStateMachine):
 
 def test_the_store_and_a_dict_say_the_same_after_whatever_was_done() -> None:
     run_state_machine_as_test(
-        Stores, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+        Stores, settings=settings(max_examples=30, stateful_step_count=30, deadline=None)
     )

@@ -180,6 +180,7 @@ def test_what_the_whole_process_shares_is_not_changed() -> None:
     assert "a" not in PAIRWISE_KERNEL_FUNCTIONS
 
 
+@pytest.mark.process
 def test_a_look_imports_only_what_it_may_judge(tmp_path: Path) -> None:
     (tmp_path / "trap.py").write_text("open('marker', 'w')")
     script = """

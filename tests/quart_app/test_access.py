@@ -356,6 +356,7 @@ def test_a_guard_without_anything_to_guard_asks_for_no_key() -> None:
         assert found == expected
 
 
+@pytest.mark.process
 def test_no_other_spelling_of_an_address_goes_round_a_key(
     serve: Any, bundled: ModelStore, tmp_path: Path
 ) -> None:

@@ -576,16 +576,17 @@ async def test_a_batch_that_was_overtaken_and_fails_is_run_again_one_by_one() ->
 
 
 async def test_close_tells_those_whose_batch_was_overtaken() -> None:
-    gate = threading.Event()
+    entered, gate = threading.Event(), threading.Event()
 
     def answer(asked: Array) -> Array:
+        entered.set()
         assert asked[0, 0] != 1 or gate.wait(PATIENCE)
         return asked
 
     with ThreadPoolExecutor(2) as executor:
         batcher = Batcher(answer, executor, patience=0.05)
         slow = asyncio.create_task(batcher.submit(rows(1)))
-        await asyncio.sleep(0)
+        await asyncio.to_thread(entered.wait, PATIENCE)  # or both would be one batch
         await batcher.submit(rows(2))
         await batcher.close()
         with pytest.raises(Closed):

@@ -608,6 +608,7 @@ async def test_a_version_that_was_put_back_answers_from_the_next_start_on(
             store.rollback("exam")
 
 
+@pytest.mark.process
 def test_the_procfile_starts_it_on_the_port_of_the_platform_and_the_curl_of_old_is_answered(
     bundled_root: Path, tmp_path: Path, unused_tcp_port: int
 ) -> None:

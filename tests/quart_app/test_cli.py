@@ -1,4 +1,4 @@
-"""The commands: in this process where possible, as processes for what `main` does of errors."""
+"""The commands: in this process where possible, else as processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from model_store.recipes import RECIPES
 from quart_app.cli import cli
 from quart_app.keys import Keys
 from quart_app.version import VERSION
+
+from .conftest import Command, Ended
 
 pytestmark = pytest.mark.process
 
@@ -37,13 +38,6 @@ def run_json(*arguments: str, store: ModelStore) -> Any:
     result = run(*arguments, "--json", store=store)
     assert result.exit_code == 0
     return json.loads(result.stdout)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    code: int
-    stdout: str
-    stderr: str
 
 
 def process(*arguments: str, stdin: str = "", **variables: str) -> Ended:
@@ -295,9 +289,9 @@ FAILURES: dict[str, tuple[tuple[str, ...], int, str]] = {
 
 @pytest.mark.parametrize(("arguments", "code", "words"), FAILURES.values(), ids=FAILURES)
 def test_a_command_that_fails_says_so_in_a_sentence_on_stderr(
-    arguments: tuple[str, ...], code: int, words: str, bundled_root: Path
+    arguments: tuple[str, ...], code: int, words: str, bundled_root: Path, command: Command
 ) -> None:
-    ended = process("models", "--store", str(bundled_root), *arguments)
+    ended = command("models", "--store", str(bundled_root), *arguments)
     assert (ended.code, ended.stdout) == (code, "")
     *_, sentence = ended.stderr.splitlines()
     assert sentence.startswith("Error: ")
@@ -306,26 +300,26 @@ def test_a_command_that_fails_says_so_in_a_sentence_on_stderr(
         assert ended.stderr == f"{sentence}\n"
 
 
-def test_verify_of_an_unknown_model_ends_with_1(bundled_root: Path) -> None:
-    ended = process("models", "--store", str(bundled_root), "verify", "nobody")
+def test_verify_of_an_unknown_model_ends_with_1(bundled_root: Path, command: Command) -> None:
+    ended = command("models", "--store", str(bundled_root), "verify", "nobody")
     assert ended.code == 1
     assert "nobody: There is no model 'nobody'" in ended.stdout
 
 
-def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path: Path, command: Command) -> None:
     file = tmp_path / "file"
     file.write_text("no folder")
-    ended = process("models", "--store", str(file / "models"), "train", "exam")
+    ended = command("models", "--store", str(file / "models"), "train", "exam")
     assert (ended.code, ended.stdout) == (1, "")
     *_, sentence = ended.stderr.splitlines()
     assert sentence.startswith("Error: The store")
     assert "Not a directory" in sentence
 
 
-def test_a_store_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_read_is_a_sentence(tmp_path: Path, command: Command) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    ended = process("models", "--store", str(loop), "list")
+    ended = command("models", "--store", str(loop), "list")
     assert (ended.code, ended.stdout) == (1, "")
     assert re.fullmatch(r"Error: .*Too many levels of symbolic links.*\n", ended.stderr)
 

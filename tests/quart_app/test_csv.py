@@ -377,14 +377,14 @@ async def test_a_spool_gives_more_time_for_more_bytes() -> None:
 # Over a real port ----------------------------------------------------------------
 
 
-@pytest.fixture
-def server(bundled_root: Path, tmp_path: Path) -> Iterator[Server]:
+@contextlib.contextmanager
+def serving_tables(root: Path, folder: Path) -> Iterator[Server]:
     """A server with small limits that keeps its temporary files in a folder of its own."""
-    (tmp_path / "tmp").mkdir()
+    (folder / "tmp").mkdir()
     with serving(
-        cwd=tmp_path,
-        TMPDIR=tmp_path / "tmp",
-        QUART_APP_MODEL_STORE=bundled_root,
+        cwd=folder,
+        TMPDIR=folder / "tmp",
+        QUART_APP_MODEL_STORE=root,
         QUART_APP_RECIPES="",
         QUART_APP_DEADLINE=1,
         QUART_APP_MAX_TABLES=2,
@@ -392,6 +392,19 @@ def server(bundled_root: Path, tmp_path: Path) -> Iterator[Server]:
     ) as running:
         running.wait_until_ready()
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving_tables(bundled_root, tmp_path_factory.mktemp("tables")) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Iterator[Server]:
+    """A server that is at no table, neither before nor afterwards."""
+    yield shared_server
+    until_none_is_open(shared_server)
 
 
 def open_files(server: Server) -> list[str]:
@@ -437,32 +450,38 @@ def until_none_is_open(server: Server) -> None:
         time.sleep(0.05)
 
 
-def test_a_long_table_takes_no_more_memory_than_a_short_one(server: Server) -> None:
-    url = server.url + EXAM
-    for _ in range(3):
-        httpx.post(url, content=HEADER + b"61.1,17.3\n" * 5000, headers=CSV)
-    before = resident(server)
+@pytest.mark.process
+def test_a_long_table_takes_no_more_memory_than_a_short_one(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    # What others asked of it before would count as well.
+    with serving_tables(bundled_root, tmp_path) as server:
+        url = server.url + EXAM
+        for _ in range(3):
+            httpx.post(url, content=HEADER + b"61.1,17.3\n" * 5000, headers=CSV)
+        before = resident(server)
 
-    def body() -> Iterator[bytes]:
-        yield HEADER
-        for _ in range(200):
-            yield b"61.1,17.3\n" * 1000
+        def body() -> Iterator[bytes]:
+            yield HEADER
+            for _ in range(200):
+                yield b"61.1,17.3\n" * 1000
 
-    lines = 0
-    with httpx.stream("POST", url, content=body(), headers=CSV, timeout=60) as answer:
-        assert answer.status_code == 200
-        for part in answer.iter_bytes():
-            lines += part.count(b"\n")
-    assert lines == 200_001
-    assert resident(server, "VmHWM") - before < 40 * 2**20
-    until_none_is_open(server)
-    assert list((server_folder(server)).iterdir()) == []
+        lines = 0
+        with httpx.stream("POST", url, content=body(), headers=CSV, timeout=60) as answer:
+            assert answer.status_code == 200
+            for part in answer.iter_bytes():
+                lines += part.count(b"\n")
+        assert lines == 200_001
+        assert resident(server, "VmHWM") - before < 40 * 2**20
+        until_none_is_open(server)
+        assert list((server_folder(server)).iterdir()) == []
 
 
 def server_folder(server: Server) -> Path:
     return Path(f"/proc/{server.process.pid}/cwd/tmp")
 
 
+@pytest.mark.process
 def test_a_client_that_goes_away_while_sending_leaves_no_file(server: Server) -> None:
     connection = begin(server, HEADER + b"1,2\n" * 600_000, 10_000_000)
     deadline = time.monotonic() + 20
@@ -473,6 +492,7 @@ def test_a_client_that_goes_away_while_sending_leaves_no_file(server: Server) ->
     until_none_is_open(server)
 
 
+@pytest.mark.process
 def test_a_client_that_goes_away_while_reading_ends_the_work(server: Server) -> None:
     connection = begin(server, HEADER + b"1,2\n" * 1_000_000)
     assert connection.recv(4096).startswith(b"HTTP/1.1 200")
@@ -482,6 +502,7 @@ def test_a_client_that_goes_away_while_reading_ends_the_work(server: Server) -> 
     assert httpx.post(server.url + EXAM, json={"X1": 1, "X2": 2}).status_code == 200
 
 
+@pytest.mark.process
 def test_a_reader_who_pauses_holds_the_server_up_and_then_reads_all(server: Server) -> None:
     connection = begin(server, HEADER + b"1,2\n" * 500_000)
     response = http.client.HTTPResponse(connection)
@@ -499,6 +520,7 @@ def test_a_reader_who_pauses_holds_the_server_up_and_then_reads_all(server: Serv
     connection.close()
 
 
+@pytest.mark.process
 def test_a_table_that_comes_too_slowly_is_408(server: Server) -> None:
     connection = begin(server, HEADER, 1000)
     assert connection.recv(4096).startswith(b"HTTP/1.1 408")
@@ -506,12 +528,14 @@ def test_a_table_that_comes_too_slowly_is_408(server: Server) -> None:
     until_none_is_open(server)
 
 
+@pytest.mark.process
 def test_a_table_beyond_the_limit_is_413_and_its_sender_reads_that(server: Server) -> None:
     answer = httpx.post(server.url + EXAM, content=b"1,2\n" * 13_000_000, headers=CSV, timeout=60)
     assert answer.status_code == 413
     until_none_is_open(server)
 
 
+@pytest.mark.process
 def test_more_tables_than_may_be_are_refused_and_may_come_again(server: Server) -> None:
     held = [begin(server, HEADER + b"1,2\n" * 1_000_000) for _ in range(2)]
     for connection in held:
@@ -527,6 +551,7 @@ def test_more_tables_than_may_be_are_refused_and_may_come_again(server: Server) 
     assert again.status_code == 200
 
 
+@pytest.mark.process
 def test_others_are_answered_while_a_table_is(server: Server) -> None:
     body = HEADER + b"1,2\n" * 1_000_000
     reader = threading.Thread(

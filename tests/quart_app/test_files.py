@@ -494,6 +494,7 @@ def until_done(job: str) -> dict[str, Any]:
         time.sleep(0.1)
 
 
+@pytest.mark.process
 def test_a_long_file_takes_no_more_memory_than_a_short_one(server: Server) -> None:
     until_done(upload(server, HEADER + b"61.1,17.3\n" * 5000))
     before = resident(server)
@@ -512,6 +513,7 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(server: Server) -> No
     assert len(open_files(server)) == 2, "more is open than the two results"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("end", [b"", b"\r\n--xx--\r\n"], ids=["uploading", "waiting"])
 def test_a_client_that_goes_away_leaves_nothing(end: bytes, server: Server) -> None:
     form = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
@@ -536,6 +538,7 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.process
 def test_a_server_with_a_running_job_ends_in_time(server: Server) -> None:
     job = upload(server, HEADER + b"1,2\n" * 1_000_000)
     assert httpx.get(job, headers=JSON).json()["state"] == "running"

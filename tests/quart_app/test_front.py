@@ -178,6 +178,7 @@ async def test_the_path_is_a_path_where_a_whole_url_was_asked_for(target: str, p
     assert seen[0]["path"] == path
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("part", ["length", "chunked"])
 def test_a_refused_body_is_read_on_so_that_the_client_reads_the_answer(
     part: str, serve: Callable[..., Any], bundled: ModelStore, tmp_path: Path

@@ -17,6 +17,8 @@ import pytest
 
 from ..conftest import Server, serving
 
+pytestmark = pytest.mark.process
+
 LONG = 15.0
 HOST = b"Host: x\r\n"
 BODY = json.dumps({"X1": 61.1, "X2": 17.3}).encode()

@@ -24,6 +24,7 @@ from quart_app import create_app
 from quart_app.cli import cli
 
 from ..conftest import started
+from .conftest import Command
 
 pytestmark = pytest.mark.process
 
@@ -222,10 +223,10 @@ def test_edit_changes_the_words_and_leaves_the_artifact(plans: ModelStore) -> No
     ],
 )
 def test_edit_refuses_what_is_not_there(
-    arguments: list[str], sentence: str, plans: ModelStore
+    arguments: list[str], sentence: str, plans: ModelStore, command: Command
 ) -> None:
-    ended = process("models", "edit", "plans", *arguments, store=plans)
-    assert ended.returncode in {1, 2}
+    ended = command("models", "edit", "plans", *arguments, QUART_APP_MODEL_STORE=str(plans.root))
+    assert ended.code in {1, 2}
     assert sentence in ended.stderr
     assert plans.manifest("plans").revision == 1
 
@@ -264,9 +265,9 @@ def test_train_takes_a_table_of_ones_own(empty: ModelStore, tmp_path: Path) -> N
     ],
 )
 def test_train_says_why_a_table_is_not_taken(
-    arguments: list[str], sentence: str, empty: ModelStore
+    arguments: list[str], sentence: str, empty: ModelStore, command: Command
 ) -> None:
-    ended = process("models", "train", *arguments, store=empty)
-    assert ended.returncode in {1, 2}
+    ended = command("models", "train", *arguments, QUART_APP_MODEL_STORE=str(empty.root))
+    assert ended.code in {1, 2}
     assert sentence in ended.stderr
     assert empty.models() == []

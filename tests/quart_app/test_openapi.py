@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,8 @@ from sklearn.dummy import DummyRegressor
 
 from model_store import ModelStore
 from quart_app import create_app
-from quart_app.openapi import answer_schema, row_schema
+from quart_app.openapi import Provider, answer_schema, row_schema
+from quart_app.servable import Servable
 
 from ..conftest import started
 from ..kinds import DECKS, PORTS, PUBLISHED, SEXES, TITLES
@@ -174,6 +179,54 @@ async def test_an_example_is_shown_where_its_columns_tell_the_model(tmp_path: Pa
     for content in operation["requestBody"]["content"].values():
         assert list(content["examples"]) == ["one"]
     assert operation["parameters"][0]["schema"]["enum"] == ["one", "twin1", "twin2"]
+
+
+KEY = f"operator:{hashlib.sha256(b'secret').hexdigest()}"
+
+
+async def test_the_document_follows_what_is_loaded_and_published(tmp_path: Path) -> None:
+    store, rows = ModelStore(tmp_path), [[0.0], [1.0]]
+    pipeline = DummyRegressor().fit(rows, [0.0, 1.0])
+    store.publish("one", pipeline, rows, feature_names=["a"])
+    async with started(create_app(MODEL_STORE=tmp_path, RECIPES="", API_KEYS=KEY)) as app:
+        client = app.test_client()
+
+        async def after(action: str) -> list[str]:
+            path, key = f"/v2/repository/models/one/{action}", {"X-API-Key": "secret"}
+            assert (await client.post(path, headers=key)).status_code == 200
+            return list((await described()).get("one.Row", {}).get("properties", {}))
+
+        async def described() -> dict[str, Any]:
+            document = await (await client.get("/openapi.json")).json
+            schemas: dict[str, Any] = document["components"]["schemas"]
+            return schemas
+
+        first, *others = await asyncio.gather(*[described() for _ in range(5)])
+        assert list(first["one.Row"]["properties"]) == ["a"]
+        assert all(other == first for other in others)
+        assert await after("unload") == []
+        assert await after("load") == ["a"]
+        store.publish("one", pipeline, rows, feature_names=["b"])
+        assert await after("load") == ["b"]
+
+
+async def test_the_document_is_made_aside_and_once_for_what_is_loaded(
+    kinds: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    make = Provider.document
+
+    def observed(self: Provider, servables: Sequence[Servable]) -> dict[str, Any]:
+        threads.append(threading.get_ident())
+        return make(self, servables)
+
+    monkeypatch.setattr(Provider, "document", observed)
+    async with started(create_app(MODEL_STORE=kinds.root, RECIPES="")) as app:
+        client = app.test_client()
+        await asyncio.gather(*[client.get("/openapi.json") for _ in range(3)])
+        await client.get("/openapi.json")
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 async def test_what_changes_the_server_says_that_it_needs_a_key(kinds_client: Client) -> None:

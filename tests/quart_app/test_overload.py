@@ -20,6 +20,8 @@ import pytest
 
 from ..conftest import Server, serving
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent.parent
 
 # Waits for a row of -1 until there is a file, and 20 ms for each batch.

@@ -329,6 +329,7 @@ def write(url: str, name: str, notes: Path, number: int) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.process
 def test_processes_that_create_it_at_once_create_it_once(
     url: str, processes: ForkServerContext
 ) -> None:
@@ -341,6 +342,7 @@ def test_processes_that_create_it_at_once_create_it_once(
     assert [process.exitcode for process in running] == [0] * 4
 
 
+@pytest.mark.process
 async def test_nothing_acknowledged_is_lost_when_one_of_two_writers_is_killed(
     url: str, processes: ForkServerContext, tmp_path: Path
 ) -> None:

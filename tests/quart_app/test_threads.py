@@ -121,6 +121,7 @@ def test_a_thread_that_ends_after_its_loop_disturbs_nothing() -> None:
     assert len(threads) == 1
 
 
+@pytest.mark.process
 def test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     script = """
 import asyncio, threading

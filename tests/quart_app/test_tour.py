@@ -201,6 +201,7 @@ def curl(server: Server, command: str) -> tuple[int, dict[str, Any]]:
     return int(head.split()[1]), json.loads(body)
 
 
+@pytest.mark.process
 def test_the_commands_for_the_tasks_do_what_the_document_says(
     serve: Callable[..., AbstractContextManager[Server]], tmp_path: Path
 ) -> None:
@@ -449,6 +450,7 @@ async def test_the_document_of_the_api_tells_nothing_of_the_tour(tmp_path: Path)
     assert not [path for path in document["paths"] if path.startswith("/tour")]
 
 
+@pytest.mark.process
 def test_the_twins_are_imported_when_a_page_shows_them() -> None:
     script = (
         "import sys\n"

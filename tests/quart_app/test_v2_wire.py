@@ -17,6 +17,8 @@ from model_store import ModelStore
 from ..conftest import Server, serving
 from ..protocols import packed, unpacked
 
+pytestmark = pytest.mark.process
+
 HEADER = "Inference-Header-Content-Length"
 IRIS = "/v2/models/iris/infer"
 EXAM = "/v2/models/exam/infer"

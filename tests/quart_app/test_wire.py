@@ -203,25 +203,21 @@ def open_files(server: Server) -> int:
     return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
-@pytest.mark.parametrize(
-    ("content_type", "size"),
-    [("application/json", 8_000_000), ("application/x-www-form-urlencoded", 80_000)],
-)
-@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
-def test_a_body_that_is_too_large_is_a_413_and_leaves_no_connection(
-    content_type: str, size: int, chunked: bool, server: Server
-) -> None:
-    def parts() -> Iterator[bytes]:
+def test_a_body_that_is_too_large_is_a_413_and_leaves_no_connection(server: Server) -> None:
+    def parts(size: int) -> Iterator[bytes]:
         for _ in range(0, size, 10_000):
             yield b"x" * 10_000
 
-    answer = httpx.post(
-        server.url + PATH,
-        content=parts() if chunked else b"x" * size,
-        headers={"Content-Type": content_type, "Accept": "application/json"},
-    )
-    assert answer.status_code == 413
-    assert "bytes" in answer.json()["error"]
+    sizes = {"application/json": 8_000_000, "application/x-www-form-urlencoded": 80_000}
+    for content_type, size in sizes.items():
+        for content in (parts(size), b"x" * size):  # chunked, and with a length
+            answer = httpx.post(
+                server.url + PATH,
+                content=content,
+                headers={"Content-Type": content_type, "Accept": "application/json"},
+            )
+            assert answer.status_code == 413
+            assert "bytes" in answer.json()["error"]
     assert server.stop(timeout=10) == 0
 
 
