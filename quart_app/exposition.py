@@ -20,10 +20,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from .limits import InFlight
-from .metrics import Requests
 from .registry import Registry, State
 from .servable import Servable
 from .statistics import Histogram
+from .tally import Tally
 from .version import VERSION
 
 MODEL: Final = ("model", "version")
@@ -40,11 +40,11 @@ class Page(NamedTuple):
 class Exposition:
     """What is told of one app."""
 
-    def __init__(self, requests: Requests, in_flight: InFlight, models: Registry) -> None:
+    def __init__(self, tally: Tally, in_flight: InFlight, models: Registry) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._registry.register(RequestCollector(requests, in_flight))
+        self._registry.register(RequestCollector(tally, in_flight))
         self._registry.register(ModelCollector(models))
 
     def page(self, accept: str = "") -> Page:
@@ -60,8 +60,8 @@ class Exposition:
 class RequestCollector(Collector):
     """What became of the requests."""
 
-    def __init__(self, requests: Requests, in_flight: InFlight) -> None:
-        self._requests = requests
+    def __init__(self, tally: Tally, in_flight: InFlight) -> None:
+        self._tally = tally
         self._in_flight = in_flight
 
     def describe(self) -> list[Metric]:
@@ -75,19 +75,19 @@ class RequestCollector(Collector):
             "Requests that have ended, by route template, method and status.",
             labels=("route", "method", "status"),
         )
-        for (route, method, status), count in self._requests.ended.items():
+        for (route, method, status), count in self._tally.ended.items():
             requests.add_metric((route, method, str(status)), count)
         yield requests
         yield _histogram(
             "quart_app_request_duration_seconds",
             "How long requests took, from their head to the last byte of the answer.",
             ("route",),
-            {(route,): seconds for route, seconds in self._requests.seconds.items()},
+            {(route,): seconds for route, seconds in self._tally.seconds.items()},
         )
         failures = CounterMetricFamily(
             "quart_app_failures", "Requests that ended in an error, by its kind.", labels=("kind",)
         )
-        for kind, count in self._requests.failures.items():
+        for kind, count in self._tally.failures.items():
             failures.add_metric((kind,), count)
         yield failures
         yield _gauge(
