@@ -68,7 +68,7 @@ STALL_SECONDS: Final = 60.0
 """How long a client may take no more of an answer: it holds the place of another."""
 
 INFLATED_AT_ONCE: Final = 4096
-"""Bytes of a compressed table that are inflated at once: they may hold a thousand times as many."""
+"""Compressed bytes that are inflated at once: they may hold a thousand times as many."""
 
 TENSORS: Final = v2_binary.HEADER.lower().encode()
 _CSV: Final = csv.CONTENT_TYPE.encode()
@@ -207,13 +207,13 @@ class BodyLimit:
                 inflater = _inflater(headers, limit)
                 while more:
                     part, more = await _receive(receive)
-                    body += part if inflater is None else inflater.feed(part)
-                    if len(body) > limit:
-                        raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
-                    self._held += len(body) - before
-                    before = len(body)
-                    if self._held > max(before, self._config.max_held_bytes):
-                        raise NotReady("Too much is arriving at once.", BODIES_RETRY_AFTER)
+                    if inflater is None:
+                        body += part
+                        before = self._hold(len(body), before, limit)
+                        continue
+                    async for inflated in _in_pieces(part, inflater):
+                        body += inflated
+                        before = self._hold(len(body), before, limit)
                 if inflater is not None:
                     inflater.finish()
         except BaseException as error:
@@ -225,6 +225,20 @@ class BodyLimit:
                 await _drain(receive)
             raise
         return body
+
+    def _hold(self, size: int, before: int, limit: int) -> int:
+        """Count a body of `size` bytes, of which `before` were counted; the size.
+
+        Raises:
+            RequestTooLarge, NotReady: it is too large, or all bodies are; it is counted as before.
+        """
+        if size > limit:
+            raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+        held = self._held + size - before
+        if held > max(size, self._config.max_held_bytes):
+            raise NotReady("Too much is arriving at once.", BODIES_RETRY_AFTER)
+        self._held = held
+        return size
 
     def _limit(self, scope: HTTPScope, headers: Headers) -> int:
         if scope["path"].startswith(("/v1/", "/v2/")):  # whatever the content type says
@@ -291,9 +305,16 @@ async def _parts(receive: ASGIReceiveCallable) -> AsyncIterator[bytes]:
 
 async def _inflated(parts: AsyncIterator[bytes], inflater: Inflater) -> AsyncIterator[bytes]:
     async for part in parts:
-        for start in range(0, len(part), INFLATED_AT_ONCE):
-            yield inflater.feed(part[start : start + INFLATED_AT_ONCE])
+        async for inflated in _in_pieces(part, inflater):
+            yield inflated
     inflater.finish()
+
+
+async def _in_pieces(part: bytes, inflater: Inflater) -> AsyncIterator[bytes]:
+    """What a part of a body holds; others have their turn after each piece."""
+    for start in range(0, len(part), INFLATED_AT_ONCE):
+        yield inflater.feed(part[start : start + INFLATED_AT_ONCE])
+        await asyncio.sleep(0)
 
 
 async def _uploaded(

@@ -23,6 +23,10 @@ BODY = json.dumps({"X1": 61.1, "X2": 17.3}).encode()
 POST = b"POST /models/exam/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 LIVE = b"GET /health/live HTTP/1.1\r\n"
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+HANDSHAKE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 
 
 def posted(body: bytes, headers: bytes = b"") -> bytes:
@@ -56,7 +60,20 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
     "bare line feeds": (b"GET /health/live HTTP/1.1\nHost: x\n\n", {200, 400}),
     "HTTP/2 from the start": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), set()),
     "the beginning of its first word": (b"P", set()),
-    "an upgrade to HTTP/2": (LIVE + HOST + UPGRADE + b"\r\n", {101}),
+    "an upgrade to HTTP/2": (LIVE + HOST + UPGRADE + b"\r\n", {200}),
+    "an upgrade whose settings are none": (
+        LIVE + HOST + UPGRADE.replace(b"AAMAAABk", b"AAMA") + b"\r\n",
+        {200},
+    ),
+    "more after the last request": (
+        posted(BODY, b"Connection: close\r\n") + b"\r\n" + LIVE + HOST + b"\r\n",
+        {200},
+    ),
+    "more after a request in HTTP/1.0": (
+        b"GET /health/live HTTP/1.0\r\n\r\n" + LIVE + HOST + b"\r\n",
+        {200},
+    ),
+    "frames after a handshake": (LIVE + HOST + HANDSHAKE + b"\r\n" + b"\x81\x00" * 9, {400, 403}),
     "a version 2.0": (b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", {200, 400, 505}),
     "a handshake that is none": (
         b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -147,6 +164,15 @@ def test_each_hostile_request_has_one_answer_or_none_and_the_next_good_one_is_an
             allowed = [[status] for status in expected] or [[]]
             assert statuses(answer) in allowed, (name, answer[:200])
     assert statuses(sent(server, GOOD)) == [200]
+
+
+def test_who_sends_no_more_still_gets_an_answer(server: Server) -> None:
+    for request in GOOD, LIVE + HOST + b"\r\n", b"GET /models HTTP/1.1\r\n" + HOST + b"\r\n":
+        for _ in range(5):
+            with connect(server) as connection:
+                connection.sendall(request)
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_head_that_is_refused_is_answered_before_its_body_is_there(server: Server) -> None:
