@@ -316,6 +316,8 @@ class _Server(TCPServer):
         connection = cast(Connection, self.reader)
         try:
             sock = connection.get_extra_info("socket")
+            client = parse_socket_addr(sock.family, sock.getpeername())
+            server = parse_socket_addr(sock.family, sock.getsockname())
             async with TaskGroup(self.loop) as group:
                 self._task_group = group
                 protocol = Http1(
@@ -325,8 +327,8 @@ class _Server(TCPServer):
                     group,
                     ConnectionState(self.state),
                     False,
-                    parse_socket_addr(sock.family, sock.getpeername()),
-                    parse_socket_addr(sock.family, sock.getsockname()),
+                    client,
+                    server,
                     self.protocol_send,
                 )
                 self.protocol = protocol  # type: ignore[assignment]

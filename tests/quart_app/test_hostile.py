@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Server, serving
+from ..conftest import STDERR, Server, serving
 
 LONG = 15.0
 HOST = b"Host: x\r\n"
@@ -103,6 +103,10 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
     "an address of 60 KB": (
         b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
         {414, 431},
+    ),
+    "a file of 300 letters": (
+        b"GET /static/" + b"a" * 300 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        {404},
     ),
     "lists within 100,000 lists": (posted(b"[" * 100_000 + b"]" * 100_000), {400}),
     "objects within 100,000": (posted(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), {400}),
@@ -233,6 +237,7 @@ def test_of_connections_that_break_at_any_stage_no_file_descriptor_is_left(
         until(lambda: open_files(server) <= before)
         assert statuses(sent(server, GOOD)) == [200]
         assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / STDERR).read_text()
 
 
 def until(condition: Callable[[], bool]) -> None:
