@@ -137,11 +137,12 @@ class BodyLimit:
         except _Disconnected:
             return
         except (InvalidRequest, NotReady, RequestTimeout) as refusal:
-            extended[REFUSAL] = refusal
+            extended[REFUSAL] = _alone(refusal)
         try:
             await self._app(scope, replay(body, receive), in_time(send))
         finally:
             self._held -= size
+            extended.pop(TENSOR_BODY, None)  # the scope may wait for the garbage collector
 
     async def _refused(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -172,7 +173,7 @@ class BodyLimit:
         except _Disconnected:
             return
         except _Refused as refused:
-            extended[REFUSAL] = refused.reason
+            extended[REFUSAL] = _alone(refused.reason)
             await self._app(scope, replay(b"", receive), send)
         finally:
             self._tables -= 1
@@ -270,6 +271,14 @@ async def _raise_refusal() -> None:
     refusal = request.scope.get(REFUSAL)
     if isinstance(refusal, Exception):
         raise refusal
+
+
+def _alone(refusal: Exception) -> Exception:
+    """The exception without what was going on when it was raised. The frames there hold parts of
+    the body, and the scope, which is to hold the exception: a circle that would keep them until
+    garbage is looked for."""
+    refusal.__context__ = None
+    return refusal.with_traceback(None)
 
 
 async def _receive(receive: ASGIReceiveCallable) -> tuple[bytes, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -245,3 +246,39 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def held(server: Server) -> float:
+    """Megabytes of memory that are the server's."""
+    told = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text()
+    found = re.search(r"Pss: +(\d+)", told)
+    assert found is not None
+    return int(found[1]) / 1000
+
+
+def test_nothing_is_kept_of_bodies_that_are_refused_however_often_they_come(
+    server: Server,
+) -> None:
+    tensors = (
+        b"POST /v2/models/exam/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Encoding: gzip\r\nInference-Header-Content-Length: 9\r\n"
+    )
+    for size, status in (16_000_000, 400), (40_000_000, 413):
+        bomb = gzip.compress(bytes(size))
+        request = tensors + b"Content-Length: %d\r\n\r\n" % len(bomb) + bomb
+        most = held(server) + 12
+        for _ in range(6):
+            assert statuses(sent(server, request)) == [status]
+        until(lambda most=most: held(server) < most)  # type: ignore[misc]
+
+
+def test_of_uvicorn_many_requests_at_once_whose_client_has_gone_leave_no_traceback(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    with serving("--server", "uvicorn", cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root) as server:
+        server.wait_until_ready()
+        for resets in (True, False) * 5:
+            breaks(server, posted(BODY) * 50, resets=resets)
+        assert statuses(sent(server, GOOD)) == [200]
+        assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / STDERR).read_text()

@@ -267,6 +267,12 @@ def test_a_bad_body_is_refused_with_a_sentence(sent: bytes, words: str) -> None:
     assert len(sentence) < 250
 
 
+def test_rows_are_counted_before_their_values_are_looked_at() -> None:
+    many = {"name": "x", "shape": [MAX_ROWS + 1], "datatype": "INT64", "data": ["no number"]}
+    with pytest.raises(RequestTooLarge):
+        v2.decode(body(many), max_rows=MAX_ROWS)
+
+
 @pytest.mark.parametrize("shape", [(), (MAX_ROWS + 1, 1)])
 def test_as_many_rows_as_may_come_are_read_and_one_more_is_too_many(shape: tuple[int, ...]) -> None:
     at_most = body(tensor("x", "INT64", list(range(MAX_ROWS))))
