@@ -8,6 +8,7 @@ pipeline was fitted on, a matrix, a DataFrame or texts, is made of that matrix b
 from __future__ import annotations
 
 import json
+import math
 import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from .wires import JSON, Wire
 
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
+LONG_BITS: Final = 1024
+"""An integer with more is not written out: that takes a time that grows with the square."""
 
 _DTYPE: Final = r"^(float64|float32|int64|bool|object|datetime64\[[a-zA-Z]+\])$"
 
@@ -218,6 +221,8 @@ def _misfits(
 
 def _beginning(value: object) -> str:
     """A value as JSON, as far as it is shown. What has many members is not written whole."""
+    if isinstance(value, int) and value.bit_length() > LONG_BITS:
+        return f"a number of about {int(value.bit_length() * math.log10(2)) + 1} digits"
     if not isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     shown = ""

@@ -68,7 +68,7 @@ STALL_SECONDS: Final = 60.0
 """How long a client may take no more of an answer: it holds the place of another."""
 
 INFLATED_AT_ONCE: Final = 4096
-"""Bytes of a compressed table that are inflated at once: they may hold a thousand times as many."""
+"""Compressed bytes that are inflated at once: they may hold a thousand times as many."""
 
 TENSORS: Final = v2_binary.HEADER.lower().encode()
 _CSV: Final = csv.CONTENT_TYPE.encode()
@@ -137,11 +137,12 @@ class BodyLimit:
         except _Disconnected:
             return
         except (InvalidRequest, NotReady, RequestTimeout) as refusal:
-            extended[REFUSAL] = refusal
+            extended[REFUSAL] = _alone(refusal)
         try:
             await self._app(scope, replay(body, receive), in_time(send))
         finally:
             self._held -= size
+            extended.pop(TENSOR_BODY, None)  # the scope may wait for the garbage collector
 
     async def _refused(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -172,7 +173,7 @@ class BodyLimit:
         except _Disconnected:
             return
         except _Refused as refused:
-            extended[REFUSAL] = refused.reason
+            extended[REFUSAL] = _alone(refused.reason)
             await self._app(scope, replay(b"", receive), send)
         finally:
             self._tables -= 1
@@ -207,13 +208,13 @@ class BodyLimit:
                 inflater = _inflater(headers, limit)
                 while more:
                     part, more = await _receive(receive)
-                    body += part if inflater is None else inflater.feed(part)
-                    if len(body) > limit:
-                        raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
-                    self._held += len(body) - before
-                    before = len(body)
-                    if self._held > max(before, self._config.max_held_bytes):
-                        raise NotReady("Too much is arriving at once.", BODIES_RETRY_AFTER)
+                    if inflater is None:
+                        body += part
+                        before = self._hold(len(body), before, limit)
+                        continue
+                    async for inflated in _in_pieces(part, inflater):
+                        body += inflated
+                        before = self._hold(len(body), before, limit)
                 if inflater is not None:
                     inflater.finish()
         except BaseException as error:
@@ -225,6 +226,20 @@ class BodyLimit:
                 await _drain(receive)
             raise
         return body
+
+    def _hold(self, size: int, before: int, limit: int) -> int:
+        """Count a body of `size` bytes, of which `before` were counted; the size.
+
+        Raises:
+            RequestTooLarge, NotReady: it is too large, or all bodies are; it is counted as before.
+        """
+        if size > limit:
+            raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+        held = self._held + size - before
+        if held > max(size, self._config.max_held_bytes):
+            raise NotReady("Too much is arriving at once.", BODIES_RETRY_AFTER)
+        self._held = held
+        return size
 
     def _limit(self, scope: HTTPScope, headers: Headers) -> int:
         if scope["path"].startswith(("/v1/", "/v2/")):  # whatever the content type says
@@ -256,6 +271,14 @@ async def _raise_refusal() -> None:
     refusal = request.scope.get(REFUSAL)
     if isinstance(refusal, Exception):
         raise refusal
+
+
+def _alone(refusal: Exception) -> Exception:
+    """The exception without what was going on when it was raised. The frames there hold parts of
+    the body, and the scope, which is to hold the exception: a circle that would keep them until
+    garbage is looked for."""
+    refusal.__context__ = None
+    return refusal.with_traceback(None)
 
 
 async def _receive(receive: ASGIReceiveCallable) -> tuple[bytes, bool]:
@@ -291,9 +314,16 @@ async def _parts(receive: ASGIReceiveCallable) -> AsyncIterator[bytes]:
 
 async def _inflated(parts: AsyncIterator[bytes], inflater: Inflater) -> AsyncIterator[bytes]:
     async for part in parts:
-        for start in range(0, len(part), INFLATED_AT_ONCE):
-            yield inflater.feed(part[start : start + INFLATED_AT_ONCE])
+        async for inflated in _in_pieces(part, inflater):
+            yield inflated
     inflater.finish()
+
+
+async def _in_pieces(part: bytes, inflater: Inflater) -> AsyncIterator[bytes]:
+    """What a part of a body holds; others have their turn after each piece."""
+    for start in range(0, len(part), INFLATED_AT_ONCE):
+        yield inflater.feed(part[start : start + INFLATED_AT_ONCE])
+        await asyncio.sleep(0)
 
 
 async def _uploaded(

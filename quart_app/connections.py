@@ -17,20 +17,25 @@ import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import h11
 from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import (
     ASGIFramework,
     ASGIReceiveCallable,
     ASGIReceiveEvent,
     ASGISendCallable,
     ASGISendEvent,
+    ConnectionState,
     Scope,
 )
+from hypercorn.utils import parse_socket_addr
 
 from .sockets import FULL
 
@@ -43,6 +48,10 @@ LATE_HEAD_SECONDS: Final = 2.0
 
 LINGER_SECONDS: Final = 5.0
 """How long a client may take to read the last of what was sent to it."""
+
+HALF_CLOSED_SECONDS: Final = 0.5
+"""How long a request goes on whose client sends no more: it may be gone, or have closed its side
+alone, and nothing tells which."""
 
 LOOK_SECONDS: Final = 0.25
 """How often it is looked which connections have waited for too long."""
@@ -73,6 +82,7 @@ class Connection:
         self._owner = owner
         self._patience = owner.head_seconds * random.uniform(0.6, 1)
         self._close_idle: Action | None = None
+        self._protocol: Http1 | None = None
         self._new = True
         self._small = 0  # reads of a few bytes in this request
         self._ended = False
@@ -93,6 +103,8 @@ class Connection:
             self._small += 1
         if self._new:
             data = await self._refuse_http_2(data, size)
+        if not data:
+            await self._end_answer()
         if data and self in self._owner.idle and not self.head_until:
             self.head_until = self._owner.now() + self._patience
             self._owner.arriving[self] = None
@@ -112,6 +124,13 @@ class Connection:
             return b""
         return data
 
+    async def _end_answer(self) -> None:
+        """Wait a while for the answer to a request that is complete."""
+        if self._protocol is not None and self._protocol.is_answering:
+            with contextlib.suppress(TimeoutError):
+                self._protocol.answered.clear()
+                await asyncio.wait_for(self._protocol.answered.wait(), HALF_CLOSED_SECONDS)
+
     def at_eof(self) -> bool:
         """Whether nothing more will be read."""
         return self._ended or self._reader.at_eof()
@@ -122,6 +141,10 @@ class Connection:
             loop = asyncio.get_running_loop()
             loop.call_later(LINGER_SECONDS, self._writer.transport.abort)
         self._writer.close()
+
+    def serve_by(self, protocol: Http1) -> None:
+        """Let this parse what is read."""
+        self._protocol = protocol
 
     # As the task that waits --------------------------------------------------------
 
@@ -149,6 +172,8 @@ class Connection:
             await self._owner.app(scope, body.receive, body.send)
         finally:
             body.discard()
+            if scope["type"] == "websocket":  # refused; if more came, Hypercorn would not close it
+                self.close()
 
     def stop_head(self) -> None:
         """No head is arriving any more."""
@@ -246,7 +271,7 @@ class Connections:
             connection.close()
 
     async def _run(self, connection: Connection) -> None:
-        server = TCPServer(
+        server = _Server(
             ASGIWrapper(connection.answer),
             self._loop,
             self._config,
@@ -282,6 +307,75 @@ class Connections:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _Server(TCPServer):
+    """One connection without TLS, in HTTP/1.1."""
+
+    async def run(self) -> None:
+        connection = cast(Connection, self.reader)
+        try:
+            sock = connection.get_extra_info("socket")
+            client = parse_socket_addr(sock.family, sock.getpeername())
+            server = parse_socket_addr(sock.family, sock.getsockname())
+            async with TaskGroup(self.loop) as group:
+                self._task_group = group
+                protocol = Http1(
+                    self.app,
+                    self.config,
+                    self.context,
+                    group,
+                    ConnectionState(self.state),
+                    False,
+                    client,
+                    server,
+                    self.protocol_send,
+                )
+                self.protocol = protocol  # type: ignore[assignment]
+                connection.serve_by(protocol)
+                await self.idle_task.restart(group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            pass
+        finally:
+            await self._close()
+
+
+class Http1(H11Protocol):
+    """HTTP/1.1 and nothing else."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.answered = asyncio.Event()
+        """Set with each end of an answer."""
+        self.connection = _Requests(
+            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+        )
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether all of a request is there, and not all of its answer."""
+        complete = self.connection.their_state in {h11.DONE, h11.MUST_CLOSE}
+        return complete and self.stream is not None
+
+    async def _close_stream(self) -> None:
+        self.answered.set()
+        await super()._close_stream()
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """A request to go on in HTTP/2 is answered in HTTP/1.1."""
+
+
+class _Requests(h11.Connection):
+    """Ignores what follows a request that said it is the last. h11 finds fault with it, and then
+    Hypercorn answers that, in the place of the request."""
+
+    def receive_data(self, data: bytes) -> None:
+        if self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
+    def next_event(self) -> Any:
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
 
 
 class _Body:

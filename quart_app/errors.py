@@ -7,6 +7,7 @@ logged with its traceback, and the client is told nothing of it.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Final
 
 import msgspec
 from quart import Quart, Response, current_app, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from model_store import Fault, InvalidRows, ModelStoreError
 from model_store.errors import ModelNotFound, PredictionFailed, Unanswerable
@@ -122,6 +123,8 @@ def note_error(error: Exception) -> None:
 
 async def answer(error: Exception) -> Response:
     """The exception as an answer in the client's own kind."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        error = NotFound()  # a file whose name stands in the address
     if isinstance(error, HTTPException) and error.response is not None:
         return error.get_response()  # type: ignore[return-value]
     status = status_of(error)

@@ -32,6 +32,7 @@ watchdog begins when the lock is free.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import faulthandler
 import gc
 import importlib.util
@@ -62,6 +63,12 @@ GARBAGE = (10_000, 20, 100)
 """How many new objects there are before garbage is looked for, and how often among older ones. With
 Python's own 700, 10 and 10, a body of 350,000 empty lists has it go through all that scikit-learn
 brought, again and again: the event loop stood still for half a second."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of mallopt(3), by their numbers in malloc.h."""
+LARGE_BLOCK = 1024 * 1024
+"""Bytes from which on a block is a mapping of its own, which is gone when it is freed."""
+FREE_BLOCK = 2 * LARGE_BLOCK
+"""Bytes that may be free at the end of the heap."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -149,6 +156,7 @@ def serve(
     how many connections there are at a time.
     """
     gc.set_threshold(*GARBAGE)
+    _return_memory()
     with sock, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(_report)
@@ -258,6 +266,15 @@ class _Service:
             server.result()
         if not self.stop.is_set():
             raise ServeError("The HTTP server stopped without a signal.")
+
+
+def _return_memory() -> None:
+    """Have glibc give back what was freed. By itself it keeps up to 64 MB, from the first time on
+    that so large a block was: ever more of them, after one large body and another."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none, and no need for it
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        mallopt(M_TRIM_THRESHOLD, FREE_BLOCK)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from hypercorn.typing import ASGIFramework
 
 try:
     import uvicorn
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
     from uvicorn.server import ServerState
 except ImportError:
     raise ImportError(
@@ -134,6 +135,7 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._cycles: deque[RequestResponseCycle] = deque()  # what was asked and not yet answered
         self._waiting = 0
         if len(self.connections) > self.server_state.most and not self._make_room():
             transport.write(FULL)
@@ -152,13 +154,18 @@ class _Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.idle.pop(self, None)
+        for cycle in self._cycles:  # Uvicorn tells the last one only, and the first one fails
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
         self.server_state.idle.pop(self, None)
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
 
     def on_response_complete(self) -> None:
+        self._cycles.popleft()
         super().on_response_complete()
         if not self.transport.is_closing() and not self._is_answering():
             self.server_state.idle[self] = None

@@ -28,6 +28,9 @@ from model_store.recipes import RECIPES
 from quart_app import create_app
 from quart_app.context import context_of
 
+STDERR = ".serve.log"
+"""The file in the working directory of a server that has what it wrote to stderr."""
+
 MakeApp = Callable[..., AbstractAsyncContextManager[RunningApp]]
 
 
@@ -107,14 +110,15 @@ def serving(*arguments: str, cwd: Path, **settings: Any) -> Iterator[Server]:
     environment |= {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
     environment |= {"HOST": "127.0.0.1", "PORT": "0", "QUART_APP_SHUTDOWN_DELAY": "0.2"}
     environment |= {name: str(value) for name, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quart_app", "serve", *arguments],
-        cwd=cwd,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    with (cwd / STDERR).open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "quart_app", "serve", *arguments],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
     try:
         yield Server(_announced_url(process), process)
     finally:

@@ -27,7 +27,7 @@ ALLOWED = {
     "quart_app/server.py": {"hypercorn", "uvloop"},
     "quart_app/hypercorn_server.py": {"hypercorn"},
     "quart_app/uvicorn_server.py": {"hypercorn", "uvicorn"},
-    "quart_app/connections.py": {"hypercorn"},
+    "quart_app/connections.py": {"h11", "hypercorn"},
     "quart_app/config.py": {"model_store"},
     "quart_app/tasks.py": {"msgspec"},
     "quart_app/database.py": {"psycopg", "sqlalchemy"},

@@ -27,6 +27,7 @@ from model_store.model import json_labels
 from model_store.tables import DELIMITERS
 
 from ..inference import InferenceResponse, InvalidRequest
+from .rows import require_names
 
 CONTENT_TYPE: Final = "text/csv"
 ANSWER_TYPE: Final = "text/csv; charset=utf-8"
@@ -272,6 +273,7 @@ class Decoder:
 
 
 def _require_names(names: Sequence[str]) -> None:
+    require_names(len(names))
     if not any(name.strip() for name in names):
         raise InvalidRequest("Line 1: expected the names of the columns, got an empty line.")
     for position, name in enumerate(names, 1):

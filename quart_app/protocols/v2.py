@@ -135,11 +135,10 @@ def read(
     for each in request.inputs:
         if each.name in tensors:
             raise InvalidRequest(f"The input {each.name} stands twice.")
-        tensors[each.name] = _tensor(each, read_values)
+        tensors[each.name] = _tensor(each, read_values, max_rows)
     if not tensors:
         raise InvalidRequest("Expected at least one input, got none.")
     columns, rows = _columns(tensors)
-    require_count(rows, max_rows)
     alone = request.inputs[0].name if len(tensors) == 1 else None
     return InferenceRequest(
         columns,
@@ -225,7 +224,7 @@ def size(shape: Sequence[int], name: str) -> int:
 # Reading ------------------------------------------------------------------------
 
 
-def _tensor(each: Input, read_values: Callable[[Input, Datatype], Tensor]) -> Tensor:
+def _tensor(each: Input, read_values: Callable[[Input, Datatype], Tensor], max_rows: int) -> Tensor:
     datatype = DATATYPES.get(each.datatype)
     if datatype is None:
         known = ", ".join(DATATYPES)
@@ -234,6 +233,7 @@ def _tensor(each: Input, read_values: Callable[[Input, Datatype], Tensor]) -> Te
         )
     _refuse_unspoken(each.name, each.parameters)
     size(each.shape, each.name)
+    require_count(each.shape[0], max_rows)  # before its values are read, which may be many
     values = read_values(each, datatype)
     if (each.parameters or {}).get("content_type") == "base64" and datatype is BYTES:
         values = _from_base64(values, each.name)

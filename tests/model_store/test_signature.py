@@ -346,6 +346,11 @@ def test_the_faults_told_are_the_first_by_row_of_all_columns(
         assert told == expected[:MAX_FAULTS]
 
 
+def test_a_very_long_number_is_told_by_its_length() -> None:
+    with pytest.raises(InvalidRows, match=r"got a number of about 400\d digits"):
+        PAIR.validate({"width": [10**4000], "count": [1]}, 1)
+
+
 def test_no_rows_are_an_empty_matrix() -> None:
     assert PAIR.validate({"width": [], "count": []}, 0).shape == (0, 2)
 

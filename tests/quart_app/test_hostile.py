@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Server, serving
+from ..conftest import STDERR, Server, serving
 
 pytestmark = pytest.mark.process
 
@@ -25,6 +26,10 @@ BODY = json.dumps({"X1": 61.1, "X2": 17.3}).encode()
 POST = b"POST /models/exam/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 LIVE = b"GET /health/live HTTP/1.1\r\n"
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+HANDSHAKE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 
 
 def posted(body: bytes, headers: bytes = b"") -> bytes:
@@ -58,7 +63,20 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
     "bare line feeds": (b"GET /health/live HTTP/1.1\nHost: x\n\n", {200, 400}),
     "HTTP/2 from the start": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), set()),
     "the beginning of its first word": (b"P", set()),
-    "an upgrade to HTTP/2": (LIVE + HOST + UPGRADE + b"\r\n", {101}),
+    "an upgrade to HTTP/2": (LIVE + HOST + UPGRADE + b"\r\n", {200}),
+    "an upgrade whose settings are none": (
+        LIVE + HOST + UPGRADE.replace(b"AAMAAABk", b"AAMA") + b"\r\n",
+        {200},
+    ),
+    "more after the last request": (
+        posted(BODY, b"Connection: close\r\n") + b"\r\n" + LIVE + HOST + b"\r\n",
+        {200},
+    ),
+    "more after a request in HTTP/1.0": (
+        b"GET /health/live HTTP/1.0\r\n\r\n" + LIVE + HOST + b"\r\n",
+        {200},
+    ),
+    "frames after a handshake": (LIVE + HOST + HANDSHAKE + b"\r\n" + b"\x81\x00" * 9, {400, 403}),
     "a version 2.0": (b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", {200, 400, 505}),
     "a handshake that is none": (
         b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -88,6 +106,10 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
     "an address of 60 KB": (
         b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
         {414, 431},
+    ),
+    "a file of 300 letters": (
+        b"GET /static/" + b"a" * 300 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        {404},
     ),
     "lists within 100,000 lists": (posted(b"[" * 100_000 + b"]" * 100_000), {400}),
     "objects within 100,000": (posted(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), {400}),
@@ -151,6 +173,15 @@ def test_each_hostile_request_has_one_answer_or_none_and_the_next_good_one_is_an
     assert statuses(sent(server, GOOD)) == [200]
 
 
+def test_who_sends_no_more_still_gets_an_answer(server: Server) -> None:
+    for request in GOOD, LIVE + HOST + b"\r\n", b"GET /models HTTP/1.1\r\n" + HOST + b"\r\n":
+        for _ in range(5):
+            with connect(server) as connection:
+                connection.sendall(request)
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_head_that_is_refused_is_answered_before_its_body_is_there(server: Server) -> None:
     with connect(server) as connection:
         connection.sendall(POST + b"X: a\r\n" * 101 + b"Content-Length: 100000\r\n\r\n")
@@ -209,6 +240,7 @@ def test_of_connections_that_break_at_any_stage_no_file_descriptor_is_left(
         until(lambda: open_files(server) <= before)
         assert statuses(sent(server, GOOD)) == [200]
         assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / STDERR).read_text()
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -216,3 +248,39 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def held(server: Server) -> float:
+    """Megabytes of memory that are the server's."""
+    told = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text()
+    found = re.search(r"Pss: +(\d+)", told)
+    assert found is not None
+    return int(found[1]) / 1000
+
+
+def test_nothing_is_kept_of_bodies_that_are_refused_however_often_they_come(
+    server: Server,
+) -> None:
+    tensors = (
+        b"POST /v2/models/exam/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Encoding: gzip\r\nInference-Header-Content-Length: 9\r\n"
+    )
+    for size, status in (16_000_000, 400), (40_000_000, 413):
+        bomb = gzip.compress(bytes(size))
+        request = tensors + b"Content-Length: %d\r\n\r\n" % len(bomb) + bomb
+        most = held(server) + 12
+        for _ in range(6):
+            assert statuses(sent(server, request)) == [status]
+        until(lambda most=most: held(server) < most)  # type: ignore[misc]
+
+
+def test_of_uvicorn_many_requests_at_once_whose_client_has_gone_leave_no_traceback(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    with serving("--server", "uvicorn", cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root) as server:
+        server.wait_until_ready()
+        for resets in (True, False) * 5:
+            breaks(server, posted(BODY) * 50, resets=resets)
+        assert statuses(sent(server, GOOD)) == [200]
+        assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / STDERR).read_text()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from model_store import Fault, ModelStore
 from quart_app.inference import InferenceResponse, InvalidRequest
 from quart_app.protocols.csv import Decoder, Encoder, answers_of, harmless
+from quart_app.protocols.rows import MAX_NAMES
 
 Read = tuple[tuple[str, ...], list[list[str]], dict[int, Fault]]
 
@@ -136,6 +137,15 @@ def test_a_record_may_be_as_long_as_the_bound_and_no_longer() -> None:
     fits = b"x" * (BOUND - 3) + b",y\n"
     assert both(b"a,b\n" + fits * 3)[2] == {}
     assert list(both(b"a,b\n" + fits + b"x" + fits)[2]) == [1]
+
+
+def test_a_line_names_as_many_columns_as_a_request_may() -> None:
+    names = ",".join(map(str, range(MAX_NAMES)))
+    decoder = Decoder()
+    decoder.feed(names.encode() + b"\n")
+    assert len(decoder.names) == MAX_NAMES
+    with pytest.raises(InvalidRequest, match="may name 20000 columns, got 20001"):
+        Decoder().feed(names.encode() + b",more\n")
 
 
 def test_a_cell_may_have_as_many_characters_as_the_csv_module_reads() -> None:

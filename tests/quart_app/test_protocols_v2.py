@@ -201,7 +201,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "-1 rows": (member(AGE, shape=[-1]), "age: expected the shape"),
     "a shape of 2^63": (member(AGE, shape=[2**63]), "age: expected the shape"),
     "a shape of 2^63 and none": (member(AGE, shape=[2**63, 0]), "age: expected the shape"),
-    "a shape that overflows": (member(AGE, shape=[2**31 - 1, 2**31 - 1]), "age: expected 46116860"),
+    "a shape that overflows": (member(AGE, shape=[2**31 - 1, 2**31 - 1]), "may bring 100 rows"),
     "a shape of 10^400": (member(AGE, shape=[10**400]), "age: expected the shape"),
     "a shape of texts": (member(AGE, shape=["2"]), "at `$.inputs[0].shape[0]`"),
     "a shape of halves": (member(AGE, shape=[0.5]), "at `$.inputs[0].shape[0]`"),
@@ -265,6 +265,12 @@ def test_a_bad_body_is_refused_with_a_sentence(sent: bytes, words: str) -> None:
     assert words in sentence
     assert sentence.endswith(".")
     assert len(sentence) < 250
+
+
+def test_rows_are_counted_before_their_values_are_looked_at() -> None:
+    many = {"name": "x", "shape": [MAX_ROWS + 1], "datatype": "INT64", "data": ["no number"]}
+    with pytest.raises(RequestTooLarge):
+        v2.decode(body(many), max_rows=MAX_ROWS)
 
 
 @pytest.mark.parametrize("shape", [(), (MAX_ROWS + 1, 1)])
