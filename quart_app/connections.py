@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, cast
@@ -63,6 +64,7 @@ SMALL_SECONDS: Final = 0.1
 has trickled in meanwhile costs as much as a single byte."""
 
 HTTP_2: Final = b"PRI"
+LENGTHS: Final = re.compile(rb"\ncontent-length:([^\n]*)", re.IGNORECASE)
 
 Action = Callable[[], Coroutine[Any, Any, None]]
 
@@ -367,15 +369,27 @@ class Http1(H11Protocol):
 
 
 class _Requests(h11.Connection):
-    """Ignores what follows a request that said it is the last. h11 finds fault with it, and then
-    Hypercorn answers that, in the place of the request."""
+    """Ignores what follows a request that said it is the last: h11 finds fault with it, and then
+    Hypercorn answers that, in the place of the request. Refuses two lengths of a body, which h11
+    takes for one where they are equal, and other servers may not (RFC 9110, section 8.6)."""
 
     def receive_data(self, data: bytes) -> None:
         if self.their_state is not h11.MUST_CLOSE:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+        if self.their_state is h11.MUST_CLOSE:
+            return h11.NEED_DATA
+        if self.their_state is not h11.IDLE:
+            return super().next_event()
+        before = self.trailing_data[0]
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            head = before[: len(before) - len(self.trailing_data[0])]
+            lengths = LENGTHS.findall(head)
+            if len(lengths) > 1 or (lengths and b"," in lengths[0]):
+                raise h11.RemoteProtocolError("The length of the body is said more than once.")
+        return event
 
 
 class _Body:

@@ -51,6 +51,11 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
         {400},
     ),
     "two lengths": (POST + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", {400}),
+    "one length twice": (
+        POST + b"Content-Length: 5\r\nX: a\r\ncontent-length: 5\r\n\r\nhello",
+        {400},
+    ),
+    "a list of lengths": (POST + b"Content-Length: 5, 5\r\n\r\nhello", {400}),
     "a length below 0": (POST + b"Content-Length: -5\r\n\r\n", {400}),
     "a length with a sign": (POST + b"Content-Length: +5\r\n\r\nhello", {400}),
     "a length of 30 digits": (POST + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n", {400}),
