@@ -228,7 +228,7 @@ class FastPath:
 
     def _find_anew(self, path: str) -> Found | None:
         """What Quart has at this address, if it may be answered here."""
-        if len(path) > LONGEST or not _is_ours(self._quart):
+        if len(path) > LONGEST or not path.isascii() or not _is_ours(self._quart):
             return None
         try:
             rule, names = self._quart.url_map.bind("localhost").match(
