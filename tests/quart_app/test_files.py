@@ -515,7 +515,7 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(server: Server) -> No
 
 @pytest.mark.process
 @pytest.mark.parametrize("end", [b"", b"\r\n--xx--\r\n"], ids=["uploading", "waiting"])
-def test_a_client_that_goes_away_leaves_nothing(end: bytes, server: Server) -> None:
+def test_a_client_that_goes_away_leaves_at_most_a_result(end: bytes, server: Server) -> None:
     form = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
     body = form + HEADER + b"1,2\n" * 600_000 + end
     before = len(open_files(server))
@@ -528,7 +528,8 @@ def test_a_client_that_goes_away_leaves_nothing(end: bytes, server: Server) -> N
     )
     until(lambda: len(open_files(server)) == before + (2 if end else 1))
     connection.close()
-    until(lambda: len(open_files(server)) == before)
+    # One that has only closed its own side may still read the answer, and then ask for the result.
+    until(lambda: len(open_files(server)) <= before + (1 if end else 0))
 
 
 def until(holds: Callable[[], bool]) -> None:
