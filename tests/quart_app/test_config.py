@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "MAX_BATCH_SIZE": 256,
     "MAX_QUEUE_SIZE": 20_000,
     "MAX_WAIT": 2.0,
-    "MAX_REQUESTS": 256,
+    "MAX_REQUESTS": 1000,
     "MAX_CONNECTIONS": 1000,
     "MAX_HELD_BYTES": 33_554_432,
     "MAX_ROWS": 10_000,
