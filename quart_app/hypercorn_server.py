@@ -8,13 +8,17 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 
 from .connections import Connections
 from .sockets import BACKLOG
+
+ACCEPTED_AT_ONCE: Final = 8
+"""Connections that are accepted in a turn of the event loop: uvloop takes one a listener, and under
+many busy connections a turn takes long."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +39,12 @@ async def serve(
     config.errorlog = logger
     config.errorlog.setLevel(logging.ERROR)
     connections = Connections(app, config, await _state_of(app), most=max_connections)
-    listener = await connections.listen(sock.dup(), BACKLOG)
+    listeners = [await connections.listen(sock.dup(), BACKLOG) for _ in range(ACCEPTED_AT_ONCE)]
     try:
         await until_stop()
     finally:
-        listener.close()
+        for listener in listeners:
+            listener.close()
     if not await connections.end(patience):
         logger.warning("Connections were left open, as they did not close in time.")
 
