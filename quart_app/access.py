@@ -103,6 +103,7 @@ class Guard:
 
     @property
     def is_for_predictions(self) -> bool:
+        """Whether predictions need a key as well."""
         return "v2.infer" in self._endpoints
 
     def needs_key(self, method: str, path: str, query: bytes = b"") -> bool:

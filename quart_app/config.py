@@ -254,7 +254,7 @@ class Config:
         "refused with 503.",
     )
     max_requests: int = _setting(
-        1_000,
+        1000,
         _count,
         "Requests that are answered at a time; more are refused with 503. Those whose body is "
         "still arriving do not count, nor does anything below /health.",

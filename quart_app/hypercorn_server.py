@@ -8,17 +8,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 
 from .connections import Connections
-from .sockets import BACKLOG
-
-ACCEPTED_AT_ONCE: Final = 8
-"""Connections that are accepted in a turn of the event loop: uvloop takes one a listener, and under
-many busy connections a turn takes long."""
+from .sockets import BACKLOG, LISTENERS
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +35,7 @@ async def serve(
     config.errorlog = logger
     config.errorlog.setLevel(logging.ERROR)
     connections = Connections(app, config, await _state_of(app), most=max_connections)
-    listeners = [await connections.listen(sock.dup(), BACKLOG) for _ in range(ACCEPTED_AT_ONCE)]
+    listeners = [await connections.listen(sock.dup(), BACKLOG) for _ in range(LISTENERS)]
     try:
         await until_stop()
     finally:

@@ -15,6 +15,9 @@ from contextlib import suppress
 
 HOST, PORT = "127.0.0.1", 8000
 BACKLOG = 1024  # connections the kernel may queue; it lowers this to net.core.somaxconn
+LISTENERS = 8
+"""Duplicates of the socket on which connections are accepted: uvloop takes one connection of each
+in a turn of the event loop, and with many busy connections a turn takes long."""
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
     b"Connection: close\r\n\r\n"

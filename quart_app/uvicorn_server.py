@@ -27,7 +27,7 @@ except ImportError:
         "pip install 'quart-app[uvicorn]'."
     ) from None
 
-from .sockets import BACKLOG, FULL
+from .sockets import BACKLOG, FULL, LISTENERS
 
 KIB = 1024
 MAX_WAITING = 64 * KIB
@@ -63,8 +63,9 @@ async def serve(
         timeout_keep_alive=math.ceil(keep_alive),
     )
     logging.getLogger("uvicorn.error").addFilter(_is_not_cut_off)
-    with sock.dup() as own:
-        await _Server(config, until_stop, patience, max_connections).serve(sockets=[own])
+    with contextlib.ExitStack() as stack:
+        own = [stack.enter_context(sock.dup()) for _ in range(LISTENERS)]
+        await _Server(config, until_stop, patience, max_connections).serve(sockets=own)
 
 
 def _is_not_cut_off(record: logging.LogRecord) -> bool:

@@ -126,6 +126,27 @@ def serving(*arguments: str, cwd: Path, **settings: Any) -> Iterator[Server]:
         process.communicate()
 
 
+def publish_own(folder: Path, name: str, source: str) -> None:
+    """Publish a model of the class `Model` in a module of its own, of this name, in a process of
+    its own, so that the module is not imported here."""
+    (folder / f"{name}.py").write_text(source)
+    script = (
+        f"import numpy, {name}\n"
+        "from model_store import ModelStore\n"
+        "X, y = numpy.array([[0.0], [1.0], [2.0], [3.0]]), numpy.array([0, 0, 1, 1])\n"
+        f"ModelStore('models').publish({name!r}, {name}.Model().fit(X, y), X, y)\n"
+    )
+    path = own_settings(folder)["PYTHONPATH"]
+    environment = {**os.environ, "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, check=True)
+
+
+def own_settings(folder: Path) -> dict[str, str]:
+    """What a server of the models is told that `publish_own` has published there."""
+    path = f"{Path(__file__).parent.parent}{os.pathsep}{folder}"
+    return {"PYTHONPATH": path, "QUART_APP_MODEL_STORE": str(folder / "models")}
+
+
 def _announced_url(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     for line in process.stdout:

@@ -4,10 +4,7 @@ rows than their model answers in time."""
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,30 +15,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ..conftest import Server, serving
+from ..conftest import Server, own_settings, publish_own, serving
 
 pytestmark = pytest.mark.process
-
-ROOT = Path(__file__).parent.parent.parent
 
 # Waits for a row of -1 until there is a file, and 20 ms for each batch.
 WAITS = """
 import os, time
 from sklearn.linear_model import LogisticRegression
 
-class Waits(LogisticRegression):
+class Model(LogisticRegression):
     def predict(self, X):
         time.sleep(0.02)
         while (X == -1).any() and not os.path.exists("go"):
             time.sleep(0.01)
         return super().predict(X)
-"""
-PUBLISH = """
-import numpy, waits
-from model_store import ModelStore
-X = numpy.array([[0.0], [1.0], [2.0], [3.0]])
-y = numpy.array([0, 0, 1, 1])
-ModelStore("models").publish("waits", waits.Waits().fit(X, y), X, y)
 """
 Starter = Callable[..., Server]
 HANGS = -1
@@ -52,9 +40,7 @@ DEADLINE = 2
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store whose one model waits."""
     folder = tmp_path_factory.mktemp("waits")
-    (folder / "waits.py").write_text(WAITS)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
-    subprocess.run([sys.executable, "-c", PUBLISH], cwd=folder, env=environment, check=True)
+    publish_own(folder, "waits", WAITS)
     return folder
 
 
@@ -68,8 +54,7 @@ def start(folder: Path) -> Iterator[Starter]:
             server = stack.enter_context(
                 serving(
                     cwd=folder,
-                    PYTHONPATH=f"{ROOT}{os.pathsep}{folder}",
-                    QUART_APP_MODEL_STORE=folder / "models",
+                    **own_settings(folder),
                     QUART_APP_DEADLINE=DEADLINE,
                     **names,
                 )

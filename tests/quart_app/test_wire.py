@@ -21,7 +21,7 @@ import pytest
 from model_store import ModelStore
 from model_store.recipes import RECIPES
 
-from ..conftest import Server, serving
+from ..conftest import Server, own_settings, publish_own, serving
 
 pytestmark = pytest.mark.process
 
@@ -33,19 +33,11 @@ SLOW = """
 import time
 from sklearn.linear_model import LogisticRegression
 
-class SlowToLoad(LogisticRegression):
+class Model(LogisticRegression):
     def __setstate__(self, state):
         super().__setstate__(state)
         with open("seconds") as file:
             time.sleep(float(file.read()))
-"""
-
-PUBLISH_SLOW = """
-import numpy, slow
-from model_store import ModelStore
-X = numpy.array([[0.0], [1.0], [2.0], [3.0]])
-y = numpy.array([0, 0, 1, 1])
-ModelStore("models").publish("slow", slow.SlowToLoad().fit(X, y), X, y)
 """
 
 
@@ -81,19 +73,13 @@ def test_a_fresh_folder_is_served_after_training_the_bundled_models(tmp_path: Pa
 @pytest.fixture
 def slow_folder(tmp_path: Path) -> Path:
     """A folder with a store whose one model takes as many seconds to load as its file says."""
-    (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "seconds").write_text("0")
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
-    subprocess.run([sys.executable, "-c", PUBLISH_SLOW], cwd=tmp_path, env=environment, check=True)
+    publish_own(tmp_path, "slow", SLOW)
     return tmp_path
 
 
 def serving_slowly(folder: Path) -> contextlib.AbstractContextManager[Server]:
-    return serving(
-        cwd=folder,
-        PYTHONPATH=f"{ROOT}{os.pathsep}{folder}",
-        QUART_APP_MODEL_STORE=folder / "models",
-    )
+    return serving(cwd=folder, **own_settings(folder))
 
 
 def test_live_and_the_stage_are_answered_while_a_model_takes_a_minute_to_load(
@@ -320,31 +306,16 @@ HANGS = """
 import time
 from sklearn.linear_model import LogisticRegression
 
-class Hangs(LogisticRegression):
+class Model(LogisticRegression):
     def predict(self, X):
         if len(X) == 1 and X[0, 0] == -1:
             time.sleep(6)
         return super().predict(X)
 """
 
-PUBLISH_HANGS = """
-import numpy, hangs
-from model_store import ModelStore
-X = numpy.array([[0.0], [1.0], [2.0], [3.0]])
-y = numpy.array([0, 0, 1, 1])
-ModelStore("models").publish("hangs", hangs.Hangs().fit(X, y), X, y)
-"""
-
 
 def test_one_deadline_holds_for_all_stages_of_a_request(tmp_path: Path) -> None:
-    (tmp_path / "hangs.py").write_text(HANGS)
-    path = f"{ROOT}{os.pathsep}{tmp_path}"
-    subprocess.run(
-        [sys.executable, "-c", PUBLISH_HANGS],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        check=True,
-    )
+    publish_own(tmp_path, "hangs", HANGS)
 
     def slowly() -> Iterator[bytes]:
         yield b'{"x0": '
@@ -353,9 +324,8 @@ def test_one_deadline_holds_for_all_stages_of_a_request(tmp_path: Path) -> None:
 
     with serving(
         cwd=tmp_path,
-        PYTHONPATH=path,
-        QUART_APP_MODEL_STORE=tmp_path / "models",
         QUART_APP_DEADLINE=3,
+        **own_settings(tmp_path),
     ) as server:
         server.wait_until_ready()
         began = time.monotonic()
