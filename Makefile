@@ -57,7 +57,7 @@ client-test: $(VENV)/.installed-test clients ## run these clients against a serv
 	@CLIENT_VENVS=$(CLIENTS) REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -m clients
 
 onnx-test: $(VENV)/.installed-test $(VENV)/.installed-onnx ## install the extra onnx (33 MB) and run the tests of what is served by it
-	@$(BIN)/python -m pytest tests/model_store/test_converted.py tests/quart_app/test_description.py tests/quart_app/test_kinds.py
+	@$(BIN)/python -m pytest tests/model_store/test_converted.py tests/quart_app/about/test_description.py tests/quart_app/test_kinds.py
 
 lint: $(VENV)/.installed-lint ## check style and format
 	@$(BIN)/python -m ruff check

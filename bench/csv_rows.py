@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from model_store import Model, ModelStore  # noqa: E402
 from model_store.columns import Column  # noqa: E402
-from quart_app.scoring import CHUNK_ROWS  # noqa: E402
+from quart_app.tables.scoring import CHUNK_ROWS  # noqa: E402
 
 READ = 1024 * 1024
 

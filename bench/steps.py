@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import ModelStore
-from model_store.served import served_here
-from quart_app.batcher import Batcher
+from model_store.backend import served_here
 from quart_app.config import Config
 from quart_app.protocols import native
-from quart_app.servable import Servable
-from quart_app.workers import Workers
+from quart_app.serving.batcher import Batcher
+from quart_app.serving.servable import Servable
+from quart_app.serving.workers import Workers
 
 from .workloads import NAMES, Workload, publish
 

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .wires import JSON, Wire
+from .text_rules import JSON, TextRules
 
 ABSENT: Final = msgspec.UNSET
 """Stands in a column for a row that does not name it, as null stands for a missing value."""
@@ -95,7 +95,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return not any(isinstance(value, str) for value in self.categories or ())
         return self.type in {"number", "integer"}
 
-    def fill(self, target: Cells, values: Values, wire: Wire = JSON) -> Positions | None:
+    def fill(self, target: Cells, values: Values, wire: TextRules = JSON) -> Positions | None:
         """Fill the cells of this column at once, and tell the positions of the values that do not
         fit; None where each value needs a closer look."""
         if isinstance(values, np.ndarray):
@@ -106,7 +106,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return None
         return NOWHERE if _FILLERS[self.type](self, target, values) else None
 
-    def _fill_array(self, target: Cells, array: Cells, wire: Wire) -> Positions | None:
+    def _fill_array(self, target: Cells, array: Cells, wire: TextRules) -> Positions | None:
         if array.dtype.kind not in "iufb":
             return None
         if self.type in {"number", "integer"}:
@@ -116,7 +116,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         distinct, inverse = np.unique(bits, return_inverse=True)
         return self._fill_alike(target, distinct.view(array.dtype).tolist(), inverse, wire)
 
-    def _fill_texts(self, target: Cells, texts: Sequence[str], wire: Wire) -> Positions | None:
+    def _fill_texts(self, target: Cells, texts: Sequence[str], wire: TextRules) -> Positions | None:
         """As `fill`, of values that all are texts."""
         if self.type == "text":
             if wire.crlf or (wire.blanks and not all(map(str.strip, texts))):
@@ -133,7 +133,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         inverse = np.array([positions[text] for text in texts])
         return self._fill_alike(target, list(positions), inverse, wire)
 
-    def _parse_numbers(self, texts: Sequence[str], wire: Wire) -> Cells | None:
+    def _parse_numbers(self, texts: Sequence[str], wire: TextRules) -> Cells | None:
         """The numbers that all the texts write, NaN for a blank one that may be; else None."""
         may_miss = self.missing and wire.blanks
         if may_miss:
@@ -153,7 +153,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return None if np.signbit(numbers[numbers == 0]).any() else numbers
 
     def _fill_alike(
-        self, target: Cells, distinct: Sequence[object], inverse: Positions, wire: Wire
+        self, target: Cells, distinct: Sequence[object], inverse: Positions, wire: TextRules
     ) -> Positions | None:
         """As `fill`, looking once at values that are alike: `distinct[inverse]` are all of them."""
         if len(distinct) > len(inverse) // 2:
@@ -169,7 +169,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         target[filled] = cells[inverse[filled]]
         return np.flatnonzero(~filled)
 
-    def cell(self, value: object, dtype: np.dtype[Any], wire: Wire = JSON) -> Any:
+    def cell(self, value: object, dtype: np.dtype[Any], wire: TextRules = JSON) -> Any:
         """One value as the cell of a matrix.
 
         Raises:
@@ -183,7 +183,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return self._no_value(dtype)
         return _PARSERS[self.type](self, value, dtype)
 
-    def _read(self, text: str, wire: Wire) -> str | float | bool | None:
+    def _read(self, text: str, wire: TextRules) -> str | float | bool | None:
         """What a text stands for on this wire, where it is no known category."""
         if wire.blanks and not text.strip():
             return None
@@ -196,7 +196,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return self._from_numeral(text, wire)
         return text
 
-    def _from_numeral(self, text: str, wire: Wire) -> float | bool:
+    def _from_numeral(self, text: str, wire: TextRules) -> float | bool:
         found: float | bool | None = None
         if wire.numerals:
             found = _TRUTHS.get(text.lower()) if self.type == "boolean" else parse_number(text)

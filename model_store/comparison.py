@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
+from .backend import Served
 from .columns import Column
 from .errors import InvalidRows
-from .served import Served
 from .shortcuts import NotCovered, Shortcut, build, build_converted, convert
 from .shortcuts.trees import Splits
 from .signature import Matrix, Signature

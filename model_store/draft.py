@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from . import formats, manifest, pickles
-from .code import Code
+from .backend import Served
 from .columns import NAMES_SHOWN, Column
 from .comparison import judge
 from .errors import InvalidPipeline
@@ -30,15 +30,15 @@ from .manifest import (
     Target,
 )
 from .model import Model, json_labels
-from .served import Served
 from .trust import Trust
+from .user_module import Code
 
 _PLAIN: Final = ("title", "description", "notice", "validation", "evaluations", "data")
 
 _Named = TypeVar("_Named", Column, Target)
 
 
-class About(msgspec.Struct, frozen=True, kw_only=True):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """What a person says of a model; what is None or not named stays as it is.
 
     `labels`, `units` and `descriptions` are keyed by columns, the first two by targets as well;
@@ -118,7 +118,7 @@ class Draft:
         name: str,
         pipeline: Any,
         inspection: Inspection,
-        about: About,
+        about: Metadata,
         *,
         trust: Trust | None = None,
         code: Code | None = None,

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from .backend import Served
 from .columns import JSONLabel
 from .errors import CorruptVersion
 from .libraries import Libraries
-from .served import Served
 from .signature import Signature
 
 FORMAT: Final = 2

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .columns import ABSENT, NAMES_SHOWN, Column, JSONLabel, Positions, Unfit, Values
 from .errors import Fault, InvalidRows
-from .wires import JSON, Wire
+from .text_rules import JSON, TextRules
 
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
@@ -104,7 +104,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
-    def validate(self, values: Mapping[str, Values], rows: int, wire: Wire = JSON) -> Matrix:
+    def validate(self, values: Mapping[str, Values], rows: int, wire: TextRules = JSON) -> Matrix:
         """Bring named columns of `rows` values each to the matrix of shape (rows, columns).
 
         `wire` says what a text may stand for besides itself.
@@ -202,7 +202,7 @@ def _plain_row(
 
 
 def _misfits(
-    target: Matrix, column: Column, values: Values, wire: Wire, rows: Iterable[int]
+    target: Matrix, column: Column, values: Values, wire: TextRules, rows: Iterable[int]
 ) -> Iterator[_Misfit]:
     """Fill these rows of the column value by value, and yield each that does not fit."""
     expected = column.expected

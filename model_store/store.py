@@ -31,7 +31,7 @@ import msgspec
 
 from . import files, manifest, pickles
 from .aliases import CHAMPION, Aliases, locked
-from .code import Code
+from .backend import served_here
 from .errors import (
     CorruptVersion,
     InvalidName,
@@ -43,12 +43,12 @@ from .errors import (
 )
 from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, Manifest, Sample
 from .model import Model
-from .served import served_here
 from .shortcuts import Shortcut, build, build_converted
 from .trust import Trust
+from .user_module import Code
 
 if TYPE_CHECKING:
-    from .draft import About, Draft
+    from .draft import Draft, Metadata
 
 DEFAULT_ROOT: Final = Path("instance/models")
 MANIFEST_LIMIT: Final = 16 * 1024 * 1024
@@ -233,7 +233,7 @@ class ModelStore:
         targets) are the training data: the signature, the ranges and the golden rows are read off
         them; they are not stored. Without `X` the pipeline's own parts must tell. `code` is the
         file of the module that defines classes of the pipeline which no installed package has.
-        `about` are the fields of `About`: title, description, notice, words, labels, units,
+        `about` are the fields of `Metadata`: title, description, notice, words, labels, units,
         descriptions, metrics, validation, evaluations and data.
 
         Raises:
@@ -244,7 +244,7 @@ class ModelStore:
             StoreNotWritable: no version was published.
         """
         # A server publishes nothing: it starts without what looks into training data.
-        from .draft import About, Draft
+        from .draft import Draft, Metadata
         from .inspection import Inspection
 
         require_name(name)
@@ -252,7 +252,7 @@ class ModelStore:
         inspection = Inspection.of_data(
             pipeline, X, y, feature_names=feature_names, target_name=target_name
         )
-        return self.add(Draft.of(name, pipeline, inspection, About(**about), code=module))
+        return self.add(Draft.of(name, pipeline, inspection, Metadata(**about), code=module))
 
     def add(self, draft: Draft) -> Manifest:
         """Put a version into the store as the next one of the model that its manifest names.
@@ -263,7 +263,7 @@ class ModelStore:
         require_name(draft.manifest.name)
         return self._write_version(draft.manifest, draft.contents)
 
-    def edit(self, name: str, version: int | str | None, about: About) -> Manifest:
+    def edit(self, name: str, version: int | str | None, about: Metadata) -> Manifest:
         """Say something else of a version: a new revision of its manifest, at once; the artifact
         stays. A process that has the version loaded goes on with the revision that it loaded.
 

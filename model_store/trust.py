@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .code import MAIN, Code
 from .errors import LoadFailed, Untrusted
+from .user_module import MAIN, Code
 
 if TYPE_CHECKING:
     from .pickles import Global

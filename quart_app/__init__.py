@@ -8,19 +8,7 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import (
-    access,
-    bodies,
-    cors,
-    errors,
-    fast_path,
-    front,
-    lifespan,
-    limits,
-    openapi,
-    record,
-    templating,
-)
+from . import errors, fast_path, openapi, startup, templating
 from .blueprints import (
     card,
     classic,
@@ -36,12 +24,13 @@ from .blueprints import (
 )
 from .config import Config
 from .context import EXTENSION, Context
-from .jobs import Jobs
-from .metrics import Metrics
-from .record import Observer
-from .registry import Registry
-from .rules import Rule
-from .tasks import Tasks
+from .lazy_rules import Rule
+from .middleware import access, bodies, cors, headers, limits, request_record
+from .middleware.request_record import Observer
+from .observe.metrics import Metrics
+from .serving.registry import Registry
+from .tables.jobs import Jobs
+from .tasks.tasks import Tasks
 
 __all__ = ["create_app"]
 
@@ -71,10 +60,10 @@ def create_app(**settings: Any) -> Quart:
     limits.check_heads(app)
     cors.register(app, config.cors_origins)
     guard = access.register(app, config)
-    front.register(app, config.proxies)
+    headers.register(app, config.proxies)
     errors.register(app)
     openapi.register(app)
-    lifespan.register(app)
+    startup.register(app)
     for module in (pages, card, predict, files, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     if config.metrics:
@@ -82,6 +71,6 @@ def create_app(**settings: Any) -> Quart:
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
     tour.register(app, config.tour_prefix)
-    record.register(app, observers)
+    request_record.register(app, observers)
     fast_path.register(app, guard, in_flight)  # around all other middleware
     return app

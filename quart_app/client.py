@@ -48,7 +48,7 @@ import numpy as np
 from model_store import Fault
 from model_store.columns import JSONLabel
 
-from .description import ModelDescription, ModelList
+from .about.description import ModelDescription, ModelList
 from .errors import ErrorBody
 from .version import VERSION
 

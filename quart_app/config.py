@@ -18,8 +18,8 @@ from model_store import ModelStoreError
 from model_store.recipes import RECIPES
 from model_store.store import DEFAULT_ROOT, require_name
 
-from .database_url import DEFAULT_URL, require_url
 from .keys import NO_KEYS, Keys
+from .tasks.url import DEFAULT_URL, require_url
 
 PREFIX: Final = "QUART_APP_"
 UNPREFIXED: Final = frozenset({"HOST", "PORT", "DATABASE_URL"})

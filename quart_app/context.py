@@ -7,14 +7,14 @@ from typing import cast
 
 from quart import Quart, current_app, request
 
-from .bodies import UNTIL
 from .config import Config
-from .jobs import Jobs
-from .metrics import Metrics
-from .record import Observer, note
-from .registry import Registry
-from .servable import Servable
-from .tasks import Tasks
+from .middleware.bodies import UNTIL
+from .middleware.request_record import Observer, note
+from .observe.metrics import Metrics
+from .serving.registry import Registry
+from .serving.servable import Servable
+from .tables.jobs import Jobs
+from .tasks.tasks import Tasks
 
 EXTENSION = "quart_app"
 

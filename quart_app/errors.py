@@ -21,26 +21,13 @@ from werkzeug.exceptions import HTTPException, NotFound
 from model_store import Fault, InvalidRows, ModelStoreError
 from model_store.errors import ModelNotFound, PredictionFailed, Unanswerable
 
-from .batcher import Closed, QueueFull
-from .inference import (
-    DeadlineExceeded,
-    InvalidRequest,
-    NotReady,
-    RequestTooLarge,
-    UnsupportedBody,
-)
-from .jobs import JobNotFound
-from .negotiation import (
-    html_response,
-    json_response,
-    text_response,
-    varied,
-    wants_html,
-    wants_text,
-)
+from .inference import DeadlineExceeded, InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
+from .middleware.request_record import REQUEST_ID, note
+from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
 from .protocols import invocations, v2_documents
-from .record import REQUEST_ID, note
-from .tasks import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
+from .serving.batcher import Closed, QueueFull
+from .tables.jobs import JobNotFound
+from .tasks.tasks import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
 from .templating import bundled_template
 
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (

@@ -30,22 +30,23 @@ from hypercorn.typing import (
 from quart import Quart, signals
 from werkzeug.exceptions import HTTPException
 
-from . import cors, front
-from .access import Access
 from .blueprints import invocations as invocations_views
 from .blueprints import predict as native_views
 from .blueprints import v1 as v1_views
 from .blueprints import v2 as v2_views
-from .bodies import BUFFERED, REFUSAL, TENSORS, in_time, replay
-from .choice import choose
 from .context import Context, context_of
 from .inference import InferenceRequest
-from .limits import InFlight
-from .lookout import ClientGone, Exchange, Lookout, TooSlow
+from .middleware import cors
+from .middleware.access import Access
+from .middleware.bodies import BUFFERED, REFUSAL, TENSORS, in_time, replay
+from .middleware.headers import NOSNIFF, apply_forwarded, identify
+from .middleware.limits import InFlight
+from .middleware.request_record import RECORD, Record, shown_rule, tell
+from .middleware.slow_requests import ClientGone, Exchange, Lookout, TooSlow
 from .negotiation import JSON
 from .protocols import invocations, native, v1, v2, v2_binary
-from .record import RECORD, Record, shown_rule, tell
-from .servable import Servable
+from .serving.select_model import choose
+from .serving.servable import Servable
 
 LARGEST: Final = 16 * 1024
 """Bytes of a body from which on what is saved here does not show."""
@@ -248,7 +249,7 @@ class FastPath:
         return (
             (b"content-type", JSON.encode()),
             *([(b"vary", vary)] if vary else ()),
-            front.NOSNIFF,
+            NOSNIFF,
             *cors.on_every_answer(self._context.config.cors_origins),
         )
 
@@ -258,9 +259,9 @@ class FastPath:
         Raises:
             HTTPException: it may not be answered.
         """
-        request_id = front.identify(scope, headers.get(b"x-request-id"))
+        request_id = identify(scope, headers.get(b"x-request-id"))
         if self._context.config.proxies:
-            front.believe(scope, self._context.config.proxies)
+            apply_forwarded(scope, self._context.config.proxies)
         if not self._access.is_open:
             self._access.admit(scope)
         return request_id

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.columns import NAMES_SHOWN
-from model_store.wires import JSON, Wire
+from model_store.text_rules import JSON, TextRules
 
 
 class InferenceError(Exception):
@@ -86,7 +86,7 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     columns: Mapping[str, Values] | Sequence[Values]
     rows: int
     many: bool = False
-    wire: Wire = JSON
+    wire: TextRules = JSON
     tensor: str | None = None
     id: str | None = None
     outputs: tuple[Wanted, ...] = ()

@@ -14,7 +14,7 @@ import pytest
 
 from model_store import ModelStore
 from quart_app import create_app
-from quart_app.cli import IMPORTED, cli
+from quart_app.cli.main import IMPORTED, cli
 from quart_app.config import PREFIX, SETTINGS
 
 from .conftest import Server, serving

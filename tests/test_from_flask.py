@@ -37,7 +37,7 @@ from werkzeug.local import LocalProxy
 from werkzeug.wsgi import ClosingIterator
 
 from quart_app import create_app
-from quart_app.cli import cli
+from quart_app.cli.main import cli
 
 pytestmark = pytest.mark.process
 

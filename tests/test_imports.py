@@ -20,212 +20,59 @@ ALLOWED = {
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
     "model_store/shortcuts/converted.py": {"numpy", "onnxruntime", "skl2onnx"},
+    "quart_app/__init__.py": {"model_store", "quart"},
     "quart_app/inference.py": {"model_store", "msgspec", "numpy"},
     "quart_app/templating.py": {"jinja2", "quart"},
-    "quart_app/batcher.py": {"numpy"},
-    "quart_app/protocols": {"model_store", "numpy", "msgspec", "werkzeug"},
-    "quart_app/server.py": {"hypercorn", "uvloop"},
-    "quart_app/hypercorn_server.py": {"hypercorn"},
-    "quart_app/uvicorn_server.py": {"hypercorn", "uvicorn"},
-    "quart_app/connections.py": {"h11", "hypercorn"},
     "quart_app/config.py": {"model_store"},
-    "quart_app/tasks.py": {"msgspec"},
-    "quart_app/database.py": {"psycopg", "sqlalchemy"},
-    "quart_app/database_url.py": set(),
-    "quart_app/servable.py": {"model_store", "numpy"},
-    "quart_app/statistics.py": set(),
-    "quart_app/registry.py": {"model_store"},
-    "quart_app/sockets.py": set(),
-    "quart_app/threads.py": set(),
-    "quart_app/workers.py": set(),
-    "quart_app/limits.py": {"hypercorn", "quart", "werkzeug"},
-    "quart_app/description.py": {"model_store", "msgspec"},
-    "quart_app/card.py": {"model_store", "msgspec"},
-    "quart_app/charts.py": {"model_store"},
-    "quart_app/what_if.py": {"model_store", "numpy"},
-    "quart_app/bodies.py": {"hypercorn", "quart", "werkzeug"},
-    "quart_app/record.py": {"hypercorn", "msgspec", "quart", "werkzeug"},
-    "quart_app/access_log.py": {"msgspec"},
-    "quart_app/metrics.py": set(),
-    "quart_app/tally.py": set(),
-    "quart_app/exposition.py": {"prometheus_client"},
+    "quart_app/keys.py": {"werkzeug"},
+    "quart_app/lazy_rules.py": {"quart"},
     "quart_app/negotiation.py": {"msgspec", "quart", "werkzeug"},
     "quart_app/context.py": {"quart"},
     "quart_app/errors.py": {"model_store", "msgspec", "quart", "werkzeug"},
-    "quart_app/openapi": {"model_store", "msgspec", "quart", "quart_schema"},
-    "quart_app/access.py": {"hypercorn", "quart", "quart_schema", "werkzeug"},
-    "quart_app/front.py": {"hypercorn", "quart"},
-    "quart_app/rates.py": {"limits"},
-    "quart_app/rules.py": {"quart"},
-    "quart_app/keys.py": {"werkzeug"},
-    "quart_app/compression.py": set(),
-    "quart_app/choice.py": {"model_store"},
-    "quart_app/cors.py": {"asgi_cors", "quart"},
-    "quart_app/dialect.py": {"model_store", "msgspec"},
-    "quart_app/scoring.py": {"model_store"},
-    "quart_app/jobs.py": {"model_store"},
-    "quart_app/spool.py": set(),
-    "quart_app/lifespan.py": {"model_store", "quart"},
+    "quart_app/startup.py": {"model_store", "quart"},
     "quart_app/fast_path.py": {"hypercorn", "quart", "werkzeug"},
-    "quart_app/lookout.py": {"hypercorn"},
+    "quart_app/client.py": {"httpx", "model_store", "msgspec", "numpy"},
+    "quart_app/serving": {"model_store", "msgspec", "numpy"},
+    "quart_app/protocols": {"model_store", "numpy", "msgspec", "werkzeug"},
+    "quart_app/middleware": {"hypercorn", "msgspec", "quart", "quart_schema", "werkzeug"},
+    "quart_app/middleware/cors.py": {"asgi_cors", "quart"},
+    "quart_app/middleware/rates.py": {"limits"},
+    "quart_app/about": {"model_store", "msgspec", "numpy"},
+    "quart_app/tables": {"model_store"},
+    "quart_app/observe": {"msgspec"},
+    "quart_app/observe/prometheus.py": {"prometheus_client"},
+    "quart_app/tasks": {"msgspec"},
+    "quart_app/tasks/database.py": {"psycopg", "sqlalchemy"},
+    "quart_app/openapi": {"model_store", "msgspec", "quart", "quart_schema"},
     "quart_app/blueprints": {"model_store", "msgspec", "quart", "quart_schema", "werkzeug"},
     "quart_app/blueprints/tour": {"gmpy2", "markupsafe", "quart", "quart_schema", "werkzeug"},
     "quart_app/blueprints/tour/inputs.py": set(),
     "quart_app/blueprints/tour/twins.py": {"flask", "gmpy2", "jinja2", "markupsafe", "werkzeug"},
-    "quart_app/cli.py": {"click", "model_store", "msgspec", "quart", "werkzeug"},
-    "quart_app/client.py": {"httpx", "model_store", "msgspec", "numpy"},
-    "quart_app/deploy.py": {"click", "model_store"},
-    "quart_app/deployment.py": {"model_store", "msgspec"},
-    "quart_app/footprint.py": {"msgspec"},
-    "quart_app/management.py": {"click", "model_store", "msgspec"},
-    "quart_app/options.py": {"click"},
-    "quart_app/factory.py": {"click", "quart"},
+    "quart_app/server": set(),
+    "quart_app/server/run.py": {"hypercorn", "uvloop"},
+    "quart_app/server/hypercorn_server.py": {"hypercorn"},
+    "quart_app/server/uvicorn_server.py": {"hypercorn", "uvicorn"},
+    "quart_app/server/connections.py": {"h11", "hypercorn"},
+    "quart_app/cli": {"click", "model_store", "msgspec", "quart", "werkzeug"},
 }
 
-# Within quart_app, the modules of ours that each of these may import.
-OURS = {
-    "quart_app/inference.py": set(),
-    "quart_app/batcher.py": set(),
-    "quart_app/config.py": {"database_url", "keys"},
-    "quart_app/server.py": {"hypercorn_server", "sockets", "uvicorn_server"},
-    "quart_app/hypercorn_server.py": {"connections", "sockets"},
-    "quart_app/uvicorn_server.py": {"sockets"},
-    "quart_app/connections.py": {"sockets"},
-    "quart_app/sockets.py": set(),
-    "quart_app/threads.py": set(),
-    "quart_app/workers.py": set(),
-    "quart_app/limits.py": {"bodies", "inference"},
-    "quart_app/protocols": {"inference"},
-    "quart_app/tasks.py": {"database", "database_url"},
-    "quart_app/database.py": {"database_url", "tasks"},
-    "quart_app/database_url.py": set(),
-    "quart_app/servable.py": {"batcher", "config", "inference", "statistics", "workers"},
-    "quart_app/statistics.py": {"batcher"},
-    "quart_app/registry.py": {"config", "inference", "servable", "threads", "workers"},
-    "quart_app/description.py": {"registry"},
-    "quart_app/card.py": {"description"},
-    "quart_app/charts.py": {"what_if"},
-    "quart_app/what_if.py": {"batcher", "inference", "servable"},
-    "quart_app/negotiation.py": {"protocols"},
-    "quart_app/deploy.py": {"config", "deployment", "footprint", "options", "version"},
-    "quart_app/deployment.py": set(),
-    "quart_app/footprint.py": set(),
-    "quart_app/management.py": {"config", "description", "options", "sockets"},
-    "quart_app/options.py": set(),
-    "quart_app/factory.py": {"context"},
-    "quart_app/client.py": {"description", "errors", "version"},
-    "quart_app/openapi": {
-        "access",
-        "config",
-        "context",
-        "description",
-        "negotiation",
-        "protocols",
-        "servable",
-        "version",
-    },
-    "quart_app/keys.py": set(),
-    "quart_app/access.py": {"bodies", "config", "cors", "keys", "rates"},
-    "quart_app/front.py": {"negotiation", "record"},
-    "quart_app/rates.py": set(),
-    "quart_app/rules.py": set(),
-    "quart_app/compression.py": {"inference"},
-    "quart_app/choice.py": {"inference", "registry", "servable"},
-    "quart_app/cors.py": set(),
-    "quart_app/dialect.py": {"inference", "servable"},
-    "quart_app/context.py": {
-        "bodies",
-        "config",
-        "jobs",
-        "metrics",
-        "record",
-        "registry",
-        "servable",
-        "tasks",
-    },
-    "quart_app/record.py": set(),
-    "quart_app/access_log.py": {"record"},
-    "quart_app/tally.py": {"record", "statistics"},
-    "quart_app/metrics.py": {"exposition", "limits", "record", "registry", "tally"},
-    "quart_app/exposition.py": {
-        "limits",
-        "registry",
-        "servable",
-        "statistics",
-        "tally",
-        "version",
-    },
-    "quart_app/jobs.py": {"config", "inference", "scoring", "servable", "spool"},
-    "quart_app/templating.py": set(),
-    "quart_app/errors.py": {
-        "batcher",
-        "inference",
-        "jobs",
-        "negotiation",
-        "protocols",
-        "record",
-        "tasks",
-        "templating",
-    },
-    "quart_app/scoring.py": {"batcher", "inference", "protocols", "servable"},
-    "quart_app/spool.py": {"inference"},
-    "quart_app/bodies.py": {
-        "compression",
-        "config",
-        "inference",
-        "negotiation",
-        "protocols",
-        "spool",
-    },
-    "quart_app/lookout.py": set(),
-    "quart_app/fast_path.py": {
-        "access",
-        "blueprints",
-        "bodies",
-        "choice",
-        "context",
-        "cors",
-        "front",
-        "inference",
-        "limits",
-        "lookout",
-        "negotiation",
-        "protocols",
-        "record",
-        "servable",
-    },
-    "quart_app/blueprints": {
-        "bodies",
-        "card",
-        "charts",
-        "choice",
-        "compression",
-        "context",
-        "description",
-        "dialect",
-        "errors",
-        "inference",
-        "jobs",
-        "negotiation",
-        "protocols",
-        "record",
-        "registry",
-        "scoring",
-        "servable",
-        "tasks",
-        "threads",
-        "version",
-        "what_if",
-    },
-    "quart_app/blueprints/tour": {
-        "context",
-        "errors",
-        "inference",
-        "negotiation",
-        "protocols",
-        "tasks",
-    },
-}
+# The rooms of quart_app from the bottom up: each imports itself and what stands below it, nothing
+# beside it or above.
+LAYERS = [
+    {"inference", "keys", "lazy_rules", "server", "tasks", "templating", "version"},
+    {"config"},
+    {"serving"},
+    {"protocols"},
+    {"about", "negotiation"},
+    {"middleware"},
+    {"observe", "tables"},
+    {"context", "errors"},
+    {"blueprints", "client", "openapi", "startup"},
+    {"fast_path"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
+]
 
 
 def modules(place: str) -> list[Path]:
@@ -263,12 +110,35 @@ def test_a_module_imports_only_the_packages_of_its_row(place: str) -> None:
         assert outside - STDLIB <= ALLOWED[place], path
 
 
-@pytest.mark.parametrize("place", OURS)
-def test_a_module_of_the_app_imports_only_what_lies_below_it(place: str) -> None:
-    for path in modules(place):
-        depth = len(path.relative_to(ROOT / "quart_app").parts)
-        ours = {name.split(".")[0] for level, name in imports(path) if level == depth}
-        assert ours <= OURS[place], path
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms of quart_app that a module of it imports, `__init__` standing for the app."""
+    package = path.relative_to(ROOT).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            module = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
+            room = [name for name in module[1:] if name][:1]
+            found |= set(room or (alias.name for alias in node.names))
+    rooms = set().union(*LAYERS)
+    return {room if room in rooms else "__init__" for room in found}
+
+
+def test_every_room_stands_in_one_layer() -> None:
+    there = [path.stem for path in (ROOT / "quart_app").iterdir() if _is_room(path)]
+    assert sorted(there) == sorted(room for layer in LAYERS for room in layer)
+
+
+def _is_room(path: Path) -> bool:
+    return path.suffix == ".py" or (path / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("room", sorted(set().union(*LAYERS)))
+def test_a_room_imports_only_itself_and_what_lies_below_it(room: str) -> None:
+    level = next(level for level, layer in enumerate(LAYERS) if room in layer)
+    allowed = {room}.union(*LAYERS[:level])
+    file = ROOT / "quart_app" / f"{room}.py"
+    for path in [file] if file.exists() else modules(f"quart_app/{room}"):
+        assert rooms_imported(path) <= allowed, path
 
 
 def test_the_store_never_names_the_app() -> None:
@@ -292,11 +162,12 @@ NOT_AT_THE_START = {
     *("sklearn", "scipy", "pandas", "joblib", "skops", "rich", "threadpoolctl"),
     *("sqlalchemy", "greenlet", "sqlite3", "aiosqlite", "psycopg"),
     *("flask_swagger_ui", "limits", "prometheus_client", "httpx", "uvicorn"),
-    *(f"model_store.{name}" for name in ("comparison", "draft", "inspection", "intake", "probe")),
-    *(f"model_store.{name}" for name in ("structure", "targets", "training", "trial")),
-    *(f"quart_app.{name}" for name in ("charts", "client", "database", "deploy", "deployment")),
-    *(f"quart_app.{name}" for name in ("exposition", "footprint", "management", "what_if")),
-    *("quart_app.blueprints.results", "quart_app.blueprints.tour.twins"),
+    *(f"model_store.{name}" for name in ("comparison", "draft", "importer", "inspection")),
+    *(f"model_store.{name}" for name in ("isolated", "probe", "structure", "targets", "training")),
+    *(f"quart_app.about.{name}" for name in ("charts", "what_if")),
+    *(f"quart_app.cli.{name}" for name in ("deploy", "deployment", "footprint", "models")),
+    *("quart_app.blueprints.results", "quart_app.blueprints.tour.twins", "quart_app.client"),
+    *("quart_app.observe.prometheus", "quart_app.tasks.database"),
 }
 
 
@@ -314,7 +185,7 @@ def modules_after(script: str, *arguments: str) -> set[str]:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("imported", ["quart_app", "quart_app.cli, quart_app.server"])
+@pytest.mark.parametrize("imported", ["quart_app", "quart_app.cli.main, quart_app.server.run"])
 def test_a_server_is_imported_without_what_one_model_route_or_command_needs(imported: str) -> None:
     assert modules_after(f"import {imported}") & NOT_AT_THE_START == set()
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from model_store import ModelStore, ModelStoreError
-from model_store.intake import Order, take
+from model_store.importer import ImportRequest, import_files
 
 pytestmark = pytest.mark.process
 
@@ -60,7 +60,7 @@ class Work:
         """What is wrong with files that do no harm, in this process, which is quicker."""
         paths = tuple(str(self.folder / file) for file in files)
         with pytest.raises(ModelStoreError) as raised:
-            take(Order(name="m", files=paths, **order))
+            import_files(ImportRequest(name="m", files=paths, **order))
         return str(raised.value)
 
     def imports(self, *arguments: str, path: Path | None = None) -> str:

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quart_app import create_app
-from quart_app.access_log import MAX_LINES, MAX_PATH, Line
+from quart_app.observe.access_log import MAX_LINES, MAX_PATH, Line
 
 from .conftest import serving, started
 

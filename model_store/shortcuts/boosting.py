@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .answers import Answer, Array, Final, NotCovered, as_finite_float32, as_floats
+from .tree_walk import Nodes, Walk
 from .trees import Splits, splits_of
-from .walk import Nodes, Walk
 
 ROWS_OF_ONE_THREAD = 1024
 """Below, more threads cost more than they bring."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import answers, boosting, converted, linear, neighbours, table, text, trees
 from .answers import Answer, Array, NotCovered, Transform
-from .known import name_of
+from .supported import name_of
 from .transforms import TRANSFORMS
 
 _KINDS: Final[dict[Callable[[Any, str], answers.Final | None], str]] = {

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from .answers import Answer, Array, NotCovered, as_finite_float32, as_floats
-from .known import is_its_own
+from .supported import is_its_own
 from .trees import Splits
 
 PROBABILITY: Final = 1e-6

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .answers import Array, NotCovered, Transform, as_floats
-from .known import name_of
+from .supported import name_of
 from .transforms import TRANSFORMS, fillers
 
 MAX_WIDTH = 4096

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from .answers import Answer, Array, Final, as_finite_float32
-from .known import is_its_own
+from .supported import is_its_own
 
 FEW_ROWS = 128
 """As many go down all trees in one call."""

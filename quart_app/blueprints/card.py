@@ -9,7 +9,7 @@ from quart_schema import document_response, tag
 
 from model_store.errors import ModelNotFound
 
-from ..card import Card, read_card
+from ..about.card import Card, read_card
 from ..context import get_registry, get_until
 from ..errors import ErrorBody
 from ..negotiation import json_response

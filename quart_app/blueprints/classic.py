@@ -22,21 +22,14 @@ from model_store.manifest import Target
 from model_store.model import json_labels
 from model_store.recipes import RECIPES
 
-from ..choice import choose
 from ..context import get_config, get_registry, get_until, note_asked
-from ..dialect import Dialect, by_position, by_synonym, meaning
 from ..errors import note_error
 from ..inference import InferenceError, InferenceRequest, InferenceResponse, InvalidRequest
-from ..negotiation import (
-    html_response,
-    json_bytes,
-    kind_wanted,
-    text_response,
-    varied,
-    wants_html,
-)
+from ..negotiation import html_response, json_bytes, kind_wanted, text_response, varied, wants_html
 from ..protocols import form, native, plain
-from ..servable import Servable
+from ..serving.column_aliases import Dialect, by_position, by_synonym, meaning
+from ..serving.select_model import choose
+from ..serving.servable import Servable
 from .fields import fields
 from .predict import decode_body
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from model_store import Column, Fault, InvalidRows, Signature, wires
+from model_store import Column, Fault, InvalidRows, Signature, text_rules
 from model_store.columns import JSONLabel, parse_date, shown_category
 from model_store.manifest import Manifest, Sample
 
@@ -143,7 +143,7 @@ def _chosen(column: Column, entered: str) -> str:
     """The option that was entered, however it was written: `Yes` is `true`, and 2.0 is 2."""
     try:
         signature = Signature(columns=(column,), dtype="object")
-        matrix = signature.validate({column.name: (entered,)}, 1, wires.FORM)
+        matrix = signature.validate({column.name: (entered,)}, 1, text_rules.FORM)
     except InvalidRows:
         return entered
     (row,) = signature.values(matrix)

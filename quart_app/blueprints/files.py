@@ -18,16 +18,16 @@ from model_store import Fault, InvalidRows, Manifest
 from model_store.columns import parse_number
 from model_store.errors import Unanswerable
 
-from ..bodies import FILENAME, OWNER, TABLE
 from ..context import get_config, get_jobs, get_registry, get_until, note_asked
 from ..errors import note_error
 from ..inference import InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
-from ..jobs import RETRY_AFTER, Job, JobNotFound, State
+from ..middleware.bodies import FILENAME, OWNER, TABLE
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..protocols import csv
 from ..protocols import form as forms
-from ..scoring import CHECKED_ROWS
-from ..servable import Servable
+from ..serving.servable import Servable
+from ..tables.jobs import RETRY_AFTER, Job, JobNotFound, State
+from ..tables.scoring import CHECKED_ROWS
 from .fields import as_text
 
 blueprint = Blueprint("files", __name__, url_prefix="/models/<name>")

@@ -10,7 +10,7 @@ from quart_schema import document_response, tag
 
 from ..context import get_registry
 from ..negotiation import json_response
-from ..registry import LOADING_RETRY_AFTER, Registry, State
+from ..serving.registry import LOADING_RETRY_AFTER, Registry, State
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 

@@ -7,12 +7,12 @@ from typing import cast
 from quart import Blueprint, Response, request
 from quart_schema import hide, tag
 
-from ..choice import choose
 from ..context import get_config, get_registry, get_until, note_asked
 from ..inference import InferenceRequest, UnsupportedBody
 from ..negotiation import JSON, json_bytes
 from ..protocols import csv, invocations
-from ..registry import LOADING_RETRY_AFTER
+from ..serving.registry import LOADING_RETRY_AFTER
+from ..serving.select_model import choose
 from ..version import VERSION
 
 blueprint = Blueprint("invocations", __name__)

@@ -17,23 +17,23 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import InvalidRows, Manifest
+from model_store.backend import served_here
 from model_store.columns import shown_category
 from model_store.errors import Unanswerable
 from model_store.manifest import Evaluation
-from model_store.served import served_here
 
-from ..card import read_card
+from ..about.card import read_card
+from ..about.description import ModelDescription, ModelList, describe
 from ..context import get_registry, get_until
-from ..description import ModelDescription, ModelList, describe
 from ..errors import ErrorBody, note_error
 from ..inference import InferenceRequest, InferenceResponse
 from ..negotiation import html_response, json_response, varied, wants_html
-from ..registry import LOADING_RETRY_AFTER, Registry
-from ..servable import Servable
+from ..serving.registry import LOADING_RETRY_AFTER, Registry
+from ..serving.servable import Servable
 from .fields import as_text, examples, fields
 
 if TYPE_CHECKING:
-    from .. import charts
+    from ..about import charts
     from .results import Result
 
 blueprint = Blueprint("pages", __name__)
@@ -160,7 +160,7 @@ async def _result(
     servable: Servable, asked: InferenceRequest, answer: InferenceResponse, link: str
 ) -> Result:
     # What draws is imported for the first that is drawn, here and below: a server starts without.
-    from ..what_if import what_if
+    from ..about.what_if import what_if
     from .results import result
 
     signature = servable.manifest.signature
@@ -190,7 +190,7 @@ def _drawn(
     manifest: Manifest,
 ) -> list[tuple[Evaluation, charts.Matrix | None, charts.Scatter | None]]:
     """Each measurement with its chart."""
-    from .. import charts
+    from ..about import charts
 
     drawn = []
     for target, found in zip(manifest.targets, manifest.evaluations, strict=False):

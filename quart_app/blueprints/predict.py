@@ -16,13 +16,13 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from model_store import InvalidRows
 from model_store.errors import Unanswerable
 
-from ..bodies import TABLE
 from ..context import get_config, get_registry, get_until, note_asked
 from ..inference import InferenceRequest, UnsupportedBody
+from ..middleware.bodies import TABLE
+from ..middleware.request_record import note
 from ..negotiation import FORMS, JSON, json_bytes, varied, wants_html
 from ..protocols import csv, form, native
-from ..record import note
-from ..scoring import Scorer
+from ..tables.scoring import Scorer
 from .pages import model_page
 
 blueprint = Blueprint("predict", __name__, url_prefix="/models/<name>")

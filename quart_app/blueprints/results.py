@@ -16,10 +16,10 @@ from model_store import Manifest
 from model_store.columns import JSONLabel, shown_category
 from model_store.manifest import Target
 
-from .. import charts
+from ..about import charts
+from ..about.what_if import Effect, TargetEffects, WhatIf
 from ..inference import InferenceResponse
 from ..protocols import form, native
-from ..what_if import Effect, TargetEffects, WhatIf
 
 WIDTH: Final = 320
 MARGIN: Final = 8

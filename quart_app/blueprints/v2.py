@@ -14,11 +14,11 @@ from quart_schema import document_response, hide, tag
 
 from model_store import ModelStore, ModelStoreError
 
-from ..bodies import TENSOR_BODY
-from ..compression import WINDOWS, deflate
+from ..about.description import VersionState, states
 from ..context import get_config, get_registry, get_until, note_asked
-from ..description import VersionState, states
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, NotReady
+from ..middleware.bodies import TENSOR_BODY
+from ..middleware.compression import WINDOWS, deflate
 from ..negotiation import JSON, json_response
 from ..protocols import v2, v2_binary, v2_documents
 from ..protocols.json_body import kind, parse_object
@@ -31,9 +31,9 @@ from ..protocols.v2_documents import (
     ServerMetadata,
     ServerReady,
 )
-from ..registry import LOADING_RETRY_AFTER, State
-from ..servable import Servable
-from ..threads import run_aside
+from ..serving.registry import LOADING_RETRY_AFTER, State
+from ..serving.servable import Servable
+from ..serving.threads import run_aside
 from ..version import VERSION
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
@@ -275,4 +275,4 @@ def _index(found: VersionState) -> ModelIndex:
 
 def _counted(servable: Servable) -> dict[str, object]:
     manifest = servable.manifest
-    return servable.statistics.as_triton(manifest.name, manifest.version)
+    return v2_documents.statistics(manifest.name, manifest.version, servable.statistics)

@@ -19,10 +19,10 @@ from quart_schema import Info, OpenAPIProvider, QuartSchema, hide
 
 from model_store import Manifest
 
-from ..access import SCHEMES, Guard
 from ..context import context_of, get_registry
+from ..middleware.access import SCHEMES, Guard
 from ..negotiation import JSON
-from ..servable import Servable
+from ..serving.servable import Servable
 from ..version import VERSION
 from .failures import add_failures
 from .operations import add_classic, add_invocations, add_model

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..access import KEYS, READING, Guard
 from ..config import Config
+from ..middleware.access import KEYS, READING, Guard
 from ..negotiation import HTML, JSON
 from .schemas import OBJECT, TEXT, Schema, reference
 

@@ -14,17 +14,8 @@ from msgspec.structs import replace
 from ..negotiation import HTML, JSON
 from ..negotiation import TEXT as PLAIN
 from ..protocols import datatypes, form, v2_binary
-from ..servable import Servable
-from .schemas import (
-    BYTES,
-    OBJECT,
-    TEXT,
-    Schema,
-    answer_schema,
-    reference,
-    row_schema,
-    value_schema,
-)
+from ..serving.servable import Servable
+from .schemas import BYTES, OBJECT, TEXT, Schema, answer_schema, reference, row_schema, value_schema
 
 CSV: Final = "text/csv"
 ANSWERS: Final = ("Prediction", "Predictions")

@@ -7,7 +7,7 @@ from typing import Any, Final
 from model_store import Column, Manifest
 from model_store.manifest import Target
 
-from ..description import label_type
+from ..about.description import label_type
 from ..protocols.datatypes import DATATYPES
 
 Schema = dict[str, Any]

@@ -16,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
-from model_store import wires
+from model_store import text_rules
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 
@@ -41,7 +41,7 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
             for name, values in columns.to_dict(flat=False).items()
         },
         rows=1,
-        wire=wires.FORM,
+        wire=text_rules.FORM,
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from model_store import InvalidRows
-from model_store.wires import CSV, TYPED
+from model_store.text_rules import CSV, TYPED
 
 from ..inference import InferenceRequest, InvalidRequest
 from . import csv, rows, v1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from model_store import ABSENT
-from model_store.wires import Wire
+from model_store.text_rules import TextRules
 
 from ..inference import InferenceRequest, InvalidRequest, RequestTooLarge, Values
 from .json_body import kind
@@ -19,7 +19,7 @@ MAX_NAMES: Final = 20_000
 """Columns that a request may name: more than models have, few enough to be looked at at once."""
 
 
-def of_list(rows: object, what: str, *, wire: Wire, max_rows: int) -> InferenceRequest:
+def of_list(rows: object, what: str, *, wire: TextRules, max_rows: int) -> InferenceRequest:
     """A list of rows: objects, or lists in the order of the signature, or the values of the one
     column of a model. `what` is the member of the body that holds it.
 
@@ -80,7 +80,7 @@ def of_lists(rows: list[Any], what: str) -> list[Values]:
     return list(zip(*rows, strict=True))
 
 
-def of_columns(columns: object, what: str, *, wire: Wire, max_rows: int) -> InferenceRequest:
+def of_columns(columns: object, what: str, *, wire: TextRules, max_rows: int) -> InferenceRequest:
     """An object with a list of values for each column.
 
     A value may stand in a list of its own, as a tensor of the shape [n, 1] has it.

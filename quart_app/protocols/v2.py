@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.wires import TENSOR, TEXT_MATRIX, Wire
+from model_store.text_rules import TENSOR, TEXT_MATRIX, TextRules
 
 from ..inference import (
     DECISION_FUNCTION,
@@ -289,7 +289,7 @@ def _columns(tensors: dict[str, Tensor]) -> tuple[dict[str, Values] | Sequence[V
     return {name: tensor.reshape(rows) for name, tensor in tensors.items()}, rows
 
 
-def _wire(tensors: dict[str, Tensor]) -> Wire:
+def _wire(tensors: dict[str, Tensor]) -> TextRules:
     """A matrix of texts has no other way to hold a number."""
     widest = max((tensor for tensor in tensors.values()), key=lambda tensor: tensor.ndim)
     is_text = widest.dtype.kind == "O" and widest.ndim == 2 and widest.shape[1] > 1

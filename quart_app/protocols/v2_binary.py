@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from model_store import Column
-from model_store.wires import TENSOR
+from model_store.text_rules import TENSOR
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 from . import datatypes, v2

@@ -8,6 +8,7 @@ Source: the specification as in `v2`; Triton Inference Server, docs/protocol/ext
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from model_store import Manifest
 
 from ..inference import PREDICT, PREDICT_PROBA
+from ..serving.statistics import Duration, Statistics
 from . import datatypes
 from .datatypes import FP64, Datatype
 
@@ -158,3 +160,37 @@ def _classes(manifest: Manifest) -> dict[str, str]:
     labels = [target.classes or [] for target in manifest.targets]
     told = labels if manifest.several else labels[0]
     return {"classes": msgspec.json.encode(told).decode()}
+
+
+def statistics(name: str, version: int, counted: Statistics) -> dict[str, Any]:
+    """A member of Triton's `model_stats`. It has no cache, and encodes outside of what is counted.
+
+    Source: Triton Inference Server, docs/protocol/extension_statistics.md
+    """
+    none = asdict(Duration())
+    return {
+        "name": name,
+        "version": str(version),
+        "last_inference": counted.last,
+        "inference_count": counted.inferences,
+        "execution_count": counted.executions,
+        "inference_stats": {
+            "success": asdict(counted.success),
+            "fail": asdict(counted.fail),
+            "queue": asdict(counted.queue),
+            "compute_input": asdict(counted.compute_input),
+            "compute_infer": asdict(counted.compute_infer),
+            "compute_output": none,
+            "cache_hit": none,
+            "cache_miss": none,
+        },
+        "batch_stats": [
+            {
+                "batch_size": rows,
+                "compute_input": none,
+                "compute_infer": asdict(duration),
+                "compute_output": none,
+            }
+            for rows, duration in sorted(counted.batches.items())
+        ],
+    }

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from model_store.columns import Column, Unfit
-from model_store.wires import CSV, FORM, JSON, TENSOR, TYPED, Wire
+from model_store.text_rules import CSV, FORM, JSON, TENSOR, TYPED, TextRules
 
 COLUMNS = {
     "number": (Column(name="x", type="number"), "float64"),
@@ -51,7 +51,7 @@ written = st.one_of(
 
 
 def one_by_one(
-    column: Column, values: Iterable[object], dtype: str, wire: Wire
+    column: Column, values: Iterable[object], dtype: str, wire: TextRules
 ) -> tuple[list[int], list[object]]:
     """Which of the values do not fit, and what each of the others alone becomes."""
     unfit, cells = [], []
@@ -67,7 +67,7 @@ def one_by_one(
 
 
 def at_once(
-    column: Column, values: Sequence[object] | NDArray[Any], dtype: str, wire: Wire
+    column: Column, values: Sequence[object] | NDArray[Any], dtype: str, wire: TextRules
 ) -> tuple[list[int], list[object]] | None:
     """The same, as the whole column tells it."""
     target = np.empty(len(values), dtype=dtype)

@@ -39,13 +39,13 @@ from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardSc
 from sklearn.svm import SVC, SVR
 from threadpoolctl import threadpool_limits
 
-from model_store import ModelStore, served
+from model_store import ModelStore, backend
+from model_store.backend import served_here
 from model_store.comparison import beside, compare, judge
 from model_store.errors import CorruptVersion, GoldenMismatch, LoadFailed
 from model_store.manifest import GRAPH, MANIFEST, File
 from model_store.model import Model
-from model_store.needs import packages
-from model_store.served import served_here
+from model_store.requirements import packages
 from model_store.shortcuts import NotCovered, Shortcut, build, build_converted, convert
 
 EXTRA = ("onnxruntime", "skl2onnx")
@@ -399,7 +399,7 @@ def ones(distances: NDArray[Any]) -> NDArray[Any]:
 def test_a_server_without_onnxruntime_answers_by_the_pipeline_and_says_so(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(served, "_onnxruntime", lambda: None)
+    monkeypatch.setattr(backend, "_onnxruntime", lambda: None)
     pipeline = GaussianNB().fit(X, THREE)
     manifest = store.publish("m", pipeline, X, THREE)
     graph = b"a graph that nobody reads"

@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from model_store import ModelStore, manifest
 from model_store.draft import Draft
 from model_store.evaluation import GIVEN, MOST_CLASSES, MOST_POINTS, evaluate
-from model_store.intake import Order, take
+from model_store.importer import ImportRequest, import_files
 from model_store.manifest import Confusion, Evaluation
 from model_store.recipes import RECIPES
 from model_store.recipes.recipe import FOLDS, SEED
@@ -123,8 +123,8 @@ def test_a_recipe_says_where_its_data_is_from(name: str, bundled: ModelStore) ->
 def imported(folder: Path, pipeline: Any, text: str, *targets: str) -> Draft:
     joblib.dump(pipeline, folder / "mine.joblib")
     (folder / "rows.csv").write_text(text)
-    _, draft = take(
-        Order(
+    _, draft = import_files(
+        ImportRequest(
             name="mine",
             files=(str(folder / "mine.joblib"),),
             sample=str(folder / "rows.csv"),

@@ -12,16 +12,7 @@ import pytest
 from model_store import Column, Manifest, Signature
 from model_store.errors import CorruptVersion
 from model_store.libraries import Libraries
-from model_store.manifest import (
-    FORMAT,
-    File,
-    Sample,
-    Source,
-    Target,
-    read,
-    read_sample,
-    write,
-)
+from model_store.manifest import FORMAT, File, Sample, Source, Target, read, read_sample, write
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 

@@ -13,7 +13,7 @@ from sklearn.datasets import load_iris
 
 from model_store import ModelStore
 from model_store.errors import IncompatibleVersion, ModelStoreError
-from model_store.intake import Order, take
+from model_store.importer import ImportRequest, import_files
 
 pytestmark = pytest.mark.skipif(
     "OLD_PICKLES" not in os.environ, reason="OLD_PICKLES names no folder of pickles"
@@ -43,19 +43,19 @@ def test_each_is_refused_with_the_version_that_wrote_it(
     file: str, folder: Path, told: dict[str, Any]
 ) -> None:
     with pytest.raises(IncompatibleVersion, match=rf"written by scikit-learn {told['version']},"):
-        take(Order(name="old", files=(str(folder / file),)))
+        import_files(ImportRequest(name="old", files=(str(folder / file),)))
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_where_it_is_allowed_it_answers_as_it_did_or_is_refused_in_a_sentence(
     file: str, folder: Path, told: dict[str, Any], tmp_path: Path
 ) -> None:
-    order = Order(name="old", files=(str(folder / file),), allow_version=True)
+    order = ImportRequest(name="old", files=(str(folder / file),), allow_version=True)
     if file in CHANGED:
         with pytest.raises(ModelStoreError, match=rf"scikit-learn {told['version']}, and "):
-            take(order)
+            import_files(order)
         return
-    _, draft = take(order)
+    _, draft = import_files(order)
     assert draft is not None
     store = ModelStore(tmp_path / "models")
     manifest = store.add(draft)

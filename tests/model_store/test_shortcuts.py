@@ -59,10 +59,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
 from model_store import ModelStore, comparison
+from model_store.backend import UNCOMPARED, Served, served_here
 from model_store.comparison import beside, compare, draw, neighbours
 from model_store.model import ask
 from model_store.recipes import RECIPES
-from model_store.served import UNCOMPARED, Served, served_here
 from model_store.shortcuts import NotCovered, Shortcut, build
 from model_store.shortcuts.trees import FEW_ROWS, Forest, Stage
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from model_store import ABSENT, Column, Fault, InvalidRows, Signature, wires
+from model_store import ABSENT, Column, Fault, InvalidRows, Signature, text_rules
 from model_store.columns import Values
 from model_store.signature import GOT_LENGTH, MAX_FAULTS
 
@@ -148,7 +148,7 @@ TABLE = [
 
 IDS = [f"{type(value).__name__}-{i}" for i, (_, value, _, _) in enumerate(TABLE)]
 
-WIRES = (wires.JSON, wires.FORM)
+WIRES = (text_rules.JSON, text_rules.FORM)
 
 Outcome = tuple[str, bytes] | tuple[str, tuple[Fault, ...]]
 
@@ -540,10 +540,12 @@ CELLS = st.one_of(
 @given(
     signature=st.sampled_from(TWO),
     row=st.dictionaries(st.sampled_from("abc"), CELLS, max_size=3),
-    wire=st.sampled_from([wires.JSON, wires.FORM, wires.CSV, wires.TYPED, wires.TENSOR]),
+    wire=st.sampled_from(
+        [text_rules.JSON, text_rules.FORM, text_rules.CSV, text_rules.TYPED, text_rules.TENSOR]
+    ),
 )
 def test_a_row_alone_is_taken_or_refused_as_beside_another(
-    signature: Signature, row: dict[str, Any], wire: wires.Wire
+    signature: Signature, row: dict[str, Any], wire: text_rules.TextRules
 ) -> None:
     def taken(rows: int) -> tuple[object, ...]:
         try:

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from model_store import ModelStore
-from model_store.draft import About, Draft
+from model_store.draft import Draft, Metadata
 from model_store.errors import ModelNotFound, VersionInUse, VersionNotFound
 from model_store.inspection import Inspection
 
@@ -38,7 +38,7 @@ def draft(name: str) -> Draft:
     """What is published; made once, since what is fitted does not matter here."""
     pipeline = classifier()
     inspection = Inspection.of_data(pipeline, X, LABELS, feature_names=None, target_name=None)
-    return Draft.of(name, pipeline, inspection, About(title="first"))
+    return Draft.of(name, pipeline, inspection, Metadata(title="first"))
 
 
 @dataclass
@@ -153,7 +153,7 @@ class Stores(RuleBasedStateMachine):
     @rule(name=NAMES, version=st.none() | NUMBERS | ALIASES, title=st.sampled_from(["x", "y"]))
     def edit(self, name: str, version: int | str | None, title: str) -> None:
         self.agree(
-            lambda: self.store.edit(name, version, About(title=title)).version,
+            lambda: self.store.edit(name, version, Metadata(title=title)).version,
             lambda: self.expected[name].edit(version, title),
         )
 

@@ -41,10 +41,10 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, SplineTransformer
 
 from model_store import pickles
-from model_store.code import Code
 from model_store.errors import LoadFailed, UnreadableFile, Untrusted
 from model_store.pickles import Global
 from model_store.trust import JUDGED, Trust, is_gone
+from model_store.user_module import Code
 
 draw = np.random.default_rng(0)
 X = np.abs(draw.normal(size=(30, 3))) + 0.1

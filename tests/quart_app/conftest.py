@@ -13,7 +13,7 @@ from quart.typing import TestClientProtocol as Client
 
 from model_store import ModelStore
 from quart_app import create_app
-from quart_app.cli import main
+from quart_app.cli.main import main
 
 from ..conftest import started
 from ..kinds import PUBLISHED

@@ -26,7 +26,7 @@ from click.testing import CliRunner, Result
 
 from model_store import Fault, ModelStore
 from model_store.recipes import RECIPES
-from quart_app.cli import cli
+from quart_app.cli.main import cli
 from quart_app.client import (
     AsyncClient,
     ClientError,
@@ -885,13 +885,13 @@ def test_a_server_that_is_nowhere_ends_the_command_with_1() -> None:
 def test_without_httpx_there_are_the_app_and_its_commands_and_a_hint_how_to_install_it() -> None:
     # None in sys.modules is how the import system marks a module that is not to be found.
     script = (
-        "import sys, quart_app, quart_app.cli\n"
+        "import sys, quart_app, quart_app.cli.main\n"
         "assert 'httpx' not in sys.modules\n"
         "sys.modules['httpx'] = None\n"
         "try: import quart_app.client\n"
         "except ImportError as error: print(error)\n"
         "sys.argv[1:] = ['predict', 'http://127.0.0.1:1', 'iris']\n"
-        "quart_app.cli.main()"
+        "quart_app.cli.main.main()"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60

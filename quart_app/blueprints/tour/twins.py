@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from ...errors import DESCRIPTIONS
 from ...inference import InvalidRequest
-from ...tasks import FIRST_TASKS, InvalidTask
+from ...tasks.tasks import FIRST_TASKS, InvalidTask
 from .inputs import changes, new_task, number_of
 
 blueprint = Blueprint("tour", __name__)

@@ -1,0 +1,93 @@
+"""Which way a version is served: by its pipeline, by an exact shortcut, or converted to ONNX."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+Backend = Literal["shortcut", "onnx", "pipeline"]
+
+UNCOMPARED: Final = (
+    "it was published before shortcuts were compared with pipelines; publish it again to have one"
+)
+WITHOUT_ONNXRUNTIME: Final = (
+    "it was published with its steps converted to ONNX, and onnxruntime is not installed; "
+    "pip install 'quart-app[onnx]' brings it"
+)
+
+_WHO: Final[dict[Backend, str]] = {
+    "shortcut": "an exact shortcut",
+    "onnx": "its steps converted to ONNX",
+    "pipeline": "the pipeline itself",
+}
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What the comparison at publishing found, with the libraries it was made with.
+
+    `reason` says why `by` answers, as a clause.
+    """
+
+    by: Backend
+    reason: str
+    scikit_learn: str
+    numpy: str
+    onnxruntime: str | None = None
+
+    @classmethod
+    def found(cls, by: Backend, reason: str) -> Served:
+        """As compared here and now."""
+        scikit_learn, numpy = _installed()
+        onnxruntime = _onnxruntime() if by == "onnx" else None
+        return cls(
+            by=by, reason=reason, scikit_learn=scikit_learn, numpy=numpy, onnxruntime=onnxruntime
+        )
+
+    @property
+    def libraries(self) -> str:
+        """Those that it was compared with, and their versions."""
+        text = f"scikit-learn {self.scikit_learn} and numpy {self.numpy}"
+        return text if self.onnxruntime is None else f"onnxruntime {self.onnxruntime}, {text}"
+
+    @property
+    def sentence(self) -> str:
+        """Who answers, and why."""
+        return f"{_WHO[self.by]}: {self.reason}"
+
+
+def served_here(served: Served | None) -> Served:
+    """What holds with the libraries that are installed here: another version of them may compute
+    otherwise, and the comparison says nothing of it. None stands for a version that was published
+    without one."""
+    if served is None:
+        return Served.found("pipeline", UNCOMPARED)
+    if served.by == "pipeline":
+        return served
+    if served.by == "onnx" and _onnxruntime() is None:
+        return Served.found("pipeline", WITHOUT_ONNXRUNTIME)
+    now = Served.found(served.by, served.reason)
+    if now == served:
+        return served
+    return Served.found(
+        "pipeline",
+        f"{_WHO[served.by]} was compared with {served.libraries}, and {now.libraries} are "
+        "installed; publish it again to have it compared with these",
+    )
+
+
+@cache
+def _installed() -> tuple[str, str]:
+    """The versions of scikit-learn, which is not imported for it, and of numpy."""
+    return version("scikit-learn"), np.__version__
+
+
+def _onnxruntime() -> str | None:
+    """Its version, where it is installed; it is not imported for it."""
+    try:
+        return version("onnxruntime")
+    except PackageNotFoundError:
+        return None

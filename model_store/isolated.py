@@ -1,0 +1,204 @@
+"""A process of its own in which files from outside are first read and first asked.
+
+A file may be corrupt or hostile: it may want all memory, never end, or crash the interpreter. So
+reading, inspecting and predicting happen in a child with a limit of time and of memory, which
+answers over a pipe with structures and bytes, and nothing that it sends is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, Pipe
+from typing import Final
+
+import msgspec
+
+from . import errors
+from .draft import Draft
+from .errors import ModelStoreError, TrialFailed
+from .importer import ImportReport, ImportRequest, import_files
+from .manifest import Manifest
+
+MEGABYTE: Final = 1024 * 1024
+SECONDS: Final = 120.0
+MEGABYTES: Final = 2048
+
+Progress = Callable[[str], None]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How long a trial may take, and the memory it may use beside what the libraries take."""
+
+    seconds: float = SECONDS
+    megabytes: int = MEGABYTES
+
+
+class _Task(msgspec.Struct, frozen=True):
+    order: ImportRequest
+    limits: Limits
+
+
+class _Step(msgspec.Struct, frozen=True, tag=True):
+    text: str
+
+
+class _Failure(msgspec.Struct, frozen=True, tag=True):
+    kind: str
+    message: str
+
+
+class _Success(msgspec.Struct, frozen=True, tag=True):
+    """`files` follow in messages of their own, in this order."""
+
+    finding: ImportReport
+    manifest: Manifest | None
+    files: tuple[str, ...]
+
+
+_Message = _Step | _Failure | _Success
+
+
+def run(
+    order: ImportRequest, limits: Limits, progress: Progress = lambda step: None
+) -> tuple[ImportReport, Draft | None]:
+    """Carry out an order in a child process; the draft is None where the order was only to look.
+
+    The child is gone when this returns or raises.
+
+    Raises:
+        TrialFailed: it took too long or too much memory, or it died.
+        ModelStoreError: as `importer.import_files` raises.
+    """
+    task = msgspec.json.encode(_Task(order, limits))
+    receiver, sender = Pipe(duplex=False)
+    with receiver:
+        with sender:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "model_store.isolated", str(sender.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[sender.fileno()],
+            )
+        try:
+            assert child.stdin is not None
+            with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
+                stdin.write(task)
+            return _receive(_messages(receiver, child, limits), progress)
+        finally:
+            child.kill()
+            child.wait()
+
+
+def _messages(
+    receiver: Connection[bytes, bytes], child: subprocess.Popen[bytes], limits: Limits
+) -> Iterator[bytes]:
+    until = time.monotonic() + limits.seconds
+    while True:
+        if not receiver.poll(max(until - time.monotonic(), 0)):
+            raise TrialFailed(
+                f"Trying the pipeline took more than {limits.seconds:g} s; if that is what it "
+                "needs, give it more with --time-limit."
+            )
+        try:
+            yield receiver.recv_bytes()
+        except (EOFError, OSError):
+            raise TrialFailed(_death(child, limits)) from None
+
+
+def _receive(messages: Iterator[bytes], progress: Progress) -> tuple[ImportReport, Draft | None]:
+    for data in messages:
+        message = msgspec.msgpack.decode(data, type=_Message)
+        if isinstance(message, _Step):
+            progress(message.text)
+        elif isinstance(message, _Failure):
+            raise _error(message)
+        else:
+            contents = {file: next(messages) for file in message.files}
+            draft = None if message.manifest is None else Draft(message.manifest, contents)
+            return message.finding, draft
+    raise AssertionError("the messages end with an error or with a result")
+
+
+def _error(failure: _Failure) -> ModelStoreError:
+    kind = getattr(errors, failure.kind, None)
+    if isinstance(kind, type) and issubclass(kind, ModelStoreError):
+        return kind(failure.message)
+    return TrialFailed(failure.message)
+
+
+def _death(child: subprocess.Popen[bytes], limits: Limits) -> str:
+    code = child.wait()
+    if code < 0:
+        name = signal.Signals(-code).name
+        return (
+            f"The process that tried the pipeline was killed by {name}: the file is corrupt, or it "
+            "does what no pipeline does."
+        )
+    return f"The process that tried the pipeline ended with exit code {code} and said nothing."
+
+
+# In the child --------------------------------------------------------------------
+
+
+def main(handle: int) -> None:
+    """Read a task from stdin and send what came of it."""
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=_Task)
+    with Connection(handle, readable=False) as connection:
+        try:
+            _limit(task.limits)
+            finding, draft = import_files(task.order, lambda step: _send(connection, _Step(step)))
+        except MemoryError:
+            what = f"Trying the pipeline needs more than {task.limits.megabytes} MB of memory"
+            message = f"{what}; if that is right, give it more with --memory-limit."
+            _send(connection, _Failure("TrialFailed", message))
+        except ModelStoreError as error:
+            _send(connection, _Failure(type(error).__name__, str(error)))
+        except Exception as error:
+            message = f"The pipeline cannot be tried: {type(error).__name__}: {error}"
+            _send(connection, _Failure("TrialFailed", message))
+        else:
+            contents = {} if draft is None else draft.contents
+            _send(
+                connection,
+                _Success(finding, None if draft is None else draft.manifest, tuple(contents)),
+            )
+            for data in contents.values():
+                connection.send_bytes(data)
+    # What the pipeline left behind, such as threads, does not hold up the end.
+    os._exit(0)
+
+
+def _send(connection: Connection[bytes, bytes], message: _Message) -> None:
+    connection.send_bytes(msgspec.msgpack.encode(message))
+
+
+def _limit(limits: Limits) -> None:
+    """Bound the memory, counted from what the interpreter and the libraries take by themselves."""
+    import sklearn.ensemble  # noqa: F401
+
+    allowed = _size() + limits.megabytes * MEGABYTE
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Some systems have no such limit.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+
+
+def _size() -> int:
+    """The bytes of address space that this process has."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,217 @@
+"""What the server says of a model: the JSON of `GET /models`, and what its pages show."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from model_store import Column, Manifest, ModelStore
+from model_store.backend import served_here
+from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
+from model_store.manifest import Target
+
+from ..serving.registry import Entry, State
+
+FIRST_REQUEST: Final = "Its first request loads it."
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """One column that a model takes. `minimum`, `maximum` and `typical` are those of the training
+    data and bound nothing; so are the `quartiles` of numbers and their `step`, the resolution.
+    `categories` are the known ones, and with `open` others are answered as well; `missing` says
+    that null is answered."""
+
+    name: str
+    type: str
+    label: str | None
+    unit: str | None
+    description: str | None
+    minimum: float | int | str | None
+    maximum: float | int | str | None
+    typical: Any
+    quartiles: Sequence[float | int] | None = None
+    step: float | int | None = None
+    categories: Sequence[Any] | None
+    open: bool
+    missing: bool
+
+    @classmethod
+    def of(cls, column: Column) -> Input:
+        return cls(**{field: getattr(column, field) for field in cls.__struct_fields__})
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that a model tells: `classes` are the labels it chooses from. Of several targets
+    each has its name as `target`, and the prediction is a list in this order."""
+
+    name: str
+    type: str
+    target: str | None = None
+    label: str | None = None
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    classes: Sequence[Any] | None = None
+
+
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as its clients see it. `version` is the one that answers where none is named; it
+    is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
+    says whether the pipeline, an exact shortcut of it or its ONNX form answers, and why."""
+
+    name: str
+    version: int | None
+    versions: list[int]
+    aliases: dict[str, int]
+    state: State
+    reason: str | None = None
+    task: str | None = None
+    title: str | None = None
+    description: str | None = None
+    notice: str | None = None
+    inputs: Sequence[Input] = ()
+    outputs: Sequence[Output] = ()
+    metrics: dict[str, float] = {}
+    validation: str | None = None
+    served: str | None = None
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """All models, in the order of their names."""
+
+    models: list[ModelDescription]
+
+
+def describe(
+    store: ModelStore,
+    name: str,
+    entry: Entry | None,
+    others: Mapping[tuple[str, int], Entry] = MappingProxyType({}),
+) -> ModelDescription:
+    """What there is to say of a model that is loaded, on its way, or only in the store. Blocks.
+
+    Raises:
+        ModelNotFound: it is neither served nor in the store.
+    """
+    manifest = None if entry is None else entry.manifest
+    if entry is None:
+        entry, manifest = _only_stored(store, name, others)
+    versions, aliases = published(store, name)
+    return ModelDescription(
+        name=name,
+        version=None if manifest is None else manifest.version,
+        versions=versions,
+        aliases=aliases,
+        state=entry.state,
+        reason=entry.reason,
+        **({} if manifest is None else _told_by(manifest)),
+    )
+
+
+class VersionState(NamedTuple):
+    """Where one version of a model is; its number is None where that is not known yet."""
+
+    name: str
+    version: int | None
+    state: State
+    reason: str | None
+
+
+def states(
+    store: ModelStore,
+    entries: Mapping[str, Entry],
+    others: Mapping[tuple[str, int], Entry],
+) -> list[VersionState]:
+    """Every version of every model, loaded or published. Blocks."""
+    found = []
+    for name in sorted({*entries, *store.models()}):
+        entry = entries.get(name, Entry())
+        serving = _serving(store, name, entry)
+        if serving is None:
+            found.append(VersionState(name, None, entry.state, entry.reason))
+        for version in published(store, name)[0]:
+            each = entry if version == serving and name in entries else others.get((name, version))
+            if each is None and entry.state is State.UNLOADED:
+                each = entry
+            if each is None:
+                found.append(VersionState(name, version, State.UNLOADED, FIRST_REQUEST))
+            else:
+                found.append(VersionState(name, version, each.state, each.reason))
+    return found
+
+
+def _serving(store: ModelStore, name: str, entry: Entry) -> int | None:
+    """The version that the name serves or is to serve."""
+    if entry.manifest is not None:
+        return entry.manifest.version
+    with contextlib.suppress(ModelNotFound, CorruptVersion, VersionNotFound):
+        return store.resolve(name)
+    return None
+
+
+def _only_stored(
+    store: ModelStore, name: str, others: Mapping[tuple[str, int], Entry]
+) -> tuple[Entry, Manifest | None]:
+    """A model that was published after the start: the version that its name means now."""
+    try:
+        manifest = store.manifest(name)
+        return others.get((name, manifest.version), Entry()), manifest
+    except (CorruptVersion, VersionNotFound) as error:
+        return Entry(State.FAILED, str(error)), None
+
+
+def published(store: ModelStore, name: str) -> tuple[list[int], dict[str, int]]:
+    """Its versions and its aliases; none while it is being trained, or where they are damaged."""
+    versions: list[int] = []
+    with contextlib.suppress(ModelNotFound, CorruptVersion):
+        versions = store.versions(name)
+        return versions, store.aliases(name)
+    return versions, {}
+
+
+def _told_by(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "task": manifest.task,
+        "title": manifest.title,
+        "description": manifest.description,
+        "notice": manifest.notice,
+        "inputs": [Input.of(column) for column in manifest.signature.columns],
+        "outputs": outputs(manifest),
+        "metrics": manifest.metrics,
+        "validation": manifest.validation,
+        "served": served_here(manifest.served).sentence,
+    }
+
+
+def outputs(manifest: Manifest) -> list[Output]:
+    """What the model tells, in the names of the native JSON."""
+    found = [_prediction(target) for target in manifest.targets]
+    if manifest.probabilities:
+        found += [
+            Output(name="probabilities", type="number", target=target.name, classes=target.classes)
+            for target in manifest.targets
+        ]
+    return found
+
+
+def _prediction(target: Target) -> Output:
+    return Output(
+        name="prediction",
+        type="number" if target.classes is None else label_type(target.classes),
+        target=target.name,
+        label=target.label,
+        unit=target.unit,
+        minimum=target.minimum,
+        maximum=target.maximum,
+        classes=target.classes,
+    )
+
+
+def label_type(classes: Sequence[Any]) -> str:
+    """The JSON type of a label."""
+    kinds = {str: "string", bool: "boolean", int: "integer", float: "number"}
+    return kinds.get(type(classes[0]), "string") if classes else "string"

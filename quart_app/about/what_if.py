@@ -1,0 +1,194 @@
+"""What if one value were another: the answer as each column alone moves over its training range.
+
+All columns are asked in one request, beside the row that was entered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from model_store import Column, InvalidRows
+from model_store.columns import JSONLabel
+from model_store.errors import PredictionFailed, Unanswerable
+from model_store.manifest import Target
+from model_store.model import json_labels
+
+from ..inference import DeadlineExceeded, InferenceRequest, InferenceResponse
+from ..serving.batcher import QueueFull
+from ..serving.servable import Servable
+
+POINTS: Final = 21
+MOST_CATEGORIES: Final = 20
+"""Of a column with more, no category is asked: a choice of them would say little."""
+MOST_COLUMNS: Final = 20
+MOST_ROWS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The answers as one column alone takes other values, which stand in order.
+
+    `answers` are numbers: of a regression its own, of classes the probability of the one that was
+    answered to the entered row, None where the pipeline tells no probabilities. `labels` are the
+    predictions. `entered` is the place of the entered value among the values, or None where it
+    was missing.
+    """
+
+    column: Column
+    values: Sequence[JSONLabel]
+    answers: Sequence[float] | None
+    labels: Sequence[JSONLabel]
+    entered: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEffects:
+    """The effects on one target, of which `prediction` was answered to the entered row."""
+
+    target: Target
+    prediction: JSONLabel
+    effects: Sequence[Effect]
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The effects on each target; or none, and the reason in a sentence."""
+
+    targets: Sequence[TargetEffects]
+    reason: str | None = None
+
+
+async def what_if(
+    servable: Servable, asked: InferenceRequest, *, until: float | None = None
+) -> WhatIf:
+    """Ask what would be answered to the one row of a request if one of its values were another.
+
+    Dates and texts are left as they are. Too many columns or points, or a model that does not
+    answer them, is a reason and no error. Cancelling it leaves a batch that already runs alone.
+
+    Raises:
+        InvalidRequest, InvalidRows: the row itself does not fit the model.
+    """
+    signature = servable.manifest.signature
+    columns = signature.columns
+    if len(columns) > MOST_COLUMNS:
+        return _nothing(f"The model has more than {MOST_COLUMNS} columns.")
+    (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.wire))
+    moved = {column.name: _values(column, row[column.name]) for column in columns}
+    moved = {name: values for name, values in moved.items() if len(values) > 1}
+    if not moved:
+        return _nothing("No column has values in the training data to try.")
+    rows = 1 + sum(map(len, moved.values()))
+    if rows > MOST_ROWS:
+        return _nothing(f"It would take more than {MOST_ROWS} predictions.")
+    try:
+        response = await servable.infer(_request(row, moved, rows), until=until)
+    except (InvalidRows, Unanswerable, PredictionFailed):
+        return _nothing("The model does not answer all values of its training range.")
+    except (QueueFull, DeadlineExceeded):
+        return _nothing("The server is too busy.")
+    known = {column.name: column for column in columns}
+    return WhatIf(
+        [
+            _of_target(target, place, response, row, {known[name]: moved[name] for name in moved})
+            for place, target in enumerate(servable.manifest.targets)
+        ]
+    )
+
+
+def _nothing(reason: str) -> WhatIf:
+    return WhatIf((), reason)
+
+
+# The rows ------------------------------------------------------------------------
+
+
+def _values(column: Column, entered: JSONLabel | None) -> list[JSONLabel]:
+    """What a column is to be, with what was entered, in order; nothing where that is unknown."""
+    if column.type == "boolean":
+        return [False, True]
+    if column.type == "category":
+        known = list(column.categories or ())
+        if entered is not None and entered not in known:
+            known.append(entered)
+        return known if len(known) <= MOST_CATEGORIES else []
+    if column.type in ("number", "integer"):
+        return _numbers(column, entered)
+    return []
+
+
+def _numbers(column: Column, entered: JSONLabel | None) -> list[JSONLabel]:
+    low, high = column.minimum, column.maximum
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or low == high:
+        return []
+    # The mean of two, each weighed, cannot overflow as their difference can.
+    shares = np.linspace(0, 1, POINTS).tolist()
+    points: set[Any] = {low, high, *(low * (1 - share) + high * share for share in shares[1:-1])}
+    if column.type == "integer":
+        points = {round(point) for point in points}
+    elif column.step is not None:
+        # Such as the data has: a decimal place, and so no more of them than differ there.
+        decimals = round(-math.log10(column.step))
+        points = {round(point, decimals) for point in points}
+    if entered is not None:
+        points.add(entered)
+    return sorted(points)
+
+
+def _request(
+    row: Mapping[str, JSONLabel | None], moved: Mapping[str, Sequence[JSONLabel]], rows: int
+) -> InferenceRequest:
+    """The entered row, and below it a row for each value of each column."""
+    table: dict[str, list[JSONLabel | None]] = {name: [row[name]] * rows for name in row}
+    place = 1
+    for name, values in moved.items():
+        table[name][place : place + len(values)] = values
+        place += len(values)
+    return InferenceRequest(columns=table, rows=rows, many=True)
+
+
+# The answers ---------------------------------------------------------------------
+
+
+def _of_target(
+    target: Target,
+    place: int,
+    response: InferenceResponse,
+    row: Mapping[str, JSONLabel | None],
+    moved: Mapping[Column, Sequence[JSONLabel]],
+) -> TargetEffects:
+    column_of = response.labels if response.labels.ndim == 1 else response.labels[:, place]
+    labels = json_labels(column_of)
+    answers = _answers(target, place, response, labels)
+    effects, begin = [], 1
+    for column, values in moved.items():
+        end = begin + len(values)
+        entered = row[column.name]
+        effects.append(
+            Effect(
+                column=column,
+                values=values,
+                answers=None if answers is None else answers[begin:end],
+                labels=labels[begin:end],
+                entered=None if entered is None else list(values).index(entered),
+            )
+        )
+        begin = end
+    return TargetEffects(target, labels[0], effects)
+
+
+def _answers(
+    target: Target, place: int, response: InferenceResponse, labels: Sequence[JSONLabel]
+) -> list[float] | None:
+    """The number of each row that a curve is drawn of."""
+    if target.classes is None:
+        return [float(label) for label in labels]
+    if response.probabilities is None:
+        return None
+    shares: list[float] = response.probabilities[place][:, target.classes.index(labels[0])].tolist()
+    return shares

@@ -1,0 +1,503 @@
+"""The `models` commands: what the operator does with the store, from train to remove."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from model_store import Column, Manifest, ModelStore, ModelStoreError
+from model_store.aliases import CHAMPION
+from model_store.backend import served_here
+from model_store.columns import JSONLabel, shown_category
+from model_store.draft import Metadata
+from model_store.importer import ImportReport, ImportRequest
+from model_store.isolated import MEGABYTES, SECONDS, Limits, run
+from model_store.manifest import Target
+from model_store.recipes import RECIPES
+from model_store.store import require_name
+from model_store.tables import Table
+
+from ..about.description import describe
+from ..config import Config
+from ..server import sockets
+from .options import (
+    Option,
+    allow_version_option,
+    json_option,
+    settings,
+    store_option,
+    version_option,
+)
+
+FAILED = 1
+CELL_LENGTH = 40
+CATEGORIES_SHOWN = 6
+COLUMNS_SHOWN = 6
+
+
+@click.group()
+@store_option
+@click.pass_context
+def models(context: click.Context, store: Path | None) -> None:
+    """The published models."""
+    config = Config.read(**settings(model_store=store))
+    context.obj = ModelStore(config.model_store.absolute())
+
+
+@models.command("list")
+@json_option
+@click.pass_obj
+def list_models(store: ModelStore, as_json: bool) -> None:
+    """List the models, with the version that serves and its scores."""
+    found = [describe(store, name, None) for name in store.models()]
+    if as_json:
+        _print_json(found)
+        return
+    click.echo(f"Models in {store.root}")
+    if not found:
+        click.echo(f"None yet. Train one of {', '.join(RECIPES)}: quart-app models train iris")
+    rows = [
+        (
+            model.name,
+            str(model.version or "none"),
+            ", ".join(map(str, model.versions)),
+            ", ".join(f"{alias}={number}" for alias, number in model.aliases.items()),
+            _scores(model.metrics) if model.reason is None else f"failed: {model.reason}",
+        )
+        for model in found
+    ]
+    _print_table(("NAME", "SERVES", "VERSIONS", "ALIASES", "SCORES"), rows)
+
+
+@models.command()
+@click.argument("name")
+@version_option
+@json_option
+@click.pass_obj
+def show(store: ModelStore, name: str, version: str | None, as_json: bool) -> None:
+    """Show the manifest of a model."""
+    manifest = store.manifest(name, version)
+    if as_json:
+        _print_json(manifest)
+        return
+    for label, value in _about(store, manifest).items():
+        if value:
+            click.echo(f"{label:<13} {value}")
+    click.echo()
+    _print_columns(manifest.signature.columns)
+
+
+def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
+    libraries, source = manifest.libraries, manifest.source
+    about = {
+        "model": f"{manifest.name} version {manifest.version}, of {manifest.created}",
+        "title": manifest.title,
+        "description": manifest.description,
+        "folder": store.root / manifest.name / str(manifest.version),
+        "pipeline": manifest.estimator,
+        "tells": "; ".join(map(_shown_target, manifest.targets)),
+        "scores": _scores(manifest.metrics),
+        "measured as": manifest.validation,
+        "notice": manifest.notice,
+        "made with": f"Python {libraries.python}, scikit-learn {libraries.scikit_learn}, "
+        f"numpy {libraries.numpy}",
+        "answered by": served_here(manifest.served).sentence,
+        "allowed": ", ".join(manifest.allowed),
+        "code": manifest.code,
+    }
+    if source is not None:
+        about["imported"] = ", ".join(source.files)
+        about["written with"] = source.scikit_learn and f"scikit-learn {source.scikit_learn}"
+    return about
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True, metavar=f"[{'|'.join(RECIPES)}]...")
+@click.option("--data", type=click.Path(path_type=Path), help="A CSV file with the real table.")
+@click.option("--openml", is_flag=True, help="Fetch the real table from OpenML.")
+@json_option
+@click.pass_obj
+def train(
+    store: ModelStore, names: Sequence[str], data: Path | None, openml: bool, as_json: bool
+) -> None:
+    """Train models by their recipes, and publish each as its next version."""
+    unknown = [name for name in names if name not in RECIPES]
+    if unknown:
+        raise click.BadParameter(
+            f"there is no recipe {unknown[0]!r}; there are {', '.join(RECIPES)}",
+            param_hint="NAMES",
+        )
+    if data is not None and openml:
+        raise click.UsageError("--data and --openml exclude each other")
+    if data is not None and len(names) > 1:
+        raise click.UsageError("--data is the table of one recipe; name one")
+    published = []
+    for name in names:
+        manifest = _train(store, name, data, openml)
+        published.append(manifest)
+        if not as_json:
+            click.echo(f"{name} version {manifest.version} published: {_scores(manifest.metrics)}")
+    if as_json:
+        _print_json(published)
+
+
+def _train(store: ModelStore, name: str, data: Path | None, openml: bool) -> Manifest:
+    recipe, progress = RECIPES[name], _progress(name)
+    table, source = None, None
+    if data is not None:
+        table, source = Table.read(data), data.name
+    elif openml:
+        progress("fetching the table")
+        table, source = recipe.fetch(), str(recipe.openml)
+    return recipe.train(store, progress, table=table, source=source)
+
+
+# Taking in -----------------------------------------------------------------------
+
+
+def _intake_options(command: Any) -> Any:
+    """The options of `import` and `inspect`."""
+    options: list[Option] = [
+        click.argument("files", nargs=-1, required=True, metavar="FILE..."),
+        click.option("--sample", metavar="CSV", help="Rows that it was trained on."),
+        click.option(
+            "--target", multiple=True, metavar="COLUMN", help="What the sample says it should tell."
+        ),
+        click.option("--code", metavar="MODULE.PY", help="The module with its own classes."),
+        click.option("--trust", is_flag=True, help="Allow all that the files name."),
+        click.option("--trusted", multiple=True, metavar="NAME", help="Allow this global."),
+        allow_version_option,
+        click.option("--time-limit", default=SECONDS, show_default=True, help="In seconds."),
+        click.option("--memory-limit", default=MEGABYTES, show_default=True, help="In megabytes."),
+        json_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@models.command("import")
+@click.option("--name", help="The name of the model; that of the last file.")
+@_intake_options
+@click.pass_context
+def import_files(
+    context: click.Context,
+    /,
+    name: str | None,
+    files: Sequence[str],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Import a pickled pipeline, or several files as its steps, as the next version of a model.
+
+    What the files name is listed and checked before anything in them is unpickled, and all of it
+    happens in a process with limits.
+    """
+    store: ModelStore = context.obj
+    name = name or _name_of(files[-1])
+    require_name(name)
+    finding, draft = _try(name, files, publish=True, **options)
+    assert draft is not None
+    manifest = store.add(draft)
+    if as_json:
+        _print_json(manifest)
+        return
+    click.echo(f"{name} version {manifest.version} published: {_summary(finding)}")
+    _print_finding(finding)
+    click.echo(f"Its page: {_url(Config.read(), name)}")
+
+
+@models.command()
+@_intake_options
+def inspect(files: Sequence[str], as_json: bool, **options: Any) -> None:
+    """Look at files as `import` would, and publish nothing."""
+    finding, _ = _try(_name_of(files[-1]), files, publish=False, **options)
+    if as_json:
+        _print_json(finding)
+        return
+    for each in finding.files:
+        written = f", written by scikit-learn {each.scikit_learn}" if each.scikit_learn else ""
+        click.echo(f"{each.file}: {each.size} bytes{written}, sha256 {each.sha256}")
+        for found in each.globals:
+            click.echo(f"  {found}{'  (not allowed)' if found in each.refused else ''}")
+    click.echo()
+    if finding.signature is None:
+        click.echo("Nothing was unpickled, because of what is not allowed.")
+        return
+    click.echo(_summary(finding))
+    _print_finding(finding)
+
+
+def _try(name: str, files: Sequence[str], *, publish: bool, **options: Any) -> Any:
+    limits = Limits(options.pop("time_limit"), options.pop("memory_limit"))
+    options["allow_version"] = Config.read(
+        **settings(allow_version=options["allow_version"])
+    ).allow_version
+    order = ImportRequest(name=name, files=tuple(files), publish=publish, **options)
+    finding, draft = run(order, limits, _progress(name))
+    for warning in finding.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    return finding, draft
+
+
+def _name_of(file: str) -> str:
+    """The name of a model, made of the name of its file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem).strip("._-")[:64] or "model"
+
+
+def _summary(finding: ImportReport) -> str:
+    targets = "; ".join(map(_shown_target, finding.targets or ()))
+    return f"{finding.estimator}, tells {targets}"
+
+
+def _print_finding(finding: ImportReport) -> None:
+    assert finding.signature is not None
+    click.echo()
+    _print_columns(finding.signature.columns)
+    click.echo("\nGolden rows, with what it answers:\n")
+    _print_golden(finding)
+    click.echo()
+    for agreement in finding.agreements:
+        if agreement.error is None:
+            found = f"as the sample says in {agreement.equal} of {agreement.rows} rows"
+        else:
+            found = f"off by {agreement.error:.6g} on average over {agreement.rows} rows"
+        click.echo(f"{agreement.target}: {found}; of rows that it was trained on this is no score.")
+
+
+def _print_golden(finding: ImportReport) -> None:
+    assert finding.sample is not None
+    names = list(finding.sample.rows[0])
+    shown = names[:COLUMNS_SHOWN]
+    more = ["…"] if len(names) > len(shown) else []
+    rows = [
+        [*(_cell(row[name]) for name in shown), *more, _cell(prediction)]
+        for row, prediction in zip(finding.sample.rows, finding.sample.predictions, strict=True)
+    ]
+    _print_table([*map(_cell, shown), *more, "PREDICTION"], rows)
+
+
+def _url(config: Config, name: str) -> str:
+    host = config.host or "127.0.0.1"
+    if host in {"0.0.0.0", "::"}:
+        host = "127.0.0.1"
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{config.port or sockets.PORT}/models/{quote(name)}"
+
+
+# Editing -------------------------------------------------------------------------
+
+
+def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Any:
+    for text in given:
+        if "=" not in text:
+            raise click.BadParameter(f"expected NAME=TEXT, got {text!r}")
+    return given
+
+
+def _pair_option(flag: str, name: str, help_text: str) -> Option:
+    return click.option(
+        flag, name, multiple=True, metavar="NAME=TEXT", callback=_pairs, help=help_text
+    )
+
+
+@models.command()
+@click.argument("name")
+@version_option
+@click.option("--title", help="The name of the model in words.")
+@click.option("--description", help="What it tells, in a sentence.")
+@click.option("--notice", help="What whoever uses it must know.")
+@_pair_option("--label", "labels", "The label of a column, or of what the model tells.")
+@_pair_option("--unit", "units", "The unit of a column, or of what the model tells.")
+@_pair_option("--explain", "descriptions", "What a column means.")
+@_pair_option("--word", "words", "How a person calls a class.")
+@json_option
+@click.pass_obj
+def edit(store: ModelStore, /, name: str, version: str | None, as_json: bool, **texts: Any) -> None:
+    """Change the words of a model: labels, units, descriptions, the names of classes.
+
+    The artifact stays as it is. A server shows them from its next start on.
+    """
+    found = store.manifest(name, version)
+    columns = found.signature.names
+    targets = [target.name or "" for target in found.targets]
+    classes = [str(label) for target in found.targets for label in target.classes or ()]
+    for key, known in (
+        ("labels", [*columns, *targets]),
+        ("units", [*columns, *targets]),
+        ("descriptions", columns),
+        ("words", classes),
+    ):
+        texts[key] = dict(_split(text, known) for text in texts[key])
+    if not any(texts.values()):
+        raise click.UsageError("there is nothing to change; name a --title, a --label, …")
+    edited = store.edit(name, found.version, Metadata(**texts))
+    if as_json:
+        _print_json(edited)
+    else:
+        click.echo(f"{name} version {edited.version} is now revision {edited.revision}.")
+
+
+def _split(text: str, known: Sequence[str]) -> tuple[str, str]:
+    """NAME=TEXT at the sign that stands after a name that is known: names may hold one too."""
+    for match in re.finditer("=", text):
+        if text[: match.start()] in known:
+            return text[: match.start()], text[match.end() :]
+    name, _, value = text.partition("=")
+    return name, value
+
+
+@models.command()
+@click.argument("name", required=False)
+@version_option
+@allow_version_option
+@json_option
+@click.pass_obj
+def verify(
+    store: ModelStore, name: str | None, version: str | None, allow_version: bool, as_json: bool
+) -> None:
+    """Verify a model, or all: digests, then load it and replay its golden rows."""
+    allow_version = Config.read(**settings(allow_version=allow_version)).allow_version
+    results = [
+        _verify(store, found, version, allow_version)
+        for found in ([name] if name else store.models())
+    ]
+    if as_json:
+        _print_json(results)
+    else:
+        for result in results:
+            click.echo(f"{result['name']}: {result['error'] or 'verified'}")
+    if any(result["error"] for result in results):
+        sys.exit(FAILED)
+
+
+def _verify(
+    store: ModelStore, name: str, version: str | None, allow_version: bool
+) -> dict[str, Any]:
+    progress = _progress(name)
+    try:
+        progress("verifying")
+        verified = store.verify(name, version, allow_version=allow_version)
+        for warning in verified.warnings:
+            click.echo(f"Warning: {warning}", err=True)
+        progress("loading")
+        model = store.load(verified)
+        progress("replaying the golden rows")
+        model.replay()
+    except ModelStoreError as error:
+        return {"name": name, "version": version, "error": str(error)}
+    return {"name": name, "version": verified.manifest.version, "error": None}
+
+
+@models.command()
+@click.argument("name")
+@click.argument("version")
+@click.option("--alias", default=CHAMPION, show_default=True, help="The alias to set.")
+@click.pass_obj
+def promote(store: ModelStore, name: str, version: str, alias: str) -> None:
+    """Let an alias name VERSION; champion is the version that serves from the next start on."""
+    number = store.promote(name, version, alias)
+    click.echo(f"{alias} of {name} is version {number}.")
+
+
+@models.command()
+@click.argument("name")
+@click.pass_obj
+def rollback(store: ModelStore, name: str) -> None:
+    """Let champion name the version that served before, from the next start on."""
+    click.echo(f"champion of {name} is version {store.rollback(name)}.")
+
+
+@models.command()
+@click.argument("name")
+@click.argument("version")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def remove(store: ModelStore, name: str, version: str, yes: bool) -> None:
+    """Remove VERSION of a model for good."""
+    number = store.resolve(name, version)
+    if not yes:
+        click.confirm(f"Remove {name} version {number} for good?", abort=True)
+    store.remove(name, number)
+    click.echo(f"{name} version {number} is removed.")
+
+
+def _progress(name: str) -> Callable[[str], None]:
+    return lambda step: click.echo(f"{name}: {step}", err=True)
+
+
+def _scores(metrics: Mapping[str, float]) -> str:
+    """Each score with its spread, such as `accuracy 0.953 ± 0.027`."""
+    return ", ".join(
+        f"{name} {value:.3f}"
+        + (f" ± {metrics[f'{name}_std']:.3f}" if f"{name}_std" in metrics else "")
+        for name, value in metrics.items()
+        if not name.endswith("_std")
+    )
+
+
+def _print_json(content: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(content), indent=2))
+
+
+def _print_columns(columns: Sequence[Column]) -> None:
+    rows = [
+        (
+            _cell(column.name),
+            column.type,
+            _values(column),
+            "" if column.typical is None else _cell(column.typical),
+            column.unit or "",
+            "may be missing" if column.missing else "",
+        )
+        for column in columns
+    ]
+    _print_table(("COLUMN", "TYPE", "VALUES", "TYPICAL", "UNIT", ""), rows)
+
+
+def _values(column: Column) -> str:
+    if column.categories is not None:
+        shown = [_cell(shown_category(value)) for value in column.categories[:CATEGORIES_SHOWN]]
+        more = len(column.categories) - len(shown)
+        others = [f"{more} more"] if more else []
+        return ", ".join([*shown, *others, *(["others"] if column.open else [])])
+    if column.minimum is None:
+        return ""
+    return f"{_cell(column.minimum)} to {_cell(column.maximum)}"
+
+
+def _shown_target(target: Target) -> str:
+    name = target.name or "the prediction"
+    if target.classes is None:
+        return f"{name}, a number"
+    shown = [_cell(label) for label in target.classes[:CATEGORIES_SHOWN]]
+    more = len(target.classes) - len(shown)
+    return f"{name}: {', '.join(shown)}{f' and {more} more' if more else ''}"
+
+
+def _cell(value: JSONLabel | Sequence[JSONLabel] | None) -> str:
+    """A value in a table: numbers shortened, texts on one line and not too long."""
+    if value is None:
+        return "missing"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = " ".join(str(value).split())
+    return text if len(text) <= CELL_LENGTH else text[: CELL_LENGTH - 1] + "…"
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not rows:
+        return
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

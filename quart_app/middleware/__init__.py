@@ -1,0 +1,1 @@
+"""The layers around the app, each an ASGI middleware."""

@@ -1,0 +1,156 @@
+"""What holds for every request, whoever answers it: from whom it is, its id, safe headers.
+
+The outermost ASGI middleware of ours but for those that watch. It writes into the scope itself, so
+that they see what it found.
+
+- `client` and `scheme` are what the last of our own proxies tell (`PROXIES`). Each of them adds the
+  address that it was asked from at the end of X-Forwarded-For; what stands further left was said by
+  anybody. X-Forwarded-Host is never believed: Host is what browsers take the answer to be from.
+- `path` is a path, also where the request named a whole URL (RFC 9112, section 3.2.2), so that all
+  layers read the same address.
+- The id of a request is its own where that cannot be mistaken for anything else in a log.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    HTTPScope,
+    Scope,
+)
+from quart import Quart
+
+from ..negotiation import JSON
+from .request_record import REQUEST_ID
+
+_JSON: Final = JSON.encode()
+_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_ADDRESS: Final = re.compile(r"\[(?P<v6>[^\]]+)\](:\d+)?|(?P<v4>[^:]+):\d+")
+
+POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'self'"
+)
+"""Nothing comes from elsewhere, and no script or style stands in a page."""
+
+NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+HEADERS: Final = (
+    (b"content-security-policy", POLICY.encode()),
+    NOSNIFF,
+    (b"referrer-policy", b"same-origin"),  # addresses may have the values of a row in the query
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+"""On every answer that has no such header of its own. No Strict-Transport-Security: TLS ends at the
+platform's router, and such a promise outlives the app on that host.
+
+A prediction in JSON is no document, so that of these it has `NOSNIFF` alone: to write headers is a
+good part of what it costs a server."""
+
+Fields = Iterable[tuple[bytes, bytes]]
+
+
+class Front:
+    """Gives `app` each request with what is known of it, and its answers their headers."""
+
+    def __init__(self, app: ASGIFramework, proxies: int) -> None:
+        self._app = app
+        self._proxies = proxies
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        extended = cast(dict[str, Any], scope)
+        if not scope["path"].startswith("/"):
+            extended["path"] = _path(scope["path"])
+        if self._proxies:
+            apply_forwarded(scope, self._proxies)
+        sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        request_id = identify(scope, sent[0] if len(sent) == 1 else None)
+
+        async def send_with_headers(event: ASGISendEvent) -> None:
+            if event["type"] == "http.response.start":
+                own = [*event.get("headers", ())]
+                safe = (NOSNIFF,) if _is_prediction(scope, event["status"], own) else HEADERS
+                event["headers"] = _completed(own, (*safe, (b"x-request-id", request_id)))
+            await send(event)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def register(app: Quart, proxies: int) -> None:
+    """Let the app have what is known of each request."""
+    app.asgi_app = Front(app.asgi_app, proxies)  # type: ignore[method-assign]
+
+
+def identify(scope: HTTPScope, sent: bytes | None) -> bytes:
+    """Give the request its id: the one that was sent where it is well-formed, else a new one."""
+    well_formed = sent is not None and _ID.fullmatch(sent)
+    request_id = sent if sent is not None and well_formed else os.urandom(16).hex().encode()
+    cast(dict[str, Any], scope)[REQUEST_ID] = request_id.decode()
+    return request_id
+
+
+def _is_prediction(scope: HTTPScope, status: int, headers: Fields) -> bool:
+    """Whether it may be one: what a POST was answered with in JSON."""
+    if scope["method"] != "POST" or status != 200:
+        return False
+    return any(name.lower() == b"content-type" and value == _JSON for name, value in headers)
+
+
+def _completed(own: Fields, added: Fields) -> list[tuple[bytes, bytes]]:
+    headers = [*own]
+    names = {name.lower() for name, _ in headers}
+    headers += [header for header in added if header[0] not in names]
+    return headers
+
+
+def _path(target: str) -> str:
+    """The path in a URL that was sent in the place of one."""
+    try:
+        path = urlsplit(target).path
+    except ValueError:
+        path = target
+    return f"/{path.lstrip('/')}"
+
+
+def apply_forwarded(scope: HTTPScope, proxies: int) -> None:
+    """Take the client's address and the scheme from what the last `proxies` hops added."""
+    extended = cast(dict[str, Any], scope)
+    hops = _listed(scope["headers"], b"x-forwarded-for")
+    address = _address(hops[-proxies]) if len(hops) >= proxies else None
+    if address is not None:
+        extended["client"] = (address, 0)
+    # Many proxies replace this one and do not add to it; the last is by one of ours in any case.
+    schemes = _listed(scope["headers"], b"x-forwarded-proto")
+    if schemes and (scheme := schemes[-min(proxies, len(schemes))].lower()) in {"http", "https"}:
+        extended["scheme"] = scheme
+
+
+def _listed(headers: Fields, wanted: bytes) -> list[str]:
+    """The members of a header that is a list, from all its lines."""
+    values = [value.decode("latin-1") for name, value in headers if name == wanted]
+    return [member.strip() for value in values for member in value.split(",")]
+
+
+def _address(hop: str) -> str | None:
+    """The address in a member of X-Forwarded-For, without a port; None where it is none."""
+    found = _ADDRESS.fullmatch(hop)
+    host = (found["v6"] or found["v4"]) if found else hop
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None

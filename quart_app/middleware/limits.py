@@ -1,0 +1,186 @@
+"""What a request may be and how many there may be, before anything of it is understood.
+
+`fault_of` looks at the head of a request, before its body is read: at its size, and at what frames
+the body, since a server and the proxy before it that disagree on where a request ends can be made
+to answer one that nobody sent (RFC 9112, section 11.2). `InFlight` bounds what is answered at a
+time, after the body has been read, so that slow senders take nobody's place. An ASGI middleware
+around each asks it.
+
+A refusal travels through the scope as an exception, so that the one table of errors answers it. It
+is answered at once; then the body is read for a while, since a connection that is closed with
+something unread is reset, and its client may not read the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    HTTPScope,
+    Scope,
+)
+from quart import Quart
+from werkzeug.exceptions import RequestHeaderFieldsTooLarge, RequestURITooLarge
+
+from ..inference import InvalidRequest, NotReady
+from .bodies import REFUSAL
+
+BUSY_RETRY_AFTER: Final = 1
+HEALTH: Final = "/health/"
+
+HEADERS: Final = 100
+HEAD_BYTES: Final = 16 * 1024
+"""As many as Hypercorn takes of a head that comes piece by piece."""
+
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""Headers that say how long the body is."""
+
+TARGET_BYTES: Final = 48 * 1024
+"""A query may hold a value for each of a thousand columns."""
+
+LINGER_BYTES: Final = 4 * 1024 * 1024
+LINGER_SECONDS: Final = 2.0
+
+
+class Heads:
+    """Refuses requests by what their head says."""
+
+    def __init__(self, app: ASGIFramework) -> None:
+        self._app = app
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "http" and (fault := fault_of(scope)) is not None:
+            cast(dict[str, Any], scope)[REFUSAL] = fault
+            await self._app(scope, _no_body(), _last_word(scope, receive, send))
+        else:
+            await self._app(scope, receive, send)
+
+
+class InFlight:
+    """Counts the requests that are being answered: `enter` one, and `leave` when it has ended."""
+
+    __slots__ = ("_most", "requests")
+
+    def __init__(self, most: int) -> None:
+        self.requests = 0
+        self._most = most
+
+    def enter(self) -> NotReady | None:
+        """Count one more; why it is to be refused, if there were as many as may be before."""
+        full = self.requests >= self._most
+        self.requests += 1
+        if not full:
+            return None
+        return NotReady("As many requests are being answered as may be.", BUSY_RETRY_AFTER)
+
+    def leave(self) -> None:
+        """Count one less."""
+        self.requests -= 1
+
+
+class InFlightLimit:
+    """Refuses requests to `app` while as many as may be are being answered."""
+
+    def __init__(self, app: ASGIFramework, in_flight: InFlight) -> None:
+        self._app = app
+        self._in_flight = in_flight
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(HEALTH):
+            await self._app(scope, receive, send)
+            return
+        full = self._in_flight.enter()
+        if full is not None:
+            cast(dict[str, Any], scope).setdefault(REFUSAL, full)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight.leave()
+
+
+def fault_of(scope: HTTPScope) -> Exception | None:
+    """Why a request is to be refused by what its head says, if it is."""
+    headers = cast(Sequence[tuple[bytes, bytes]], scope["headers"])
+    if len(headers) > HEADERS:
+        return RequestHeaderFieldsTooLarge(f"A request may have {HEADERS} headers.")
+    if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
+        return RequestURITooLarge(f"The address of a request may have {TARGET_BYTES} bytes.")
+    size, framed = 0, 0
+    for name, value in headers:
+        size += len(name) + len(value) + 4
+        if name in FRAMING:
+            framed += 1
+    if size > HEAD_BYTES:
+        return RequestHeaderFieldsTooLarge(f"The headers of a request may have {HEAD_BYTES} bytes.")
+    if framed > 1:
+        return InvalidRequest("The length of the body is said in more than one way.")
+    return None
+
+
+def _last_word(
+    scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+) -> ASGISendCallable:
+    """Send an answer whose connection is closed after it, once the body has been read."""
+    if not scope["http_version"].startswith("1"):
+        return send
+
+    async def send_last(event: ASGISendEvent) -> None:
+        if event["type"] == "http.response.start":
+            event = {**event, "headers": [*event["headers"], (b"connection", b"close")]}
+        last = event["type"] == "http.response.body" and not event.get("more_body", False)
+        if last:
+            await send(cast(ASGISendEvent, {**event, "more_body": True}))
+            await _linger(receive)
+            event = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(event)
+
+    return send_last
+
+
+async def _linger(receive: ASGIReceiveCallable) -> None:
+    read, more = 0, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while more and read < LINGER_BYTES:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return
+                read += len(message.get("body", b""))
+                more = message.get("more_body", False)
+
+
+def _no_body() -> ASGIReceiveCallable:
+    """What the app receives of a refused request."""
+    received = False
+
+    async def receive() -> ASGIReceiveEvent:
+        nonlocal received
+        if received:  # frameworks go on receiving until the client has gone
+            await asyncio.get_running_loop().create_future()
+        received = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+def bound_requests(app: Quart, in_flight: InFlight) -> None:
+    """Let the app answer a bounded number of requests at a time; to be called before bodies are
+    read by a middleware around it."""
+    app.asgi_app = InFlightLimit(app.asgi_app, in_flight)  # type: ignore[method-assign]
+
+
+def check_heads(app: Quart) -> None:
+    """Let the app have requests only whose heads are within bounds."""
+    app.asgi_app = Heads(app.asgi_app)  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""What became of the requests: the access log and the metrics."""

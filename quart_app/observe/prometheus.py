@@ -1,0 +1,216 @@
+"""The metrics as Prometheus reads them. What models count of themselves is read when it is asked
+for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from ..middleware.limits import InFlight
+from ..serving.registry import Registry, State
+from ..serving.servable import Servable
+from ..serving.statistics import Histogram
+from ..version import VERSION
+from .metrics import RequestCounters
+
+MODEL: Final = ("model", "version")
+OPENMETRICS: Final = "application/openmetrics-text"
+
+
+class Page(NamedTuple):
+    """What a scrape reads."""
+
+    body: bytes
+    content_type: str
+
+
+class Exposition:
+    """What is told of one app."""
+
+    def __init__(self, counters: RequestCounters, in_flight: InFlight, models: Registry) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._registry.register(RequestCollector(counters, in_flight))
+        self._registry.register(ModelCollector(models))
+
+    def page(self, accept: str = "") -> Page:
+        """All of them as text, in the format of OpenMetrics where `Accept` names it."""
+        if OPENMETRICS in accept.lower():
+            return Page(
+                openmetrics.generate_latest(self._registry),  # type: ignore[no-untyped-call]
+                openmetrics.CONTENT_TYPE_LATEST,
+            )
+        return Page(generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class RequestCollector(Collector):
+    """What became of the requests."""
+
+    def __init__(self, counters: RequestCounters, in_flight: InFlight) -> None:
+        self._counters = counters
+        self._in_flight = in_flight
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering it counts nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """A family each."""
+        requests = CounterMetricFamily(
+            "quart_app_requests",
+            "Requests that have ended, by route template, method and status.",
+            labels=("route", "method", "status"),
+        )
+        for (route, method, status), count in self._counters.ended.items():
+            requests.add_metric((route, method, str(status)), count)
+        yield requests
+        yield _histogram(
+            "quart_app_request_duration_seconds",
+            "How long requests took, from their head to the last byte of the answer.",
+            ("route",),
+            {(route,): seconds for route, seconds in self._counters.seconds.items()},
+        )
+        failures = CounterMetricFamily(
+            "quart_app_failures", "Requests that ended in an error, by its kind.", labels=("kind",)
+        )
+        for kind, count in self._counters.failures.items():
+            failures.add_metric((kind,), count)
+        yield failures
+        yield _gauge(
+            "quart_app_requests_in_flight",
+            "Requests that are being answered at this moment.",
+            (),
+            [((), self._in_flight.requests)],
+        )
+
+
+class ModelCollector(Collector):
+    """What models and the threads that predict tell, at the moment it is asked for."""
+
+    def __init__(self, models: Registry) -> None:
+        self._models = models
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering it asks no model."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """A family each."""
+        found = _by_version(self._models.servables)
+        yield _histogram(
+            "quart_app_batch_rows",
+            "Rows that one call of predict answered.",
+            MODEL,
+            _summed(found, lambda servable: servable.statistics.rows),
+        )
+        yield _histogram(
+            "quart_app_predict_duration_seconds",
+            "How long the calls of predict took that answered.",
+            MODEL,
+            _summed(found, lambda servable: servable.statistics.seconds),
+        )
+        yield _gauge(
+            "quart_app_queue_rows",
+            "Rows that wait for a call of predict.",
+            MODEL,
+            (
+                (labels, sum(servable.waiting_rows for servable in same))
+                for labels, same in found.items()
+            ),
+        )
+        yield _gauge(
+            "quart_app_model_load_seconds",
+            "How long it took to verify, load and warm what is loaded.",
+            MODEL,
+            ((labels, same[0].load_seconds) for labels, same in found.items()),
+        )
+        later = {name: entry for (name, _), entry in self._models.others.items()}
+        yield _gauge(
+            "quart_app_model_state",
+            "1 for the state in which the model is, 0 for the others.",
+            ("model", "state"),
+            (
+                ((name, state.value), entry.state is state)
+                for name, entry in (later | self._models.entries).items()
+                for state in State
+            ),
+        )
+        yield _gauge(
+            "quart_app_busy_threads",
+            "Threads that predict at this moment, those that hang among them.",
+            (),
+            [((), self._models.workers.busy)],
+        )
+        yield _gauge(
+            "quart_app_hung_threads",
+            "Threads that have been at one call of predict for longer than anyone waits.",
+            (),
+            [((), self._models.workers.hung)],
+        )
+        yield _gauge(
+            "quart_app_threads",
+            "Threads that may predict.",
+            (),
+            [((), self._models.workers.threads)],
+        )
+        yield _gauge(
+            "quart_app_build_info",
+            "The version of the server; always 1.",
+            ("version",),
+            [((VERSION,), 1)],
+        )
+
+
+Labels = tuple[str, ...]
+
+
+def _by_version(servables: Iterable[Servable]) -> dict[Labels, list[Servable]]:
+    """Those with the same labels together: a version may be loaded by name and by number."""
+    found: dict[Labels, list[Servable]] = {}
+    for servable in servables:
+        labels = servable.manifest.name, str(servable.manifest.version)
+        found.setdefault(labels, []).append(servable)
+    return found
+
+
+def _summed(
+    found: Mapping[Labels, list[Servable]], read: Callable[[Servable], Histogram]
+) -> dict[Labels, Histogram]:
+    sums = {}
+    for labels, (first, *others) in found.items():
+        sums[labels] = sum(map(read, others), read(first))
+    return sums
+
+
+def _gauge(
+    name: str, documentation: str, labels: Labels, values: Iterable[tuple[Labels, float]]
+) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=labels)
+    for told, value in values:
+        family.add_metric(told, value)
+    return family
+
+
+def _histogram(
+    name: str, documentation: str, labels: Labels, values: Mapping[Labels, Histogram]
+) -> Metric:
+    family = HistogramMetricFamily(name, documentation, labels=labels)
+    for told, histogram in values.items():
+        bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric(told, buckets, histogram.total)
+    return family

@@ -1,0 +1,192 @@
+"""Uvicorn as the HTTP server of `run.py`, with httptools. Needs the extra `uvicorn`.
+
+Three things of its own are not used: its handlers of signals, its lifespan (`_Requests` answers
+that one), and whatever it would read from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from hypercorn.typing import ASGIFramework
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+    from uvicorn.server import ServerState
+except ImportError:
+    raise ImportError(
+        "The server uvicorn needs the packages of the extra uvicorn: "
+        "pip install 'quart-app[uvicorn]'."
+    ) from None
+
+from .sockets import BACKLOG, FULL, LISTENERS
+
+KIB = 1024
+MAX_WAITING = 64 * KIB
+"""Bytes of a request whose header has not ended: httptools itself has no bound."""
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(
+    app: ASGIFramework,
+    sock: socket.socket,
+    until_stop: Callable[[], Awaitable[None]],
+    *,
+    keep_alive: float,
+    patience: float,
+    max_connections: int,
+) -> None:
+    """See `HttpServer`."""
+    config = uvicorn.Config(
+        cast(Any, app),
+        http=_Connection,
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        log_level=logging.ERROR,
+        access_log=False,
+        workers=1,
+        proxy_headers=False,
+        server_header=False,
+        forwarded_allow_ips=[],
+        backlog=BACKLOG,
+        timeout_keep_alive=math.ceil(keep_alive),
+    )
+    logging.getLogger("uvicorn.error").addFilter(_is_not_cut_off)
+    with contextlib.ExitStack() as stack:
+        own = [stack.enter_context(sock.dup()) for _ in range(LISTENERS)]
+        await _Server(config, until_stop, patience, max_connections).serve(sockets=own)
+
+
+def _is_not_cut_off(record: logging.LogRecord) -> bool:
+    """Whether a record is worth a line: not that of a request that `run.py` has cut off."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class _Server(uvicorn.Server):
+    """Stops when `until_stop` returns, and at no signal."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        until_stop: Callable[[], Awaitable[None]],
+        patience: float,
+        max_connections: int,
+    ) -> None:
+        super().__init__(config)
+        self.server_state = _State(max_connections)
+        self._until_stop = until_stop
+        self._patience = patience
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
+
+    async def main_loop(self) -> None:
+        ticking = asyncio.create_task(super().main_loop())  # renews the header `date`
+        try:
+            await self._until_stop()
+        except Exception:
+            await self.shutdown()
+            raise
+        finally:
+            self.should_exit = True
+            await ticking
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            left = list(self.server_state.connections)
+            logger.warning("Connections aborted, as they did not close in time: %d.", len(left))
+            for connection in left:
+                connection.transport.abort()
+
+
+class _State(ServerState):
+    """What the connections of a server share: the connections, and how many there may be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.idle: dict[_Connection, None] = {}  # those for longest first
+
+
+class _Connection(HttpToolsProtocol):
+    """A connection that has to send a whole header within `keep_alive`, as with Hypercorn.
+
+    Uvicorn waits so long for the first byte of every request but the first, and for the rest of
+    its header for ever.
+
+    One too many takes the place of the one that has been idle for longest, and where each has a
+    request it is told 503 and closed.
+    """
+
+    server_state: _State
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._cycles: deque[RequestResponseCycle] = deque()  # what was asked and not yet answered
+        self._waiting = 0
+        if len(self.connections) > self.server_state.most and not self._make_room():
+            transport.write(FULL)
+            transport.close()
+            return
+        self.server_state.idle[self] = None
+        self._wait_until(self.loop.time() + self.timeout_keep_alive)
+
+    def _make_room(self) -> bool:
+        longest = next(iter(self.server_state.idle), None)
+        if longest is None:
+            return False
+        del self.server_state.idle[longest]
+        longest.transport.close()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server_state.idle.pop(self, None)
+        for cycle in self._cycles:  # Uvicorn tells the last one only, and the first one fails
+            cycle.disconnected = True
+            cycle.message_event.set()
+        super().connection_lost(exc)
+
+    def on_headers_complete(self) -> None:
+        self.server_state.idle.pop(self, None)
+        super().on_headers_complete()
+        self._cycles.append(self.cycle)
+
+    def on_response_complete(self) -> None:
+        self._cycles.popleft()
+        super().on_response_complete()
+        if not self.transport.is_closing() and not self._is_answering():
+            self.server_state.idle[self] = None
+
+    def data_received(self, data: bytes) -> None:
+        timer = self.timeout_keep_alive_task
+        super().data_received(data)
+        if timer is None:
+            return
+        if self._is_answering() or self.transport.is_closing():
+            self._waiting = 0
+            return
+        self._waiting += len(data)
+        if self._waiting > MAX_WAITING:
+            self.send_400_response("The header of the request is too long.")
+        elif self.timeout_keep_alive_task is None:
+            self._wait_until(timer.when())
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait_until(self, when: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_at(when, self.timeout_keep_alive_handler)

@@ -1,0 +1,319 @@
+"""The models that are served, by name and version, and the state of each.
+
+A model is known by its name from the start-up on, with the version that its name resolved to then.
+Any other version, also of a model published later, is loaded on its first request. Loads run one
+after the other, each verify → load → warm, and a failed one stays failed and visible. An operator
+may load a name again, which then serves what it resolves to now, or unload it in every version.
+
+Known weak point: what was loaded stays in memory, every version that was ever asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from model_store import Manifest, ModelStore, ModelStoreError
+from model_store.errors import CorruptVersion
+
+from ..config import Config
+from ..inference import NotReady
+from .servable import Servable
+from .threads import run_in_daemon
+from .workers import Workers
+
+LOADING_RETRY_AFTER = 2
+"""Seconds after which a client may ask again for a model that is on its way."""
+
+HUNG = 0.75
+"""The share of the deadline after which a call of predict hangs."""
+
+WATCH_SECONDS = 0.5
+
+VALIDATING = 2
+"""Threads that validate large tables. More would only take turns at the interpreter."""
+
+logger = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """Where a model is on its way."""
+
+    PENDING = "pending"
+    TRAINING = "training"
+    VERIFYING = "verifying"
+    LOADING = "loading"
+    WARMING = "warming"
+    READY = "ready"
+    FAILED = "failed"
+    UNLOADED = "unloaded"
+
+
+@dataclass(slots=True)
+class Entry:
+    """A model or one version of it, on its way or there. `reason` says why it failed."""
+
+    state: State = State.PENDING
+    reason: str | None = None
+    servable: Servable | None = None
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return None if self.servable is None else self.servable.manifest
+
+    @property
+    def settled(self) -> bool:
+        return self.state in {State.READY, State.FAILED, State.UNLOADED}
+
+    def fail(self, error: Exception) -> None:
+        self.state = State.FAILED
+        self.reason = str(error) or type(error).__name__
+
+
+class Registry:
+    """Belongs to one event loop; all its methods are called there.
+
+    `starting` lasts until the names of the models are known; `started` is set when each of them
+    is ready or has failed. `draining` is set when the process was told to end. `workers` are the
+    threads that predict: with all of them hung it is not ready.
+    """
+
+    def __init__(self, store: ModelStore, config: Config) -> None:
+        self.store = store
+        self.workers = Workers(config.threads, patience=HUNG * config.deadline)
+        self._validator = ThreadPoolExecutor(VALIDATING, thread_name_prefix="validate")
+        self._config = config
+        self._entries: dict[str, Entry] = {}
+        self._others: dict[tuple[str, int], asyncio.Task[Entry]] = {}
+        self._loading = asyncio.Lock()
+        self.starting = True
+        self.started = asyncio.Event()
+        self.draining = False
+
+    # What is there ---------------------------------------------------------------
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The models of the start-up, in the order of their names."""
+        return dict(sorted(self._entries.items()))
+
+    @property
+    def others(self) -> dict[tuple[str, int], Entry]:
+        """What was loaded on request, by name and version: other versions, and later models."""
+        return {key: task.result() for key, task in self._others.items() if _succeeded(task)}
+
+    async def later(self) -> dict[str, Manifest]:
+        """The models that were published since the start-up, each as its name resolves now."""
+        known = frozenset(self._entries)
+        try:
+            if self.starting or known.issuperset(self.store.folders()):
+                return {}
+            return await asyncio.to_thread(_later, self.store, known)
+        except CorruptVersion:  # the store cannot be read: what is loaded goes on
+            return {}
+
+    @property
+    def servables(self) -> list[Servable]:
+        """Everything loaded."""
+        found = (*self._entries.values(), *self.others.values())
+        return [entry.servable for entry in found if entry.servable is not None]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a model of the start-up is still on its way."""
+        return self.starting or any(not entry.settled for entry in self._entries.values())
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic should come here."""
+        states = {entry.state for entry in self._entries.values()}
+        later = {
+            entry.state for (name, _), entry in self.others.items() if name not in self._entries
+        }
+        if self.waiting or self.draining or self.workers.exhausted:
+            return False
+        if State.READY not in states | later:
+            return False
+        return self._config.ready == "any" or State.FAILED not in states
+
+    def entry(self, name: str) -> Entry:
+        """The entry of a name, made where it is new."""
+        return self._entries.setdefault(name, Entry())
+
+    # Asking ----------------------------------------------------------------------
+
+    def loaded(self, name: str, version: str | None = None) -> Servable | None:
+        """What `servable` answers at once; None where it would have to look, wait or raise."""
+        entry = self._entries.get(name)
+        if entry is None or entry.servable is None:
+            return None
+        if version is None or version == str(entry.servable.manifest.version):
+            return entry.servable
+        return None
+
+    async def servable(
+        self, name: str, version: str | None = None, *, until: float | None = None
+    ) -> Servable:
+        """The loaded version of a model; without a version, the one that its name serves.
+
+        Waits where another version must be loaded first, until a moment of the loop's time, but
+        not for a model on its way.
+
+        Raises:
+            ModelNotFound, VersionNotFound: the store has no such version either.
+            NotReady: it is on its way, or has failed.
+        """
+        entry = self._entries.get(name)
+        if entry is None and self.starting:
+            raise NotReady("The server is starting.", LOADING_RETRY_AFTER)
+        unloaded = entry is not None and entry.state is State.UNLOADED
+        if entry is not None and (version is None or unloaded or not entry.settled):
+            return _loaded(name, entry)
+        number = await asyncio.to_thread(self.store.resolve, name, version)
+        if entry is not None and entry.manifest is not None and entry.manifest.version == number:
+            return _loaded(name, entry)
+        return _loaded(f"{name} version {number}", await self._other(name, number, until))
+
+    async def _other(self, name: str, number: int, until: float | None) -> Entry:
+        task = self._others.get((name, number))
+        if task is None:
+            task = asyncio.create_task(self._load_other(name, number))
+            self._others[name, number] = task
+        if until is None:
+            until = asyncio.get_running_loop().time() + self._config.deadline
+        try:
+            # The load belongs to all who ask for it: one who goes away does not end it.
+            async with asyncio.timeout_at(until):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise NotReady(f"{name} version {number} is loading.", LOADING_RETRY_AFTER) from None
+
+    async def _load_other(self, name: str, number: int) -> Entry:
+        entry = Entry()
+        await self._load_into(entry, name, number)
+        return entry
+
+    # Loading ---------------------------------------------------------------------
+
+    async def load(self, name: str) -> None:
+        """Load the version that the name resolves to. A failure is kept as the entry's state."""
+        entry = self.entry(name)
+        if entry.state is not State.UNLOADED:
+            await self._load_into(entry, name, None)
+
+    async def load_again(self, name: str) -> None:
+        """Let the name serve the version that it resolves to now; until then, and if that fails,
+        what it serves goes on.
+
+        Raises:
+            ModelNotFound: the store has no such model.
+            NotReady: the version cannot be loaded.
+        """
+        await asyncio.to_thread(self.store.resolve, name)
+        fresh = Entry()
+        await self._load_into(fresh, name, None)
+        if fresh.state is not State.READY and self.entry(name).state is not State.READY:
+            self._entries[name] = fresh
+        _loaded(name, fresh)
+        self._entries[name] = fresh
+
+    async def unload(self, name: str) -> None:
+        """Answer no more for this model, in any version, until it is loaded again. What was taken
+        is answered.
+
+        Raises:
+            ModelNotFound: it is neither served nor in the store.
+        """
+        if name not in self._entries:
+            await asyncio.to_thread(self.store.versions, name)
+        async with self._loading:
+            self._entries[name] = Entry(State.UNLOADED)
+            for key in [key for key in self._others if key[0] == name]:
+                self._others.pop(key)
+
+    async def _load_into(self, entry: Entry, name: str, version: int | None) -> None:
+        async with self._loading:
+            try:
+                await self._steps(entry, name, version)
+            except ModelStoreError as error:
+                logger.error("%s failed: %s", name, error)
+                entry.fail(error)
+            except Exception as error:
+                logger.exception("%s failed", name)
+                entry.fail(error)
+
+    async def _steps(self, entry: Entry, name: str, version: int | None) -> None:
+        begun = time.monotonic()
+        entry.state = State.VERIFYING
+        verify = partial(self.store.verify, name, version, allow_version=self._config.allow_version)
+        verified = await run_in_daemon(verify)
+        for warning in verified.warnings:
+            logger.warning("%s", warning)
+        entry.state = State.LOADING
+        model = await run_in_daemon(partial(self.store.load, verified))
+        entry.state = State.WARMING
+        await run_in_daemon(model.replay)
+        servable = Servable(model, self.workers, self._config, validator=self._validator)
+        servable.load_seconds = time.monotonic() - begun
+        entry.servable = servable
+        entry.state = State.READY
+        logger.info("%s version %d is ready", name, model.manifest.version)
+
+    async def watch(self) -> None:
+        """Log, for ever, how many threads hang, whenever that changes."""
+        before = 0
+        while True:
+            hung = self.workers.hung
+            if hung > before:
+                threads = self.workers.threads
+                logger.error("%d of %d threads hang in a call of predict", hung, threads)
+            elif hung < before:
+                logger.warning("%d threads hang no more", before - hung)
+            before = hung
+            await asyncio.sleep(WATCH_SECONDS)
+
+    # Ending ----------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Wait for all answers."""
+        for servable in self.servables:
+            await servable.drain()
+
+    async def close(self) -> None:
+        """Answer no more; what still waits is told."""
+        for task in self._others.values():
+            task.cancel()
+        for servable in self.servables:
+            await servable.close()
+        for executor in (self.workers, self._validator):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _later(store: ModelStore, known: frozenset[str]) -> dict[str, Manifest]:
+    found = {}
+    for name in store.models():
+        if name not in known:
+            # One that is damaged has no columns to be chosen by.
+            with contextlib.suppress(ModelStoreError):
+                found[name] = store.manifest(name)
+    return found
+
+
+def _succeeded(task: asyncio.Task[Entry]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _loaded(what: str, entry: Entry) -> Servable:
+    if entry.state is State.FAILED:
+        raise NotReady(f"The model {what} failed to load: {entry.reason}", None)
+    if entry.state is State.UNLOADED:
+        raise NotReady(f"The model {what} is unloaded.", None)
+    if entry.servable is None:
+        raise NotReady(f"The model {what} is not ready yet: {entry.state}.", LOADING_RETRY_AFTER)
+    return entry.servable

@@ -1,0 +1,182 @@
+"""One version of one model, loaded: it validates, batches, predicts in a thread, and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from functools import cached_property, partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store import Manifest, Model, Prediction
+from model_store.columns import JSONLabel
+from model_store.manifest import Sample
+
+from ..config import Config
+from ..inference import (
+    DECISION_FUNCTION,
+    PREDICT,
+    PREDICT_PROBA,
+    DeadlineExceeded,
+    InferenceRequest,
+    InferenceResponse,
+    NotReady,
+    UnknownOutput,
+    Wanted,
+)
+from .batcher import Batcher, Rows
+from .statistics import Statistics
+from .workers import Workers
+
+CELLS_ON_THE_LOOP: Final = 2_000
+"""A table with more cells is validated in a thread, one that does not predict: neither the event
+loop nor the predictions of others wait for it."""
+
+PATIENCE: Final = 2.0
+"""Seconds, within a quarter of the deadline, after which a batch does not hold up the next."""
+
+HUNG_RETRY_AFTER: Final = 10
+
+Scores = NDArray[np.float64]
+
+
+class Servable:
+    """Answers requests for one version of one model."""
+
+    def __init__(
+        self, model: Model, workers: Workers, config: Config, *, validator: Executor
+    ) -> None:
+        self.manifest: Manifest = model.manifest
+        self.sample: Sample = model.sample
+        self.statistics = Statistics()
+        self.load_seconds = 0.0
+        self._model = model
+        self._workers = workers
+        self._validator = validator
+        self._classes = [target.classes or () for target in model.manifest.targets]
+        self._deadline = config.deadline
+        batcher = partial(
+            Batcher,
+            executor=workers,
+            max_batch_size=config.max_batch_size,
+            max_queue_size=config.max_queue_size,
+            max_wait=config.max_wait,
+            patience=min(PATIENCE, config.deadline / 4),
+            spare=lambda: workers.spare,
+        )
+        self._batcher: Batcher[Prediction] = batcher(model.predict, observe=self.statistics.observe)
+        self._decider: Batcher[Scores] = batcher(model.decide)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for a call of predict."""
+        return self._batcher.waiting_rows + self._decider.waiting_rows
+
+    @property
+    def example(self) -> dict[str, JSONLabel | None]:
+        """A row that it answers."""
+        return self.sample.rows[0]
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """What it may be asked for. The decision function is told only then."""
+        found = [PREDICT]
+        if self.manifest.probabilities:
+            found.append(PREDICT_PROBA)
+        if self._model.decides:
+            found.append(DECISION_FUNCTION)
+        return tuple(found)
+
+    async def infer(
+        self, request: InferenceRequest, *, until: float | None = None
+    ) -> InferenceResponse:
+        """Answer a request, until a moment of the loop's time, else within the whole deadline.
+
+        Cancelling it leaves a batch that already runs alone.
+
+        Raises:
+            InvalidRequest: also as UnknownOutput; it does not fit the model as a whole.
+            InvalidRows: the rows do not fit the signature.
+            QueueFull: too many rows are waiting.
+            NotReady: every thread hangs.
+            DeadlineExceeded: there was no answer in time.
+            PredictionFailed: the pipeline failed on these rows.
+        """
+        if until is None:
+            until = asyncio.get_running_loop().time() + self._deadline
+        begun = time.perf_counter_ns()
+        counted = self.statistics.fail
+        try:
+            wanted = request.outputs
+            if wanted:
+                self._require(wanted)
+            if self._workers.exhausted:
+                raise NotReady("Every thread that predicts hangs.", HUNG_RETRY_AFTER)
+            if self._is_small(request):
+                matrix = self._validate(request)
+            else:
+                matrix = await self._validate_aside(request, until)
+            self.statistics.compute_input.add(time.perf_counter_ns() - begun)
+            scores = None
+            if wanted and any(each.name == DECISION_FUNCTION for each in wanted):
+                scores = await self._decider.submit(matrix, until=until)
+            prediction = await self._batcher.submit(matrix, until=until)
+            counted = self.statistics.success
+            return self._response(request, prediction, scores)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"The model {self.manifest.name} did not answer in time."
+            ) from None
+        finally:
+            counted.add(time.perf_counter_ns() - begun)
+
+    def _response(
+        self, request: InferenceRequest, prediction: Prediction, scores: Scores | None
+    ) -> InferenceResponse:
+        return InferenceResponse(
+            id=os.urandom(16).hex() if request.id is None else request.id,
+            model=self.manifest.name,
+            version=self.manifest.version,
+            labels=prediction.labels,
+            probabilities=prediction.probabilities,
+            classes=self._classes,
+            notice=self.manifest.notice,
+            scores=scores,
+        )
+
+    def _require(self, outputs: Sequence[Wanted]) -> None:
+        for wanted in outputs:
+            if wanted.name not in self.outputs:
+                raise UnknownOutput(
+                    f"The model {self.manifest.name} has no output {wanted.name!r}; expected "
+                    f"one of {', '.join(self.outputs)}."
+                )
+
+    def _is_small(self, request: InferenceRequest) -> bool:
+        # A row that lacks columns has a fault for each of them.
+        columns = max(len(request.columns), len(self.manifest.signature.columns))
+        return request.rows * columns <= CELLS_ON_THE_LOOP
+
+    def _validate(self, request: InferenceRequest) -> Rows:
+        signature = self.manifest.signature
+        return signature.validate(request.named(signature.names), request.rows, request.wire)
+
+    async def _validate_aside(self, request: InferenceRequest, until: float) -> Rows:
+        validate = partial(self._validate, request)
+        async with asyncio.timeout_at(until):
+            return await asyncio.get_running_loop().run_in_executor(self._validator, validate)
+
+    async def drain(self) -> None:
+        """Wait for all answers."""
+        await self._batcher.drain()
+        await self._decider.drain()
+
+    async def close(self) -> None:
+        """Answer no more."""
+        await self._batcher.close()
+        await self._decider.close()

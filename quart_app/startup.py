@@ -1,0 +1,192 @@
+"""From the first moment to the last: the port listens at once, the models follow behind.
+
+In the background each model that is missing is trained, then each one is verified, loaded and
+warmed. On the way out that work is stopped, what was accepted is answered, and the threads end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from pathlib import Path
+
+from quart import Quart
+
+from model_store.recipes import RECIPES
+
+from .config import Config
+from .context import context_of
+from .serving.registry import Registry, State
+
+DRAIN_SECONDS = 2.0
+"""For what still waits when the requests themselves have ended, which is next to nothing."""
+
+ALLOCATIONS = 50_000
+"""Objects between two collections of garbage during the start-up, where the usual are 700."""
+
+UNFINISHED = ".unfinished"
+"""A mark in the store: its first training was begun, and goes on at the next start."""
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingFailed(Exception):
+    """The child process that trained a model ended with an error."""
+
+
+def register(app: Quart) -> None:
+    """Let the app load its models while it serves."""
+
+    @app.while_serving
+    async def lifespan() -> AsyncGenerator[None, None]:
+        context = context_of(app)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(context.tasks.close)
+            await stack.enter_async_context(running(context.registry, context.config))
+            stack.push_async_callback(context.jobs.close)
+            yield
+
+
+@contextlib.asynccontextmanager
+async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
+    """Load the models while the body runs; afterwards answer what waits and end."""
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(registry.close)
+        stack.push_async_callback(_drain, registry)
+        stack.callback(gc.unfreeze)
+        start = asyncio.create_task(start_up(registry, config), name="start-up")
+        stack.push_async_callback(_stop, start)
+        watch = asyncio.create_task(registry.watch(), name="watch")
+        stack.push_async_callback(_stop, watch)
+        yield
+
+
+async def start_up(registry: Registry, config: Config) -> None:
+    """Train what is missing and load what is there; a failure is the model's own state.
+
+    A store that cannot be read is logged; then there are no models, and it is never ready.
+    """
+    with _few_collections():
+        await _load_all(registry, config)
+
+
+async def _load_all(registry: Registry, config: Config) -> None:
+    try:
+        names = await asyncio.to_thread(registry.store.models)
+        mark = config.model_store / UNFINISHED
+        wanted = _wanted(config, first=not names or mark.exists())
+        missing = [name for name in wanted if name not in names]
+        if missing and config.recipes is None:
+            _touch(mark)
+        for name in (*names, *missing):
+            registry.entry(name)
+        registry.starting = False
+        for name in names:
+            await registry.load(name)
+        for name in missing:
+            if registry.draining:
+                return
+            if await _train(registry, config, name):
+                await registry.load(name)
+        if all(registry.entry(name).state is State.READY for name in missing):
+            mark.unlink(missing_ok=True)
+    except Exception:
+        logger.exception("start-up failed")
+    finally:
+        registry.starting = False
+        registry.started.set()
+
+
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """Collect garbage seldom meanwhile, and never again look through what has been loaded.
+
+    It stays. While it is imported and loaded, the collector would walk through it three hundred
+    times, a tenth of the whole start; later, each full collection would take tenths of a second in
+    which nothing is answered.
+    """
+    before = gc.get_threshold()
+    # Else it is off, or another app of this process starts as well, which sets it back.
+    often = 0 < before[0] < ALLOCATIONS
+    if often:
+        gc.set_threshold(ALLOCATIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if often:
+            gc.set_threshold(*before)
+
+
+def _wanted(config: Config, *, first: bool) -> tuple[str, ...]:
+    """The recipes to train; by default all of them in the first training of a store."""
+    if config.recipes is not None:
+        return config.recipes
+    return tuple(RECIPES) if first else ()
+
+
+def _touch(mark: Path) -> None:
+    with contextlib.suppress(OSError):  # a store that cannot be written fails at publishing
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
+async def _train(registry: Registry, config: Config, name: str) -> bool:
+    """Train in a child process, which keeps its load and its memory out of this one."""
+    entry = registry.entry(name)
+    entry.state = State.TRAINING
+    logger.info("training %s", name)
+    try:
+        await _run_child(
+            "models", "--store", os.fspath(config.model_store.absolute()), "train", name
+        )
+    except (TrainingFailed, OSError, ValueError) as error:
+        logger.error("training %s failed: %s", name, error)
+        entry.fail(error)
+        return False
+    return True
+
+
+async def _run_child(*arguments: str) -> None:
+    """Run a command of ours and log the progress it tells; cancelling kills it.
+
+    Raises:
+        TrainingFailed: with the last line that it wrote.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "quart_app", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert child.stderr is not None
+    last = "it wrote nothing"
+    try:
+        async for line in child.stderr:
+            last = line.decode(errors="replace").strip()
+            logger.info("%s", last)
+        code = await child.wait()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+        raise
+    if code != 0:
+        raise TrainingFailed(f"The training ended with exit code {code}: {last}")
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _drain(registry: Registry) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await registry.drain()

@@ -1,0 +1,1 @@
+"""Long tables through a model, chunk by chunk."""

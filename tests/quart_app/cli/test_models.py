@@ -1,0 +1,273 @@
+"""The commands that take pipelines in: import, inspect, edit, and train on a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from model_store import ModelStore
+from quart_app import create_app
+from quart_app.cli.main import cli
+
+from ...conftest import started
+from ..conftest import Command
+
+pytestmark = pytest.mark.process
+
+X, Y = load_iris(return_X_y=True)
+
+
+def run(*arguments: str, store: ModelStore, **variables: str) -> Result:
+    result = CliRunner().invoke(
+        cli, arguments, env={"QUART_APP_MODEL_STORE": str(store.root), **variables}
+    )
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> str:
+    """The file of a pipeline."""
+    path = tmp_path / "my iris.joblib"
+    joblib.dump(make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(X, Y), path)
+    return str(path)
+
+
+def test_import_shows_the_columns_the_first_answers_and_the_page(
+    iris: str, empty: ModelStore
+) -> None:
+    result = run("models", "import", iris, store=empty, PORT="9123")
+    assert result.exit_code == 0
+    first, *lines = result.stdout.splitlines()
+    assert first == (
+        "my-iris version 1 published: StandardScaler → LogisticRegression, tells the prediction: "
+        "0, 1, 2"
+    )
+    assert "COLUMN  TYPE    VALUES  TYPICAL  UNIT" in lines
+    assert re.search(r"^x0 +number +5\.84333$", result.stdout, re.MULTILINE)
+    assert lines[-1] == "Its page: http://127.0.0.1:9123/models/my-iris"
+    steps = [line.removeprefix("my-iris: ") for line in result.stderr.splitlines()]
+    assert steps == ["reading", "loading", "asking for the first predictions", "packing"]
+    golden = lines[lines.index("Golden rows, with what it answers:") + 2 :][1:9]
+    model = empty.load(empty.verify("my-iris"))
+    told = [line.split()[-1] for line in golden if line]
+    assert told == [str(label) for label in model.predict(model.golden_rows()).labels]
+
+
+async def test_what_was_imported_is_served(iris: str, empty: ModelStore) -> None:
+    assert run("models", "import", iris, "--name", "iris", store=empty).exit_code == 0
+    async with started(create_app(MODEL_STORE=empty.root, RECIPES="")) as app:
+        row = dict(zip(("x0", "x1", "x2", "x3"), X[0].tolist(), strict=True))
+        answer = await app.test_client().post("/models/iris/predict", json=row)
+        assert (await answer.get_json())["prediction"] == 0
+
+
+def test_import_as_json_is_the_manifest(iris: str, empty: ModelStore) -> None:
+    result = run("models", "import", iris, "--name", "i", "--json", store=empty)
+    found = json.loads(result.stdout)
+    assert (found["name"], found["version"]) == ("i", 1)
+    assert list(found["source"]["files"]) == ["my iris.joblib"]
+
+
+def test_a_name_that_is_none_is_refused_before_anything_is_read(empty: ModelStore) -> None:
+    ended = process("models", "import", "none.pkl", "--name", "a/b", store=empty)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "Error: 'a/b' is no name for a model: use up to 64 letters, digits, dots, hyphens and "
+        "underscores, and begin with a letter or a digit.\n"
+    )
+
+
+def process(*arguments: str, store: ModelStore) -> subprocess.CompletedProcess[str]:
+    """A command as a process, which must not end in a traceback."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "quart_app", *arguments],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "QUART_APP_MODEL_STORE": str(store.root)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in ended.stderr + ended.stdout
+    return ended
+
+
+def test_a_hostile_file_is_an_error_in_a_sentence_and_leaves_nothing(
+    empty: ModelStore, tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    file = tmp_path / "evil.pkl"
+    file.write_bytes(b"cos\nmkdir\n(S'" + str(marker).encode() + b"'\ntR.")
+    for command in ("import", "inspect"):
+        ended = process("models", command, str(file), store=empty)
+        assert "os.mkdir" in ended.stderr + ended.stdout
+        assert ended.returncode == (1 if command == "import" else 0)
+    assert not marker.exists()
+    assert empty.models() == []
+
+
+def test_inspect_lists_what_a_file_names_and_publishes_nothing(
+    iris: str, empty: ModelStore, tmp_path: Path
+) -> None:
+    result = run("models", "inspect", iris, store=empty)
+    assert result.exit_code == 0
+    assert re.match(
+        r"my iris\.joblib: \d+ bytes, written by scikit-learn [\d.]+, sha256 [0-9a-f]{64}\n"
+        r"  sklearn\.pipeline\.Pipeline\n",
+        result.stdout,
+    )
+    assert "StandardScaler → LogisticRegression, tells the prediction: 0, 1, 2" in result.stdout
+    assert empty.models() == []
+    odd = tmp_path / "odd.pkl"
+    odd.write_bytes(pickle.dumps(os.getcwd))
+    result = run("models", "inspect", str(odd), store=empty)
+    assert "  posix.getcwd  (not allowed)\n" in result.stdout
+    assert result.stdout.endswith("Nothing was unpickled, because of what is not allowed.\n")
+    found = json.loads(run("models", "inspect", str(odd), "--json", store=empty).stdout)
+    assert found["files"][0]["refused"] == ["posix.getcwd"]
+
+
+def test_another_minor_is_allowed_by_the_option_or_by_the_setting(
+    empty: ModelStore, tmp_path: Path
+) -> None:
+    import sklearn
+
+    here = sklearn.__version__.encode()
+    data = pickle.dumps(LogisticRegression(max_iter=500).fit(X, Y), protocol=3)
+    old = b"X" + (5).to_bytes(4, "little") + b"1.5.2"
+    file = tmp_path / "old.pkl"
+    file.write_bytes(data.replace(b"X" + len(here).to_bytes(4, "little") + here, old))
+    refused = process("models", "import", str(file), store=empty)
+    assert refused.returncode == 1
+    assert "was written by scikit-learn 1.5.2" in refused.stderr
+    allowed = run("models", "import", str(file), "--allow-version", store=empty)
+    assert allowed.exit_code == 0
+    assert "Warning: old.pkl was written by scikit-learn 1.5.2" in allowed.stderr
+    by_setting = run("models", "import", str(file), store=empty, QUART_APP_ALLOW_VERSION="true")
+    assert by_setting.exit_code == 0
+    shown = run("models", "show", "old", store=empty).stdout
+    assert "written with  scikit-learn 1.5.2\n" in shown
+    empty.load(empty.verify("old")).replay()
+
+
+# edit ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plans(empty: ModelStore) -> ModelStore:
+    """A store with a model whose columns and classes have odd names."""
+    columns = np.array([["basic", "a"], ["pro", "b"]] * 4, dtype=object)
+    pipeline = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(columns, [0, 1] * 4)
+    names = ["a=b", "plan"]
+    empty.publish("plans", pipeline, columns, [0, 1] * 4, feature_names=names, target_name="left")
+    return empty
+
+
+def test_edit_changes_the_words_and_leaves_the_artifact(plans: ModelStore) -> None:
+    before = plans.verify("plans")
+    result = run(
+        *("models", "edit", "plans", "--title", "Who leaves?", "--description", "It says."),
+        *("--notice", "Made up.", "--label", "plan=Plan", "--label", "left=Leaves"),
+        *("--unit", "a=b=kg", "--explain", "plan=What they pay.", "--word", "1=stays = here"),
+        store=plans,
+    )
+    assert (result.exit_code, result.stdout) == (0, "plans version 1 is now revision 2.\n")
+    after = plans.verify("plans")
+    assert after.artifact == before.artifact
+    manifest = after.manifest
+    assert (manifest.title, manifest.description, manifest.notice) == (
+        "Who leaves?",
+        "It says.",
+        "Made up.",
+    )
+    first, second = manifest.signature.columns
+    assert (first.unit, second.label, second.description) == ("kg", "Plan", "What they pay.")
+    assert manifest.target.label == "Leaves"
+    assert manifest.words == {"1": "stays = here"}
+    assert run("models", "edit", "plans", "--title", "Short", store=plans).exit_code == 0
+    again = plans.manifest("plans")
+    assert (again.revision, again.title, again.words) == (3, "Short", manifest.words)
+    plans.load(plans.verify("plans")).replay()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--label", "nothing=x"], "There is a label for 'nothing', which the model does not know"),
+        (
+            ["--word", "7=x"],
+            "There is a word for '7', which the model does not know; it knows 0, 1",
+        ),
+        (["--explain", "left=x"], "There is a description for 'left'"),
+        (["--label", "plan"], "expected NAME=TEXT, got 'plan'"),
+        ([], "there is nothing to change"),
+    ],
+)
+def test_edit_refuses_what_is_not_there(
+    arguments: list[str], sentence: str, plans: ModelStore, command: Command
+) -> None:
+    ended = command("models", "edit", "plans", *arguments, QUART_APP_MODEL_STORE=str(plans.root))
+    assert ended.code in {1, 2}
+    assert sentence in ended.stderr
+    assert plans.manifest("plans").revision == 1
+
+
+async def test_the_page_shows_the_words_that_were_edited(plans: ModelStore) -> None:
+    run("models", "edit", "plans", "--label", "plan=<Plan>", "--unit", "plan=kg", store=plans)
+    async with started(create_app(MODEL_STORE=plans.root, RECIPES="")) as app:
+        page = await app.test_client().get("/models/plans", headers={"Accept": "text/html"})
+        text = await page.get_data(as_text=True)
+        assert '&lt;Plan&gt; <span class="unit">(kg)</span>' in text
+
+
+# train ---------------------------------------------------------------------------------
+
+
+def test_train_takes_a_table_of_ones_own(empty: ModelStore, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    table = tmp_path / "blood.csv"
+    rows = [[*map(int, random.integers(1, 50, 4)), int(random.integers(1, 3))] for _ in range(100)]
+    lines = ["V1,V2,V3,V4,Class", *(",".join(map(str, row)) for row in rows)]
+    table.write_text("\n".join(lines))
+    result = run("models", "train", "blood-donation", "--data", str(table), store=empty)
+    assert result.exit_code == 0
+    manifest = empty.manifest("blood-donation")
+    assert manifest.notice is None
+    assert sum((manifest.target.counts or {}).values()) == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["titanic", "--data", "a.csv", "--openml"], "--data and --openml exclude each other"),
+        (["titanic", "exam", "--data", "a.csv"], "--data is the table of one recipe; name one"),
+        (["titanic", "--data", "none.csv"], "none.csv cannot be read: No such file"),
+        (["exam", "--openml"], "The recipe exam has no table on OpenML."),
+    ],
+)
+def test_train_says_why_a_table_is_not_taken(
+    arguments: list[str], sentence: str, empty: ModelStore, command: Command
+) -> None:
+    ended = command("models", "train", *arguments, QUART_APP_MODEL_STORE=str(empty.root))
+    assert ended.code in {1, 2}
+    assert sentence in ended.stderr
+    assert empty.models() == []

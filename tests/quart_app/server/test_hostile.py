@@ -1,0 +1,291 @@
+"""Requests that no client sends by accident, at the raw socket, and connections that break."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ...conftest import STDERR, Server, serving
+
+pytestmark = pytest.mark.process
+
+LONG = 15.0
+HOST = b"Host: x\r\n"
+BODY = json.dumps({"X1": 61.1, "X2": 17.3}).encode()
+POST = b"POST /models/exam/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+LIVE = b"GET /health/live HTTP/1.1\r\n"
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+HANDSHAKE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+def posted(body: bytes, headers: bytes = b"") -> bytes:
+    return POST + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+GOOD = posted(BODY, b"Connection: close\r\n")
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+# What is sent, and the statuses that it may get; none where the connection may just close.
+REQUESTS: dict[str, tuple[bytes, set[int]]] = {
+    "a length and chunks": (
+        POST + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n" + LIVE + HOST + b"\r\n",
+        {400},
+    ),
+    "chunks and a length, in no chunk": (POST + CHUNKED + b"Content-Length: 5\r\n\r\nhello", {400}),
+    "a length and chunks that do not come": (
+        POST + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n",
+        {400},
+    ),
+    "two lengths": (POST + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", {400}),
+    "one length twice": (
+        POST + b"Content-Length: 5\r\nX: a\r\ncontent-length: 5\r\n\r\nhello",
+        {400},
+    ),
+    "a list of lengths": (POST + b"Content-Length: 5, 5\r\n\r\nhello", {400}),
+    "a length below 0": (POST + b"Content-Length: -5\r\n\r\n", {400}),
+    "a length with a sign": (POST + b"Content-Length: +5\r\n\r\nhello", {400}),
+    "a length of 30 digits": (POST + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n", {400}),
+    "an unknown coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n", {400, 501}),
+    "chunked twice": (POST + CHUNKED * 2 + b"\r\n0\r\n\r\n", {400, 501}),
+    "a space before the colon": (POST + b"Transfer-Encoding : chunked\r\n\r\n", {400}),
+    "a chunk of no size": (POST + CHUNKED + b"\r\nzz\r\n", {400}),
+    "line ends in the path": (b"GET /a%0d%0ab%00 HTTP/1.1\r\n" + HOST + b"\r\n", {404}),
+    "a header on two lines": (LIVE + HOST + b"X: a\r\n b\r\n\r\n", {200, 400}),
+    "bare line feeds": (b"GET /health/live HTTP/1.1\nHost: x\n\n", {200, 400}),
+    "HTTP/2 from the start": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), set()),
+    "the beginning of its first word": (b"P", set()),
+    "an upgrade to HTTP/2": (LIVE + HOST + UPGRADE + b"\r\n", {200}),
+    "an upgrade whose settings are none": (
+        LIVE + HOST + UPGRADE.replace(b"AAMAAABk", b"AAMA") + b"\r\n",
+        {200},
+    ),
+    "more after the last request": (
+        posted(BODY, b"Connection: close\r\n") + b"\r\n" + LIVE + HOST + b"\r\n",
+        {200},
+    ),
+    "more after a request in HTTP/1.0": (
+        b"GET /health/live HTTP/1.0\r\n\r\n" + LIVE + HOST + b"\r\n",
+        {200},
+    ),
+    "frames after a handshake": (LIVE + HOST + HANDSHAKE + b"\r\n" + b"\x81\x00" * 9, {400, 403}),
+    "a version 2.0": (b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", {200, 400, 505}),
+    "a handshake that is none": (
+        b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        {400},
+    ),
+    "an absurd method": (b"FOO-BAR! / HTTP/1.1\r\n" + HOST + b"\r\n", {405}),
+    "a method of 5,000 letters": (b"A" * 5000 + b" / HTTP/1.1\r\n" + HOST + b"\r\n", {405}),
+    "a tunnel": (b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n", {404, 405}),
+    "a null byte in the path": (b"GET /\0 HTTP/1.1\r\n" + HOST + b"\r\n", {400}),
+    "a null byte in a value": (LIVE + HOST + b"X: a\0b\r\n\r\n", {400}),
+    "a null byte in a name": (LIVE + HOST + b"X\0: a\r\n\r\n", {400}),
+    "no host": (LIVE + b"\r\n", {400}),
+    "two hosts": (LIVE + HOST * 2 + b"\r\n", {400}),
+    "a host that is none": (LIVE + b"Host: \xff a:99999999/\r\n\r\n", {200, 400}),
+    "bytes above 127": (
+        b"GET / HTTP/1.1\r\n"
+        + HOST
+        + b"Accept: \xff;q=\xe9\r\nCookie: \xff\r\nRange: \xff\r\n\r\n",
+        {200},
+    ),
+    "a header of 100 KB": (LIVE + HOST + b"X: " + b"a" * 100_000 + b"\r\n\r\n", {431}),
+    "a header of 20 KB": (LIVE + HOST + b"X: " + b"a" * 20_000 + b"\r\n\r\n", {431}),
+    "1,000 headers": (
+        LIVE + HOST + b"".join(b"X%d: a\r\n" % i for i in range(999)) + b"\r\n",
+        {431},
+    ),
+    "an address of 60 KB": (
+        b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        {414, 431},
+    ),
+    "a file of 300 letters": (
+        b"GET /static/" + b"a" * 300 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+        {404},
+    ),
+    "lists within 100,000 lists": (posted(b"[" * 100_000 + b"]" * 100_000), {400}),
+    "objects within 100,000": (posted(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), {400}),
+    "no UTF-8": (posted(b'{"X1": "\xff"}'), {400}),
+    "a number of 5,000 digits": (posted(b'{"X1": 1' + b"0" * 5000 + b"}"), {400}),
+    "a coding that it has not": (posted(b"abc", b"Content-Encoding: gzip\r\n"), {400}),
+    "an unknown expectation": (posted(BODY, b"Expect: 200-maybe\r\n"), {200, 400, 417}),
+    "a version of 30 digits": (
+        b"GET /models/exam/versions/"
+        + b"9" * 30
+        + b"/predict?X1=1&X2=2 HTTP/1.1\r\n"
+        + HOST
+        + b"\r\n",
+        {404},
+    ),
+    "all bytes": (bytes(range(256)) * 4, {400}),
+    "the beginning of TLS": (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 500,
+        {400},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(
+        cwd=tmp_path_factory.mktemp("hostile"),
+        QUART_APP_MODEL_STORE=bundled_root,
+        QUART_APP_KEEP_ALIVE=1,
+    ) as running:
+        running.wait_until_ready()
+        yield running
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=LONG)
+
+
+def sent(server: Server, request: bytes) -> bytes:
+    """All that comes back until the connection is closed; a TimeoutError if it is not."""
+    found = b""
+    with connect(server) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(request)
+        while part := connection.recv(65536):
+            found += part
+    return found
+
+
+def statuses(answer: bytes) -> list[int]:
+    return [int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
+
+
+def test_each_hostile_request_has_one_answer_or_none_and_the_next_good_one_is_answered(
+    server: Server,
+) -> None:
+    with ThreadPoolExecutor(len(REQUESTS)) as pool:
+        found = pool.map(lambda request: sent(server, request[0]), REQUESTS.values())
+        for (name, (_, expected)), answer in zip(REQUESTS.items(), found, strict=True):
+            allowed = [[status] for status in expected] or [[]]
+            assert statuses(answer) in allowed, (name, answer[:200])
+    assert statuses(sent(server, GOOD)) == [200]
+
+
+def test_who_sends_no_more_still_gets_an_answer(server: Server) -> None:
+    for request in GOOD, LIVE + HOST + b"\r\n", b"GET /models HTTP/1.1\r\n" + HOST + b"\r\n":
+        for _ in range(5):
+            with connect(server) as connection:
+                connection.sendall(request)
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_that_is_refused_is_answered_before_its_body_is_there(server: Server) -> None:
+    with connect(server) as connection:
+        connection.sendall(POST + b"X: a\r\n" * 101 + b"Content-Length: 100000\r\n\r\n")
+        assert connection.recv(20).startswith(b"HTTP/1.1 431 ")
+        connection.sendall(b"x" * 100_000)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        assert b"connection: close" in answer.lower()
+
+
+def breaks(server: Server, part: bytes, *, reads: int = 0, resets: bool) -> None:
+    """Send this and go away, with a reset or as if all were well."""
+    with connect(server) as connection:
+        if resets:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(part)
+            if reads:
+                connection.recv(reads)
+
+
+MANY = json.dumps([{"X1": 61.1, "X2": 17.3}] * 5000).encode()
+CSV = b"POST /models/exam/predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+STAGES = {
+    "before the first byte": (b"", 0),
+    "in the first word": (b"P", 0),
+    "within the head": (GOOD[:40], 0),
+    "within the body": (GOOD[:-5], 0),
+    "within a chunk": (POST + CHUNKED + b"\r\n5\r\nab", 0),
+    "before the answer": (posted(MANY), 0),
+    "within the answer": (posted(MANY), 10),
+    "within a table": (CSV + b"Content-Length: 600\r\n\r\nX1,X2\n1,2\n", 0),
+    "within a refused body": (POST + b"Content-Length: 60000000\r\n\r\n" + b"x" * 3_000_000, 0),
+    "while one of many is answered": (posted(BODY) * 20, 0),
+    "in HTTP/2": (LIVE + HOST + UPGRADE + b"\r\n", 0),
+}
+
+
+def open_files(server: Server) -> int:
+    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+
+def test_of_connections_that_break_at_any_stage_no_file_descriptor_is_left(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    with serving(
+        cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root, QUART_APP_KEEP_ALIVE=1000
+    ) as server:
+        server.wait_until_ready()
+        before = open_files(server)
+        for _ in range(5):
+            for part, reads in STAGES.values():
+                for resets in (False, True):
+                    breaks(server, part, reads=reads, resets=resets)
+        until(lambda: open_files(server) <= before)
+        assert statuses(sent(server, GOOD)) == [200]
+        assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / STDERR).read_text()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def held(server: Server) -> float:
+    """Megabytes of memory that are the server's."""
+    told = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text()
+    found = re.search(r"Pss: +(\d+)", told)
+    assert found is not None
+    return int(found[1]) / 1000
+
+
+def test_nothing_is_kept_of_bodies_that_are_refused_however_often_they_come(
+    server: Server,
+) -> None:
+    tensors = (
+        b"POST /v2/models/exam/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Encoding: gzip\r\nInference-Header-Content-Length: 9\r\n"
+    )
+    for size, status in (16_000_000, 400), (40_000_000, 413):
+        bomb = gzip.compress(bytes(size))
+        request = tensors + b"Content-Length: %d\r\n\r\n" % len(bomb) + bomb
+        most = held(server) + 12
+        for _ in range(6):
+            assert statuses(sent(server, request)) == [status]
+        until(lambda most=most: held(server) < most)  # type: ignore[misc]
+
+
+def test_of_uvicorn_many_requests_at_once_whose_client_has_gone_leave_no_traceback(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    with serving("--server", "uvicorn", cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root) as server:
+        server.wait_until_ready()
+        for resets in (True, False) * 5:
+            breaks(server, posted(BODY) * 50, resets=resets)
+        assert statuses(sent(server, GOOD)) == [200]
+        assert server.stop() == 0
+    assert "Traceback" not in (tmp_path / STDERR).read_text()
