@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from quart import Quart
 
 from model_store import ModelStore
 
-from . import errors, fast_path, openapi, startup, templating
+from . import errors, openapi, startup, templating
+from .answering import Answering
+from .asgi import Layer, stack
 from .blueprints import (
     card,
     classic,
@@ -18,16 +22,24 @@ from .blueprints import (
     metrics,
     pages,
     predict,
+    predictions,
     tour,
     v1,
     v2,
 )
 from .config import Config
 from .context import EXTENSION, Context
+from .fast_path import FastPath
 from .lazy_rules import Rule
-from .middleware import access, bodies, cors, headers, limits, request_record
-from .middleware.request_record import Observer
+from .middleware import cors
+from .middleware.access import Access, AccessLayer
+from .middleware.bodies import BodyLimit, raise_refusal
+from .middleware.headers import CommonHeaders
+from .middleware.limits import Heads, InFlight, InFlightLimit
+from .middleware.request_record import Observer, Recorder, note_route
 from .observe.metrics import Metrics
+from .protocols.protocol import Protocol
+from .protocols.registry import Protocols
 from .serving.registry import Registry
 from .tables.jobs import Jobs
 from .tasks.tasks import Tasks
@@ -35,10 +47,11 @@ from .tasks.tasks import Tasks
 __all__ = ["create_app"]
 
 
-def create_app(**settings: Any) -> Quart:
+def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
     """The app, from the settings given by name (`MODEL_STORE="models"`) and the environment.
 
-    Each app has a store, models and threads of its own, and starts once.
+    It speaks `protocols` beside the bundled ones. Each app has a store, models and threads of its
+    own, and starts once.
 
     Raises:
         ConfigError: an unknown setting, or a value that it does not take.
@@ -47,30 +60,63 @@ def create_app(**settings: Any) -> Quart:
     app = Quart(__name__)
     app.url_rule_class = Rule
     app.url_map.merge_slashes = False
-    registry = Registry(ModelStore(config.model_store), config)
-    in_flight = limits.InFlight(config.max_requests)
-    counted = Metrics(registry, in_flight)
-    observers: list[Observer] = [counted] if config.metrics else []
-    app.extensions[EXTENSION] = Context(
-        config, registry, Tasks(config.database_url), Jobs(config), counted, observers
-    )
+    in_flight = InFlight(config.max_requests)
+    context = app.extensions[EXTENSION] = _context(config, Protocols(protocols), in_flight)
     templating.register(app, config.templates)
-    limits.bound_requests(app, in_flight)
-    bodies.register(app, config)
-    limits.check_heads(app)
-    cors.register(app, config.cors_origins)
-    guard = access.register(app, config)
-    headers.register(app, config.proxies)
     errors.register(app)
     openapi.register(app)
     startup.register(app)
+    _register_hooks(app, config)
+    _register_views(app, context)
+    access = Access(config, app)
+    layers: list[Layer] = [  # from outside in
+        partial(FastPath, quart=app, access=access, in_flight=in_flight),
+        partial(Recorder, observers=context.observers),
+        partial(CommonHeaders, proxies=config.proxies),
+        partial(AccessLayer, access=access),
+        cors.layer(config.cors_origins),
+        Heads,
+        partial(
+            BodyLimit, config=config, protocols=context.protocols, limits=context.answering.limits
+        ),
+        partial(InFlightLimit, in_flight=in_flight),
+    ]
+    app.asgi_app = stack(app.asgi_app, layers)  # type: ignore[method-assign, assignment, arg-type]
+    return app
+
+
+def _context(config: Config, protocols: Protocols, in_flight: InFlight) -> Context:
+    registry = Registry(ModelStore(config.model_store), config)
+    counted = Metrics(registry, in_flight)
+    observers: list[Observer] = [counted] if config.metrics else []
+    return Context(
+        config,
+        registry,
+        Answering(registry, config),
+        protocols,
+        Tasks(config.database_url),
+        Jobs(config),
+        counted,
+        observers,
+    )
+
+
+def _register_views(app: Quart, context: Context) -> None:
+    config = context.config
     for module in (pages, card, predict, files, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     if config.metrics:
         app.register_blueprint(metrics.blueprint)
+    predictions.register(app, context.protocols)
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
     tour.register(app, config.tour_prefix)
-    request_record.register(app, observers)
-    fast_path.register(app, guard, in_flight)  # around all other middleware
-    return app
+
+
+def _register_hooks(app: Quart, config: Config) -> None:
+    # The layer of bodies has limits of its own, and a deadline.
+    app.config |= {"MAX_CONTENT_LENGTH": None, "BODY_TIMEOUT": None}
+    app.url_value_preprocessor(note_route)
+    app.before_request(raise_refusal)
+    if cors.varies(config.cors_origins):
+        app.after_request(cors.vary)

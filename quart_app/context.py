@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import Final, cast
 
 from quart import Quart, current_app, request
 
+from .answering import Answering, Call
+from .asgi import RequestState, Scope, state_of
 from .config import Config
-from .middleware.bodies import UNTIL
-from .middleware.request_record import Observer, note
+from .middleware.request_record import Observer
 from .observe.metrics import Metrics
+from .protocols.protocol import Payload
+from .protocols.registry import Protocols
 from .serving.registry import Registry
 from .serving.servable import Servable
 from .tables.jobs import Jobs
+from .tables.scoring import Scorer
 from .tasks.tasks import Tasks
 
 EXTENSION = "quart_app"
+
+MODEL: Final = "model"
+"""The parameter of a query that names the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     config: Config
     registry: Registry
+    answering: Answering
+    protocols: Protocols
     tasks: Tasks
     jobs: Jobs
     metrics: Metrics
@@ -53,13 +64,33 @@ def get_metrics() -> Metrics:
     return context_of(current_app).metrics
 
 
-def note_asked(servable: Servable, rows: int | None = None) -> None:
-    """Let the record of the current request say which version of a model was asked about how many
-    rows."""
-    manifest = servable.manifest
-    note(request.scope, model=manifest.name, version=manifest.version, rows=rows)
+def get_answering() -> Answering:
+    return context_of(current_app).answering
+
+
+def get_state() -> RequestState:
+    """What the layers know of the current request."""
+    return state_of(cast(Scope, request.scope))
 
 
 def get_until() -> float | None:
     """The moment, in the loop's time, by which the current request must be answered."""
-    return cast(float | None, request.scope.get(UNTIL))
+    return get_state().until
+
+
+async def get_call(name: str | None = None, version: str | None = None) -> Call:
+    """The current request as one for a prediction. Without a name in its address, the query may
+    have one."""
+    state = get_state()
+    body = state.body or cast(bytes, await request.get_data())
+    headers = cast(Sequence[tuple[bytes, bytes]], request.scope["headers"])
+    payload = Payload(body, request.content_type or "", headers)
+    if name is None:
+        name = request.args.get(MODEL)
+    return Call(payload, name, version, state.until, state.record)
+
+
+def scorer_of(servable: Servable) -> Scorer:
+    """What answers tables with this model."""
+    infer = partial(get_answering().infer, servable)
+    return Scorer(servable.manifest, infer, get_config().deadline)

@@ -21,10 +21,9 @@ from werkzeug.exceptions import HTTPException, NotFound
 from model_store import Fault, InvalidRows, ModelStoreError
 from model_store.errors import ModelNotFound, PredictionFailed, Unanswerable
 
+from .context import context_of, get_state
 from .inference import DeadlineExceeded, InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
-from .middleware.request_record import REQUEST_ID, note
 from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
-from .protocols import invocations, v2_documents
 from .serving.batcher import Closed, QueueFull
 from .tables.jobs import JobNotFound
 from .tasks.tasks import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
@@ -70,9 +69,6 @@ DESCRIPTIONS: Final = {
 }
 """Our words for what the framework refuses."""
 
-SCORING: Final = frozenset({"invocations", "ping", "version"})
-"""The addresses of the scoring protocol of MLflow."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -105,7 +101,9 @@ def kind_of(error: Exception) -> str:
 
 def note_error(error: Exception) -> None:
     """Let the record of the current request say what it ended in."""
-    note(request.scope, error=kind_of(error))
+    record = get_state().record
+    if record is not None:
+        record.error = kind_of(error)
 
 
 async def answer(error: Exception) -> Response:
@@ -117,12 +115,12 @@ async def answer(error: Exception) -> Response:
     status = status_of(error)
     note_error(error)
     if status == 500:
-        asked = request.method, request.path, request.scope.get(REQUEST_ID)
+        asked = request.method, request.path, get_state().request_id
         logger.error("%s %r failed (request %s)", *asked, exc_info=error)
     message = _message(error, status)
-    told = _in_protocol(request.path, status, message)
-    if told is not None:
-        return with_headers(json_response(told, status), error)
+    protocol = context_of(current_app).protocols.at(request.path)
+    if protocol.error is not None:
+        return with_headers(json_response(protocol.error(message, status), status), error)
     if wants_html(request):
         refresh = error.retry_after if isinstance(error, NotReady) else None
         response = await _page(status, message, refresh)
@@ -148,14 +146,6 @@ async def _page(status: int, message: str, refresh: int | None) -> Response:
         logger.exception("The bundled page of the error could not be made.")
         return text_response(message, status)
     return html_response(page, status)
-
-
-def _in_protocol(path: str, status: int, message: str) -> dict[str, str] | None:
-    """What a client of a wire protocol reads, whatever it accepts; None on any other route."""
-    top = path.split("/", 2)[1] if "/" in path else ""
-    if top in {"v1", "v2"}:
-        return v2_documents.error(message)
-    return invocations.error(message, status) if top in SCORING else None
 
 
 def with_headers(response: Response, error: Exception) -> Response:

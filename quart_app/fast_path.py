@@ -1,11 +1,10 @@
-"""Predictions by JSON without what costs more than they: Quart's objects, and layer upon layer.
+"""Predictions by JSON without what costs more than they do: Quart's objects, and layer upon layer.
 
-An ASGI app around all others. It takes what is surely one of the requests that `ROUTES` names, with
-a plain body and for a client that reads JSON, and does in one place what the layers do for such a
-request, by their own functions; decoding, asking and encoding are those of the views. All else goes
-through the layers to Quart, untouched. So does a failure: the exception is handed on in the scope,
-as a refused body is, so that it is answered by the one table of errors and nothing is predicted
-twice.
+The outermost layer. It takes what is surely a request of a protocol with a plain body, for a client
+that reads JSON, and does in one place what the layers do for such a request, by their own
+functions. All else goes through the layers to Quart, untouched. So does a failure: the exception is
+handed on in the state of the request, as a refused body is, so that the one table of errors answers
+it and nothing is predicted twice.
 
 Quart's hooks and signals do not run here. So an app to which anything of that kind was added, or
 where another view answers at one of these addresses, has no fast path.
@@ -15,51 +14,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from hypercorn.typing import (
-    ASGIFramework,
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    HTTPScope,
-    Scope,
-)
 from quart import Quart, signals
 from werkzeug.exceptions import HTTPException
 
-from .blueprints import invocations as invocations_views
-from .blueprints import predict as native_views
-from .blueprints import v1 as v1_views
-from .blueprints import v2 as v2_views
-from .context import Context, context_of
-from .inference import InferenceRequest
+from .answering import Call, InBytes
+from .asgi import ASGIApp, Receive, Record, RequestState, Scope, Send, state_of
+from .context import context_of
+from .marks import marks_of
 from .middleware import cors
 from .middleware.access import Access
-from .middleware.bodies import BUFFERED, REFUSAL, TENSORS, in_time, replay
+from .middleware.body_stream import BUFFERED, in_time, replay
 from .middleware.headers import NOSNIFF, apply_forwarded, identify
 from .middleware.limits import InFlight
-from .middleware.request_record import RECORD, Record, shown_rule, tell
+from .middleware.request_record import shown_rule, tell
 from .middleware.slow_requests import ClientGone, Exchange, Lookout, TooSlow
-from .negotiation import JSON
-from .protocols import invocations, native, v1, v2, v2_binary
-from .serving.select_model import choose
-from .serving.servable import Servable
+from .protocols.protocol import JSON, Payload, Protocol
 
 LARGEST: Final = 16 * 1024
-"""Bytes of a body from which on what is saved here does not show."""
+"""Larger bodies gain nothing here."""
 
 UNUSUAL: Final = frozenset(
-    {
-        b"content-encoding",
-        b"expect",
-        b"origin",
-        b"sec-fetch-site",
-        b"transfer-encoding",
-        TENSORS,
-    }
+    {b"content-encoding", b"expect", b"origin", b"sec-fetch-site", b"transfer-encoding"}
 )
 """Headers that a layer further inside has to look at."""
 
@@ -71,103 +50,24 @@ ADDRESSES: Final = 1024
 """Addresses whose routes are remembered."""
 
 LONGEST: Final = 512
-"""Characters of an address that is."""
+"""Longest path that is remembered."""
+
+_JSON: Final = JSON.encode()
+_IDENTITY: Final = b"identity"
 
 
-class Asked(NamedTuple):
-    """What the address and the body of a request hold."""
-
-    record: Record
-    name: str
-    version: str | None
-    body: bytes
-    until: float
+class TooLarge(Exception):
+    """The body is for the layers; nothing was predicted yet."""
 
 
-class NotHere(Exception):
-    """Quart has to answer this one; nothing was predicted yet."""
+class Route(NamedTuple):
+    """What answers at an address of the pattern `rule`, which came as `path`, and the headers that
+    all responses have there."""
 
-
-Answer = Callable[[Context, Asked], Awaitable[bytes]]
-
-
-async def _native(context: Context, asked: Asked) -> bytes:
-    request = native.decode(asked.body, max_rows=context.config.max_rows)
-    servable = _loaded(context, asked) or await _servable(context, asked)
-    _note(asked, servable, request)
-    response = await servable.infer(request, until=asked.until)
-    return native.encode(response, many=request.many)
-
-
-async def _v1(context: Context, asked: Asked) -> bytes:
-    request = v1.decode(asked.body, max_rows=context.config.max_rows)
-    servable = _loaded(context, asked) or await _servable(context, asked)
-    _note(asked, servable, request)
-    return v1.encode(await servable.infer(request, until=asked.until))
-
-
-async def _v2(context: Context, asked: Asked) -> bytes:
-    servable = _loaded(context, asked) or await _servable(context, asked)
-    request = v2.decode(asked.body, max_rows=context.config.max_rows)
-    if v2_binary.wants(request):
-        raise NotHere
-    _note(asked, servable, request)
-    return v2.encode(await servable.infer(request, until=asked.until), request)
-
-
-async def _invocations(context: Context, asked: Asked) -> bytes:
-    request = invocations.decode(asked.body, max_rows=context.config.max_rows)
-    default = context.config.default_model
-    servable = await choose(
-        context.registry, request.names, asked=None, default=default, until=asked.until
-    )
-    _note(asked, servable, request)
-    return invocations.encode(await servable.infer(request, until=asked.until))
-
-
-def _loaded(context: Context, asked: Asked) -> Servable | None:
-    return context.registry.loaded(asked.name, asked.version)
-
-
-async def _servable(context: Context, asked: Asked) -> Servable:
-    return await context.registry.servable(asked.name, asked.version, until=asked.until)
-
-
-def _note(asked: Asked, servable: Servable, request: InferenceRequest) -> None:
-    record, manifest = asked.record, servable.manifest
-    record.model, record.version, record.rows = manifest.name, manifest.version, request.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How a protocol is answered, in place of its view.
-
-    `typed` says that the content type must be JSON, where the view looks at it; `vary` is what the
-    answer depends on.
-    """
-
-    answer: Answer
-    typed: bool = False
-    vary: tuple[str, ...] = ()
-
-
-ROUTES: Final[Mapping[Callable[..., Any], Route]] = {
-    native_views.by_body: Route(_native, typed=True, vary=("Accept",)),
-    v1_views.predict: Route(_v1),
-    v2_views.infer: Route(_v2, vary=("Accept-Encoding",)),
-    invocations_views.predict: Route(_invocations, typed=True),
-}
-"""By the view that answers there in Quart."""
-
-
-class Found(NamedTuple):
-    """What is at an address of the pattern `rule`, which came as `path`, and the headers that all
-    answers have there."""
-
-    route: Route
+    protocol: Protocol
     rule: str
     path: str
-    name: str
+    name: str | None
     version: str | None
     headers: tuple[tuple[bytes, bytes], ...]
 
@@ -175,35 +75,31 @@ class Found(NamedTuple):
 class FastPath:
     """Answers what it can, and gives `app` all else."""
 
-    def __init__(
-        self, quart: Quart, app: ASGIFramework, access: Access, in_flight: InFlight
-    ) -> None:
-        self._quart = quart
+    def __init__(self, app: ASGIApp, quart: Quart, access: Access, in_flight: InFlight) -> None:
         self._app = app
+        self._quart = quart
         self._access = access
         self._in_flight = in_flight
         self._context = context_of(quart)
+        self._hooks = _hooks_of(quart)
         self._lookout = Lookout()
         self._find = lru_cache(ADDRESSES)(self._find_anew)
 
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        found = self._find(scope["path"])
+        route = self._find(scope["path"])
         headers = dict(scope["headers"])
-        if found is None or not _is_plain(scope, headers, found):
+        if route is None or not _is_plain(scope, headers, route):
             await self._app(scope, receive, send)
             return
-        record = Record(time.time(), scope["method"], found.path, route=found.rule)
-        extended = cast(dict[str, Any], scope)
-        extended[RECORD] = record
+        state = state_of(scope)
+        record = state.record = Record(time.time(), "POST", route.path, route=route.rule)
         exchange = Exchange(receive)
         try:
             request_id = self._admit(scope, headers)
-            answer = await self._answer(found, exchange, record)
+            body = await self._answer(route, exchange, state, record)
         except ClientGone:
             record.give_up()
             self._tell(record, scope)
@@ -212,24 +108,23 @@ class FastPath:
             self._tell(record, scope)
             raise
         except Exception as error:
-            if not isinstance(error, NotHere | TooSlow):
-                extended[REFUSAL] = error
+            if not isinstance(error, InBytes | TooLarge | TooSlow):
+                state.refusal = error
             await self._app(scope, replay(exchange.body, receive, more=exchange.more), send)
-            return
         else:
-            headers_sent = [
-                (b"content-length", b"%d" % len(answer)),
+            head = [
+                (b"content-length", b"%d" % len(body)),
                 (b"x-request-id", request_id),
-                *found.headers,
+                *route.headers,
             ]
             try:
-                await _send(send, headers_sent, answer, record)
+                await _send(send, head, body, record)
             finally:
                 self._tell(record, scope)
 
-    def _find_anew(self, path: str) -> Found | None:
+    def _find_anew(self, path: str) -> Route | None:
         """What Quart has at this address, if it may be answered here."""
-        if len(path) > LONGEST or not path.isascii() or not _is_ours(self._quart):
+        if len(path) > LONGEST or not path.isascii() or not self._is_as_made():
             return None
         try:
             rule, names = self._quart.url_map.bind("localhost").match(
@@ -237,23 +132,23 @@ class FastPath:
             )
         except HTTPException:
             return None
-        route = ROUTES.get(self._quart.view_functions[rule.endpoint])
-        if route is None:
+        protocol = marks_of(self._quart.view_functions[rule.endpoint]).protocol
+        if protocol is None or not _speaks_json(protocol):
             return None
-        name, version = names.get("name", ""), names.get("version")
-        return Found(route, shown_rule(rule), path, name, version, self._headers(route))
+        name, version = names.get("name"), names.get("version")
+        return Route(protocol, shown_rule(rule), path, name, version, self._headers(protocol))
 
-    def _headers(self, route: Route) -> tuple[tuple[bytes, bytes], ...]:
-        added = ("Origin",) if any(self._quart.after_request_funcs.values()) else ()
-        vary = ", ".join(route.vary + added).encode()
+    def _headers(self, protocol: Protocol) -> tuple[tuple[bytes, bytes], ...]:
+        origins = self._context.config.cors_origins
+        vary = ", ".join(protocol.vary + (("Origin",) if cors.varies(origins) else ()))
         return (
-            (b"content-type", JSON.encode()),
-            *([(b"vary", vary)] if vary else ()),
+            (b"content-type", _JSON),
+            *([(b"vary", vary.encode())] if vary else ()),
             NOSNIFF,
-            *cors.on_every_answer(self._context.config.cors_origins),
+            *cors.on_every_answer(origins),
         )
 
-    def _admit(self, scope: HTTPScope, headers: Mapping[bytes, bytes]) -> bytes:
+    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bytes:
         """Do what the layers do before a body is read; the id of the request.
 
         Raises:
@@ -266,25 +161,28 @@ class FastPath:
             self._access.admit(scope)
         return request_id
 
-    async def _answer(self, found: Found, exchange: Exchange, record: Record) -> bytes:
-        """The body of the answer.
+    async def _answer(
+        self, route: Route, exchange: Exchange, state: RequestState, record: Record
+    ) -> bytes:
+        """The body of the response.
 
         Raises:
             ClientGone: nobody waits for it.
-            NotHere, TooSlow: Quart has to answer; nothing was predicted yet.
+            InBytes, TooLarge, TooSlow: Quart has to answer; nothing was predicted yet.
         """
         self._lookout.add(exchange)
         try:
             await exchange.read(LARGEST)
             if exchange.more:
-                raise NotHere
+                raise TooLarge
             full = self._in_flight.enter()
             try:
                 if full is not None:
                     raise full
                 until = asyncio.get_running_loop().time() + self._context.config.deadline
-                asked = Asked(record, found.name, found.version, exchange.body, until)
-                return await found.route.answer(self._context, asked)
+                call = Call(Payload(exchange.body), route.name, route.version, until, record)
+                reply = await self._context.answering.answer(route.protocol, call, in_json=True)
+                return reply.body
             finally:
                 self._in_flight.leave()
         except asyncio.CancelledError:
@@ -293,81 +191,77 @@ class FastPath:
         finally:
             self._lookout.discard(exchange)
 
-    def _tell(self, record: Record, scope: HTTPScope) -> None:
+    def _tell(self, record: Record, scope: Scope) -> None:
         tell(record, scope, self._context.observers)
 
-
-def register(app: Quart, access: Access, in_flight: InFlight) -> None:
-    """Let the app answer predictions by JSON without its requests and responses. To be called when
-    all middleware is in place."""
-    app.asgi_app = FastPath(app, app.asgi_app, access, in_flight)  # type: ignore[method-assign]
+    def _is_as_made(self) -> bool:
+        """Whether nothing runs around a view but what `create_app` has registered."""
+        return _hooks_of(self._quart) == self._hooks and not any(
+            signal.has_receivers_for(self._quart) for signal in SIGNALS
+        )
 
 
 # What is taken ------------------------------------------------------------------
 
 
-def _is_plain(scope: HTTPScope, headers: Mapping[bytes, bytes], found: Found) -> bool:
+def _speaks_json(protocol: Protocol) -> bool:
+    """Whether a protocol takes JSON and replies with it."""
+    return protocol.reply_type == JSON and JSON in (protocol.content_types or (JSON,))
+
+
+def _is_plain(scope: Scope, headers: Mapping[bytes, bytes], route: Route) -> bool:
     """Whether nothing in a request asks for anything but JSON for JSON."""
-    route = found.route
+    protocol = route.protocol
     if (
-        len(headers) != len(cast(Sized, scope["headers"]))  # one came twice
+        len(headers) != len(scope["headers"])  # one came twice
         or len(headers) > USUAL_HEADERS
         or sum(map(len, headers.values())) > USUAL_BYTES
         or not UNUSUAL.isdisjoint(headers)
+        or protocol.raw_header in headers
         or scope["query_string"]
         or scope.get("root_path")
-        or scope.get("raw_path") != found.path.encode()
+        or scope.get("raw_path") != route.path.encode()
         or b"text/" in headers.get(b"accept", b"").lower()
     ):
         return False
-    if route.typed and not _is_json(headers.get(b"content-type", _JSON)):
+    if protocol.content_types and not _is_json(headers.get(b"content-type", _JSON)):
         return False
     coding = headers.get(b"accept-encoding", _IDENTITY)
-    return coding == _IDENTITY or "Accept-Encoding" not in route.vary
+    return coding == _IDENTITY or "Accept-Encoding" not in protocol.vary
 
 
 async def _send(
-    send: ASGISendCallable, headers: list[tuple[bytes, bytes]], answer: bytes, record: Record
+    send: Send, head: Sequence[tuple[bytes, bytes]], body: bytes, record: Record
 ) -> None:
-    if len(answer) >= BUFFERED:
+    if len(body) >= BUFFERED:
         send = in_time(send)
     record.status = 200
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer, "more_body": False})
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
     except Exception:
         record.give_up()
         raise
-    record.bytes = len(answer)
+    record.bytes = len(body)
 
 
 def _is_json(content_type: bytes) -> bool:
     return content_type == _JSON or content_type.partition(b";")[0].strip().lower() == _JSON
 
 
-_JSON: Final = JSON.encode()
-_IDENTITY: Final = b"identity"
-
-
 # Whether the app is as it was made ----------------------------------------------
 
 
-def _is_ours(app: Quart) -> bool:
-    """Whether nothing runs around a view but what `create_app` has registered."""
-    package = __name__.partition(".")[0]
-    around: tuple[Mapping[Any, Iterable[Callable[..., Any]]], ...] = (
+def _hooks_of(app: Quart) -> list[Callable[..., Any]]:
+    """What runs around every view."""
+    tables: tuple[Mapping[Any, Sequence[Callable[..., Any]]], ...] = (
         app.before_request_funcs,
+        app.after_request_funcs,
         app.teardown_request_funcs,
         app.url_value_preprocessors,
     )
-    hooks = [hook for table in around for found in table.values() for hook in found]
-    after = [hook for found in app.after_request_funcs.values() for hook in found]
-    return (
-        all(hook.__module__.partition(".")[0] == package for hook in hooks)
-        and all(hook is cors.vary for hook in after)
-        and not app.teardown_appcontext_funcs
-        and not any(signal.has_receivers_for(app) for signal in SIGNALS)
-    )
+    around = [hook for table in tables for hooks in table.values() for hook in hooks]
+    return [*around, *app.teardown_appcontext_funcs]
 
 
 SIGNALS: Final = (

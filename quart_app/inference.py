@@ -97,6 +97,13 @@ class InferenceRequest(msgspec.Struct, frozen=True):
         """The names that were sent."""
         return tuple(self.columns) if isinstance(self.columns, Mapping) else ()
 
+    @property
+    def in_bytes(self) -> bool:
+        """Whether any output is wanted as bytes."""
+        if self.outputs:
+            return any(output.binary for output in self.outputs)
+        return self.binary
+
     def named(self, names: Sequence[str]) -> Mapping[str, Values]:
         """The columns by name, those without one by the order of `names`.
 

@@ -12,7 +12,8 @@ import msgspec
 from quart import Request, Response
 from werkzeug.sansio.response import Response as BaseResponse
 
-from .protocols import form, native, plain
+from .protocols import native, plain
+from .protocols.protocol import Reply
 
 JSON: Final = native.CONTENT_TYPE
 HTML: Final = "text/html"
@@ -21,7 +22,7 @@ AnyResponse = TypeVar("AnyResponse", bound=BaseResponse)
 
 Kind = Literal["page", "text", "json"]
 
-FORMS: Final = frozenset({form.CONTENT_TYPE, form.MULTIPART})
+FORMS: Final = frozenset(native.FORMS)
 
 
 def wants_html(request: Request) -> bool:
@@ -65,6 +66,11 @@ def json_response(content: Any, status: int = 200) -> Response:
 def json_bytes(body: bytes, status: int = 200) -> Response:
     """JSON that is encoded already, as an answer."""
     return Response(body, status=status, content_type=JSON)
+
+
+def json_reply(reply: Reply) -> Response:
+    """What a protocol that speaks JSON replies, as a response."""
+    return json_bytes(reply.body)
 
 
 def html_response(page: str, status: int = 200) -> Response:

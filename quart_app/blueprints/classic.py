@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -22,16 +23,33 @@ from model_store.manifest import Target
 from model_store.model import json_labels
 from model_store.recipes import RECIPES
 
-from ..context import get_config, get_registry, get_until, note_asked
+from ..answering import Call
+from ..context import (
+    MODEL,
+    get_answering,
+    get_call,
+    get_config,
+    get_registry,
+    get_state,
+    get_until,
+)
 from ..errors import note_error
 from ..inference import InferenceError, InferenceRequest, InferenceResponse, InvalidRequest
-from ..negotiation import html_response, json_bytes, kind_wanted, text_response, varied, wants_html
+from ..marks import form_page, predicts
+from ..negotiation import (
+    html_response,
+    json_bytes,
+    json_reply,
+    kind_wanted,
+    text_response,
+    varied,
+    wants_html,
+)
 from ..protocols import form, native, plain
-from ..serving.column_aliases import Dialect, by_position, by_synonym, meaning
-from ..serving.select_model import choose
+from ..protocols.protocol import Payload
+from ..serving.column_aliases import AliasedModel, by_position, by_synonym, meaning
 from ..serving.servable import Servable
 from .fields import fields
-from .predict import decode_body
 
 blueprint = Blueprint("classic", __name__)
 
@@ -44,11 +62,8 @@ SHORT_NAMES: Final = {
     "petal width (cm)": "pwid",
 }
 """What the form at `/home` calls the columns of the iris."""
-MODEL: Final = "model"
-"""The parameter of a query that names the model, and so no column."""
-
 Body = Response | WerkzeugResponse
-ShowAnswer = Callable[[Dialect, InferenceResponse], Awaitable[Response]]
+ShowAnswer = Callable[[AliasedModel, InferenceResponse], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +84,7 @@ class Form:
 @hide
 async def random() -> Response:
     """The form of the iris, by the names of its features."""
-    iris = Dialect(await _servable(IRIS))
+    iris = AliasedModel(await _servable(IRIS))
     return await _form_page(iris, Form(await _predict_url(iris.servable)))
 
 
@@ -77,28 +92,30 @@ async def random() -> Response:
 @hide
 async def home() -> Response:
     """The form of the iris, by short names."""
-    return await _form_page(Dialect(await _servable(IRIS), SHORT_NAMES), _home_form())
+    return await _form_page(AliasedModel(await _servable(IRIS), SHORT_NAMES), _home_form())
 
 
 @blueprint.route("/classify", methods=["GET", "POST"])
+@predicts
 @hide
 async def classify() -> Body:
     """The variety of the iris that the form at `/home` describes."""
     asked = await _sent()
     if _nothing(asked) and kind_wanted(request, usual="page") == "page":
         return varied(redirect(url_for("classic.home")))
-    iris = Dialect(await _servable(IRIS), SHORT_NAMES)
+    iris = AliasedModel(await _servable(IRIS), SHORT_NAMES)
     return await _answer(iris, asked, _home_form(), usual="page", show=_variety_page)
 
 
 @blueprint.route("/ml-model", methods=["GET", "POST"])
+@form_page
 @hide
 async def ml_model() -> Response:
     """The form of the blood donation, and the result in it."""
     asked = await _sent()
     servable = await _servable(BLOOD_DONATION)
     donation, action = (
-        Dialect(servable, by_synonym(servable.manifest, asked.names)),
+        AliasedModel(servable, by_synonym(servable.manifest, asked.names)),
         Form(request.path),
     )
     if _nothing(asked):
@@ -110,12 +127,13 @@ async def ml_model() -> Response:
 
 
 @blueprint.route("/predict", methods=["GET", "POST"])
+@predicts
 @hide
 async def predict() -> Response:
     """Predict by the model that has these columns, or that `?model=` names."""
     asked = await _sent(choosing=True)
     servable = await _choose(asked)
-    chosen = Dialect(servable, by_synonym(servable.manifest, asked.names))
+    chosen = AliasedModel(servable, by_synonym(servable.manifest, asked.names))
     action = Form(await _predict_url(servable))
     if _nothing(asked) and wants_html(request):
         return await _form_page(chosen, action)
@@ -123,16 +141,18 @@ async def predict() -> Response:
 
 
 @blueprint.post("/predict_api")
+@predicts
 @hide
 async def predict_api() -> Response:
     """The bare prediction for one donor, whatever the content type of the JSON says."""
-    asked = native.decode(cast(bytes, await request.get_data()), max_rows=get_config().max_rows)
+    call, answering = await get_call(), get_answering()
+    json = call._replace(payload=Payload(call.payload.body))
+    asked = await answering.decode(native.PROTOCOL, json)
     if asked.many:
         raise InvalidRequest("Expected a JSON object of features, got a list.")
     servable = await _servable(BLOOD_DONATION)
-    donation = Dialect(servable, by_position(servable.manifest, asked.names))
-    note_asked(servable, asked.rows)
-    response = await donation.infer(asked, until=get_until())
+    donation = AliasedModel(servable, by_position(servable.manifest, asked.names))
+    response = await answering.infer(donation, asked, until=call.until, record=call.record)
     return json_bytes(msgspec.json.encode(json_labels(response.labels)[0]))
 
 
@@ -160,7 +180,7 @@ async def _sent(*, choosing: bool = False) -> InferenceRequest:
     if choosing:
         columns = {name: values for name, values in columns.items() if name != MODEL}
     if request.method == "POST" and (not columns or await request.get_data()):
-        return await decode_body()
+        return await get_answering().decode(native.PROTOCOL, await get_call())
     return msgspec.structs.replace(asked, columns=columns)
 
 
@@ -177,23 +197,16 @@ async def _servable(name: str) -> Servable:
 
 
 async def _choose(asked: InferenceRequest) -> Servable:
-    registry, named, default = get_registry(), request.args.get(MODEL), get_config().default_model
+    call = await get_call()
     try:
-        return await choose(
-            registry,
-            asked.names,
-            asked=named,
-            default=default,
-            meaning=meaning,
-            until=get_until(),
-        )
+        return await get_answering().find(call, asked.names, meaning)
     except ModelNotFound:
-        name = named or default
+        name = call.name or get_config().default_model
         if name in RECIPES:
             raise _absent(name) from None
         raise
     except InvalidRequest:
-        if not registry.entries:
+        if not get_registry().entries:
             raise _absent(IRIS) from None
         raise
 
@@ -209,7 +222,7 @@ def _absent(name: str) -> ModelNotFound:
 
 
 async def _answer(
-    model: Dialect,
+    model: AliasedModel,
     asked: InferenceRequest,
     action: Form,
     *,
@@ -218,18 +231,18 @@ async def _answer(
 ) -> Response:
     """The answer in the client's own kind; its page, if none other is given, is that of the form
     with what was sent."""
-    until = get_until()
+    answering, state = get_answering(), get_state()
+    infer = partial(answering.infer, model, asked, until=state.until, record=state.record)
     kind = kind_wanted(request, usual=usual)
-    note_asked(model.servable, asked.rows)
     if asked.many or kind != "page":
-        response = await model.infer(asked, until=until)
+        response = await infer()
         if kind == "text":
             return varied(text_response(plain.encode(response)))
-        return varied(json_bytes(native.encode(response, many=asked.many)))
+        return varied(json_reply(await answering.encode(native.PROTOCOL, response, asked)))
     columns = cast(Mapping[str, Any], asked.columns)
     values = {name: found[0] for name, found in columns.items()}
     try:
-        response = await model.infer(asked, until=until)
+        response = await infer()
     except (InvalidRows, Unanswerable) as error:
         return await _form_page(model, action, values=values, error=error)
     if show is not None:
@@ -237,7 +250,7 @@ async def _answer(
     return await _form_page(model, action, values=values, answer=response)
 
 
-async def _variety_page(model: Dialect, answer: InferenceResponse) -> Response:
+async def _variety_page(model: AliasedModel, answer: InferenceResponse) -> Response:
     """The label alone, and a way back to the form."""
     manifest = model.servable.manifest
     told = form.encode(answer, manifest.words)[0]
@@ -252,7 +265,7 @@ async def _variety_page(model: Dialect, answer: InferenceResponse) -> Response:
 
 
 async def _form_page(
-    model: Dialect,
+    model: AliasedModel,
     action: Form,
     *,
     values: Mapping[str, object] | None = None,
@@ -302,13 +315,7 @@ async def _predict_url(servable: Servable) -> str:
     """Where this model is asked: its name is in the address only where its columns do not tell."""
     manifest = servable.manifest
     try:
-        found = await choose(
-            get_registry(),
-            manifest.signature.names,
-            asked=None,
-            default=get_config().default_model,
-            meaning=meaning,
-        )
+        found = await get_answering().find(Call(Payload(b"")), manifest.signature.names, meaning)
     except (InferenceError, ModelNotFound):
         found = None
     name = None if found is servable else manifest.name

@@ -6,7 +6,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import IO, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -18,10 +18,12 @@ from model_store import Fault, InvalidRows, Manifest
 from model_store.columns import parse_number
 from model_store.errors import Unanswerable
 
-from ..context import get_config, get_jobs, get_registry, get_until, note_asked
+from ..answering import note
+from ..asgi import SpooledTable
+from ..context import get_config, get_jobs, get_registry, get_state, get_until, scorer_of
 from ..errors import note_error
 from ..inference import InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
-from ..middleware.bodies import FILENAME, OWNER, TABLE
+from ..marks import keeps_predictions
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..protocols import csv
 from ..protocols import form as forms
@@ -90,20 +92,21 @@ async def example(name: str) -> Response:
 
 
 @blueprint.post("/file")
+@keeps_predictions
 @hide
 async def upload(name: str) -> Response | WerkzeugResponse:
     """Begin to answer the file in the form, once its first rows are found to be sound."""
-    scope = cast(dict[str, Any], request.scope)
+    state = get_state()
     servable = await get_registry().servable(name, until=get_until())
-    note_asked(servable)
+    note(state.record, servable)
     if get_registry().draining:
         raise NotReady("The server is stopping.", RETRY_AFTER)
-    if TABLE not in scope:
+    if state.table is None:
         raise UnsupportedBody(f"Expected a form with a file, as {forms.MULTIPART}.")
     try:
-        table = _chosen(scope[TABLE], scope[FILENAME])
-        job = await get_jobs().start(servable, table, shown_filename(scope[FILENAME]))
-        scope[OWNER].pop_all()
+        table, filename = _chosen(state.table), shown_filename(state.table.filename or "")
+        job = await get_jobs().start(scorer_of(servable), table, filename)
+        state.table.keep()
     except (InvalidRequest, InvalidRows, Unanswerable) as error:
         if wants_html(request) and not isinstance(error, RequestTooLarge):
             return await _form_page(servable, error)
@@ -116,13 +119,13 @@ async def upload(name: str) -> Response | WerkzeugResponse:
     return redirect(url_for("files.job", name=name, id=job.id), 303)
 
 
-def _chosen(table: IO[bytes], filename: str | None) -> IO[bytes]:
-    if not table.read(1):
-        if filename:
+def _chosen(table: SpooledTable) -> IO[bytes]:
+    if not table.file.read(1):
+        if table.filename:
             raise InvalidRequest("The file is empty.")
         raise InvalidRequest("Choose a file.")
-    table.seek(0)
-    return table
+    table.file.seek(0)
+    return table.file
 
 
 async def _form_page(
@@ -160,6 +163,7 @@ def _names(manifest: Manifest) -> tuple[str, ...]:
 
 
 @blueprint.get("/files/<id>")
+@keeps_predictions
 @hide
 async def job(name: str, id: str) -> Response:
     """How far a job is, with its first rows; as JSON without them."""
@@ -182,6 +186,7 @@ async def job(name: str, id: str) -> Response:
 
 
 @blueprint.post("/files/<id>/stop")
+@keeps_predictions
 @hide
 async def stop(name: str, id: str) -> WerkzeugResponse:
     """Let a job end where it is."""
@@ -193,6 +198,7 @@ async def stop(name: str, id: str) -> WerkzeugResponse:
 
 
 @blueprint.get("/files/<id>/download")
+@keeps_predictions
 @hide
 async def download(name: str, id: str) -> Response:
     """The whole result, as CSV."""

@@ -27,6 +27,7 @@ from ..about.description import ModelDescription, ModelList, describe
 from ..context import get_registry, get_until
 from ..errors import ErrorBody, note_error
 from ..inference import InferenceRequest, InferenceResponse
+from ..marks import form_page, mark, predicts
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..serving.registry import LOADING_RETRY_AFTER, Registry
 from ..serving.servable import Servable
@@ -52,6 +53,8 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 @blueprint.get("/")
+@mark(only_with="classic")
+@form_page
 @tag({"models"})
 @document_response(Alive)
 async def home() -> Response:
@@ -77,6 +80,8 @@ async def home() -> Response:
 
 
 @blueprint.post("/")
+@mark(only_with="classic")
+@predicts
 @hide
 async def ask() -> Response:
     """What `/predict` answers, where that is served."""

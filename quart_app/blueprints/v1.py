@@ -1,18 +1,16 @@
-"""The protocol V1: what `protocols.v1` reads and writes, at its routes."""
+"""The protocol V1 beside its predictions: which models there are."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart.blueprints import BlueprintSetupState
-from quart_schema import document_response, hide, tag
+from quart_schema import document_response, tag
 from werkzeug.routing import BaseConverter
 
-from ..context import get_config, get_registry, get_until, note_asked
-from ..negotiation import json_bytes, json_response
-from ..protocols import v1
+from ..context import get_registry, get_until
+from ..negotiation import json_response
 from ..protocols.v2_documents import ModelNames, ModelReady
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1/models")
@@ -47,15 +45,3 @@ async def model(name: str, version: str | None = None) -> Response:
     """Whether a model answers."""
     await get_registry().servable(name, version, until=get_until())
     return json_response(ModelReady(name, True))
-
-
-@blueprint.post("/<unspoken:name>:predict")
-@blueprint.post("/<unspoken:name>/versions/<unspoken:version>:predict")
-@hide
-async def predict(name: str, version: str | None = None) -> Response:
-    """Predict for the instances or inputs in the body, whatever its content type."""
-    asked = v1.decode(cast(bytes, await request.get_data()), max_rows=get_config().max_rows)
-    until = get_until()
-    servable = await get_registry().servable(name, version, until=until)
-    note_asked(servable, asked.rows)
-    return json_bytes(v1.encode(await servable.infer(asked, until=until)))

@@ -1,26 +1,21 @@
-"""The Open Inference Protocol V2: what `protocols.v2` and `v2_binary` say, at its routes.
-
-bytes → decode → `Servable.infer` → encode → bytes
-"""
+"""The Open Inference Protocol V2 beside its predictions: the server and its models."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Final, cast
 
 from quart import Blueprint, Response, request
-from quart_schema import document_response, hide, tag
+from quart_schema import document_response, tag
 
 from model_store import ModelStore, ModelStoreError
 
 from ..about.description import VersionState, states
-from ..context import get_config, get_registry, get_until, note_asked
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, NotReady
-from ..middleware.bodies import TENSOR_BODY
-from ..middleware.compression import WINDOWS, deflate
-from ..negotiation import JSON, json_response
-from ..protocols import v2, v2_binary, v2_documents
+from ..context import get_registry, get_until
+from ..inference import InvalidRequest, NotReady
+from ..marks import changes
+from ..negotiation import json_response
+from ..protocols import v2_documents
 from ..protocols.json_body import kind, parse_object
 from ..protocols.v2_documents import (
     ModelIndex,
@@ -33,13 +28,9 @@ from ..protocols.v2_documents import (
 )
 from ..serving.registry import LOADING_RETRY_AFTER, State
 from ..serving.servable import Servable
-from ..serving.threads import run_aside
 from ..version import VERSION
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
-
-LARGE: Final = 256 * 1024
-"""Bytes from which on a body is read, written or compressed in a thread."""
 
 STATES: Final = {
     State.READY: "READY",
@@ -155,6 +146,7 @@ async def index() -> Response:
 
 @blueprint.post("/repository/models/<name>/load")
 @tag({"v2"})
+@changes
 async def load(name: str) -> Response:
     """Load the version that a name means now, and let it serve. Needs an API key."""
     _refuse_files(await _body())
@@ -164,72 +156,12 @@ async def load(name: str) -> Response:
 
 @blueprint.post("/repository/models/<name>/unload")
 @tag({"v2"})
+@changes
 async def unload(name: str) -> Response:
     """Answer no more for a model, until it is loaded again. Needs an API key."""
     _members(await _body())
     await get_registry().unload(name)
     return json_response({})
-
-
-@blueprint.post("/models/<name>/infer")
-@blueprint.post("/models/<name>/versions/<version>/infer")
-@hide
-async def infer(name: str, version: str | None = None) -> Response:
-    """Predict for the tensors in the body."""
-    until = get_until()
-    servable = await get_registry().servable(name, version, until=until)
-    note_asked(servable)
-    asked = await decode(servable)
-    note_asked(servable, asked.rows)
-    return await answer(await servable.infer(asked, until=until), asked)
-
-
-async def decode(servable: Servable) -> InferenceRequest:
-    """The tensors of the current request. Its content type is not looked at: clients of the
-    protocol send none, or any."""
-    settings = get_config()
-    lengths = set(request.headers.getlist(v2_binary.HEADER))
-    if not lengths:
-        return v2.decode(await _body(), max_rows=settings.max_rows)
-    if len(lengths) > 1:
-        raise InvalidRequest(f"{v2_binary.HEADER}: expected one length, got {len(lengths)}.")
-    length = lengths.pop()
-    # Not at every address that leads here, such as one that begins with two slashes.
-    body = cast(dict[str, bytearray], request.scope).get(TENSOR_BODY) or await _body()
-    columns = servable.manifest.signature.columns
-    read = partial(
-        v2_binary.decode,
-        body,
-        length,
-        columns,
-        max_rows=settings.max_tensor_rows,
-        max_json=settings.max_json_bytes,
-    )
-    return await run_aside(read, large=len(body) > LARGE)
-
-
-async def answer(response: InferenceResponse, asked: InferenceRequest) -> Response:
-    """The outputs, in bytes or in JSON as was asked, compressed where the client takes that."""
-    large = asked.rows * 64 > LARGE
-    if v2_binary.wants(asked):
-        encoded = await run_aside(partial(v2_binary.encode, response, asked), large=large)
-        found = Response(encoded.body, content_type=v2_binary.CONTENT_TYPE)
-        found.headers[v2_binary.HEADER] = str(encoded.header_length)
-    else:
-        body = await run_aside(partial(v2.encode, response, asked), large=large)
-        found = Response(body, content_type=JSON)
-    return await compressed(found)
-
-
-async def compressed(response: Response) -> Response:
-    """The answer in the coding that the client likes best of those that it takes."""
-    response.vary.add("Accept-Encoding")
-    coding = request.accept_encodings.best_match(["identity", "gzip", "deflate"])
-    if coding in WINDOWS:
-        body = cast(bytes, await response.get_data())
-        response.set_data(await run_aside(partial(deflate, body, coding), large=len(body) > LARGE))
-        response.content_encoding = coding
-    return response
 
 
 async def _body() -> bytes:

@@ -1,7 +1,7 @@
 """Who may ask what: API keys, rate limits, and pages of other sites, before a body is read.
 
-An ASGI middleware, so that it also covers what is answered without Quart. A refusal is an exception
-in the scope, as those of `bodies` are, and is answered by the one table of errors.
+A layer, so that it also covers what is answered without Quart. A refusal is an exception in the
+state of the request, as those of `bodies` are, and is answered by the one table of errors.
 
 - A page of another site may make a browser send what changes something here (CSRF). Browsers say
   whose page it was, in `Sec-Fetch-Site`, and where that is missing in `Origin`; programs send
@@ -9,34 +9,27 @@ in the scope, as those of `bodies` are, and is answered by the one table of erro
   are.
 - A rate is counted per key, or per address where no known key was sent; an unknown key so counts
   against the address it came from.
-- Which view needs a key is asked of the app's own map of addresses, so that no other spelling of an
-  address goes round it.
+- Which view needs a key is a mark on the view. The view is asked of the app's own map of addresses,
+  so that no other spelling of an address goes round it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from hypercorn.typing import (
-    ASGIFramework,
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    HTTPScope,
-    Scope,
-)
 from quart import Quart
 from quart_schema import APIKeySecurityScheme, HttpSecurityScheme
 from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
-from werkzeug.routing import Map
 
 from .. import keys
+from ..asgi import ASGIApp, Receive, Scope, Send, state_of
 from ..config import Config
+from ..marks import NONE, Marks, marks_of
 from . import cors
-from .bodies import REFUSAL
 
 if TYPE_CHECKING:
     from .rates import Rates
@@ -47,35 +40,6 @@ SCHEMES: Final = {
 }
 KEYS: Final[list[dict[str, list[str]]]] = [{name: []} for name in SCHEMES]
 """The one or the other, as OpenAPI has it."""
-
-KEY: Final = "quart_app.key"
-"""Where the scope has the name of the key that was sent, None where none is known."""
-
-CHANGES: Final = frozenset({"v2.load", "v2.unload"})
-PREDICTIONS: Final = frozenset(
-    {
-        "classic.classify",
-        "classic.ml_model",
-        "classic.predict",
-        "classic.predict_api",
-        "files.download",
-        "files.job",
-        "files.stop",
-        "files.upload",
-        "invocations.predict",
-        "pages.ask",
-        "pages.home",
-        "predict.by_body",
-        "predict.by_query",
-        "v1.predict",
-        "v2.infer",
-    }
-)
-"""The endpoints that predict, or hand out what was predicted."""
-ASKING: Final = frozenset(each for each in PREDICTIONS if not each.startswith("files."))
-"""Those of them that leave nothing behind: any page may send them, as it may a link."""
-FORMS: Final = frozenset({"classic.ml_model", "pages.home"})
-"""Those of them that are mere pages while the address has no query."""
 
 CARRIERS: Final = frozenset({b"authorization", b"x-api-key"})
 """The headers in which a key may come."""
@@ -93,68 +57,59 @@ IPV6_PREFIX: Final = 64
 class Guard:
     """Which requests need a key, and which change something."""
 
-    def __init__(self, config: Config, addresses: Map) -> None:
-        self._changes_only = config.keys_for == "changes"
-        self._endpoints: Collection[str] = ()
-        if config.keys_for != "none":
-            self._endpoints = CHANGES if self._changes_only else CHANGES | PREDICTIONS
-        if not config.classic:
-            self._endpoints = set(self._endpoints) - {"pages.ask", "pages.home"}
-        self._router = addresses.bind("localhost")
+    def __init__(self, config: Config, app: Quart) -> None:
+        self._config = config
+        self._views = app.view_functions
+        self._router = app.url_map.bind("localhost")
 
     @property
     def is_for_predictions(self) -> bool:
         """Whether predictions need a key as well."""
-        return "v2.infer" in self._endpoints
+        return self._config.keys_for == "predictions"
 
     def needs_key(self, method: str, path: str, query: bytes = b"") -> bool:
-        if not self._endpoints or method == "OPTIONS":
+        if self._config.keys_for == "none" or method == "OPTIONS":
             return False
-        if self._changes_only and not path.endswith("load"):  # spares most requests the router
+        if not self.is_for_predictions and method in READING:  # which changes nothing
             return False
-        endpoint = self._endpoint(method, path)
-        if endpoint in FORMS and method != "POST" and not query:
+        marks = self._marks(method, path)
+        if marks.page and method != "POST" and not query:
             return False
-        return endpoint in self._endpoints
+        return marks.changes or (marks.predicts and self.is_for_predictions)
 
     def changes(self, method: str, path: str) -> bool:
         """Whether something may be different afterwards."""
-        return method not in READING and self._endpoint(method, path) not in ASKING
+        if method in READING:
+            return False
+        marks = self._marks(method, path)
+        return marks.keeps or not marks.predicts
 
-    def _endpoint(self, method: str, path: str) -> str | None:
+    def _marks(self, method: str, path: str) -> Marks:
+        """The marks of the view that answers there."""
         try:
-            return cast(str, self._router.match(path, method)[0])
+            endpoint = self._router.match(path, method)[0]
         except HTTPException:
-            return None
+            return NONE
+        marks = marks_of(self._views[endpoint])
+        is_off = marks.only_with is not None and not getattr(self._config, marks.only_with)
+        return NONE if is_off else marks
 
 
 class Access:
-    """Gives `app` each request, with a refusal in the scope where it may not be answered."""
+    """Says who may ask. Belongs to one app."""
 
-    def __init__(self, app: ASGIFramework, config: Config, addresses: Map) -> None:
-        self._app = app
+    def __init__(self, config: Config, app: Quart) -> None:
         self._keys = config.api_keys
-        self._guard = Guard(config, addresses)
+        self._guard = Guard(config, app)
         self._origins = frozenset(config.cors_origins)
         self._rates = _rates(config.rate_limit)
-
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        # What was refused or admitted before, by the fast path, is not counted again.
-        if scope["type"] == "http" and REFUSAL not in scope and KEY not in scope:
-            try:
-                self.admit(scope)
-            except HTTPException as refusal:
-                cast(dict[str, Any], scope)[REFUSAL] = refusal
-        await self._app(scope, receive, send)
 
     @property
     def is_open(self) -> bool:
         """Whether every program may ask every model, as often as it likes."""
         return self._rates is None and not self._guard.is_for_predictions
 
-    def admit(self, scope: HTTPScope) -> None:
+    def admit(self, scope: Scope) -> None:
         """Do nothing where the request may be answered.
 
         Raises:
@@ -162,6 +117,8 @@ class Access:
             TooManyRequests: the rate is used up.
             Unauthorized: it brought no key, or a wrong one.
         """
+        state = state_of(scope)
+        state.admitted = True
         method, path = scope["method"], scope["path"]
         if self._is_foreign(scope) and self._guard.changes(method, path):
             raise Forbidden("A page of another site sent this, which CORS_ORIGINS does not allow.")
@@ -170,8 +127,7 @@ class Access:
         if not is_counted and not needs_key:
             return
         sent = _keys_sent(scope)
-        owner = next(filter(None, map(self._keys.owner, sent)), None)
-        cast(dict[str, Any], scope)[KEY] = owner
+        owner = state.key = next(filter(None, map(self._keys.owner, sent)), None)
         if is_counted and self._rates is not None:
             seconds = self._rates.hit("key" if owner else "client", owner or _client(scope))
             if seconds is not None:
@@ -188,7 +144,7 @@ class Access:
             www_authenticate=WWWAuthenticate("bearer"),
         )
 
-    def _is_foreign(self, scope: HTTPScope) -> bool:
+    def _is_foreign(self, scope: Scope) -> bool:
         """Whether a page sent it that is neither our own nor of an allowed origin."""
         site, origin = _header(scope, b"sec-fetch-site"), _header(scope, b"origin")
         if site is None and origin is None:
@@ -201,11 +157,23 @@ class Access:
         return place is None or place != _place(f"//{_header(scope, b'host')}", origin)
 
 
-def register(app: Quart, config: Config) -> Access:
-    """Let the app have only what may be answered, and refusals."""
-    access = Access(app.asgi_app, config, app.url_map)
-    app.asgi_app = access  # type: ignore[method-assign]
-    return access
+class AccessLayer:
+    """Gives `app` each request, with a refusal in its state where it may not be answered."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            state = state_of(scope)
+            # What the fast path refused or admitted before is not counted again.
+            if state.refusal is None and not state.admitted:
+                try:
+                    self._access.admit(scope)
+                except HTTPException as refusal:
+                    state.refusal = refusal
+        await self._app(scope, receive, send)
 
 
 def _rates(limits: Sequence[str]) -> Rates | None:
@@ -221,7 +189,7 @@ def _is_counted(method: str, path: str) -> bool:
     return method not in {"GET", "HEAD"} or not path.startswith(UNCOUNTED)
 
 
-def _keys_sent(scope: HTTPScope) -> list[str]:
+def _keys_sent(scope: Scope) -> list[str]:
     return keys.sent(
         Headers(
             (name.decode("latin-1"), value.decode("latin-1"))
@@ -231,7 +199,7 @@ def _keys_sent(scope: HTTPScope) -> list[str]:
     )
 
 
-def _client(scope: HTTPScope) -> str:
+def _client(scope: Scope) -> str:
     """The address that a request came from; of IPv6 the network, since a client has many."""
     host = (scope.get("client") or ("", 0))[0]
     try:
@@ -245,7 +213,7 @@ def _client(scope: HTTPScope) -> str:
     return f"{int(address) >> (128 - IPV6_PREFIX):x}"
 
 
-def _header(scope: HTTPScope, name: bytes) -> str | None:
+def _header(scope: Scope, name: bytes) -> str | None:
     """All values of a header as one; None where there is none."""
     found = [value for key, value in scope["headers"] if key.lower() == name]
     return b", ".join(found).decode("latin-1").strip().lower() if found else None

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from asgi_cors import asgi_cors
-from quart import Quart, Response
+from quart import Response
+
+from ..asgi import ASGIApp, Layer
 
 ANY: Final = "*"
 HEADERS: Final = ("content-type", "authorization", "x-api-key")
@@ -25,23 +27,34 @@ def on_every_answer(origins: Sequence[str]) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def register(app: Quart, origins: Sequence[str]) -> None:
+def layer(origins: Sequence[str]) -> Layer:
     """Let the pages of these origins ask the app; without any, nothing is added."""
-    if not origins:
-        return
     everyone = ANY in origins
-    app.asgi_app = asgi_cors(  # type: ignore[method-assign]
-        app.asgi_app,
-        allow_all=everyone,
-        hosts=() if everyone else origins,
-        headers=HEADERS,
-        methods=METHODS,
-    )
-    if not everyone:
-        app.after_request(vary)
+
+    def allowed(app: ASGIApp) -> ASGIApp:
+        if not origins:
+            return app
+        found: ASGIApp = asgi_cors(
+            app,
+            allow_all=everyone,
+            hosts=() if everyone else origins,
+            headers=HEADERS,
+            methods=METHODS,
+        )
+        return found
+
+    return allowed
 
 
-def vary(response: Response) -> Response:
-    """Caches must not give an answer for one origin to another."""
+def varies(origins: Sequence[str]) -> bool:
+    """Whether a response depends on the origin that asks."""
+    return bool(origins) and ANY not in origins
+
+
+async def vary(response: Response) -> Response:
+    """Say to caches that a response for one origin is not for another.
+
+    Asynchronous, though it waits for nothing: Quart runs a synchronous hook in a thread.
+    """
     response.vary.add("Origin")
     return response

@@ -15,23 +15,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Any, Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
-from hypercorn.typing import (
-    ASGIFramework,
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    ASGISendEvent,
-    HTTPScope,
-    Scope,
-)
-from quart import Quart
-
+from ..asgi import ASGIApp, Message, RawHeaders, Receive, Scope, Send, state_of
 from ..negotiation import JSON
-from .request_record import REQUEST_ID
 
 _JSON: Final = JSON.encode()
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -57,31 +46,26 @@ platform's router, and such a promise outlives the app on that host.
 A prediction in JSON is no document, so that of these it has `NOSNIFF` alone: to write headers is a
 good part of what it costs a server."""
 
-Fields = Iterable[tuple[bytes, bytes]]
 
+class CommonHeaders:
+    """Gives `app` each request with what is known of it, and its responses their headers."""
 
-class Front:
-    """Gives `app` each request with what is known of it, and its answers their headers."""
-
-    def __init__(self, app: ASGIFramework, proxies: int) -> None:
+    def __init__(self, app: ASGIApp, proxies: int) -> None:
         self._app = app
         self._proxies = proxies
 
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        extended = cast(dict[str, Any], scope)
         if not scope["path"].startswith("/"):
-            extended["path"] = _path(scope["path"])
+            scope["path"] = _path(scope["path"])
         if self._proxies:
             apply_forwarded(scope, self._proxies)
         sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
         request_id = identify(scope, sent[0] if len(sent) == 1 else None)
 
-        async def send_with_headers(event: ASGISendEvent) -> None:
+        async def send_with_headers(event: Message) -> None:
             if event["type"] == "http.response.start":
                 own = [*event.get("headers", ())]
                 safe = (NOSNIFF,) if _is_prediction(scope, event["status"], own) else HEADERS
@@ -91,27 +75,22 @@ class Front:
         await self._app(scope, receive, send_with_headers)
 
 
-def register(app: Quart, proxies: int) -> None:
-    """Let the app have what is known of each request."""
-    app.asgi_app = Front(app.asgi_app, proxies)  # type: ignore[method-assign]
-
-
-def identify(scope: HTTPScope, sent: bytes | None) -> bytes:
+def identify(scope: Scope, sent: bytes | None) -> bytes:
     """Give the request its id: the one that was sent where it is well-formed, else a new one."""
     well_formed = sent is not None and _ID.fullmatch(sent)
     request_id = sent if sent is not None and well_formed else os.urandom(16).hex().encode()
-    cast(dict[str, Any], scope)[REQUEST_ID] = request_id.decode()
+    state_of(scope).request_id = request_id.decode()
     return request_id
 
 
-def _is_prediction(scope: HTTPScope, status: int, headers: Fields) -> bool:
+def _is_prediction(scope: Scope, status: int, headers: RawHeaders) -> bool:
     """Whether it may be one: what a POST was answered with in JSON."""
     if scope["method"] != "POST" or status != 200:
         return False
     return any(name.lower() == b"content-type" and value == _JSON for name, value in headers)
 
 
-def _completed(own: Fields, added: Fields) -> list[tuple[bytes, bytes]]:
+def _completed(own: RawHeaders, added: RawHeaders) -> list[tuple[bytes, bytes]]:
     headers = [*own]
     names = {name.lower() for name, _ in headers}
     headers += [header for header in added if header[0] not in names]
@@ -127,20 +106,19 @@ def _path(target: str) -> str:
     return f"/{path.lstrip('/')}"
 
 
-def apply_forwarded(scope: HTTPScope, proxies: int) -> None:
+def apply_forwarded(scope: Scope, proxies: int) -> None:
     """Take the client's address and the scheme from what the last `proxies` hops added."""
-    extended = cast(dict[str, Any], scope)
     hops = _listed(scope["headers"], b"x-forwarded-for")
     address = _address(hops[-proxies]) if len(hops) >= proxies else None
     if address is not None:
-        extended["client"] = (address, 0)
+        scope["client"] = (address, 0)
     # Many proxies replace this one and do not add to it; the last is by one of ours in any case.
     schemes = _listed(scope["headers"], b"x-forwarded-proto")
     if schemes and (scheme := schemes[-min(proxies, len(schemes))].lower()) in {"http", "https"}:
-        extended["scheme"] = scheme
+        scope["scheme"] = scheme
 
 
-def _listed(headers: Fields, wanted: bytes) -> list[str]:
+def _listed(headers: RawHeaders, wanted: bytes) -> list[str]:
     """The members of a header that is a list, from all its lines."""
     values = [value.decode("latin-1") for name, value in headers if name == wanted]
     return [member.strip() for value in values for member in value.split(",")]

@@ -16,22 +16,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Final
 
-from hypercorn.typing import (
-    ASGIFramework,
-    ASGIReceiveCallable,
-    ASGIReceiveEvent,
-    ASGISendCallable,
-    ASGISendEvent,
-    HTTPScope,
-    Scope,
-)
-from quart import Quart
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge, RequestURITooLarge
 
+from ..asgi import ASGIApp, Message, Receive, Scope, Send, state_of
 from ..inference import InvalidRequest, NotReady
-from .bodies import REFUSAL
 
 BUSY_RETRY_AFTER: Final = 1
 HEALTH: Final = "/health/"
@@ -53,14 +43,12 @@ LINGER_SECONDS: Final = 2.0
 class Heads:
     """Refuses requests by what their head says."""
 
-    def __init__(self, app: ASGIFramework) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (fault := fault_of(scope)) is not None:
-            cast(dict[str, Any], scope)[REFUSAL] = fault
+            state_of(scope).refusal = fault
             await self._app(scope, _no_body(), _last_word(scope, receive, send))
         else:
             await self._app(scope, receive, send)
@@ -91,28 +79,27 @@ class InFlight:
 class InFlightLimit:
     """Refuses requests to `app` while as many as may be are being answered."""
 
-    def __init__(self, app: ASGIFramework, in_flight: InFlight) -> None:
+    def __init__(self, app: ASGIApp, in_flight: InFlight) -> None:
         self._app = app
         self._in_flight = in_flight
 
-    async def __call__(
-        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(HEALTH):
             await self._app(scope, receive, send)
             return
         full = self._in_flight.enter()
         if full is not None:
-            cast(dict[str, Any], scope).setdefault(REFUSAL, full)
+            state = state_of(scope)
+            state.refusal = state.refusal or full
         try:
             await self._app(scope, receive, send)
         finally:
             self._in_flight.leave()
 
 
-def fault_of(scope: HTTPScope) -> Exception | None:
+def fault_of(scope: Scope) -> Exception | None:
     """Why a request is to be refused by what its head says, if it is."""
-    headers = cast(Sequence[tuple[bytes, bytes]], scope["headers"])
+    headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
     if len(headers) > HEADERS:
         return RequestHeaderFieldsTooLarge(f"A request may have {HEADERS} headers.")
     if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
@@ -129,19 +116,17 @@ def fault_of(scope: HTTPScope) -> Exception | None:
     return None
 
 
-def _last_word(
-    scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
-) -> ASGISendCallable:
+def _last_word(scope: Scope, receive: Receive, send: Send) -> Send:
     """Send an answer whose connection is closed after it, once the body has been read."""
     if not scope["http_version"].startswith("1"):
         return send
 
-    async def send_last(event: ASGISendEvent) -> None:
+    async def send_last(event: Message) -> None:
         if event["type"] == "http.response.start":
             event = {**event, "headers": [*event["headers"], (b"connection", b"close")]}
         last = event["type"] == "http.response.body" and not event.get("more_body", False)
         if last:
-            await send(cast(ASGISendEvent, {**event, "more_body": True}))
+            await send({**event, "more_body": True})
             await _linger(receive)
             event = {"type": "http.response.body", "body": b"", "more_body": False}
         await send(event)
@@ -149,7 +134,7 @@ def _last_word(
     return send_last
 
 
-async def _linger(receive: ASGIReceiveCallable) -> None:
+async def _linger(receive: Receive) -> None:
     read, more = 0, True
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
@@ -161,11 +146,11 @@ async def _linger(receive: ASGIReceiveCallable) -> None:
                 more = message.get("more_body", False)
 
 
-def _no_body() -> ASGIReceiveCallable:
+def _no_body() -> Receive:
     """What the app receives of a refused request."""
     received = False
 
-    async def receive() -> ASGIReceiveEvent:
+    async def receive() -> Message:
         nonlocal received
         if received:  # frameworks go on receiving until the client has gone
             await asyncio.get_running_loop().create_future()
@@ -173,14 +158,3 @@ def _no_body() -> ASGIReceiveCallable:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     return receive
-
-
-def bound_requests(app: Quart, in_flight: InFlight) -> None:
-    """Let the app answer a bounded number of requests at a time; to be called before bodies are
-    read by a middleware around it."""
-    app.asgi_app = InFlightLimit(app.asgi_app, in_flight)  # type: ignore[method-assign]
-
-
-def check_heads(app: Quart) -> None:
-    """Let the app have requests only whose heads are within bounds."""
-    app.asgi_app = Heads(app.asgi_app)  # type: ignore[method-assign]

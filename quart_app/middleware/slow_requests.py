@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from hypercorn.typing import ASGIReceiveCallable
+from ..asgi import Receive
 
 PATIENCE: Final = 0.1
 """Seconds that a request may take before anybody looks after it; it may be twice as many."""
@@ -32,7 +32,7 @@ class Exchange:
 
     __slots__ = ("_cancelled_by", "_receive", "_seen", "_task", "_watcher", "body", "more")
 
-    def __init__(self, receive: ASGIReceiveCallable) -> None:
+    def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.body = b""

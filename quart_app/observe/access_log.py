@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from ..middleware.request_record import Record
+from ..asgi import Record
 
 MAX_LINES: Final = 8_192
 """Lines that may wait, of at most 2 KB each."""

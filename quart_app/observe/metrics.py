@@ -12,8 +12,8 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from ..asgi import Record
 from ..middleware.limits import InFlight
-from ..middleware.request_record import Record
 from ..serving.registry import Registry
 from ..serving.statistics import SECONDS, Histogram
 

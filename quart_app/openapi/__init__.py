@@ -25,7 +25,7 @@ from ..negotiation import JSON
 from ..serving.servable import Servable
 from ..version import VERSION
 from .failures import add_failures
-from .operations import add_classic, add_invocations, add_model
+from .operations import add_classic, add_invocations, add_model, add_protocol
 from .schemas import PROTOCOLS, REFERENCE, Schema, answer_schema, row_schema
 
 __all__ = ["Provider", "answer_schema", "register", "row_schema"]
@@ -88,14 +88,19 @@ class Provider(OpenAPIProvider):
         """The document with these models."""
         document = super().schema()
         document["paths"] = dict(document["paths"])
-        document["components"]["schemas"] |= PROTOCOLS
         context = context_of(cast(Quart, self._app))
+        errors = [protocol.error_schema for protocol in context.protocols]
+        named = {schema["title"]: schema for schema in errors if schema is not None}
+        document["components"]["schemas"] |= PROTOCOLS | named
         for servable in servables:
             add_model(document, servable)
         add_invocations(document, servables)
         if context.config.classic:
             add_classic(document, servables, context.config.classic_prefix)
-        add_failures(document, Guard(context.config, self._app.url_map), context.config)
+        for protocol in context.protocols:
+            add_protocol(document, protocol)
+        app = cast(Quart, self._app)
+        add_failures(document, Guard(context.config, app), context.protocols, context.config)
         return document
 
     def build_response_object(

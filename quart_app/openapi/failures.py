@@ -7,6 +7,8 @@ from typing import Final
 from ..config import Config
 from ..middleware.access import KEYS, READING, Guard
 from ..negotiation import HTML, JSON
+from ..protocols.protocol import Protocol
+from ..protocols.registry import Protocols
 from .schemas import OBJECT, TEXT, Schema, reference
 
 FAILURES: Final = {
@@ -35,7 +37,7 @@ PAGES: Final = ("/", "/models")
 """Routes that send whoever wants HTML elsewhere, or give a page."""
 
 
-def add_failures(document: Schema, guard: Guard, config: Config) -> None:
+def add_failures(document: Schema, guard: Guard, protocols: Protocols, config: Config) -> None:
     """Complete each operation: an answer, the failures, an id of its own, and the keys it needs."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -51,7 +53,7 @@ def add_failures(document: Schema, guard: Guard, config: Config) -> None:
             if needs_key:
                 operation["security"] = KEYS
             for status in _statuses(path, method, needs_key, bool(config.rate_limit)):
-                responses.setdefault(str(status), _failure(path, status))
+                responses.setdefault(str(status), _failure(path, status, protocols.at(path)))
 
 
 def _statuses(path: str, method: str, needs_key: bool, is_limited: bool) -> tuple[int, ...]:
@@ -76,11 +78,10 @@ def _answer(path: str) -> Schema:
     return {"description": "The answer.", "content": content}
 
 
-def _failure(path: str, status: int) -> Schema:
-    if path.startswith(("/v1/", "/v2")):
-        content = {JSON: {"schema": reference("Error")}}
-    elif path == "/invocations":
-        content = {JSON: {"schema": reference("ScoringError")}}
+def _failure(path: str, status: int, protocol: Protocol) -> Schema:
+    if protocol.error is not None:
+        schema = protocol.error_schema
+        content: Schema = {JSON: {"schema": reference(schema["title"]) if schema else OBJECT}}
     else:
         content = {JSON: {"schema": reference("ErrorBody")}, HTML: {"schema": TEXT}}
         if path in PLAIN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -14,11 +15,16 @@ from msgspec.structs import replace
 from ..negotiation import HTML, JSON
 from ..negotiation import TEXT as PLAIN
 from ..protocols import datatypes, form, v2_binary
+from ..protocols.protocol import Protocol
+from ..protocols.registry import BUNDLED
 from ..serving.servable import Servable
 from .schemas import BYTES, OBJECT, TEXT, Schema, answer_schema, reference, row_schema, value_schema
 
 CSV: Final = "text/csv"
 ANSWERS: Final = ("Prediction", "Predictions")
+
+PARAMETER: Final = re.compile(r"<(?:[^<>:]+:)?([^<>:]+)>")
+"""A part of a route that is filled in, as `<name>` or `<converter:name>`."""
 
 
 def add_model(document: Schema, servable: Servable) -> None:
@@ -75,6 +81,21 @@ def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
             reference("PredictionList"),
         )
     }
+
+
+def add_protocol(document: Schema, protocol: Protocol) -> None:
+    """Add the routes of a protocol of which no more is known than what it says of itself."""
+    if protocol in BUNDLED:
+        return
+    body: Schema = {kind: {"schema": {}} for kind in protocol.content_types or (JSON,)}
+    for route in protocol.routes:
+        names = PARAMETER.findall(route)
+        parameters = [
+            {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
+        ]
+        operation = _post(protocol.summary, protocol.name, parameters, body, {})
+        operation["responses"]["200"]["content"] = {protocol.reply_type: {"schema": {}}}
+        document["paths"][PARAMETER.sub(r"{\1}", route)] = {"post": operation}
 
 
 def add_classic(document: Schema, servables: Iterable[Servable], prefix: str) -> None:

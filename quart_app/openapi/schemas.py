@@ -155,6 +155,4 @@ PROTOCOLS: Final[dict[str, Schema]] = {
         ]
     },
     "PredictionList": _object(["predictions"], predictions=ANY_LIST),
-    "Error": _object(["error"], error=TEXT),
-    "ScoringError": _object(["error_code", "message"], error_code=TEXT, message=TEXT),
 }

@@ -18,12 +18,14 @@ from typing import Any, Final
 from model_store import InvalidRows
 from model_store.text_rules import CSV, TYPED
 
-from ..inference import InferenceRequest, InvalidRequest
+from ..inference import InferenceRequest, InvalidRequest, UnsupportedBody
 from . import csv, rows, v1
 from .json_body import kind, parse_object
+from .native import body_limit
+from .protocol import JSON, Limits, Payload, Protocol, Reply
 from .v1 import encode
 
-__all__ = ["decode", "decode_csv", "encode", "error"]
+__all__ = ["PROTOCOL", "decode", "decode_csv", "encode", "error"]
 
 FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -112,3 +114,36 @@ def _records(records: Any, max_rows: int) -> InferenceRequest:
     rows.require_count(len(records), max_rows)
     columns = rows.of_objects(records)
     return InferenceRequest(columns, rows=len(records), many=True, wire=TYPED)
+
+
+def decode_any(payload: Payload, limits: Limits) -> InferenceRequest:
+    """The rows of a body in JSON or CSV, by its content type.
+
+    Raises:
+        InvalidRequest: also as RequestTooLarge and UnsupportedBody.
+    """
+    mimetype = payload.mimetype
+    if mimetype in ("", JSON):
+        return decode(bytes(payload.body), max_rows=limits.rows)
+    if mimetype == csv.CONTENT_TYPE:
+        return decode_csv(bytes(payload.body), max_rows=limits.rows)
+    raise UnsupportedBody(f"Expected a body of {JSON} or {csv.CONTENT_TYPE}, got {mimetype}.")
+
+
+PROTOCOL: Final = Protocol(
+    "invocations",
+    routes=("/invocations",),
+    decode=decode_any,
+    encode=lambda response, request: Reply(encode(response)),
+    error=error,
+    body_limit=body_limit,
+    content_types=(JSON, csv.CONTENT_TYPE),
+    namespace=("ping", "version"),
+    summary="Predict by the model that has these columns",
+    error_schema={
+        "title": "ScoringError",
+        "type": "object",
+        "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+        "required": ["error_code", "message"],
+    },
+)

@@ -15,14 +15,18 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from werkzeug.http import parse_options_header
 
 from model_store.model import json_labels
 
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest
-from . import rows
+from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, UnsupportedBody
+from . import csv, form, rows
 from .json_body import kind, parse
+from .protocol import JSON, Headers, Limits, Payload, Protocol, Reply
 
-CONTENT_TYPE: Final = "application/json"
+CONTENT_TYPE: Final = JSON
+FORMS: Final = (form.CONTENT_TYPE, form.MULTIPART)
+_FORMS: Final = tuple(each.encode() for each in FORMS)
 
 
 def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
@@ -73,3 +77,40 @@ def _by_row(response: InferenceResponse) -> list[Any] | None:
 def _by_class(shares: NDArray[np.float64], classes: Sequence[object]) -> list[dict[str, float]]:
     names = [str(label) for label in classes]
     return [dict(zip(names, row, strict=True)) for row in shares.tolist()]
+
+
+def decode_any(payload: Payload, limits: Limits) -> InferenceRequest:
+    """The rows of a body in JSON, or the row of a form, by its content type.
+
+    Raises:
+        InvalidRequest: also as RequestTooLarge and UnsupportedBody.
+    """
+    mimetype = payload.mimetype
+    if mimetype in ("", JSON) or mimetype.endswith("+json"):
+        return decode(bytes(payload.body), max_rows=limits.rows)
+    if mimetype == form.MULTIPART:
+        options = parse_options_header(payload.content_type)[1]
+        return form.decode(bytes(payload.body), boundary=options.get("boundary", ""))
+    if mimetype == form.CONTENT_TYPE:
+        return form.decode(bytes(payload.body))
+    raise UnsupportedBody(
+        f"Expected a body of {JSON}, {form.CONTENT_TYPE} or {csv.CONTENT_TYPE}, got {mimetype}."
+    )
+
+
+def body_limit(headers: Headers, limits: Limits) -> int:
+    """The bytes of a body, by whether it is a form."""
+    is_form = headers.get(b"content-type", b"").lower().startswith(_FORMS)
+    return limits.form_bytes if is_form else limits.json_bytes
+
+
+PROTOCOL: Final = Protocol(
+    "native",
+    routes=("/models/<name>/predict", "/models/<name>/versions/<version>/predict"),
+    decode=decode_any,
+    encode=lambda response, request: Reply(encode(response, many=request.many)),
+    body_limit=body_limit,
+    content_types=(JSON, *FORMS, csv.CONTENT_TYPE),
+    vary=("Accept",),
+    summary="Predict for one row, for a list of rows, or for the rows of a CSV file",
+)

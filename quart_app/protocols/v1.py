@@ -11,7 +11,7 @@ Source: tensorflow.org/tfx/serving/api_rest
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,8 +19,9 @@ from model_store.model import json_labels
 from model_store.text_rules import TYPED
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest
-from . import rows
+from . import rows, v2_documents
 from .json_body import parse_object
+from .protocol import Protocol, Reply
 
 
 def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
@@ -53,3 +54,18 @@ def tensors(content: dict[str, Any], *, max_rows: int) -> InferenceRequest:
 def encode(response: InferenceResponse) -> bytes:
     """The predictions."""
     return msgspec.json.encode({"predictions": json_labels(response.labels)})
+
+
+PROTOCOL: Final = Protocol(
+    "v1",
+    routes=(
+        "/v1/models/<unspoken:name>:predict",
+        "/v1/models/<unspoken:name>/versions/<unspoken:version>:predict",
+    ),
+    decode=lambda payload, limits: decode(bytes(payload.body), max_rows=limits.rows),
+    encode=lambda response, request: Reply(encode(response)),
+    error=v2_documents.error,
+    summary="Predict for instances",
+    error_schema=v2_documents.ERROR_SCHEMA,
+)
+"""Content types are not looked at: clients send none, or any."""

@@ -63,13 +63,6 @@ def decode(
     return request
 
 
-def wants(request: InferenceRequest) -> bool:
-    """Whether any output is to be in bytes."""
-    if request.outputs:
-        return any(wanted.binary for wanted in request.outputs)
-    return request.binary
-
-
 def encode(response: InferenceResponse, request: InferenceRequest) -> Encoded:
     """The outputs that were asked for, each in bytes or in JSON as was asked."""
     binary = {wanted.name: wanted.binary for wanted in request.outputs}

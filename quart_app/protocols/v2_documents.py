@@ -30,6 +30,14 @@ EXTENSIONS: Final = (
 )
 ANY: Final = -1
 
+ERROR_SCHEMA: Final = {
+    "title": "Error",
+    "type": "object",
+    "properties": {"error": {"type": "string"}},
+    "required": ["error"],
+}
+"""The JSON schema of `error`."""
+
 
 class ServerMetadata(msgspec.Struct):
     """The server: its name, its version, and the extensions that it speaks."""
@@ -140,8 +148,8 @@ def config(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def error(message: str) -> dict[str, str]:
-    """What a client reads when a request was not answered; V1 has the same."""
+def error(message: str, status: int) -> dict[str, str]:
+    """What a client reads when a request failed; V1 has the same."""
     return {"error": message}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -10,15 +9,15 @@ from functools import cached_property
 
 from msgspec import structs
 
-from model_store import InvalidRows, Manifest, Signature
+from model_store import Manifest, Signature
 from model_store.recipes import RECIPES
 
-from ..inference import InferenceRequest, InferenceResponse
+from ..inference import InferenceRequest
 from .servable import Servable
 
 
 @dataclass(frozen=True)
-class Dialect:
+class AliasedModel:
     """A loaded model, and what its clients call its columns: `names` is keyed by the column. A
     column without an entry has its own name."""
 
@@ -37,26 +36,30 @@ class Dialect:
         )
         return structs.replace(own, columns=columns)
 
-    async def infer(
-        self, asked: InferenceRequest, *, until: float | None = None
-    ) -> InferenceResponse:
-        """Answer a request in those names, as `Servable.infer` does.
+    def own(self, request: InferenceRequest) -> InferenceRequest:
+        """A request in those names as one in the model's own.
+
+        Raises:
+            InvalidRequest: there are more or fewer values than columns.
+            InvalidRows: a column came under both of its names.
+        """
+        if not self.names:
+            return request
+        own = {name: column for column, name in self.names.items()}
+        sent = request.named(self.signature.names)
+        columns = {own.get(name, name): values for name, values in sent.items()}
+        if len(columns) < len(sent):
+            self.require_fit(request)
+        return structs.replace(request, columns=columns)
+
+    def require_fit(self, request: InferenceRequest) -> None:
+        """Do nothing where the rows fit the signature. Blocks.
 
         Raises:
             InvalidRows: the faults name the columns as the request does.
         """
-        if not self.names:
-            return await self.servable.infer(asked, until=until)
-        own = {name: column for column, name in self.names.items()}
-        sent = asked.named(self.signature.names)
-        columns = {own.get(name, name): values for name, values in sent.items()}
-        if len(columns) < len(sent):  # a column came under both of its names
-            self.signature.validate(sent, asked.rows, asked.wire)
-        try:
-            return await self.servable.infer(structs.replace(asked, columns=columns), until=until)
-        except InvalidRows:
-            await asyncio.to_thread(self.signature.validate, sent, asked.rows, asked.wire)
-            raise
+        sent = request.named(self.signature.names)
+        self.signature.validate(sent, request.rows, request.wire)
 
 
 def by_synonym(manifest: Manifest, sent: Sequence[str]) -> dict[str, str]:

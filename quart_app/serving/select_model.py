@@ -1,8 +1,7 @@
 """Which model answers where the address names none: one rule for every such route.
 
-`?model=` if it is given; else the model whose columns are those that were sent; else the one that
-shares most of them, which then says what is missing or unknown. On a tie, without names, or with
-none in common it is the default model.
+The model whose columns are those that were sent; else the one that shares most of them, which then
+says what is missing or unknown. On a tie, without names, or with none in common it is the default.
 """
 
 from __future__ import annotations
@@ -32,22 +31,19 @@ async def choose(
     registry: Registry,
     names: Sequence[str],
     *,
-    asked: str | None,
     default: str | None,
     meaning: Meaning = literally,
     until: float | None = None,
 ) -> Servable:
     """The model for a request that brings columns of these names.
 
-    `asked` is the model that the query names, and `default` the one of the settings.
+    `default` is the model of the settings.
 
     Raises:
         InvalidRequest: there is no telling which; the models that it could be are named.
-        ModelNotFound: there is no such model.
+        ModelNotFound: there is no model of the default's name.
         NotReady: it is on its way, or may yet be.
     """
-    if asked is not None:
-        return await registry.servable(asked, until=until)
     if registry.starting:
         raise NotReady("The models are on their way.", LOADING_RETRY_AFTER)
     manifests = {name: entry.manifest for name, entry in registry.entries.items()}

@@ -22,7 +22,6 @@ from model_store import Manifest
 from ..config import Config
 from ..inference import InferenceError, NotReady
 from ..middleware.spool import BLOCK, temporary_file, write
-from ..serving.servable import Servable
 from .scoring import Piece, Scorer
 
 KEPT_SECONDS: Final = 15 * 60.0
@@ -140,14 +139,13 @@ class Jobs:
     def __init__(self, config: Config, *, kept: float = KEPT_SECONDS) -> None:
         self.kept = kept
         self._limit = config.max_tables
-        self._deadline = config.deadline
         self._max_bytes = RESULT_TIMES * config.max_csv_bytes
         self._starting = 0
         self._jobs: dict[str, Job] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, asyncio.TimerHandle] = {}
 
-    async def start(self, servable: Servable, table: IO[bytes], filename: str) -> Job:
+    async def start(self, scorer: Scorer, table: IO[bytes], filename: str) -> Job:
         """A new job, once its first rows were checked and answered; the file is its own then.
 
         Raises:
@@ -160,13 +158,13 @@ class Jobs:
         try:
             with contextlib.ExitStack() as files:
                 result = files.enter_context(temporary_file())
-                pieces = Scorer(servable, self._deadline).answer(table)
+                pieces = scorer.answer(table)
                 first = await anext(pieces)
                 files.pop_all()
         finally:
             self._starting -= 1
         size = os.fstat(table.fileno()).st_size
-        job = Job(secrets.token_urlsafe(16), servable.manifest, filename, size, table, result)
+        job = Job(secrets.token_urlsafe(16), scorer.manifest, filename, size, table, result)
         self._jobs[job.id] = job
         task = asyncio.create_task(self._run(job, first, pieces), name=f"job {job.id}")
         self._running[job.id] = task

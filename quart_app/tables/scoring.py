@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Final, NamedTuple
+from typing import IO, Final, NamedTuple, Protocol
 
-from model_store import Fault, InvalidRows, Signature
+from model_store import Fault, InvalidRows, Manifest, Signature
 from model_store.errors import PredictionFailed, Unanswerable
 from model_store.signature import MAX_FAULTS
 from model_store.text_rules import CSV
@@ -22,7 +22,6 @@ from model_store.text_rules import CSV
 from ..inference import DeadlineExceeded, InferenceRequest, InferenceResponse, InvalidRequest
 from ..protocols.csv import Cells, Decoder, Encoder, answers_of
 from ..serving.batcher import Closed, QueueFull
-from ..serving.servable import Servable
 
 CHECKED_ROWS: Final = 1000
 """Rows whose faults are told before anything is answered."""
@@ -43,6 +42,14 @@ BUSY: Final = "The server is busy; try again in a moment."
 FAILED: Final = "The model failed on these values. It has been logged."
 
 logger = logging.getLogger(__name__)
+
+
+class Infer(Protocol):
+    """`Answering.infer` for one model."""
+
+    def __call__(
+        self, request: InferenceRequest, *, until: float | None
+    ) -> Awaitable[InferenceResponse]: ...
 
 
 @dataclass(slots=True)
@@ -190,10 +197,11 @@ def _faults(request: InferenceRequest, signature: Signature) -> InvalidRows:
 
 
 class Scorer:
-    """Answers tables with one version of one model."""
+    """Answers tables with one version of one model, by `infer`."""
 
-    def __init__(self, servable: Servable, deadline: float) -> None:
-        self._servable = servable
+    def __init__(self, manifest: Manifest, infer: Infer, deadline: float) -> None:
+        self.manifest = manifest
+        self._infer = infer
         self._deadline = deadline
         self._logged = False
 
@@ -207,7 +215,7 @@ class Scorer:
         await self._check(file)
         table = Table(file)
         chunk = await asyncio.to_thread(table.next_chunk)
-        encoder = Encoder(table.names, table.delimiter, self._servable.manifest)
+        encoder = Encoder(table.names, table.delimiter, self.manifest)
         await self._ask(chunk, chunk.sound, self._until())
         yield Piece(encoder.header(), [[name] for name in encoder.names], 0, 0, 0)
         while chunk.rows:
@@ -218,7 +226,7 @@ class Scorer:
     async def _check(self, file: IO[bytes]) -> None:
         try:
             async with asyncio.timeout(self._deadline):
-                await asyncio.to_thread(check, file, self._servable.manifest.signature)
+                await asyncio.to_thread(check, file, self.manifest.signature)
         except TimeoutError:
             raise DeadlineExceeded("The first rows could not be checked in time.") from None
 
@@ -253,7 +261,7 @@ class Scorer:
         request = chunk.request_of(part)
         while True:
             try:
-                response = await self._servable.infer(request, until=until)
+                response = await self._infer(request, until=until)
             except QueueFull:
                 if asyncio.get_running_loop().time() + PAUSE > until:
                     raise

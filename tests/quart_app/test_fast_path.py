@@ -23,9 +23,9 @@ from quart.typing import TestAppProtocol as RunningApp
 from werkzeug.datastructures import Headers
 
 from quart_app import create_app
+from quart_app.asgi import Record
 from quart_app.context import context_of
 from quart_app.fast_path import LARGEST
-from quart_app.middleware.request_record import Record
 from quart_app.middleware.slow_requests import PATIENCE
 from quart_app.serving.servable import Servable
 

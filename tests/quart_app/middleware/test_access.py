@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from quart import Quart
 from quart.typing import TestClientProtocol as Client
-from werkzeug.routing import Map, Rule
 
 from model_store import ModelStore
 from quart_app import create_app
+from quart_app.asgi import state_of
 from quart_app.config import Config
-from quart_app.middleware import access
-from quart_app.middleware.access import CHANGES, FORMS, KEY, PREDICTIONS, Guard
-from quart_app.middleware.bodies import REFUSAL
+from quart_app.marks import changes, marks_of, predicts
+from quart_app.middleware.access import Access, AccessLayer, Guard
 
 from ...conftest import MakeApp, Server, started
 
@@ -98,15 +99,37 @@ async def test_what_needs_a_key_is_what_the_setting_says(keys_for: str, bundled_
                     assert answer.status_code not in {401, 403}, name
 
 
-def test_every_endpoint_that_the_tables_name_is_there(tmp_path: Path) -> None:
-    there = {rule.endpoint for rule in create_app(MODEL_STORE=tmp_path).url_map.iter_rules()}
-    assert there >= CHANGES | PREDICTIONS | FORMS
+def marked(app: Quart) -> dict[str, set[str]]:
+    """The endpoints that have each mark."""
+    found: dict[str, set[str]] = {
+        "predicts": set(),
+        "keeps": set(),
+        "changes": set(),
+        "page": set(),
+    }
+    for endpoint, view in app.view_functions.items():
+        for name, endpoints in found.items():
+            if getattr(marks_of(view), name):
+                endpoints.add(endpoint)
+    return found
 
 
-def test_every_endpoint_that_takes_values_of_a_model_is_in_the_tables(tmp_path: Path) -> None:
-    rules = create_app(MODEL_STORE=tmp_path).url_map.iter_rules()
-    posting = {rule.endpoint for rule in rules if "POST" in (rule.methods or ())}
-    left = posting - CHANGES - PREDICTIONS
+def test_every_view_that_predicts_keeps_or_changes_something_says_so(tmp_path: Path) -> None:
+    files = {"files.download", "files.job", "files.stop", "files.upload"}
+    older = {"classic.classify", "classic.ml_model", "classic.predict", "classic.predict_api"}
+    spoken = {"v1.predict", "v2.predict", "invocations.predict", "predict.by_body"}
+    assert marked(create_app(MODEL_STORE=tmp_path)) == {
+        "predicts": files | older | spoken | {"predict.by_query", "pages.ask", "pages.home"},
+        "keeps": files,
+        "changes": {"v2.load", "v2.unload"},
+        "page": {"classic.ml_model", "pages.home"},
+    }
+
+
+def test_every_view_that_takes_values_of_a_model_is_marked(tmp_path: Path) -> None:
+    app = create_app(MODEL_STORE=tmp_path)
+    posting = {rule.endpoint for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
+    left = posting.difference(*marked(app).values())
     assert left == {"v2.index", "tour.add_task", "tour.prime"}
 
 
@@ -324,18 +347,25 @@ async def test_a_refusal_is_known_to_any_layer_below_and_the_key_to_any_above() 
     seen: list[tuple[object, object]] = []
 
     async def below(scope: Any, receive: Any, send: Any) -> None:
-        seen.append((type(scope.get(REFUSAL)).__name__, scope.get(KEY)))
+        state = state_of(scope)
+        seen.append((type(state.refusal).__name__, state.key))
 
     async def never(*_: Any) -> Any:
         raise AssertionError("The body was read.")
 
-    addresses = Map([Rule("/p/<name>", endpoint="v2.infer", methods=["POST"])])
+    app = Quart(__name__)
+    app.post("/p/<name>")(predicts(view))
     config = Config.read({}, API_KEYS=KEYS, KEYS_FOR="predictions")
-    layer = access.Access(below, config, addresses)
+    layer = AccessLayer(below, Access(config, app))
     for key in (b"", b"wrong", SECRET.encode()):
         headers = [(b"x-api-key", key)] if key else []
         await layer(scope_of("POST", "/p/x", headers), never, never)
     assert seen == [("Unauthorized", None), ("Unauthorized", None), ("NoneType", "ann")]
+
+
+async def view(name: str = "") -> str:
+    """A view of a test."""
+    return name
 
 
 def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Any:
@@ -350,9 +380,11 @@ def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Any:
 
 
 def test_a_guard_without_anything_to_guard_asks_for_no_key() -> None:
-    addresses = Map([Rule("/load", endpoint="v2.load"), Rule("/infer", endpoint="v2.infer")])
+    app = Quart(__name__)
+    app.post("/load", endpoint="load")(changes(partial(view)))
+    app.post("/infer", endpoint="infer")(predicts(partial(view)))
     for keys_for, expected in (("none", []), ("changes", ["/load"])):
-        guard = Guard(Config.read({}, KEYS_FOR=keys_for), addresses)
+        guard = Guard(Config.read({}, KEYS_FOR=keys_for), app)
         found = [path for path in ("/load", "/infer", "/x") if guard.needs_key("POST", path)]
         assert found == expected
 

@@ -14,8 +14,8 @@ from quart.typing import TestClientProtocol as Client
 
 from model_store import ModelStore
 from quart_app import create_app
-from quart_app.middleware.headers import HEADERS, Front
-from quart_app.middleware.request_record import REQUEST_ID
+from quart_app.asgi import state_of
+from quart_app.middleware.headers import HEADERS, CommonHeaders
 
 from ...conftest import Server, started
 
@@ -95,7 +95,7 @@ async def test_of_two_ids_neither_is_taken_and_each_request_has_another() -> Non
     two = [(b"x-request-id", b"one"), (b"x-request-id", b"two")]
     for _ in range(2):
         await app(scope_of(headers=two), never, never)
-    first, second = (scope[REQUEST_ID] for scope in seen)
+    first, second = (state_of(scope).request_id for scope in seen)
     assert len({first, second, "one", "two"}) == 4
 
 
@@ -216,7 +216,7 @@ def recorded(proxies: int = 0) -> tuple[Any, list[Any]]:
     async def below(scope: Any, receive: Any, send: Any) -> None:
         seen.append(dict(scope))
 
-    return Front(below, proxies), seen
+    return CommonHeaders(below, proxies), seen
 
 
 def scope_of(path: str = "/", headers: Any = ()) -> Any:

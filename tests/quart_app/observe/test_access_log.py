@@ -19,7 +19,8 @@ import httpx
 import pytest
 
 from quart_app import create_app
-from quart_app.middleware.request_record import RECORD, Record, Recorder, note, shown_path
+from quart_app.asgi import Record, state_of
+from quart_app.middleware.request_record import Recorder, shown_path
 from quart_app.observe.access_log import MAX_PATH, AccessLog, LineWriter, line, timestamp
 
 from ...conftest import Server, serving, started
@@ -475,19 +476,18 @@ async def test_an_app_that_raises_is_recorded_as_500(error: type[BaseException])
 
 async def test_the_id_and_the_client_are_those_found_further_inside() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        scope["quart_app.request_id"] = "theirs"
+        state = state_of({**scope})
+        state.request_id = "theirs"
         scope["client"] = ("2001:db8::1", 0)
-        note({**scope}, model="iris", version=2, rows=3, route="/x", error="odd")
-        assert RECORD in scope
+        record = state.record
+        assert record is not None
+        record.model, record.version, record.rows = "iris", 2, 3
+        record.route, record.error = "/x", "odd"
 
     record = await run(app)
     assert (record.request_id, record.client) == ("theirs", "2001:db8::1")
     assert (record.model, record.version, record.rows) == ("iris", 2, 3)
     assert (record.route, record.error) == ("/x", "odd")
-
-
-def test_a_note_without_a_record_is_nothing() -> None:
-    note({}, model="iris")
 
 
 async def test_an_unexpected_error_is_logged_with_the_id_and_a_path_of_one_line(

@@ -12,10 +12,12 @@ from sklearn.dummy import DummyRegressor
 from model_store import ModelStore
 from model_store.errors import ModelNotFound
 from quart_app import create_app
+from quart_app.answering import Answering, Call
+from quart_app.config import Config
 from quart_app.context import context_of
 from quart_app.inference import InvalidRequest, NotReady
+from quart_app.protocols.protocol import Payload
 from quart_app.serving.registry import Registry
-from quart_app.serving.select_model import choose
 
 from ...conftest import started
 
@@ -48,7 +50,9 @@ async def registry(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Re
 async def chosen(
     registry: Registry, names: str, asked: str | None = None, default: str | None = None
 ) -> str:
-    servable = await choose(registry, list(names), asked=asked, default=default)
+    config = Config() if default is None else Config.read({}, DEFAULT_MODEL=default)
+    answering = Answering(registry, config)
+    servable = await answering.find(Call(Payload(b""), asked), list(names))
     return servable.manifest.name
 
 

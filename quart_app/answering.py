@@ -1,0 +1,185 @@
+"""The one place that answers: decode → find the model → note → infer → encode.
+
+Every protocol, page and table predicts through here. Whoever wants to know of predictions
+subscribes with `on_answer`; nothing wraps `Servable.infer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from model_store import InvalidRows, Manifest
+
+from .asgi import Record
+from .config import Config
+from .inference import InferenceRequest, InferenceResponse
+from .protocols.protocol import Limits, Payload, Protocol, Reply
+from .serving.column_aliases import AliasedModel
+from .serving.registry import Registry
+from .serving.select_model import Meaning, choose, literally
+from .serving.servable import Servable
+
+LARGE: Final = 256 * 1024
+"""Bytes from which on a body is decoded, and a response encoded, in a thread."""
+
+BYTES_PER_ROW: Final = 64
+"""About what a row of a response has."""
+
+
+class Call(NamedTuple):
+    """A request for a prediction, as it came.
+
+    `name` and `version` are those of the model; without a name the columns tell which it is.
+    `until` is the moment, in the loop's time, by which the response must be there; None gives it
+    the whole deadline. `record` is told which model answers how many rows.
+    """
+
+    payload: Payload
+    name: str | None = None
+    version: str | None = None
+    until: float | None = None
+    record: Record | None = None
+
+
+class Answer(NamedTuple):
+    """A prediction that was made: what a subscriber is told.
+
+    The columns of `request` have the names of the model. `record` is that of the HTTP request, None
+    for a part of a table.
+    """
+
+    manifest: Manifest
+    request: InferenceRequest
+    response: InferenceResponse
+    record: Record | None
+
+
+OnAnswer = Callable[[Answer], None]
+
+
+class InBytes(Exception):
+    """JSON alone was wanted, and the request asks for bytes. Nothing was predicted."""
+
+
+class Answering:
+    """Answers requests by the models of one registry. Belongs to its event loop."""
+
+    def __init__(self, registry: Registry, config: Config) -> None:
+        self.limits = Limits(
+            config.max_rows,
+            config.max_tensor_rows,
+            config.max_json_bytes,
+            config.max_form_bytes,
+            config.max_tensor_bytes,
+        )
+        self._registry = registry
+        self._default = config.default_model
+        self._subscribers: list[OnAnswer] = []
+
+    def on_answer(self, subscriber: OnAnswer) -> None:
+        """Let a subscriber know of every prediction from now on, before its response is sent.
+
+        It is called in the event loop and must not block; what it raises is a defect.
+        """
+        self._subscribers.append(subscriber)
+
+    async def answer(self, protocol: Protocol, call: Call, *, in_json: bool = False) -> Reply:
+        """The response to a request, in the words of its protocol.
+
+        With `in_json` only one that is JSON.
+
+        Raises:
+            InBytes: with `in_json`, where the request asks for bytes.
+            InvalidRequest, InvalidRows, ModelNotFound, NotReady: and what `Servable.infer` raises.
+        """
+        if protocol.model_first:
+            servable = self._loaded(call) or await self.find(call)
+            note(call.record, servable)
+            columns = servable.manifest.signature.columns
+            call = call._replace(payload=call.payload._replace(columns=columns))
+            request = await self.decode(protocol, call)
+        else:
+            request = await self.decode(protocol, call)
+            servable = self._loaded(call) or await self.find(call, request.names)
+        if in_json and request.in_bytes:
+            raise InBytes
+        response = await self.infer(servable, request, until=call.until, record=call.record)
+        return await self.encode(protocol, response, request)
+
+    async def decode(self, protocol: Protocol, call: Call) -> InferenceRequest:
+        """The request in the body, decoded in a thread where that is large.
+
+        Raises:
+            InvalidRequest: also as RequestTooLarge and UnsupportedBody.
+        """
+        payload = call.payload
+        if len(payload.body) > LARGE:
+            return await asyncio.to_thread(protocol.decode, payload, self.limits)
+        return protocol.decode(payload, self.limits)
+
+    async def find(
+        self, call: Call, names: Sequence[str] = (), meaning: Meaning = literally
+    ) -> Servable:
+        """The model that the address names, else the one that has columns of these names.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is none.
+            InvalidRequest: the names do not tell which.
+            NotReady: it is on its way, or has failed.
+        """
+        if call.name is not None:
+            return await self._registry.servable(call.name, call.version, until=call.until)
+        return await choose(
+            self._registry, names, default=self._default, meaning=meaning, until=call.until
+        )
+
+    async def infer(
+        self,
+        model: Servable | AliasedModel,
+        request: InferenceRequest,
+        *,
+        until: float | None = None,
+        record: Record | None = None,
+    ) -> InferenceResponse:
+        """The model's response, of which the subscribers are told.
+
+        Raises:
+            InvalidRows: the faults name the columns as the request does.
+            As `Servable.infer`.
+        """
+        servable, own = model, request
+        if isinstance(model, AliasedModel):
+            servable, own = model.servable, model.own(request)
+        assert isinstance(servable, Servable)
+        note(record, servable, request.rows)
+        try:
+            response = await servable.infer(own, until=until)
+        except InvalidRows:
+            if isinstance(model, AliasedModel):
+                await asyncio.to_thread(model.require_fit, request)
+            raise
+        for subscriber in self._subscribers:
+            subscriber(Answer(servable.manifest, own, response, record))
+        return response
+
+    async def encode(
+        self, protocol: Protocol, response: InferenceResponse, request: InferenceRequest
+    ) -> Reply:
+        """The body of the response, encoded in a thread where it is large."""
+        if request.rows * BYTES_PER_ROW > LARGE:
+            return await asyncio.to_thread(protocol.encode, response, request)
+        return protocol.encode(response, request)
+
+    def _loaded(self, call: Call) -> Servable | None:
+        """What `find` answers at once; None where it would have to look or wait."""
+        return None if call.name is None else self._registry.loaded(call.name, call.version)
+
+
+def note(record: Record | None, servable: Servable, rows: int | None = None) -> None:
+    """Let the record of a request say which version of a model answers how many rows."""
+    if record is not None:
+        record.model, record.version = servable.manifest.name, servable.manifest.version
+        if rows is not None:
+            record.rows = rows
