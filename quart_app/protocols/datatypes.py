@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import struct
+from array import array
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -55,6 +57,9 @@ DATATYPES: Final = {
         ("BYTES", "O", "TYPE_STRING"),
     )
 }
+FEW: Final = 64
+"""Values of a tensor up to which a list takes less time than an array."""
+
 BOOL, INT64, FP64, BYTES = (DATATYPES[name] for name in ("BOOL", "INT64", "FP64", "BYTES"))
 
 
@@ -67,19 +72,28 @@ def of_column(column: Column) -> Datatype:
 
 def of_classes(classes: Iterable[Sequence[object]]) -> Datatype:
     """What holds every label of the targets; one that has no classes is a number."""
-    kinds = {type(label) for labels in classes for label in labels}
-    if kinds <= {float, int} and kinds != {int}:
+    kinds = set(map(type, chain.from_iterable(classes)))
+    if kinds <= _NUMBERS and kinds != _INTEGERS:
         return FP64
-    return {bool: BOOL, int: INT64}.get(kinds.pop(), BYTES) if len(kinds) == 1 else BYTES
+    return _OF_LABEL.get(kinds.pop(), BYTES) if len(kinds) == 1 else BYTES
 
 
 def of_labels(labels: Tensor, classes: Iterable[Sequence[object]]) -> tuple[Datatype, Tensor]:
     """Labels as a tensor of that datatype."""
     datatype = of_classes(classes)
     if datatype is not BYTES:
-        return datatype, labels.astype(datatype.dtype)
+        return datatype, labels.astype(datatype.dtype, copy=False)
     texts = _objects([str(label) for label in labels.ravel().tolist()])
     return datatype, texts.reshape(labels.shape)
+
+
+def few_from_json(datatype: Datatype, values: list[Any]) -> list[Any] | None:
+    """As `from_json`, a list of Python values in place of an array, which costs more than a few
+    values do. None where there are more than `FEW`, or where they need a closer look."""
+    if len(values) > FEW:
+        return None
+    read = _READERS.get(datatype.name)
+    return None if read is None else read(values)
 
 
 def from_json(datatype: Datatype, values: Sequence[object], name: str) -> Tensor:
@@ -135,6 +149,57 @@ def shown(value: object) -> str:
     """A JSON value in a sentence; one that holds others is named and not written out."""
     return kind(value) if isinstance(value, list | dict) else f"{value!r:.60}"
 
+
+_NUMBERS: Final[frozenset[type]] = frozenset({float, int})
+_INTEGERS: Final[frozenset[type]] = frozenset({int})
+_FLOATS: Final[frozenset[type]] = frozenset({float})
+_OF_LABEL: Final[dict[type, Datatype]] = {bool: BOOL, int: INT64}
+
+_Reader = Callable[[list[Any]], list[Any] | None]
+
+
+def _double(values: list[Any]) -> list[Any] | None:
+    types = set(map(type, values))
+    if types == _FLOATS:
+        return values
+    try:
+        return list(map(float, values)) if types <= _NUMBERS else None
+    except OverflowError:
+        return None
+
+
+def _single(values: list[Any]) -> list[Any] | None:
+    try:
+        return array("f", values).tolist() if set(map(type, values)) <= _NUMBERS else None
+    except OverflowError:
+        return None
+
+
+def _within(low: int, high: int) -> _Reader:
+    def read(values: list[Any]) -> list[Any] | None:
+        fit = set(map(type, values)) == _INTEGERS and low <= min(values) and max(values) <= high
+        return values if fit else None
+
+    return read
+
+
+def _all_of(*kinds: type) -> _Reader:
+    expected = frozenset(kinds)
+    return lambda values: values if expected.issuperset(map(type, values)) else None
+
+
+_READERS: Final[dict[str, _Reader]] = {
+    "BOOL": _all_of(bool, type(None)),
+    "BYTES": _all_of(str, type(None)),
+    "FP32": _single,
+    "FP64": _double,
+    **{
+        name: _within(int(np.iinfo(each.dtype).min), int(np.iinfo(each.dtype).max))
+        for name, each in DATATYPES.items()
+        if each.dtype.kind in "iu"
+    },
+}
+"""How a list is read of the datatypes whose values are Python's own."""
 
 _PYTHON_TYPES: Final[dict[str, set[type]]] = {
     "b": {bool, type(None)},

@@ -56,6 +56,25 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return content
 
 
+def parse_as(body: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
+    """A JSON body as the msgspec structure of `decoder`, in one pass.
+
+    A body that this pass refuses is read again by `parse_object` and `convert`: they take what is
+    lenient JSON, and say what is wrong.
+
+    Raises:
+        InvalidRequest, RequestTooLarge: as those two.
+    """
+    try:
+        _require_few(body)
+        if not body.isascii():
+            body.decode()  # the decoder skips unknown members without a look at their UTF-8
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    return convert(parse_object(body), decoder.type)
+
+
 def convert(content: Any, type_: type[Body]) -> Body:
     """Parsed values as a msgspec structure.
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, cast
@@ -27,7 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.text_rules import TENSOR, TEXT_MATRIX, TextRules
+from model_store.text_rules import TENSOR, TEXT_MATRIX
 
 from ..inference import (
     DECISION_FUNCTION,
@@ -41,7 +40,7 @@ from ..inference import (
 )
 from . import datatypes
 from .datatypes import BYTES, DATATYPES, FP64, Datatype, Tensor
-from .json_body import convert, parse_object
+from .json_body import parse_as
 from .rows import require_count
 
 Parameters = dict[str, Any]
@@ -80,11 +79,35 @@ class Request(msgspec.Struct):
 
 
 class Named(NamedTuple):
-    """A tensor of an answer."""
+    """An output of a response."""
 
     name: str
     datatype: Datatype
     values: Tensor
+
+
+class ResponseOutput(msgspec.Struct, omit_defaults=True):
+    """The JSON of an output. Its values stand in `data`, or in bytes after the JSON."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    parameters: Parameters | None = None
+    data: list[Any] | None = None
+
+
+class Response(msgspec.Struct):
+    """The JSON of a response."""
+
+    model_name: str
+    model_version: str
+    id: str
+    parameters: Parameters | msgspec.UnsetType
+    outputs: list[ResponseOutput]
+
+
+ReadValues = Callable[[Input, Datatype, int], Values]
+"""Reads the values of an input of a datatype, as many as the number says, as one flat column."""
 
 
 def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
@@ -99,16 +122,7 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
 
 def encode(response: InferenceResponse, request: InferenceRequest) -> bytes:
     """The outputs that were asked for, in JSON."""
-    tensors = [
-        {
-            "name": tensor.name,
-            "shape": list(tensor.values.shape),
-            "datatype": tensor.datatype.name,
-            "data": tensor.values.ravel().tolist(),
-        }
-        for tensor in outputs(response, request)
-    ]
-    return msgspec.json.encode(head(response) | {"outputs": tensors})
+    return document(response, [in_data(output) for output in outputs(response, request)])
 
 
 # What the binary extension shares -----------------------------------------------
@@ -120,32 +134,30 @@ def parse_request(body: bytes) -> Request:
     Raises:
         InvalidRequest: it is no JSON, or a member is absent or of another type.
     """
-    return convert(parse_object(body), Request)
+    return parse_as(body, _DECODER)
 
 
-def read(
-    request: Request, read_values: Callable[[Input, Datatype], Tensor], *, max_rows: int
-) -> InferenceRequest:
+def read(request: Request, read_values: ReadValues, *, max_rows: int) -> InferenceRequest:
     """The request with its values, of which `read_values` finds those of an input.
 
     Raises:
         InvalidRequest, RequestTooLarge
     """
-    tensors = {}
-    for each in request.inputs:
-        if each.name in tensors:
-            raise InvalidRequest(f"The input {each.name} stands twice.")
-        tensors[each.name] = _tensor(each, read_values, max_rows)
-    if not tensors:
+    if not request.inputs:
         raise InvalidRequest("Expected at least one input, got none.")
-    columns, rows = _columns(tensors)
-    alone = request.inputs[0].name if len(tensors) == 1 else None
+    values: dict[str, Values] = {}
+    for each in request.inputs:
+        if each.name in values:
+            raise InvalidRequest(f"The input {each.name} stands twice.")
+        values[each.name] = _values(each, read_values, max_rows)
+    first, *others = request.inputs
+    _require_columns(first, others)
     return InferenceRequest(
-        columns,
-        rows=rows,
+        values if others else in_order(values[first.name], first.shape),
+        rows=first.shape[0],
         many=True,
-        wire=_wire(tensors),
-        tensor=alone,
+        wire=TENSOR if others or not _is_text_matrix(first) else TEXT_MATRIX,
+        tensor=None if others else first.name,
         id=request.id,
         outputs=_wanted(request),
         binary=flag(request.parameters, "binary_data_output"),
@@ -176,16 +188,17 @@ def stacked(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return found
 
 
-def head(response: InferenceResponse) -> dict[str, Any]:
-    """The members of an answer beside its outputs."""
-    found: dict[str, Any] = {
-        "model_name": response.model,
-        "model_version": str(response.version),
-        "id": response.id,
-    }
-    if response.notice is not None:
-        found["parameters"] = {"notice": response.notice}
-    return found
+def in_data(output: Named) -> ResponseOutput:
+    """An output with its values in the JSON."""
+    name, datatype, values = output
+    return ResponseOutput(name, values.shape, datatype.name, data=values.ravel().tolist())
+
+
+def document(response: InferenceResponse, written: list[ResponseOutput]) -> bytes:
+    """The JSON of a response with these outputs."""
+    parameters = msgspec.UNSET if response.notice is None else {"notice": response.notice}
+    version = str(response.version)
+    return msgspec.json.encode(Response(response.model, version, response.id, parameters, written))
 
 
 def flag(parameters: Parameters | None, name: str, default: bool = False) -> bool:
@@ -194,7 +207,7 @@ def flag(parameters: Parameters | None, name: str, default: bool = False) -> boo
     Raises:
         InvalidRequest: it is neither.
     """
-    found = (parameters or {}).get(name, default)
+    found = parameters.get(name, default) if parameters else default
     if not isinstance(found, bool):
         raise InvalidRequest(
             f"The parameter {name}: expected true or false, got {datatypes.shown(found)}."
@@ -202,10 +215,15 @@ def flag(parameters: Parameters | None, name: str, default: bool = False) -> boo
     return found
 
 
-def in_order(matrix: Tensor) -> Sequence[Values]:
-    """The columns of a matrix: an array of them, as a list of millions would take more memory than
+def in_order(values: Values, shape: Sequence[int]) -> Sequence[Values]:
+    """The columns of a matrix of this shape. `values` are flat, row by row.
+
+    An array gives an array of columns, as a list of millions of them would take more memory than
     all their values."""
-    return cast(Sequence[Values], matrix.T)
+    width = shape[1] if len(shape) == 2 else 1
+    if isinstance(values, np.ndarray):
+        return cast(Sequence[Values], values.reshape(shape[0], width).T)
+    return [values] if width == 1 else [values[column::width] for column in range(width)]
 
 
 def size(shape: Sequence[int], name: str) -> int:
@@ -214,17 +232,17 @@ def size(shape: Sequence[int], name: str) -> int:
     Raises:
         InvalidRequest: it is not the shape of a column or of a matrix.
     """
-    if not 1 <= len(shape) <= 2 or min(shape) < 0 or max(shape) >= MAX_DIMENSION:
-        raise InvalidRequest(
-            f"{name}: expected the shape [n] or [n, columns], got {_shown(shape)}."
-        )
-    return math.prod(shape)
+    if len(shape) in _DIMENSIONS:
+        rows, width = shape if len(shape) == 2 else (shape[0], 1)
+        if 0 <= rows < MAX_DIMENSION and 0 <= width < MAX_DIMENSION:
+            return rows * width
+    raise InvalidRequest(f"{name}: expected the shape [n] or [n, columns], got {_shown(shape)}.")
 
 
 # Reading ------------------------------------------------------------------------
 
 
-def _tensor(each: Input, read_values: Callable[[Input, Datatype], Tensor], max_rows: int) -> Tensor:
+def _values(each: Input, read_values: ReadValues, max_rows: int) -> Values:
     datatype = DATATYPES.get(each.datatype)
     if datatype is None:
         known = ", ".join(DATATYPES)
@@ -232,68 +250,64 @@ def _tensor(each: Input, read_values: Callable[[Input, Datatype], Tensor], max_r
             f"{each.name}: expected a datatype among {known}, got {each.datatype!r:.60}."
         )
     _refuse_unspoken(each.name, each.parameters)
-    size(each.shape, each.name)
+    count = size(each.shape, each.name)
     require_count(each.shape[0], max_rows)  # before its values are read, which may be many
-    values = read_values(each, datatype)
-    if (each.parameters or {}).get("content_type") == "base64" and datatype is BYTES:
-        values = _from_base64(values, each.name)
-    return values.reshape(each.shape)
+    values = read_values(each, datatype, count)
+    if datatype is BYTES and each.parameters and each.parameters.get("content_type") == "base64":
+        return _from_base64(values, each.name)
+    return values
 
 
-def _in_json(each: Input, datatype: Datatype) -> Tensor:
-    if "binary_data_size" in (each.parameters or {}):
+def _in_json(each: Input, datatype: Datatype, count: int) -> Values:
+    if each.parameters and "binary_data_size" in each.parameters:
         raise InvalidRequest(
             f"{each.name}: binary_data_size stands for bytes after the JSON, whose length the "
             "header Inference-Header-Content-Length must give."
         )
-    return in_json(each, datatype)
+    return in_json(each, datatype, count)
 
 
-def in_json(each: Input, datatype: Datatype) -> Tensor:
+def in_json(each: Input, datatype: Datatype, count: int) -> Values:
     """The values of an input that has them in its JSON.
 
     Raises:
-        InvalidRequest: there are none, or not as many as its shape says.
+        InvalidRequest: there are none, or not `count`, as many as its shape says.
     """
-    if each.data is msgspec.UNSET:
-        raise InvalidRequest(f"{each.name}: expected data, got nothing.")
-    expected = size(each.shape, each.name)
     values = each.data
+    if values is msgspec.UNSET:
+        raise InvalidRequest(f"{each.name}: expected data, got nothing.")
     if len(each.shape) == 2 and values and isinstance(values[0], list):
         width = each.shape[1]
         if not all(isinstance(row, list) and len(row) == width for row in values):
             raise InvalidRequest(f"{each.name}: expected {width} values in each row of data.")
         values = list(chain.from_iterable(values))
-    if len(values) != expected:
+    if len(values) != count:
         raise InvalidRequest(
-            f"{each.name}: expected {expected} values for the shape {_shown(each.shape)}, "
+            f"{each.name}: expected {count} values for the shape {_shown(each.shape)}, "
             f"got {len(values)}."
         )
-    return datatypes.from_json(datatype, values, each.name)
+    few = datatypes.few_from_json(datatype, values)
+    return datatypes.from_json(datatype, values, each.name) if few is None else few
 
 
-def _columns(tensors: dict[str, Tensor]) -> tuple[dict[str, Values] | Sequence[Values], int]:
-    if len(tensors) == 1:
-        (only,) = tensors.values()
-        matrix = only if only.ndim == 2 else only[:, np.newaxis]
-        return in_order(matrix), len(matrix)
-    first, rows = next((name, len(tensor)) for name, tensor in tensors.items())
-    for name, tensor in tensors.items():
-        if tensor.ndim == 2 and tensor.shape[1] != 1:
+def _require_columns(first: Input, others: Sequence[Input]) -> None:
+    """Require that several inputs are one column each, all of the same rows."""
+    for each in (first, *others) if others else ():
+        if len(each.shape) == 2 and each.shape[1] != 1:
             raise InvalidRequest(
-                f"{name}: expected the shape [n] or [n, 1], as there are several inputs; "
-                f"got {_shown(tensor.shape)}."
+                f"{each.name}: expected the shape [n] or [n, 1], as there are several inputs; "
+                f"got {_shown(each.shape)}."
             )
-        if len(tensor) != rows:
-            raise InvalidRequest(f"{name}: expected {rows} rows as in {first}, got {len(tensor)}.")
-    return {name: tensor.reshape(rows) for name, tensor in tensors.items()}, rows
+        if each.shape[0] != first.shape[0]:
+            raise InvalidRequest(
+                f"{each.name}: expected {first.shape[0]} rows as in {first.name}, "
+                f"got {each.shape[0]}."
+            )
 
 
-def _wire(tensors: dict[str, Tensor]) -> TextRules:
+def _is_text_matrix(each: Input) -> bool:
     """A matrix of texts has no other way to hold a number."""
-    widest = max((tensor for tensor in tensors.values()), key=lambda tensor: tensor.ndim)
-    is_text = widest.dtype.kind == "O" and widest.ndim == 2 and widest.shape[1] > 1
-    return TEXT_MATRIX if is_text else TENSOR
+    return each.datatype == BYTES.name and len(each.shape) == 2 and each.shape[1] > 1
 
 
 def _wanted(request: Request) -> tuple[Wanted, ...]:
@@ -308,18 +322,18 @@ def _wanted(request: Request) -> tuple[Wanted, ...]:
 
 
 def _refuse_unspoken(name: str, parameters: Parameters | None) -> None:
+    if not parameters:
+        return
     for parameter in UNSPOKEN:
-        if parameter in (parameters or {}):
+        if parameter in parameters:
             raise InvalidRequest(f"{name}: the parameter {parameter} is not known here.")
 
 
-def _from_base64(values: Tensor, name: str) -> Tensor:
-    found = np.empty_like(values)
+def _from_base64(values: Values, name: str) -> list[str | None]:
+    found: list[str | None] = []
     for position, value in enumerate(values):
         try:
-            found[position] = (
-                None if value is None else base64.b64decode(value, validate=True).decode()
-            )
+            found.append(None if value is None else base64.b64decode(value, validate=True).decode())
         except (binascii.Error, ValueError):
             raise InvalidRequest(
                 f"{name}: value {position} is no base64 of a text in UTF-8."
@@ -329,3 +343,7 @@ def _from_base64(values: Tensor, name: str) -> Tensor:
 
 def _shown(shape: Sequence[int]) -> str:
     return f"{list(shape)}"[:80]
+
+
+_DECODER: Final = msgspec.json.Decoder(Request)
+_DIMENSIONS: Final = (1, 2)

@@ -10,7 +10,7 @@ Source: Triton Inference Server, docs/protocol/extension_binary_data.md
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from model_store import Column
 from model_store.text_rules import TENSOR
 
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
+from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge, Values
 from . import datatypes, v2
 from .datatypes import BYTES, FP64, Datatype, Tensor
 from .rows import require_count
@@ -66,21 +66,17 @@ def decode(
 def encode(response: InferenceResponse, request: InferenceRequest) -> Encoded:
     """The outputs that were asked for, each in bytes or in JSON as was asked."""
     binary = {wanted.name: wanted.binary for wanted in request.outputs}
-    tensors: list[dict[str, Any]] = []
+    written: list[v2.ResponseOutput] = []
     tail: list[bytes] = []
-    for tensor in v2.outputs(response, request):
-        told: dict[str, Any] = {
-            "name": tensor.name,
-            "shape": list(tensor.values.shape),
-            "datatype": tensor.datatype.name,
-        }
-        if binary.get(tensor.name, request.binary):
-            tail.append(datatypes.to_bytes(tensor.values))
-            told["parameters"] = {SIZE: len(tail[-1])}
-        else:
-            told["data"] = tensor.values.ravel().tolist()
-        tensors.append(told)
-    head = msgspec.json.encode(v2.head(response) | {"outputs": tensors})
+    for output in v2.outputs(response, request):
+        name, datatype, values = output
+        if not binary.get(name, request.binary):
+            written.append(v2.in_data(output))
+            continue
+        tail.append(datatypes.to_bytes(values))
+        size = {SIZE: len(tail[-1])}
+        written.append(v2.ResponseOutput(name, values.shape, datatype.name, parameters=size))
+    head = v2.document(response, written)
     return Encoded(b"".join((head, *tail)), len(head))
 
 
@@ -91,11 +87,11 @@ class _Tail:
         self._data = data
         self._at = 0
 
-    def read(self, each: v2.Input, datatype: Datatype) -> Tensor:
+    def read(self, each: v2.Input, datatype: Datatype, count: int) -> Values:
         """The values of an input, in bytes or in its JSON."""
         size = (each.parameters or {}).get(SIZE)
         if size is None:
-            return v2.in_json(each, datatype)
+            return v2.in_json(each, datatype, count)
         if each.data is not msgspec.UNSET:
             raise InvalidRequest(f"{each.name}: expected data or {SIZE}, got both.")
         if type(size) is not int or not 0 <= size <= len(self._data) - self._at:
@@ -105,7 +101,7 @@ class _Tail:
             )
         data = self._data[self._at : self._at + size]
         self._at += size
-        return datatypes.from_bytes(datatype, data, v2.size(each.shape, each.name), each.name)
+        return datatypes.from_bytes(datatype, data, count, each.name)
 
     def require_end(self) -> None:
         left = len(self._data) - self._at
@@ -142,9 +138,11 @@ def _raw(data: memoryview, columns: Sequence[Column], *, max_rows: int) -> Infer
                 f"got {len(data)} bytes."
             )
         values = datatypes.from_bytes(datatype, data, len(data) // datatype.size, name)
-    matrix = values.reshape(-1, len(columns))
-    require_count(len(matrix), max_rows)
-    return InferenceRequest(v2.in_order(matrix), len(matrix), many=True, wire=TENSOR, binary=True)
+    shape = (len(values) // len(columns), len(columns))
+    require_count(shape[0], max_rows)
+    return InferenceRequest(
+        v2.in_order(values, shape), shape[0], many=True, wire=TENSOR, binary=True
+    )
 
 
 def _one_text(data: memoryview, name: str) -> Tensor:

@@ -181,6 +181,38 @@ def test_any_values_are_taken_or_refused(values: list[Any], name: str) -> None:
     assert found is None or len(found) == len(values)
 
 
+PLAIN: dict[str, list[Any]] = {
+    **{name: [0, 1, 100] for name in INTEGERS},
+    "FP32": [0.1, 1, -2.5, 1e300],
+    "FP64": [0.1, 1, -2.5, 1e300],
+    "BOOL": [True, None, False],
+    "BYTES": ["a", None, "größe ☃"],
+}
+
+
+@pytest.mark.parametrize(("name", "values"), PLAIN.items())
+def test_a_few_plain_values_are_read_as_a_list(name: str, values: list[Any]) -> None:
+    few = datatypes.few_from_json(DATATYPES[name], values)
+    assert repr(few) == repr(from_json(name, values).tolist())
+    many = values * datatypes.FEW
+    assert datatypes.few_from_json(DATATYPES[name], many) is None
+
+
+@given(
+    st.lists(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([]),
+        max_size=3,
+    )
+    | st.lists(st.integers(-(2**70), 2**70) | st.floats(), max_size=3)
+    | st.lists(st.sampled_from([2**7, 2**8 - 1, 2**63 - 1, 2**63, 2**64, -1, 10**400]), max_size=3),
+    st.sampled_from(list(DATATYPES)),
+)
+def test_a_list_has_the_values_of_the_array_or_there_is_none(values: list[Any], name: str) -> None:
+    few = datatypes.few_from_json(DATATYPES[name], values)
+    if few is not None:
+        assert repr(few) == repr(from_json(name, values).tolist())
+
+
 COLUMNS: dict[str, tuple[Column, str]] = {
     "number": (Column(name="a", type="number"), "FP64"),
     "a narrow number": (Column(name="a", type="number", dtype="float32"), "FP64"),

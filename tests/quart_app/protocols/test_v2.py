@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from quart_app.inference import (
     Wanted,
 )
 from quart_app.protocols import v2
+from quart_app.protocols.json_body import convert, parse_object
 
 from ...protocols import JUNK, mutated, plain, require_whole, unless_refused
 
@@ -304,6 +306,33 @@ def test_a_body_with_a_fault_anywhere_is_a_request_or_refused(content: Any) -> N
         require_whole(found, 4)
 
 
+ODD = [b"\xff", b"\\ud800", b"\\ud83d\\u0041", b"\xed\xa0\x80", b"\\x", b"\n", b"1e400", b"NaN"]
+ODD += [b"\xef\xbb\xbf", b"{", b"[", b'"', b",", b'"more":"\xff",', b'"id":1,', b'"more":[1e400],']
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A body in which a few bytes were replaced."""
+    found = draw(st.sampled_from([sent for sent, _ in REQUESTS.values()]))
+    at = draw(st.integers(0, len(found)))
+    odd = draw(st.sampled_from(ODD) | st.binary(max_size=3))
+    return found[:at] + odd + found[at + draw(st.integers(0, 3)) :]
+
+
+def outcome(read: Callable[[], Any]) -> str:
+    try:
+        return repr(read())
+    except InvalidRequest as error:
+        return str(error)
+
+
+@settings(deadline=None)
+@given(damaged() | mutated(VALID).map(lambda content: json.dumps(content).encode()))
+def test_a_body_is_read_at_once_as_it_is_read_in_two_steps(sent: bytes) -> None:
+    at_once = outcome(lambda: v2.parse_request(sent))
+    assert at_once == outcome(lambda: convert(parse_object(sent), v2.Request))
+
+
 def response(
     labels: Any,
     classes: list[list[Any]],
@@ -383,6 +412,7 @@ def test_an_answer_is_written_as_its_json(
 ) -> None:
     found = json.loads(v2.encode(answer, to))
     assert found == content
+    assert list(found) == list(content)
     assert repr(found["outputs"]) == repr(content["outputs"])
 
 
