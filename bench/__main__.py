@@ -14,13 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from . import beside, growth, report, steps
+from . import beside, growth, protocols, report, steps
 from .contenders import http_servers, installed
 from .load import generator
 from .workloads import NAMES
 
 RESULT = Path(__file__).parent / "result.json"
-PARTS = ("beside", "steps", "growth")
+PARTS = ("beside", "protocols", "steps", "growth")
 
 
 def main() -> None:
@@ -63,6 +63,9 @@ def _measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
                 "peers": names,
                 "rows": rows,
             }
+        case "protocols":
+            rows = protocols.measure(options.rounds, options.seconds)
+            return {"rounds": options.rounds, "seconds": options.seconds, "rows": rows}
         case "steps":
             return {"rows": steps.measure()}
         case _:

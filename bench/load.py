@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .contenders import Request
 from .processes import LOAD_CORE, Running, pinned
 
 HERE = Path(__file__).parent
@@ -41,9 +42,9 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "bench.load"
 
 
-def load(server: Running, connections: int, seconds: float) -> Load:
-    """The server's usual request, over and over on so many connections."""
-    request = server.contender.one
+def load(server: Running, connections: int, seconds: float, request: Request | None = None) -> Load:
+    """A request, the server's usual one if none is given, over and over on so many connections."""
+    request = request or server.contender.one
     url = server.url + request.path
     if generator() == "wrk":
         command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "5s"]

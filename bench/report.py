@@ -31,6 +31,8 @@ def document(result: Row) -> str:
     blocks = [INTRODUCTION]
     if "beside" in result:
         blocks += _beside(result["beside"])
+    if "protocols" in result:
+        blocks += _protocols(result["protocols"])
     if "steps" in result:
         blocks += _steps(result["steps"])
     if "growth" in result:
@@ -117,6 +119,23 @@ def _beside_flask(row: Row, flask: Row, key: str) -> str:
 
 def _ratio(value: float, base: float | None) -> str:
     return f"{value / base:.2f}" if base else ""
+
+
+def _protocols(part: Row) -> Iterator[str]:
+    yield "## The protocols\n"
+    yield (
+        f"{_machine(part['on'])} Microseconds of the server's CPU for one row of the logistic "
+        f"regression at 32 connections. Medians of {part['rounds']} rounds, {part['seconds']:g} s "
+        f"a load by {part['on']['generator']}. All protocols are measured in each round on one "
+        "running server. *Of own JSON* is against own JSON in the same round.\n"
+    )
+    yield _table(
+        ["server", "protocol", "CPU, µs", "of own JSON"],
+        (
+            [row["server"], row["protocol"], f"{row['cpu']:.0f}", f"{row['ratio']:.2f}"]
+            for row in part["rows"]
+        ),
+    )
 
 
 def _steps(part: Row) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench import growth, report
+from bench import growth, protocols, report
 from bench.contenders import bare, ours
 from bench.processes import NotServing, Running
 from bench.workloads import BATCH, Workload, multiply, publish
@@ -44,6 +44,14 @@ def test_one_row_and_ten_thousand_are_answered_rightly(running: Running) -> None
     assert many is not None
     assert running.ask(running.contender.one) > 0
     assert running.ask(many) > 0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("protocol", ["own JSON", "V1", "V2, one tensor", "V2, a tensor a column"])
+def test_one_row_is_answered_rightly_by_each_protocol(
+    protocol: str, running: Running, workload: Workload
+) -> None:
+    assert running.ask(protocols.requests(workload)[protocol]) > 0
 
 
 @pytest.mark.process
@@ -129,6 +137,18 @@ def test_ratios_are_taken_against_bare_peer_flask_and_fastapi() -> None:
         "1.50 s (0.75 of Flask's)",
         "90 MiB (0.90 of Flask's)",
     ]
+
+
+def test_each_protocol_is_shown_against_own_json() -> None:
+    on = {"versions": {}, "generator": "wrk"}
+    on |= dict.fromkeys(["date", "processor", "cores", "load", "system", "python"], "x")
+    rows = [
+        {"server": "quart-app, uvicorn", "protocol": "own JSON", "cpu": 80.0, "ratio": 1.0},
+        {"server": "quart-app, uvicorn", "protocol": "V1", "cpu": 84.4, "ratio": 1.049},
+    ]
+    text = report.document({"protocols": {"rows": rows, "rounds": 3, "seconds": 2, "on": on}})
+    assert "| quart-app, uvicorn | own JSON | 80 | 1.00 |" in text
+    assert "| quart-app, uvicorn | V1 | 84 | 1.05 |" in text
 
 
 def test_growth_is_told_as_the_most_against_the_least() -> None:

@@ -73,9 +73,9 @@ def of_column(column: Column) -> Datatype:
 def of_classes(classes: Iterable[Sequence[object]]) -> Datatype:
     """What holds every label of the targets; one that has no classes is a number."""
     kinds = set(map(type, chain.from_iterable(classes)))
-    if kinds <= _NUMBERS and kinds != _INTEGERS:
-        return FP64
-    return _OF_LABEL.get(kinds.pop(), BYTES) if len(kinds) == 1 else BYTES
+    if len(kinds) == 1:
+        return _OF_LABEL.get(kinds.pop(), BYTES)
+    return FP64 if kinds <= _NUMBERS else BYTES
 
 
 def of_labels(labels: Tensor, classes: Iterable[Sequence[object]]) -> tuple[Datatype, Tensor]:
@@ -153,7 +153,7 @@ def shown(value: object) -> str:
 _NUMBERS: Final[frozenset[type]] = frozenset({float, int})
 _INTEGERS: Final[frozenset[type]] = frozenset({int})
 _FLOATS: Final[frozenset[type]] = frozenset({float})
-_OF_LABEL: Final[dict[type, Datatype]] = {bool: BOOL, int: INT64}
+_OF_LABEL: Final[dict[type, Datatype]] = {bool: BOOL, int: INT64, float: FP64}
 
 _Reader = Callable[[list[Any]], list[Any] | None]
 

@@ -223,7 +223,9 @@ def in_order(values: Values, shape: Sequence[int]) -> Sequence[Values]:
     width = shape[1] if len(shape) == 2 else 1
     if isinstance(values, np.ndarray):
         return cast(Sequence[Values], values.reshape(shape[0], width).T)
-    return [values] if width == 1 else [values[column::width] for column in range(width)]
+    if len(values) == width:
+        return list(zip(values, strict=True))
+    return [values[column::width] for column in range(width)]
 
 
 def size(shape: Sequence[int], name: str) -> int:
