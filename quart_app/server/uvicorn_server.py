@@ -33,6 +33,9 @@ KIB = 1024
 MAX_WAITING = 64 * KIB
 """Bytes of a request whose header has not ended: httptools itself has no bound."""
 
+MAX_COPIED = 64 * KIB
+"""Bytes of a body up to which it is copied behind its head, to leave with it in one write."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -136,6 +139,7 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._responses = _Responses(transport)
         self._cycles: deque[RequestResponseCycle] = deque()  # what was asked and not yet answered
         self._waiting = 0
         if len(self.connections) > self.server_state.most and not self._make_room():
@@ -164,9 +168,12 @@ class _Connection(HttpToolsProtocol):
         self.server_state.idle.pop(self, None)
         super().on_headers_complete()
         self._cycles.append(self.cycle)
+        if not self.expect_100_continue:  # `100 Continue` is a head too, and does not wait
+            self.cycle.transport = cast(asyncio.Transport, self._responses)
 
     def on_response_complete(self) -> None:
         self._cycles.popleft()
+        self._responses.end()
         super().on_response_complete()
         if not self.transport.is_closing() and not self._is_answering():
             self.server_state.idle[self] = None
@@ -190,3 +197,45 @@ class _Connection(HttpToolsProtocol):
 
     def _wait_until(self, when: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_at(when, self.timeout_keep_alive_handler)
+
+
+class _Responses:
+    """What the responses of a connection are written to, one after the other.
+
+    A head is kept back until the first part of its body, as ASGI allows, and leaves with it: uvloop
+    takes nearly twice the time for two writes in a row.
+    """
+
+    __slots__ = ("_head", "_in_body", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._in_body = False
+
+    def write(self, data: bytes) -> None:
+        if self._in_body:
+            self._transport.write(data)
+        elif self._head is None:
+            self._head = data
+        else:
+            head, self._head, self._in_body = self._head, None, True
+            if len(data) <= MAX_COPIED:
+                self._transport.write(head + data)
+            else:
+                self._transport.write(head)
+                self._transport.write(data)
+
+    def end(self) -> None:
+        """The response has ended, be it after its head. What is written next is another head."""
+        if self._head is not None:
+            self._transport.write(self._head)
+        self._head, self._in_body = None, False
+
+    def close(self) -> None:
+        """Close the connection behind what was written."""
+        self.end()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()

@@ -1,0 +1,154 @@
+"""What Uvicorn writes to a connection: whole responses, each in its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import re
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+if None in map(importlib.util.find_spec, ("uvicorn", "httptools")):
+    pytest.skip("needs the extra uvicorn", allow_module_level=True)
+
+from quart_app.server.uvicorn_server import MAX_COPIED, _Responses, serve
+
+LONG = 30.0  # seconds; no test waits this long unless it fails
+LARGE = b"x" * (MAX_COPIED + 1)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers as the path says."""
+    if scope["type"] == "lifespan":
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+        return
+    kind = scope["path"][1:]
+    body = {"large": LARGE, "empty": b""}.get(kind, b"whole")
+    length = [] if kind == "parts" else [(b"content-length", b"%d" % len(body))]
+    if kind == "expects":
+        body = (await receive())["body"]
+        length = [(b"content-length", b"%d" % len(body))]
+    status = 204 if kind == "empty" else 200
+    await send({"type": "http.response.start", "status": status, "headers": length})
+    if kind == "fails":
+        raise RuntimeError
+    if kind == "parts":
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await receive()
+        await receive()  # until the client has closed its side, or the connection
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server of that app, in this loop."""
+    stop = asyncio.Event()
+    started = asyncio.Event()
+
+    async def until_stop() -> None:
+        started.set()
+        await stop.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        serving = asyncio.create_task(
+            serve(app, listener, until_stop, keep_alive=5, patience=1, max_connections=10)
+        )
+        async with asyncio.timeout(LONG):
+            await started.wait()
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            yield reader, writer
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            stop.set()
+            await serving
+
+
+def request(path: str, method: str = "GET", *headers: str, body: str = "") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *headers, "", body]).encode()
+
+
+CLOSE = "Connection: close"
+HEAD = rb"HTTP/1\.1 200 OK\r\n(?:[a-z-]+: [^\r\n]+\r\n)+\r\n"
+EXPECTS = ("Expect: 100-continue", "Content-Length: 2")
+
+WIRE: dict[str, tuple[bytes, bytes]] = {
+    "a whole response": (request("/", "GET", CLOSE), HEAD + b"whole"),
+    "the head alone": (request("/", "HEAD", CLOSE), HEAD),
+    "no body": (request("/empty", "GET", CLOSE), HEAD.replace(b"200 OK", b"204 No Content")),
+    "a large body": (request("/large", "GET", CLOSE), HEAD + LARGE),
+    "two at once": (request("/") + request("/", "GET", CLOSE), HEAD + b"whole" + HEAD + b"whole"),
+    "a head, then a whole response": (
+        request("/", "HEAD") + request("/", "GET", CLOSE),
+        HEAD + HEAD + b"whole",
+    ),
+    "a response after no body": (
+        request("/empty") + request("/large", "GET", CLOSE),
+        HEAD.replace(b"200 OK", b"204 No Content") + HEAD + LARGE,
+    ),
+    "a client that waits to be asked for its body": (
+        request("/expects", "POST", *EXPECTS, CLOSE, body="ok"),
+        rb"HTTP/1\.1 100 Continue\r\n\r\n" + HEAD + b"ok",
+    ),
+    "an app that fails after the head": (request("/fails"), HEAD),
+}
+
+
+@pytest.mark.parametrize(("sent", "expected"), WIRE.values(), ids=WIRE)
+async def test_responses_are_whole_and_in_order(
+    sent: bytes,
+    expected: bytes,
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    reader, writer = connection
+    writer.write(sent)
+    found = await reader.read()
+    assert re.fullmatch(expected, found), found[:1000]
+
+
+async def test_the_first_part_of_a_body_does_not_wait_for_the_second(
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    reader, writer = connection
+    writer.write(request("/parts"))
+    assert (await reader.readuntil(b"one\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+class Written(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+        self.writes.append(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("parts", "writes"),
+    [
+        ([b"head", b"body"], [b"headbody"]),
+        ([b"head", b""], [b"head"]),
+        ([b"head"], [b"head"]),
+        ([b"head", b"one", b"two", b"three"], [b"headone", b"two", b"three"]),
+        ([b"head", LARGE], [b"head", LARGE]),
+    ],
+)
+def test_a_head_leaves_in_one_write_with_the_first_part_of_its_body(
+    parts: list[bytes], writes: list[bytes]
+) -> None:
+    transport = Written()
+    responses = _Responses(transport)
+    for _ in range(2):
+        for part in parts:
+            responses.write(part)
+        responses.end()
+    assert transport.writes == writes * 2
