@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from model_store import InvalidRows, Manifest
 
@@ -28,7 +30,7 @@ BYTES_PER_ROW: Final = 64
 """About what a row of a response has."""
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """A request for a prediction, as it came.
 
     `name` and `version` are those of the model; without a name the columns tell which it is.
@@ -43,7 +45,7 @@ class Call(NamedTuple):
     record: Record | None = None
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """A prediction that was made: what a subscriber is told.
 
     The columns of `request` have the names of the model. `record` is that of the HTTP request, None
@@ -94,27 +96,27 @@ class Answering:
             InBytes: with `in_json`, where the request asks for bytes.
             InvalidRequest, InvalidRows, ModelNotFound, NotReady: and what `Servable.infer` raises.
         """
+        payload = call.payload
         if protocol.model_first:
             servable = self._loaded(call) or await self.find(call)
             note(call.record, servable)
             columns = servable.manifest.signature.columns
-            call = call._replace(payload=call.payload._replace(columns=columns))
-            request = await self.decode(protocol, call)
+            payload = Payload(payload.body, payload.content_type, payload.headers, columns)
+            request = await self.decode(protocol, payload)
         else:
-            request = await self.decode(protocol, call)
+            request = await self.decode(protocol, payload)
             servable = self._loaded(call) or await self.find(call, request.names)
         if in_json and request.in_bytes:
             raise InBytes
         response = await self.infer(servable, request, until=call.until, record=call.record)
         return await self.encode(protocol, response, request)
 
-    async def decode(self, protocol: Protocol, call: Call) -> InferenceRequest:
-        """The request in the body, decoded in a thread where that is large.
+    async def decode(self, protocol: Protocol, payload: Payload) -> InferenceRequest:
+        """The request in a body, decoded in a thread where that is large.
 
         Raises:
             InvalidRequest: also as RequestTooLarge and UnsupportedBody.
         """
-        payload = call.payload
         if len(payload.body) > LARGE:
             return await asyncio.to_thread(protocol.decode, payload, self.limits)
         return protocol.decode(payload, self.limits)
@@ -149,20 +151,27 @@ class Answering:
             InvalidRows: the faults name the columns as the request does.
             As `Servable.infer`.
         """
-        servable, own = model, request
         if isinstance(model, AliasedModel):
-            servable, own = model.servable, model.own(request)
-        assert isinstance(servable, Servable)
-        note(record, servable, request.rows)
-        try:
-            response = await servable.infer(own, until=until)
-        except InvalidRows:
-            if isinstance(model, AliasedModel):
-                await asyncio.to_thread(model.require_fit, request)
-            raise
+            return await self._infer_aliased(model, request, until, record)
+        note(record, model, request.rows)
+        response = await model.infer(request, until=until)
         for subscriber in self._subscribers:
-            subscriber(Answer(servable.manifest, own, response, record))
+            subscriber(Answer(model.manifest, request, response, record))
         return response
+
+    async def _infer_aliased(
+        self,
+        model: AliasedModel,
+        request: InferenceRequest,
+        until: float | None,
+        record: Record | None,
+    ) -> InferenceResponse:
+        own = model.own(request)
+        try:
+            return await self.infer(model.servable, own, until=until, record=record)
+        except InvalidRows:
+            await asyncio.to_thread(model.require_fit, request)
+            raise
 
     async def encode(
         self, protocol: Protocol, response: InferenceResponse, request: InferenceRequest

@@ -98,14 +98,14 @@ class FastPath:
         record = state.record = Record(time.time(), "POST", route.path, route=route.rule)
         exchange = Exchange(receive)
         try:
-            request_id = self._admit(scope, headers)
-            body = await self._answer(route, exchange, state, record)
+            request_id = self._admit(scope, state, headers)
+            body = await self._answer(route, exchange, record)
         except ClientGone:
             record.give_up()
-            self._tell(record, scope)
+            self._tell(state, scope)
         except asyncio.CancelledError:
             record.status = 500  # which servers answer where an app sends nothing
-            self._tell(record, scope)
+            self._tell(state, scope)
             raise
         except Exception as error:
             if not isinstance(error, InBytes | TooLarge | TooSlow):
@@ -120,7 +120,7 @@ class FastPath:
             try:
                 await _send(send, head, body, record)
             finally:
-                self._tell(record, scope)
+                self._tell(state, scope)
 
     def _find_anew(self, path: str) -> Route | None:
         """What Quart has at this address, if it may be answered here."""
@@ -148,22 +148,20 @@ class FastPath:
             *cors.on_every_answer(origins),
         )
 
-    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bytes:
+    def _admit(self, scope: Scope, state: RequestState, headers: Mapping[bytes, bytes]) -> bytes:
         """Do what the layers do before a body is read; the id of the request.
 
         Raises:
             HTTPException: it may not be answered.
         """
-        request_id = identify(scope, headers.get(b"x-request-id"))
+        request_id = identify(state, headers.get(b"x-request-id"))
         if self._context.config.proxies:
             apply_forwarded(scope, self._context.config.proxies)
         if not self._access.is_open:
             self._access.admit(scope)
         return request_id
 
-    async def _answer(
-        self, route: Route, exchange: Exchange, state: RequestState, record: Record
-    ) -> bytes:
+    async def _answer(self, route: Route, exchange: Exchange, record: Record) -> bytes:
         """The body of the response.
 
         Raises:
@@ -191,8 +189,8 @@ class FastPath:
         finally:
             self._lookout.discard(exchange)
 
-    def _tell(self, record: Record, scope: Scope) -> None:
-        tell(record, scope, self._context.observers)
+    def _tell(self, state: RequestState, scope: Scope) -> None:
+        tell(state, scope, self._context.observers)
 
     def _is_as_made(self) -> bool:
         """Whether nothing runs around a view but what `create_app` has registered."""

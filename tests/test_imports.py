@@ -32,7 +32,7 @@ ALLOWED = {
     "quart_app/startup.py": {"model_store", "quart"},
     "quart_app/asgi.py": {"msgspec"},
     "quart_app/marks.py": set(),
-    "quart_app/answering.py": {"model_store"},
+    "quart_app/answering.py": {"model_store", "msgspec"},
     "quart_app/fast_path.py": {"quart", "werkzeug"},
     "quart_app/client.py": {"httpx", "model_store", "msgspec", "numpy"},
     "quart_app/serving": {"model_store", "msgspec", "numpy"},

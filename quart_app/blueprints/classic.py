@@ -146,8 +146,7 @@ async def predict() -> Response:
 async def predict_api() -> Response:
     """The bare prediction for one donor, whatever the content type of the JSON says."""
     call, answering = await get_call(), get_answering()
-    json = call._replace(payload=Payload(call.payload.body))
-    asked = await answering.decode(native.PROTOCOL, json)
+    asked = await answering.decode(native.PROTOCOL, Payload(call.payload.body))
     if asked.many:
         raise InvalidRequest("Expected a JSON object of features, got a list.")
     servable = await _servable(BLOOD_DONATION)
@@ -180,7 +179,8 @@ async def _sent(*, choosing: bool = False) -> InferenceRequest:
     if choosing:
         columns = {name: values for name, values in columns.items() if name != MODEL}
     if request.method == "POST" and (not columns or await request.get_data()):
-        return await get_answering().decode(native.PROTOCOL, await get_call())
+        call = await get_call()
+        return await get_answering().decode(native.PROTOCOL, call.payload)
     return msgspec.structs.replace(asked, columns=columns)
 
 

@@ -51,7 +51,7 @@ async def by_body(name: str, version: str | None = None) -> Response:
         return await answer_table(call, table)
     if not wants_html(request):
         return varied(json_reply(await get_answering().answer(native.PROTOCOL, call)))
-    return await answer(call, await get_answering().decode(native.PROTOCOL, call))
+    return await answer(call, await get_answering().decode(native.PROTOCOL, call.payload))
 
 
 async def answer(call: Call, asked: InferenceRequest) -> Response:

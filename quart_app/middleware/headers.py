@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..asgi import ASGIApp, Message, RawHeaders, Receive, Scope, Send, state_of
+from ..asgi import ASGIApp, Message, RawHeaders, Receive, RequestState, Scope, Send, state_of
 from ..negotiation import JSON
 
 _JSON: Final = JSON.encode()
@@ -63,7 +63,7 @@ class CommonHeaders:
         if self._proxies:
             apply_forwarded(scope, self._proxies)
         sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
-        request_id = identify(scope, sent[0] if len(sent) == 1 else None)
+        request_id = identify(state_of(scope), sent[0] if len(sent) == 1 else None)
 
         async def send_with_headers(event: Message) -> None:
             if event["type"] == "http.response.start":
@@ -75,11 +75,11 @@ class CommonHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def identify(scope: Scope, sent: bytes | None) -> bytes:
+def identify(state: RequestState, sent: bytes | None) -> bytes:
     """Give the request its id: the one that was sent where it is well-formed, else a new one."""
     well_formed = sent is not None and _ID.fullmatch(sent)
     request_id = sent if sent is not None and well_formed else os.urandom(16).hex().encode()
-    state_of(scope).request_id = request_id.decode()
+    state.request_id = request_id.decode()
     return request_id
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes
 from quart import request
 from werkzeug.routing import Rule
 
-from ..asgi import ASGIApp, Message, Receive, Record, Scope, Send, state_of
+from ..asgi import ASGIApp, Message, Receive, Record, RequestState, Scope, Send, state_of
 
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 """What a path may show as it is; any other byte is shown as %XX."""
@@ -62,14 +62,17 @@ class Recorder:
             await self._app(scope, exchange.receive, exchange.send)
         finally:
             exchange.settle()
-            tell(record, scope, self._observers)
+            tell(state, scope, self._observers)
 
 
-def tell(record: Record, scope: Scope, observers: Sequence[Observer]) -> None:
-    """Let the observers know of a request that has ended."""
+def tell(state: RequestState, scope: Scope, observers: Sequence[Observer]) -> None:
+    """Let the observers know of a request that has ended and has a record."""
+    record = state.record
+    if record is None:
+        return
     record.seconds = time.perf_counter() - record.clock
     # Those inside know better than the server who asked, and by which id.
-    record.request_id = state_of(scope).request_id
+    record.request_id = state.request_id
     client = scope.get("client")
     record.client = client[0] if client else None
     for observer in observers:

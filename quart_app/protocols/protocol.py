@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from model_store import Column
 
 from ..inference import InferenceRequest, InferenceResponse
@@ -33,7 +35,7 @@ class Limits(NamedTuple):
     tensor_bytes: int
 
 
-class Payload(NamedTuple):
+class Payload(msgspec.Struct, frozen=True):
     """The body of a request and what its head says of it.
 
     `headers` are raw, with names in lower case. `columns` are those of the model, for a protocol
@@ -48,7 +50,7 @@ class Payload(NamedTuple):
     @property
     def mimetype(self) -> str:
         """The content type without its parameters, in lower case."""
-        return self.content_type.partition(";")[0].strip().lower()
+        return self.content_type.partition(";")[0].strip().lower() if self.content_type else ""
 
     def sent(self, name: str) -> list[str]:
         """Every value of a header."""
@@ -56,7 +58,7 @@ class Payload(NamedTuple):
         return [value.decode("latin-1") for header, value in self.headers if header == wanted]
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """The body of a response and what its head says of it."""
 
     body: bytes

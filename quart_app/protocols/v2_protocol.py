@@ -18,14 +18,15 @@ def decode(payload: Payload, limits: Limits) -> InferenceRequest:
     Raises:
         InvalidRequest, RequestTooLarge
     """
-    lengths = set(payload.sent(v2_binary.HEADER))
+    lengths = set(payload.sent(v2_binary.HEADER)) if payload.headers else ()
     if not lengths:
         return v2.decode(bytes(payload.body), max_rows=limits.rows)
-    if len(lengths) > 1:
+    length, *others = lengths
+    if others:
         raise InvalidRequest(f"{v2_binary.HEADER}: expected one length, got {len(lengths)}.")
     return v2_binary.decode(
         payload.body,
-        lengths.pop(),
+        length,
         payload.columns,
         max_rows=limits.tensor_rows,
         max_json=limits.json_bytes,
