@@ -22,7 +22,7 @@ import msgspec
 
 from . import errors
 from .draft import Draft
-from .errors import ModelStoreError, TrialFailed
+from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed
 from .importer import ImportReport, ImportRequest, import_files
 from .manifest import Manifest
 
@@ -50,8 +50,18 @@ class _Step(msgspec.Struct, frozen=True, tag=True):
 
 
 class _Failure(msgspec.Struct, frozen=True, tag=True):
+    """An error of this class, which is made of its message alone."""
+
     kind: str
     message: str
+
+
+class _RowsFailure(msgspec.Struct, frozen=True, tag=True):
+    """An `InvalidRows`."""
+
+    faults: tuple[Fault, ...]
+    rows: int
+    total: int
 
 
 class _Success(msgspec.Struct, frozen=True, tag=True):
@@ -62,7 +72,7 @@ class _Success(msgspec.Struct, frozen=True, tag=True):
     files: tuple[str, ...]
 
 
-_Message = _Step | _Failure | _Success
+_Message = _Step | _Failure | _RowsFailure | _Success
 
 
 def run(
@@ -118,7 +128,7 @@ def _receive(messages: Iterator[bytes], progress: Progress) -> tuple[ImportRepor
         message = msgspec.msgpack.decode(data, type=_Message)
         if isinstance(message, _Step):
             progress(message.text)
-        elif isinstance(message, _Failure):
+        elif isinstance(message, _Failure | _RowsFailure):
             raise _error(message)
         else:
             contents = {file: next(messages) for file in message.files}
@@ -127,9 +137,19 @@ def _receive(messages: Iterator[bytes], progress: Progress) -> tuple[ImportRepor
     raise AssertionError("the messages end with an error or with a result")
 
 
-def _error(failure: _Failure) -> ModelStoreError:
+def _failure(error: ModelStoreError) -> _Failure | _RowsFailure:
+    """The message that tells the parent of an error."""
+    if isinstance(error, InvalidRows):
+        return _RowsFailure(error.faults, error.rows, error.total)
+    return _Failure(type(error).__name__, str(error))
+
+
+def _error(failure: _Failure | _RowsFailure) -> ModelStoreError:
+    """The error that a message tells of; of a class that nobody knows here, its sentence."""
+    if isinstance(failure, _RowsFailure):
+        return InvalidRows(failure.faults, rows=failure.rows, total=failure.total)
     kind = getattr(errors, failure.kind, None)
-    if isinstance(kind, type) and issubclass(kind, ModelStoreError):
+    if isinstance(kind, type) and issubclass(kind, ModelStoreError) and kind is not InvalidRows:
         return kind(failure.message)
     return TrialFailed(failure.message)
 
@@ -160,7 +180,7 @@ def main(handle: int) -> None:
             message = f"{what}; if that is right, give it more with --memory-limit."
             _send(connection, _Failure("TrialFailed", message))
         except ModelStoreError as error:
-            _send(connection, _Failure(type(error).__name__, str(error)))
+            _send(connection, _failure(error))
         except Exception as error:
             message = f"The pipeline cannot be tried: {type(error).__name__}: {error}"
             _send(connection, _Failure("TrialFailed", message))

@@ -240,7 +240,10 @@ class Config:
         "them; * for any.",
     )
     ready: Literal["any", "all"] = _setting(
-        "any", _any_or_all, "Whether ready needs any model, or all of them without a failure."
+        "any",
+        _any_or_all,
+        "Ready when `any` model is, or only when `all` models of the start are. A model that was "
+        "published later and fails changes nothing.",
     )
     threads: int = _setting(2, _count, "Threads that predict.")
     max_batch_size: int = _setting(256, _count, "Rows that one call of predict takes together.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -58,16 +58,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     classes: Sequence[Any] | None = None
 
 
-class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as its clients see it. `version` is the one that answers where none is named; it
-    is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
-    says whether the pipeline, an exact shortcut of it or its ONNX form answers, and why."""
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a model, wherever it is."""
 
     name: str
     version: int | None
     versions: list[int]
     aliases: dict[str, int]
-    state: State
+    state: str
     reason: str | None = None
     task: str | None = None
     title: str | None = None
@@ -78,6 +76,21 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     validation: str | None = None
     served: str | None = None
+
+
+class ModelDescription(Description, frozen=True, kw_only=True):
+    """A model as its clients see it. `version` is the one that answers where none is named; it
+    is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
+    says whether the pipeline, an exact shortcut of it or its ONNX form answers, and why."""
+
+    state: State
+
+
+class StoredModel(Description, frozen=True, kw_only=True):
+    """A model in a store, whether or not a server has loaded it. `failed` is one whose manifest
+    cannot be read, for that `reason`; artifacts are not looked at."""
+
+    state: Literal["published", "failed"]
 
 
 class ModelList(msgspec.Struct, frozen=True):
@@ -110,6 +123,23 @@ def describe(
         reason=entry.reason,
         **({} if manifest is None else _told_by(manifest)),
     )
+
+
+def describe_stored(store: ModelStore, name: str) -> StoredModel:
+    """Describe a model by what is published of it. Blocks.
+
+    Raises:
+        ModelNotFound: it is not in the store.
+    """
+    versions, aliases = published(store, name)
+    found = StoredModel(
+        name=name, version=None, versions=versions, aliases=aliases, state="published"
+    )
+    try:
+        manifest = store.manifest(name)
+    except (CorruptVersion, VersionNotFound) as error:
+        return msgspec.structs.replace(found, state="failed", reason=str(error))
+    return msgspec.structs.replace(found, version=manifest.version, **_told_by(manifest))
 
 
 class VersionState(NamedTuple):

@@ -24,7 +24,7 @@ from model_store.recipes import RECIPES
 from model_store.store import require_name
 from model_store.tables import Table
 
-from ..about.description import describe
+from ..about.description import describe_stored
 from ..config import Config
 from ..server import sockets
 from .options import (
@@ -56,7 +56,7 @@ def models(context: click.Context, store: Path | None) -> None:
 @click.pass_obj
 def list_models(store: ModelStore, as_json: bool) -> None:
     """List the models, with the version that serves and its scores."""
-    found = [describe(store, name, None) for name in store.models()]
+    found = [describe_stored(store, name) for name in store.models()]
     if as_json:
         _print_json(found)
         return

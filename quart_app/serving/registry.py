@@ -131,7 +131,11 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        """Whether traffic should come here."""
+        """Whether traffic should come here.
+
+        A model that was published later makes it ready when nothing else is, and never unready: a
+        version that fails would otherwise take away a server that answers all it did before.
+        """
         states = {entry.state for entry in self._entries.values()}
         later = {
             entry.state for (name, _), entry in self.others.items() if name not in self._entries
@@ -218,10 +222,11 @@ class Registry:
         await asyncio.to_thread(self.store.resolve, name)
         fresh = Entry()
         await self._load_into(fresh, name, None)
-        if fresh.state is not State.READY and self.entry(name).state is not State.READY:
+        before = self._entries.get(name)
+        fails_again = before is not None and before.state is not State.READY
+        if fresh.state is State.READY or fails_again:
             self._entries[name] = fresh
         _loaded(name, fresh)
-        self._entries[name] = fresh
 
     async def unload(self, name: str) -> None:
         """Answer no more for this model, in any version, until it is loaded again. What was taken

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
@@ -23,11 +24,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from model_store import ModelStore
+from model_store import ModelStore, errors
 from model_store.draft import Draft
 from model_store.errors import (
+    Fault,
     IncompatibleVersion,
     InvalidPipeline,
+    InvalidRows,
     InvalidTable,
     LoadFailed,
     ModelStoreError,
@@ -36,7 +39,7 @@ from model_store.errors import (
     Untrusted,
 )
 from model_store.importer import ImportReport, ImportRequest, import_files
-from model_store.isolated import Limits, run
+from model_store.isolated import Limits, _Failure, _failure, _receive, run
 
 pytestmark = pytest.mark.process
 
@@ -431,3 +434,52 @@ def test_a_parent_that_is_interrupted_leaves_no_child(tmp_path: Path, code: Path
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert trials() == []
+
+
+# How an error comes back -------------------------------------------------------------
+
+
+KINDS = [
+    found
+    for found in vars(errors).values()
+    if isinstance(found, type) and issubclass(found, ModelStoreError)
+]
+FAULTS = [Fault(row, "age", "a number", "'x'") for row in range(7)]
+# The classes that are not made of a sentence alone.
+MADE_OF: dict[type[ModelStoreError], ModelStoreError] = {
+    InvalidRows: InvalidRows(FAULTS, rows=9, total=12)
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_comes_back_whole_from_the_child(kind: type[ModelStoreError]) -> None:
+    error = MADE_OF.get(kind) or kind("The sentence.")
+    data = msgspec.msgpack.encode(_failure(error))
+    with pytest.raises(ModelStoreError) as caught:
+        _receive(iter([data]), lambda step: None)
+    assert type(caught.value) is kind
+    assert str(caught.value) == str(error)
+    assert vars(caught.value) == vars(error)
+
+
+@pytest.mark.parametrize("kind", ["InvalidRows", "NobodyKnows", "Fault", "annotations"])
+def test_of_an_error_that_cannot_be_made_here_the_sentence_comes_back(kind: str) -> None:
+    data = msgspec.msgpack.encode(_Failure(kind, "The sentence."))
+    with pytest.raises(TrialFailed, match=r"^The sentence\.$"):
+        _receive(iter([data]), lambda step: None)
+
+
+def test_an_error_that_a_class_of_the_operator_raises_comes_back_from_the_child(
+    tmp_path: Path,
+) -> None:
+    code = tmp_path / "steps.py"
+    code.write_text(
+        "from model_store.errors import Fault, InvalidRows\n"
+        "class Stubborn:\n"
+        "    def __setstate__(self, state):\n"
+        "        raise InvalidRows([Fault(0, 'age', 'a number', state['how'])], rows=1)\n"
+    )
+    file = tmp_path / "stubborn.pkl"
+    file.write_bytes(pickled_own(code, "Stubborn", "nothing"))
+    with pytest.raises(InvalidRows, match=r"^age: expected a number, got nothing$"):
+        run(ImportRequest(name="mine", files=(str(file),), code=str(code)), LIMITS)

@@ -27,7 +27,7 @@ def register(app: Quart, prefix: str) -> None:
             hide(view)  # the document of the API is about models
 
 
-def _leave_to_others() -> None:
+async def _leave_to_others() -> None:
     """Let no name be a profile that is the address of something else, by other methods.
 
     Without a prefix the catch-all takes GET at every address of one part that knows no GET.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import joblib
 import msgspec
 import pytest
 from quart.typing import TestClientProtocol as Client
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 from model_store import ModelStore
 from model_store.recipes import RECIPES
@@ -17,6 +21,7 @@ from quart_app import create_app
 
 from ...conftest import started
 from ...kinds import AWKWARD
+from ..conftest import Command
 
 HTML = {"Accept": "text/html"}
 
@@ -29,6 +34,48 @@ async def test_the_root_is_a_page_for_a_person_and_alive_for_a_client(
     page = await (await client.get("/", headers=HTML)).get_data(as_text=True)
     for name in RECIPES:
         assert f'href="/models/{name}"' in page
+
+
+class Commands(HTMLParser):
+    """The commands that a page shows, each in a `pre` of its own."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag == "pre"
+        if self._inside:
+            self.found.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[-1] += data
+
+
+@pytest.mark.process
+async def test_the_commands_on_the_page_of_an_empty_server_bring_models_that_it_serves(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = load_iris(return_X_y=True)
+    joblib.dump(LogisticRegression(max_iter=1000).fit(X, y), tmp_path / "pipeline.joblib")
+    monkeypatch.chdir(tmp_path)
+    store = tmp_path / "models"
+    async with started(create_app(MODEL_STORE=store, RECIPES="")) as app:
+        client = app.test_client()
+        page = await (await client.get("/", headers=HTML)).get_data(as_text=True)
+        for line in Commands(page).found:
+            program, *arguments = shlex.split(line)
+            assert program == "quart-app"
+            ended = command(*arguments, QUART_APP_MODEL_STORE=str(store))
+            assert ended.code == 0, ended.stderr
+        assert (await client.get("/models/iris", headers=HTML)).status_code == 200
+        assert (await client.get("/models/flowers", headers=HTML)).status_code == 200
 
 
 async def test_models_are_listed_with_what_they_take_and_tell(

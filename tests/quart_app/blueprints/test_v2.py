@@ -819,6 +819,17 @@ async def test_load_lets_a_promotion_take_effect(keyed: Client, own: ModelStore)
     assert await says(keyed) == (2.0, "2")
 
 
+async def test_a_load_that_fails_leaves_what_serves(keyed: Client, own: ModelStore) -> None:
+    own.promote("constant", 2)
+    (own.root / "constant" / "2" / "pipeline.joblib").write_bytes(b"damaged")
+    answer = await keyed.post("/v2/repository/models/constant/load", headers=BEARER)
+    await require_refused(answer, 503, "failed to load")
+    assert await says(keyed) == (1.0, "1")
+    for path in (f"{CONSTANT}/ready", "/v2/health/ready"):
+        assert (await keyed.get(path)).status_code == 200
+    assert await index(keyed, b'{"ready":true}') == [("1", "READY", "")]
+
+
 async def test_an_unloaded_model_answers_no_more_until_it_is_loaded(keyed: Client) -> None:
     assert await says(keyed, f"{CONSTANT}/versions/2") == (2.0, "2")
     answer = await keyed.post("/v2/repository/models/constant/unload", json={}, headers=BEARER)

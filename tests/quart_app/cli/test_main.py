@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from quart.typing import TestClientProtocol as Client
 
 from model_store import ModelStore
 from model_store.recipes import RECIPES
@@ -85,8 +86,12 @@ def test_list_shows_each_model_with_what_serves_and_its_scores(two: ModelStore) 
     assert result.stderr == ""
 
 
-def test_list_as_json_is_what_get_models_answers(bundled: ModelStore) -> None:
+async def test_list_as_json_is_what_get_models_answers_but_for_the_state(
+    bundled: ModelStore, client: Client
+) -> None:
     found = run_json("models", "list", store=bundled)
+    answered = (await (await client.get("/models")).json)["models"]
+    assert found == [{**model, "state": "published"} for model in answered]
     assert [model["name"] for model in found] == sorted(RECIPES)
     for model in found:
         manifest = bundled.manifest(model["name"])
@@ -94,6 +99,20 @@ def test_list_as_json_is_what_get_models_answers(bundled: ModelStore) -> None:
         assert model["task"] == manifest.task
         assert model["metrics"] == manifest.metrics
         assert [column["name"] for column in model["inputs"]] == list(manifest.signature.names)
+
+
+@pytest.mark.parametrize("damage", [b"{", None], ids=["a broken manifest", "no manifest"])
+def test_list_says_of_a_damaged_model_that_it_failed_and_why(
+    damage: bytes | None, two: ModelStore
+) -> None:
+    manifest = two.root / "exam" / "2" / "manifest.json"
+    manifest.unlink() if damage is None else manifest.write_bytes(damage)
+    states = {model["name"]: model for model in run_json("models", "list", store=two)}
+    failed = states.pop("exam")
+    assert (failed["state"], failed["version"], failed["versions"]) == ("failed", None, [1, 2])
+    assert "cannot be read" in failed["reason"]
+    assert {model["state"] for model in states.values()} == {"published"}
+    assert f"failed: {failed['reason']}" in run("models", "list", store=two).stdout
 
 
 def test_list_of_an_empty_store_says_how_to_fill_it(empty: ModelStore) -> None:

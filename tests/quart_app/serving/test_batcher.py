@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
+import math
 import random
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +23,7 @@ from model_store import Model, ModelStore
 from model_store.recipes import RECIPES
 from quart_app.config import Config
 from quart_app.inference import InferenceRequest, InferenceResponse
-from quart_app.serving.batcher import Batcher, Closed, QueueFull
+from quart_app.serving.batcher import LOOK_AGAIN, Batcher, Closed, QueueFull
 from quart_app.serving.servable import Servable
 from quart_app.serving.workers import Workers
 
@@ -589,8 +589,9 @@ async def test_close_tells_those_whose_batch_was_overtaken() -> None:
         await asyncio.to_thread(entered.wait, PATIENCE)  # or both would be one batch
         await batcher.submit(rows(2))
         await batcher.close()
-        with pytest.raises(Closed):
-            await slow
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(Closed):
+                await slow
         gate.set()
 
 
@@ -617,21 +618,138 @@ async def test_without_a_spare_thread_nothing_is_overtaken_until_there_is_one() 
         await batcher.close()
 
 
-async def test_a_request_whose_turn_is_too_far_away_is_refused() -> None:
+async def test_who_is_run_again_alone_is_not_held_up_by_another_of_its_batch() -> None:
+    gate = threading.Event()
+
     def answer(asked: Array) -> Array:
-        time.sleep(0.05)
+        if len(asked) > 1:
+            raise Culprit
+        assert asked[0, 0] != 1 or gate.wait(PATIENCE)
+        return asked * 2
+
+    with ThreadPoolExecutor(2) as executor:
+        batcher = Batcher(answer, executor, patience=0.02)
+        slow, other = await submit_all(batcher, [rows(1), rows(2)])
+        async with asyncio.timeout(PATIENCE):
+            assert (await other).tolist() == [[4]]
+            assert not slow.done()
+            gate.set()
+            assert (await slow).tolist() == [[2]]
+        await batcher.close()
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """An event loop whose time can be put forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+    async def put_forward(self, seconds: float) -> None:
+        """Let so much time pass at once, and run the timers that are due then."""
+        self.ahead += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+# Of two requests the first hangs: whether both come at once, in a batch that fails; the patience;
+# which of them has a deadline.
+PLACES: dict[str, tuple[bool, float, int]] = {
+    "it runs": (False, math.inf, 0),
+    "it waits": (False, math.inf, 1),
+    "it is to be run again alone": (True, math.inf, 1),
+    "its batch was overtaken": (False, 0.01, 0),
+}
+
+
+@pytest.mark.parametrize(("at_once", "patience", "which"), PLACES.values(), ids=PLACES)
+def test_a_request_fails_at_its_deadline_and_not_before_wherever_it_is(
+    at_once: bool, patience: float, which: int
+) -> None:
+    entered, gate = threading.Event(), threading.Event()
+
+    def answer(asked: Array) -> Array:
+        if len(asked) > 1:
+            raise Culprit
+        if asked[0, 0] == 1:
+            entered.set()
+            assert gate.wait(PATIENCE)
         return asked
 
+    async def run() -> None:
+        with ThreadPoolExecutor(2) as executor:
+            batcher = Batcher(answer, executor, patience=patience)
+            until = [clock.time() + 1000 if which == i else None for i in range(2)]
+            slow = asyncio.create_task(batcher.submit(rows(1), until=until[0]))
+            if not at_once:
+                assert await asyncio.to_thread(entered.wait, PATIENCE)
+            other = asyncio.create_task(batcher.submit(rows(2), until=until[1]))
+            assert await asyncio.to_thread(entered.wait, PATIENCE)
+            if patience < math.inf:
+                await other
+            asked = (slow, other)[which]
+            await clock.put_forward(999)
+            assert not asked.done()
+            await clock.put_forward(1 + LOOK_AGAIN)
+            assert asked.done()
+            assert isinstance(asked.exception(), TimeoutError)
+            gate.set()
+            await batcher.drain()
+            await batcher.close()
+
+    clock = Clock()
+    with asyncio.Runner(loop_factory=lambda: clock) as runner:
+        runner.run(run())
+
+
+# How many rows a batch may have, how many each request has, how many requests are taken where a
+# batch takes 50 ms and a turn may be 220 ms away.
+TURNS: dict[str, tuple[int, int, int]] = {
+    "a row a batch": (1, 1, 5),
+    "two requests a batch": (2, 1, 9),
+    "each request more than a batch": (2, 7, 5),
+}
+
+
+@pytest.mark.parametrize(("size", "count", "taken"), TURNS.values(), ids=TURNS)
+async def test_a_request_whose_turn_would_be_further_away_than_max_wait_is_refused(
+    size: int, count: int, taken: int, predict: Predict
+) -> None:
     with ThreadPoolExecutor(1) as executor:
-        batcher = Batcher(answer, executor, max_batch_size=1, max_wait=0.12)
-        await batcher.submit(rows(0))
-        asked = [asyncio.create_task(batcher.submit(rows(n))) for n in range(20)]
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        refused = [isinstance(one, QueueFull) for one in found]
-        assert refused == sorted(refused)  # those that came first are taken
-        assert 0 < refused.count(False) < 20
+        batcher = await _with_a_pace_of_50_ms(predict, executor, size=size, max_wait=0.22)
+        predict.gate.clear()
+        tasks = await submit_all(batcher, [rows(0)])
+        await predict.running()
+        tasks += await submit_all(batcher, [rows(*[n] * count) for n in range(20)])
+        refused = [task.done() for task in tasks]
+        assert refused == [False] * (1 + taken) + [True] * (20 - taken)
+        predict.gate.set()
+        found = await answers(tasks)
+        assert [isinstance(one, QueueFull) for one in found] == refused
         await batcher.submit(rows(0))
         await batcher.close()
+
+
+async def _with_a_pace_of_50_ms(
+    predict: Predict, executor: Executor, *, size: int, max_wait: float
+) -> Batcher[Array]:
+    """A batcher whose one batch so far took longer than its patience, which is what then counts."""
+    batcher = Batcher(
+        predict,
+        executor,
+        max_batch_size=size,
+        max_wait=max_wait,
+        patience=0.05,
+        spare=lambda: False,
+    )
+    predict.gate.clear()
+    slow = asyncio.create_task(batcher.submit(rows(0)))
+    await predict.running()
+    await asyncio.sleep(0.3)
+    predict.gate.set()
+    await slow
+    return batcher
 
 
 @settings(deadline=None, max_examples=60)

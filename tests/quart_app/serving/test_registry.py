@@ -14,7 +14,7 @@ import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from model_store import ModelStore
-from model_store.errors import ModelNotFound, VersionNotFound
+from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 from quart_app.config import Config
 from quart_app.inference import InferenceRequest, NotReady
 from quart_app.serving.batcher import Closed
@@ -287,6 +287,75 @@ async def test_ready_is_when_no_model_is_on_its_way_and_one_or_all_are_ready(
         assert registry.ready is expected
         registry.draining = True
         assert not registry.ready
+
+
+@pytest.mark.parametrize("setting", ["any", "all"])
+async def test_a_model_that_was_published_later_and_fails_takes_no_traffic_away(
+    setting: str, own: ModelStore, make: MakeRegistry
+) -> None:
+    publish(own, "m")
+    registry = await loaded(make(own, READY=setting), "m")
+    publish(own, "later")
+    flip_a_bit(own.root / "later" / "1" / "pipeline.joblib")
+    with pytest.raises(NotReady, match="failed to load"):
+        await registry.servable("later")
+    assert registry.ready
+    with pytest.raises(NotReady, match="failed to load"):
+        await registry.load_again("later")
+    assert registry.ready
+    assert await answer(registry, "m") == (1, 1.0)
+    publish(own, "later", 2.0)
+    await registry.load_again("later")
+    assert await answer(registry, "later") == (2, 2.0)
+
+
+# Loading again --------------------------------------------------------------------------
+
+
+async def test_a_model_that_is_loaded_again_serves_what_its_name_means_now(
+    own: ModelStore, make: MakeRegistry
+) -> None:
+    publish(own, "m", 1.0)
+    registry = await loaded(make(own), "m")
+    publish(own, "m", 2.0)
+    await registry.load_again("m")
+    assert await answer(registry, "m") == (2, 2.0)
+
+
+@pytest.mark.parametrize("damage", [damage for damage, _ in DAMAGES.values()], ids=DAMAGES)
+async def test_a_load_that_fails_leaves_what_serves(
+    damage: Callable[[Path], Any], own: ModelStore, make: MakeRegistry
+) -> None:
+    publish(own, "m", 1.0)
+    registry = await loaded(make(own, READY="all"), "m")
+    before = await registry.servable("m")
+    publish(own, "m", 2.0)
+    own.promote("m", 2)
+    damage(own.root / "m" / "2")
+    for _ in range(2):
+        with pytest.raises((NotReady, CorruptVersion, VersionNotFound)):
+            await registry.load_again("m")
+        assert await registry.servable("m") is before
+        assert await answer(registry, "m") == (1, 1.0)
+        assert registry.loaded("m") is before
+        assert registry.ready
+
+
+async def test_a_model_that_failed_and_fails_again_says_why_it_does_now(
+    own: ModelStore, make: MakeRegistry
+) -> None:
+    publish(own, "m", 1.0)
+    artifact = own.root / "m" / "1" / "pipeline.joblib"
+    content = artifact.read_bytes()
+    flip_a_bit(artifact)
+    registry = await loaded(make(own), "m")
+    artifact.unlink()
+    with pytest.raises(NotReady, match="cannot be read"):
+        await registry.load_again("m")
+    assert "cannot be read" in str(registry.entries["m"].reason)
+    artifact.write_bytes(content)
+    await registry.load_again("m")
+    assert await answer(registry, "m") == (1, 1.0)
 
 
 # Asking for a model ---------------------------------------------------------------------
