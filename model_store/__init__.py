@@ -1,11 +1,17 @@
 """Published scikit-learn pipelines in a folder: see `model_store.store`."""
 
-from .columns import ABSENT, Column
-from .errors import Fault, InvalidRows, ModelStoreError
-from .manifest import Manifest
-from .model import Model, Prediction
-from .signature import Signature
-from .store import ModelStore, Verified
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .columns import ABSENT, Column
+    from .errors import Fault, InvalidRows, ModelStoreError
+    from .manifest import Manifest
+    from .model import Model, Prediction
+    from .signature import Signature
+    from .store import ModelStore, Verified
 
 __all__ = [
     "ABSENT",
@@ -20,3 +26,24 @@ __all__ = [
     "Signature",
     "Verified",
 ]
+
+_MODULES: Final = {
+    "ABSENT": "columns",
+    "Column": "columns",
+    "Fault": "errors",
+    "InvalidRows": "errors",
+    "Manifest": "manifest",
+    "Model": "model",
+    "ModelStore": "store",
+    "ModelStoreError": "errors",
+    "Prediction": "model",
+    "Signature": "signature",
+    "Verified": "store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when it is first used: `errors` alone needs neither numpy nor msgspec.
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

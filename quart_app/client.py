@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -39,18 +40,18 @@ from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
-import numpy as np
 
-from model_store import Fault
-from model_store.columns import JSONLabel
+from model_store.errors import Fault
 
-from .about.description import ModelDescription, ModelList
-from .errors import ErrorBody
+from .documents import ErrorBody, Label, ModelDescription, ModelList
 from .version import VERSION
+
+if TYPE_CHECKING:
+    from numpy import ndarray
 
 try:
     import httpx
@@ -154,7 +155,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `prediction` and `probabilities` are lists, in the order of the model's outputs.
     """
 
-    prediction: JSONLabel | list[JSONLabel]
+    prediction: Label | list[Label]
     probabilities: Shares | list[Shares] | None = None
     model: str
     version: int
@@ -165,7 +166,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Predictions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to many rows, in their order; each as in `Prediction`."""
 
-    predictions: list[JSONLabel | list[JSONLabel]]
+    predictions: list[Label | list[Label]]
     probabilities: list[Shares | list[Shares]] | None = None
     model: str
     version: int
@@ -244,7 +245,7 @@ class AsyncClient:
     async def predict_many(
         self,
         name: str,
-        rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any] | np.ndarray[Any, Any]],
+        rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any] | ndarray[Any, Any]],
         *,
         version: int | str | None = None,
     ) -> Predictions:
@@ -495,13 +496,15 @@ def _predict_path(name: str, version: int | str | None) -> str:
 
 def _plain(value: object) -> object:
     """What JSON has no word for, as what the server takes for it."""
-    if isinstance(value, np.datetime64):
+    # Who sends values of numpy has imported it: it is not imported for whoever does not.
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.datetime64):
         value = value.astype("datetime64[us]").item()
         if value is None:
             return None
     if isinstance(value, date):
         return value.isoformat() if value == value else None  # pandas's NaT equals nothing
-    if isinstance(value, np.generic):
+    if numpy is not None and isinstance(value, numpy.generic):
         return value.item()
     raise TypeError(f"Expected values that JSON has, got {type(value).__name__}.")
 

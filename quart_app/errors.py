@@ -10,18 +10,17 @@ from __future__ import annotations
 import errno
 import logging
 import re
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
 from quart import Quart, Response, current_app, render_template, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from model_store import Fault, InvalidRows, ModelStoreError
+from model_store import InvalidRows, ModelStoreError
 from model_store.errors import ModelNotFound, PredictionFailed, Unanswerable
 
 from .context import context_of, get_state
+from .documents import ErrorBody
 from .inference import DeadlineExceeded, InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
 from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
 from .serving.batcher import Closed, QueueFull
@@ -70,13 +69,6 @@ DESCRIPTIONS: Final = {
 """Our words for what the framework refuses."""
 
 logger = logging.getLogger(__name__)
-
-
-class ErrorBody(msgspec.Struct, omit_defaults=True):
-    """What a client reads when a request was not answered."""
-
-    error: str
-    details: Sequence[Fault] = ()
 
 
 def register(app: Quart) -> None:

@@ -21,7 +21,8 @@ from model_store.recipes import RECIPES
 
 from .config import Config
 from .context import context_of
-from .serving.registry import Registry, State
+from .documents import State
+from .serving.registry import Registry
 
 DRAIN_SECONDS = 2.0
 """For what still waits when the requests themselves have ended, which is next to nothing."""

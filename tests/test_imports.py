@@ -20,7 +20,9 @@ ALLOWED = {
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
     "model_store/shortcuts/converted.py": {"numpy", "onnxruntime", "skl2onnx"},
-    "quart_app/__init__.py": {"model_store", "quart"},
+    "quart_app/__init__.py": set(),
+    "quart_app/app.py": {"model_store", "quart"},
+    "quart_app/documents.py": {"model_store", "msgspec"},
     "quart_app/inference.py": {"model_store", "msgspec", "numpy"},
     "quart_app/templating.py": {"jinja2", "quart"},
     "quart_app/config.py": {"model_store"},
@@ -62,7 +64,17 @@ ALLOWED = {
 # The rooms of quart_app from the bottom up: each imports itself and what stands below it, nothing
 # beside it or above.
 LAYERS = [
-    {"asgi", "inference", "keys", "lazy_rules", "server", "tasks", "templating", "version"},
+    {
+        "asgi",
+        "documents",
+        "inference",
+        "keys",
+        "lazy_rules",
+        "server",
+        "tasks",
+        "templating",
+        "version",
+    },
     {"config"},
     {"serving"},
     {"protocols"},
@@ -72,6 +84,7 @@ LAYERS = [
     {"context"},
     {"errors", "fast_path", "openapi", "startup"},
     {"blueprints", "client"},
+    {"app"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -188,9 +201,16 @@ def modules_after(script: str, *arguments: str) -> set[str]:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("imported", ["quart_app", "quart_app.cli.main, quart_app.server.run"])
+@pytest.mark.parametrize("imported", ["quart_app.app", "quart_app.cli.main, quart_app.server.run"])
 def test_a_server_is_imported_without_what_one_model_route_or_command_needs(imported: str) -> None:
     assert modules_after(f"import {imported}") & NOT_AT_THE_START == set()
+
+
+@pytest.mark.process
+def test_the_client_is_imported_without_the_server_and_without_numpy() -> None:
+    ours = modules_after("import quart_app.client")
+    assert {"httpx", "msgspec", "quart_app.client"} <= ours
+    assert not ours & {"numpy", "quart", "flask", "hypercorn", "sklearn", "werkzeug"}
 
 
 @pytest.mark.process

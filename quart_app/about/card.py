@@ -12,7 +12,8 @@ from model_store.backend import served_here
 from model_store.libraries import Libraries
 from model_store.manifest import Evaluation, Target
 
-from .description import Input, published
+from ..documents import Input
+from .description import input_of, published
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +91,7 @@ def card(
         measurement=Measurement(
             how=manifest.validation, scores=manifest.metrics, evaluations=manifest.evaluations
         ),
-        inputs=[Input.of(column) for column in manifest.signature.columns],
+        inputs=[input_of(column) for column in manifest.signature.columns],
         targets=manifest.targets,
         words=manifest.words,
         versions=[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,89 +14,15 @@ from model_store.backend import served_here
 from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 from model_store.manifest import Target
 
-from ..serving.registry import Entry, State
+from ..documents import Input, ModelDescription, Output, State, StoredModel
+from ..serving.registry import Entry
 
 FIRST_REQUEST: Final = "Its first request loads it."
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """One column that a model takes. `minimum`, `maximum` and `typical` are those of the training
-    data and bound nothing; so are the `quartiles` of numbers and their `step`, the resolution.
-    `categories` are the known ones, and with `open` others are answered as well; `missing` says
-    that null is answered."""
-
-    name: str
-    type: str
-    label: str | None
-    unit: str | None
-    description: str | None
-    minimum: float | int | str | None
-    maximum: float | int | str | None
-    typical: Any
-    quartiles: Sequence[float | int] | None = None
-    step: float | int | None = None
-    categories: Sequence[Any] | None
-    open: bool
-    missing: bool
-
-    @classmethod
-    def of(cls, column: Column) -> Input:
-        return cls(**{field: getattr(column, field) for field in cls.__struct_fields__})
-
-
-class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that a model tells: `classes` are the labels it chooses from. Of several targets
-    each has its name as `target`, and the prediction is a list in this order."""
-
-    name: str
-    type: str
-    target: str | None = None
-    label: str | None = None
-    unit: str | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    classes: Sequence[Any] | None = None
-
-
-class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of a model, wherever it is."""
-
-    name: str
-    version: int | None
-    versions: list[int]
-    aliases: dict[str, int]
-    state: str
-    reason: str | None = None
-    task: str | None = None
-    title: str | None = None
-    description: str | None = None
-    notice: str | None = None
-    inputs: Sequence[Input] = ()
-    outputs: Sequence[Output] = ()
-    metrics: dict[str, float] = {}
-    validation: str | None = None
-    served: str | None = None
-
-
-class ModelDescription(Description, frozen=True, kw_only=True):
-    """A model as its clients see it. `version` is the one that answers where none is named; it
-    is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
-    says whether the pipeline, an exact shortcut of it or its ONNX form answers, and why."""
-
-    state: State
-
-
-class StoredModel(Description, frozen=True, kw_only=True):
-    """A model in a store, whether or not a server has loaded it. `failed` is one whose manifest
-    cannot be read, for that `reason`; artifacts are not looked at."""
-
-    state: Literal["published", "failed"]
-
-
-class ModelList(msgspec.Struct, frozen=True):
-    """All models, in the order of their names."""
-
-    models: list[ModelDescription]
+def input_of(column: Column) -> Input:
+    """One column, as clients see it."""
+    return Input(**{field: getattr(column, field) for field in Input.__struct_fields__})
 
 
 def describe(
@@ -209,7 +135,7 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
         "title": manifest.title,
         "description": manifest.description,
         "notice": manifest.notice,
-        "inputs": [Input.of(column) for column in manifest.signature.columns],
+        "inputs": [input_of(column) for column in manifest.signature.columns],
         "outputs": outputs(manifest),
         "metrics": manifest.metrics,
         "validation": manifest.validation,

@@ -11,7 +11,7 @@ from model_store.errors import ModelNotFound
 
 from ..about.card import Card, read_card
 from ..context import get_registry, get_until
-from ..errors import ErrorBody
+from ..documents import ErrorBody
 from ..negotiation import json_response
 
 blueprint = Blueprint("card", __name__, url_prefix="/models/<name>")

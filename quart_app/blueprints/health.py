@@ -9,8 +9,9 @@ from quart import Blueprint, Response
 from quart_schema import document_response, tag
 
 from ..context import get_registry
+from ..documents import State
 from ..negotiation import json_response
-from ..serving.registry import LOADING_RETRY_AFTER, Registry, State
+from ..serving.registry import LOADING_RETRY_AFTER, Registry
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 

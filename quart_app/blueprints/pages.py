@@ -23,9 +23,10 @@ from model_store.errors import Unanswerable
 from model_store.manifest import Evaluation
 
 from ..about.card import read_card
-from ..about.description import ModelDescription, ModelList, describe
+from ..about.description import describe
 from ..context import get_registry, get_until
-from ..errors import ErrorBody, note_error
+from ..documents import ErrorBody, ModelDescription, ModelList
+from ..errors import note_error
 from ..inference import InferenceRequest, InferenceResponse
 from ..marks import form_page, mark, predicts
 from ..negotiation import html_response, json_response, varied, wants_html

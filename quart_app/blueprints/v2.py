@@ -12,6 +12,7 @@ from model_store import ModelStore, ModelStoreError
 
 from ..about.description import VersionState, states
 from ..context import get_registry, get_until
+from ..documents import State
 from ..inference import InvalidRequest, NotReady
 from ..marks import changes
 from ..negotiation import json_response
@@ -26,7 +27,7 @@ from ..protocols.v2_documents import (
     ServerMetadata,
     ServerReady,
 )
-from ..serving.registry import LOADING_RETRY_AFTER, State
+from ..serving.registry import LOADING_RETRY_AFTER
 from ..serving.servable import Servable
 from ..version import VERSION
 

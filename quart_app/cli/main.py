@@ -24,9 +24,9 @@ from model_store import ModelStoreError
 from model_store.columns import parse_number
 
 from .. import create_app
-from ..about.description import ModelDescription
 from ..config import SERVERS, ConfigError
 from ..context import context_of
+from ..documents import ModelDescription
 from ..keys import Keys
 from ..observe.access_log import AccessLog, LineWriter
 from ..version import VERSION

@@ -19,8 +19,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from ..documents import State
 from ..middleware.limits import InFlight
-from ..serving.registry import Registry, State
+from ..serving.registry import Registry
 from ..serving.servable import Servable
 from ..serving.statistics import Histogram
 from ..version import VERSION

@@ -16,13 +16,13 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 from model_store import Manifest, ModelStore, ModelStoreError
 from model_store.errors import CorruptVersion
 
 from ..config import Config
+from ..documents import State
 from ..inference import NotReady
 from .servable import Servable
 from .threads import run_in_daemon
@@ -40,19 +40,6 @@ VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
 
 logger = logging.getLogger(__name__)
-
-
-class State(StrEnum):
-    """Where a model is on its way."""
-
-    PENDING = "pending"
-    TRAINING = "training"
-    VERIFYING = "verifying"
-    LOADING = "loading"
-    WARMING = "warming"
-    READY = "ready"
-    FAILED = "failed"
-    UNLOADED = "unloaded"
 
 
 @dataclass(slots=True)

@@ -26,8 +26,9 @@ from model_store.recipes import RECIPES
 from quart_app import create_app
 from quart_app.config import Config
 from quart_app.context import context_of
+from quart_app.documents import State
 from quart_app.serving.batcher import Closed
-from quart_app.serving.registry import Registry, State
+from quart_app.serving.registry import Registry
 from quart_app.startup import running
 
 from ..conftest import Server, started

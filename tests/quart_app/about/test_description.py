@@ -15,7 +15,8 @@ from sklearn.naive_bayes import GaussianNB
 
 from model_store import Column, ModelStore, backend
 from quart_app import create_app
-from quart_app.about.description import Input, outputs
+from quart_app.about.description import outputs
+from quart_app.documents import Input
 
 from ...conftest import started
 from ...kinds import DECKS, PORTS, SEXES

@@ -25,9 +25,9 @@ from werkzeug.datastructures import Headers
 from model_store import ModelStore
 from quart_app import create_app
 from quart_app.context import context_of
+from quart_app.documents import State
 from quart_app.protocols import v2_documents
 from quart_app.serving.batcher import Batch
-from quart_app.serving.registry import State
 from quart_app.serving.statistics import Statistics
 from quart_app.version import VERSION
 

@@ -21,8 +21,8 @@ from quart.typing import TestClientProtocol as Client
 from model_store import ModelStore
 from quart_app import create_app
 from quart_app.context import context_of
+from quart_app.documents import State
 from quart_app.errors import KINDS, kind_of
-from quart_app.serving.registry import State
 from quart_app.serving.statistics import ROWS, SECONDS, Histogram
 from quart_app.serving.workers import Workers
 from quart_app.version import VERSION

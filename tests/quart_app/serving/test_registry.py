@@ -16,9 +16,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from model_store import ModelStore
 from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 from quart_app.config import Config
+from quart_app.documents import State
 from quart_app.inference import InferenceRequest, NotReady
 from quart_app.serving.batcher import Closed
-from quart_app.serving.registry import Registry, State
+from quart_app.serving.registry import Registry
 
 PATIENCE = 20.0
 X = np.array([[0.0], [1.0], [2.0], [3.0]])

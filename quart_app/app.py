@@ -1,0 +1,120 @@
+"""The app, made of its parts: the table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from quart import Quart
+
+from model_store import ModelStore
+
+from . import errors, openapi, startup, templating
+from .answering import Answering
+from .asgi import Layer, stack
+from .blueprints import (
+    card,
+    classic,
+    files,
+    health,
+    invocations,
+    metrics,
+    pages,
+    predict,
+    predictions,
+    tour,
+    v1,
+    v2,
+)
+from .config import Config
+from .context import EXTENSION, Context
+from .fast_path import FastPath
+from .lazy_rules import Rule
+from .middleware import cors
+from .middleware.access import Access, AccessLayer
+from .middleware.bodies import BodyLimit, raise_refusal
+from .middleware.headers import CommonHeaders
+from .middleware.limits import Heads, InFlight, InFlightLimit
+from .middleware.request_record import Observer, Recorder, note_route
+from .observe.metrics import Metrics
+from .protocols.protocol import Protocol
+from .protocols.registry import Protocols
+from .serving.registry import Registry
+from .tables.jobs import Jobs
+from .tasks.tasks import Tasks
+
+
+def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
+    """The app, from the settings given by name (`MODEL_STORE="models"`) and the environment.
+
+    It speaks `protocols` beside the bundled ones. Each app has a store, models and threads of its
+    own, and starts once.
+
+    Raises:
+        ConfigError: an unknown setting, or a value that it does not take.
+    """
+    config = Config.read(**settings)
+    app = Quart(__package__)
+    app.url_rule_class = Rule
+    app.url_map.merge_slashes = False
+    in_flight = InFlight(config.max_requests)
+    context = app.extensions[EXTENSION] = _context(config, Protocols(protocols), in_flight)
+    templating.register(app, config.templates)
+    errors.register(app)
+    openapi.register(app)
+    startup.register(app)
+    _register_hooks(app, config)
+    _register_views(app, context)
+    access = Access(config, app)
+    layers: list[Layer] = [  # from outside in
+        partial(FastPath, quart=app, access=access, in_flight=in_flight),
+        partial(Recorder, observers=context.observers),
+        partial(CommonHeaders, proxies=config.proxies),
+        partial(AccessLayer, access=access),
+        cors.layer(config.cors_origins),
+        Heads,
+        partial(
+            BodyLimit, config=config, protocols=context.protocols, limits=context.answering.limits
+        ),
+        partial(InFlightLimit, in_flight=in_flight),
+    ]
+    app.asgi_app = stack(app.asgi_app, layers)  # type: ignore[method-assign, assignment, arg-type]
+    return app
+
+
+def _context(config: Config, protocols: Protocols, in_flight: InFlight) -> Context:
+    registry = Registry(ModelStore(config.model_store), config)
+    counted = Metrics(registry, in_flight)
+    observers: list[Observer] = [counted] if config.metrics else []
+    return Context(
+        config,
+        registry,
+        Answering(registry, config),
+        protocols,
+        Tasks(config.database_url),
+        Jobs(config),
+        counted,
+        observers,
+    )
+
+
+def _register_views(app: Quart, context: Context) -> None:
+    config = context.config
+    for module in (pages, card, predict, files, v2, v1, invocations, health):
+        app.register_blueprint(module.blueprint)
+    if config.metrics:
+        app.register_blueprint(metrics.blueprint)
+    predictions.register(app, context.protocols)
+    if config.classic:
+        app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
+    tour.register(app, config.tour_prefix)
+
+
+def _register_hooks(app: Quart, config: Config) -> None:
+    # The layer of bodies has limits of its own, and a deadline.
+    app.config |= {"MAX_CONTENT_LENGTH": None, "BODY_TIMEOUT": None}
+    app.url_value_preprocessor(note_route)
+    app.before_request(raise_refusal)
+    if cors.varies(config.cors_origins):
+        app.after_request(cors.vary)
