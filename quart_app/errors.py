@@ -21,7 +21,17 @@ from model_store.errors import ModelNotFound, PredictionFailed, Unanswerable
 
 from .context import context_of, get_state
 from .documents import ErrorBody
-from .inference import DeadlineExceeded, InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
+from .inference import (
+    BUSY,
+    BUSY_RETRY_AFTER,
+    FAILED,
+    INTERNAL,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotReady,
+    RequestTooLarge,
+    UnsupportedBody,
+)
 from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
 from .serving.batcher import Closed, QueueFull
 from .tables.jobs import JobNotFound
@@ -54,17 +64,14 @@ KINDS: Final = {
 }
 """What the access log and the metrics call each of them."""
 
-INTERNAL: Final = "internal_error"
-
-BUSY_RETRY_AFTER: Final = 1
-"""Seconds after which a client may come again that was refused because too much is waiting."""
+UNKNOWN: Final = "internal_error"
 
 DESCRIPTIONS: Final = {
     404: "There is nothing at this address.",
     405: "This address does not take that method.",
     408: "The request took too long to arrive.",
     413: "The body is too large.",
-    500: "Something went wrong here. It has been logged.",
+    500: INTERNAL,
 }
 """Our words for what the framework refuses."""
 
@@ -88,7 +95,7 @@ def kind_of(error: Exception) -> str:
     if isinstance(error, HTTPException):
         known = error.code in HTTPStatus.__members__.values()
         return HTTPStatus(error.code).name.lower() if error.code and known else "http_error"
-    return next((name for kind, name in KINDS.items() if isinstance(error, kind)), INTERNAL)
+    return next((name for kind, name in KINDS.items() if isinstance(error, kind)), UNKNOWN)
 
 
 def note_error(error: Exception) -> None:
@@ -158,9 +165,9 @@ def _message(error: Exception, status: int) -> str:
     if isinstance(error, HTTPException):
         return DESCRIPTIONS.get(status, error.description or error.name)
     if isinstance(error, QueueFull | Closed):
-        return "The server is busy; try again in a moment."
+        return BUSY
     if isinstance(error, PredictionFailed) and status == 500:
-        return "The model failed on these values. It has been logged."
+        return FAILED
     if status == 500:
         return DESCRIPTIONS[500]
     return str(error)

@@ -57,6 +57,23 @@ class NotReady(InferenceError):
         self.retry_after = retry_after
 
 
+BUSY: Final = "The server is busy; try again in a moment."
+FAILED: Final = "The model failed on these values. It has been logged."
+INTERNAL: Final = "Something went wrong here. It has been logged."
+"""Sentences for whoever sent a request, where the error itself has none for them."""
+
+BUSY_RETRY_AFTER: Final = 1
+"""Seconds after which a client may come again that was refused because too much is waiting."""
+
+TABLES_RETRY_AFTER: Final = 5
+"""Seconds after which there may be room for another table."""
+
+
+def tables_full() -> NotReady:
+    """The refusal of one table too many."""
+    return NotReady("As many tables are on their way as may be.", TABLES_RETRY_AFTER)
+
+
 Values = Sequence[object] | NDArray[Any]
 """One column: a value for each row."""
 

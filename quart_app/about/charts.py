@@ -193,7 +193,7 @@ def _count_text(count: int) -> str:
     return f"{count // 1000}k" if count >= 10_000 else str(count)
 
 
-def _scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
+def scale(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
     """Brings a range to another, the middle where it has no extent."""
 
     def scaled(value: float) -> float:
@@ -271,8 +271,8 @@ def curve(
     low, high = (0.0, 1.0) if shares else _range(ys, low, high)
     y_axis = _axis(low, high, 3, _round_share if shares else number_text)
     box = Box(_room(y_axis), MARGIN, WIDTH - 2 * MARGIN, 96)
-    x = _scale(xs[0], xs[-1], box.left, box.right)
-    y = _scale(low, high, box.bottom, box.top)
+    x = scale(xs[0], xs[-1], box.left, box.right)
+    y = scale(low, high, box.bottom, box.top)
     points = [Place(x(each), y(value)) for each, value in zip(xs, ys, strict=True)]
     return Curve(
         title=title,
@@ -336,7 +336,7 @@ def bars(
     text = share_text if shares else number_text
     shown = _shown_bars(len(values), chosen)
     ends = [0.0, 1.0] if shares else [0.0, *values, *(e for e in (low, high) if e is not None)]
-    x = _scale(min(ends), max(ends), 0.0, WIDTH)
+    x = scale(min(ends), max(ends), 0.0, WIDTH)
     thickness, pitch = 10.0, 38.0
     drawn = [
         Bar(
@@ -386,7 +386,7 @@ def scatter(evaluation: Evaluation, *, title: str, unit: str | None = None) -> S
     left = _room(axis)
     side = WIDTH - left - 2 * MARGIN
     box = Box(left, 1.5 * LINE, left + side, 1.5 * LINE + side)
-    x, y = _scale(low, high, box.left, box.right), _scale(low, high, box.bottom, box.top)
+    x, y = scale(low, high, box.left, box.right), scale(low, high, box.bottom, box.top)
     inside = f" ({unit})" if unit else ""
     return Scatter(
         title=title,

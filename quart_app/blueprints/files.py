@@ -22,13 +22,19 @@ from ..answering import note
 from ..asgi import SpooledTable
 from ..context import get_config, get_jobs, get_registry, get_state, get_until, scorer_of
 from ..errors import note_error
-from ..inference import InvalidRequest, NotReady, RequestTooLarge, UnsupportedBody
+from ..inference import (
+    TABLES_RETRY_AFTER,
+    InvalidRequest,
+    NotReady,
+    RequestTooLarge,
+    UnsupportedBody,
+)
 from ..marks import keeps_predictions
 from ..negotiation import html_response, json_response, varied, wants_html
 from ..protocols import csv
 from ..protocols import form as forms
 from ..serving.servable import Servable
-from ..tables.jobs import RETRY_AFTER, Job, JobNotFound, State
+from ..tables.jobs import Job, JobNotFound, State
 from ..tables.scoring import CHECKED_ROWS
 from .fields import as_text
 
@@ -100,7 +106,7 @@ async def upload(name: str) -> Response | WerkzeugResponse:
     servable = await get_registry().servable(name, until=get_until())
     note(state.record, servable)
     if get_registry().draining:
-        raise NotReady("The server is stopping.", RETRY_AFTER)
+        raise NotReady("The server is stopping.", TABLES_RETRY_AFTER)
     if state.table is None:
         raise UnsupportedBody(f"Expected a form with a file, as {forms.MULTIPART}.")
     try:

@@ -68,8 +68,7 @@ async def home() -> Response:
         return cast(Response, await current_app.ensure_async(predict)())
     registry = get_registry()
     if not wants_html(request):
-        stored = await asyncio.to_thread(registry.store.models)
-        return varied(json_response(Alive(sorted({*registry.entries, *stored}))))
+        return varied(json_response(Alive(await registry.names())))
     models = await _describe_all(registry)
     page = await render_template(
         "pages/home.html",
@@ -242,8 +241,7 @@ def _swagger_folder() -> Path:
 
 async def _describe_all(registry: Registry) -> list[ModelDescription]:
     def all_of_them() -> list[ModelDescription]:
-        names = sorted({*entries, *registry.store.models()})
         return [describe(registry.store, name, entries.get(name), others) for name in names]
 
-    entries, others = registry.entries, registry.others
+    names, entries, others = await registry.names(), registry.entries, registry.others
     return await asyncio.to_thread(all_of_them)

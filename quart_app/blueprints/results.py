@@ -127,13 +127,7 @@ def _place(target: Target, value: float | None) -> Place | None:
     low, high = target.minimum, target.maximum
     if value is None or low is None or high is None or not low < high:
         return None
-    least, most = min(low, value), max(high, value)
-
-    def x(number: float) -> float:
-        # Halved, the difference of two numbers is finite.
-        share = (number / 2 - least / 2) / (most / 2 - least / 2)
-        return round(MARGIN + share * (WIDTH - 2 * MARGIN), 2)
-
+    x = charts.scale(min(low, value), max(high, value), MARGIN, WIDTH - MARGIN)
     quantiles = target.quantiles
     box = None
     if quantiles is not None:

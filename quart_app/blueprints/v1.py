@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from quart import Blueprint, Response
 from quart.blueprints import BlueprintSetupState
 from quart_schema import document_response, tag
@@ -32,9 +30,7 @@ def _register_converter(state: BlueprintSetupState) -> None:
 @document_response(ModelNames)
 async def models() -> Response:
     """The names of the models."""
-    registry = get_registry()
-    stored = await asyncio.to_thread(registry.store.models)
-    return json_response(ModelNames(sorted({*registry.entries, *stored})))
+    return json_response(ModelNames(await get_registry().names()))
 
 
 @blueprint.get("/<unspoken:name>")

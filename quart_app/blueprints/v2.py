@@ -75,9 +75,7 @@ async def ready() -> Response:
 @document_response(ModelNames)
 async def models() -> Response:
     """The names of the models."""
-    registry = get_registry()
-    stored = await asyncio.to_thread(registry.store.models)
-    return json_response(ModelNames(sorted({*registry.entries, *stored})))
+    return json_response(ModelNames(await get_registry().names()))
 
 
 @blueprint.get("/models/<name>")

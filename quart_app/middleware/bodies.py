@@ -22,7 +22,7 @@ from werkzeug.http import parse_options_header
 
 from ..asgi import ASGIApp, Receive, Scope, Send, SpooledTable, state_of
 from ..config import Config
-from ..inference import InvalidRequest, NotReady, RequestTooLarge
+from ..inference import InvalidRequest, NotReady, RequestTooLarge, tables_full
 from ..protocols import csv, form, upload
 from ..protocols.protocol import Headers, Limits
 from ..protocols.registry import Protocols
@@ -46,7 +46,6 @@ UPLOAD_PATH: Final = re.compile(r"/models/[^/]+/file")
 FORM_BYTES: Final = 64 * 1024
 """Bytes that a form may have beside its file."""
 
-TABLES_RETRY_AFTER: Final = 5
 BODIES_RETRY_AFTER: Final = 1
 
 _CSV: Final = csv.CONTENT_TYPE.encode()
@@ -148,7 +147,7 @@ class BodyLimit:
         filename = None
         try:
             if self._tables > self._config.max_tables:
-                raise NotReady("As many tables are on their way as may be.", TABLES_RETRY_AFTER)
+                raise tables_full()
             inflater = inflater_for(headers, limit)
             table = body if inflater is None else inflated(body, inflater)
             if mimetype(headers) == _MULTIPART:

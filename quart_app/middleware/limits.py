@@ -21,9 +21,8 @@ from typing import Final
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge, RequestURITooLarge
 
 from ..asgi import ASGIApp, Message, Receive, Scope, Send, state_of
-from ..inference import InvalidRequest, NotReady
+from ..inference import BUSY_RETRY_AFTER, InvalidRequest, NotReady
 
-BUSY_RETRY_AFTER: Final = 1
 HEALTH: Final = "/health/"
 
 HEADERS: Final = 100

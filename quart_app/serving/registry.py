@@ -95,6 +95,11 @@ class Registry:
         """What was loaded on request, by name and version: other versions, and later models."""
         return {key: task.result() for key, task in self._others.items() if _succeeded(task)}
 
+    async def names(self) -> list[str]:
+        """All models, served or only in the store, in order."""
+        stored = await asyncio.to_thread(self.store.models)
+        return sorted({*self._entries, *stored})
+
     async def later(self) -> dict[str, Manifest]:
         """The models that were published since the start-up, each as its name resolves now."""
         known = frozenset(self._entries)

@@ -20,7 +20,7 @@ from typing import IO, Final
 from model_store import Manifest
 
 from ..config import Config
-from ..inference import InferenceError, NotReady
+from ..inference import INTERNAL, InferenceError, tables_full
 from ..middleware.spool import BLOCK, temporary_file, write
 from .scoring import Piece, Scorer
 
@@ -36,9 +36,6 @@ FIRST_ROWS: Final = 20
 CELL_KEPT: Final = 80
 """Characters of each of their cells; an error is kept whole."""
 
-RETRY_AFTER: Final = 5
-
-FAILED: Final = "Something went wrong here. It has been logged."
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +150,7 @@ class Jobs:
             And what `Scorer.answer` raises before its first piece.
         """
         if len(self._running) + self._starting >= self._limit:
-            raise NotReady("As many tables are on their way as may be.", RETRY_AFTER)
+            raise tables_full()
         self._starting += 1
         try:
             with contextlib.ExitStack() as files:
@@ -222,7 +219,7 @@ class Jobs:
         elif isinstance(error, InferenceError):
             job.state, job.reason = State.FAILED, str(error)
         else:
-            job.state, job.reason = State.FAILED, FAILED
+            job.state, job.reason = State.FAILED, INTERNAL
             logger.error("A table of %s failed", job.manifest.name, exc_info=error)
         if job.state is State.DONE:
             job.table.close()

@@ -19,7 +19,14 @@ from model_store.errors import PredictionFailed, Unanswerable
 from model_store.signature import MAX_FAULTS
 from model_store.text_rules import CSV
 
-from ..inference import DeadlineExceeded, InferenceRequest, InferenceResponse, InvalidRequest
+from ..inference import (
+    BUSY,
+    FAILED,
+    DeadlineExceeded,
+    InferenceRequest,
+    InferenceResponse,
+    InvalidRequest,
+)
 from ..protocols.csv import Cells, Decoder, Encoder, answers_of
 from ..serving.batcher import Closed, QueueFull
 
@@ -37,9 +44,6 @@ CALLS: Final = 64
 
 PAUSE: Final = 0.05
 """Seconds until a chunk that found the queue full tries again."""
-
-BUSY: Final = "The server is busy; try again in a moment."
-FAILED: Final = "The model failed on these values. It has been logged."
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from quart_app import create_app
 from quart_app.blueprints.tour import twins, views
 from quart_app.blueprints.tour.stops import STOPS
 
-from ....conftest import Server
+from ....conftest import Server, started
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PREFIXES = ["/tour", "", "/learn/flask"]
@@ -38,7 +38,7 @@ def make_app(folder: Path, **settings: Any) -> Quart:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     """A client of an app whose tour stands at the root, as the documents print it."""
-    async with make_app(tmp_path, TOUR_PREFIX="").test_app() as running:
+    async with started(make_app(tmp_path, TOUR_PREFIX="")) as running:
         yield running.test_client()
 
 
@@ -242,7 +242,7 @@ def test_the_commands_for_the_tasks_do_what_the_document_says(
 
 async def test_a_dead_database_fails_the_tasks_and_no_other_stop(tmp_path: Path) -> None:
     (tmp_path / "tasks.sqlite3").mkdir()
-    async with make_app(tmp_path, TOUR_PREFIX="").test_app() as running:
+    async with started(make_app(tmp_path, TOUR_PREFIX="")) as running:
         client = running.test_client()
         answer = await client.get("/tasks")
         assert answer.status_code == 503
@@ -303,7 +303,7 @@ async def test_a_wrong_method_is_told_the_right_ones(
 
 
 async def test_the_tour_and_the_older_apps_stand_side_by_side(tmp_path: Path) -> None:
-    async with make_app(tmp_path, TOUR_PREFIX="/a", CLASSIC_PREFIX="/a").test_app() as running:
+    async with started(make_app(tmp_path, TOUR_PREFIX="/a", CLASSIC_PREFIX="/a")) as running:
         client = running.test_client()
         assert await text(client, "/a/hello") == "<h1>hello world</h1>"
         assert "quart-app models train iris" in await text(client, "/a/home", 404)
@@ -354,7 +354,7 @@ class Page(HTMLParser):
 @contextlib.asynccontextmanager
 async def touring(folder: Path, prefix: str) -> AsyncIterator[tuple[Client, str]]:
     """A client of the tour below a prefix, and where its list of stops is."""
-    async with make_app(folder, TOUR_PREFIX=prefix).test_app() as running:
+    async with started(make_app(folder, TOUR_PREFIX=prefix)) as running:
         yield running.test_client(), f"{prefix}/" if prefix else "/tour/"
 
 
@@ -421,7 +421,7 @@ def test_every_view_has_one_stop() -> None:
 
 
 async def test_the_commands_of_the_tasks_name_this_server(tmp_path: Path) -> None:
-    async with make_app(tmp_path).test_app() as running:
+    async with started(make_app(tmp_path)) as running:
         answer = await running.test_client().get(
             "/tour/stops/tasks", headers={"Host": "tasks.example:8080"}
         )
@@ -445,7 +445,7 @@ async def test_an_unknown_stop_is_not_found(prefix: str, tmp_path: Path) -> None
 
 
 async def test_the_document_of_the_api_tells_nothing_of_the_tour(tmp_path: Path) -> None:
-    async with make_app(tmp_path).test_app() as running:
+    async with started(make_app(tmp_path)) as running:
         document = await (await running.test_client().get("/openapi.json")).json
     assert not [path for path in document["paths"] if path.startswith("/tour")]
 
