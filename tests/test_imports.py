@@ -31,6 +31,7 @@ ALLOWED = {
     "quart_app/errors.py": {"model_store", "msgspec", "quart", "werkzeug"},
     "quart_app/startup.py": {"model_store", "quart"},
     "quart_app/asgi.py": {"msgspec"},
+    "quart_app/random_ids.py": set(),
     "quart_app/marks.py": set(),
     "quart_app/answering.py": {"model_store", "msgspec"},
     "quart_app/fast_path.py": {"quart", "werkzeug"},
@@ -62,7 +63,17 @@ ALLOWED = {
 # The rooms of quart_app from the bottom up: each imports itself and what stands below it, nothing
 # beside it or above.
 LAYERS = [
-    {"asgi", "inference", "keys", "lazy_rules", "server", "tasks", "templating", "version"},
+    {
+        "asgi",
+        "inference",
+        "keys",
+        "lazy_rules",
+        "random_ids",
+        "server",
+        "tasks",
+        "templating",
+        "version",
+    },
     {"config"},
     {"serving"},
     {"protocols"},
