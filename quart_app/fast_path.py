@@ -98,7 +98,7 @@ class FastPath:
             return
         state = state_of(scope)
         record = state.record = Record(time.time(), "POST", route.path, route=route.rule)
-        exchange = Exchange(receive)
+        exchange = Exchange(receive, self._lookout.current_task())
         try:
             request_id = self._admit(scope, state, headers)
             body = await self._answer(route, exchange, record)
@@ -179,7 +179,7 @@ class FastPath:
             try:
                 if full is not None:
                     raise full
-                until = asyncio.get_running_loop().time() + self._context.config.deadline
+                until = exchange.now + self._context.config.deadline
                 call = Call(Payload(exchange.body), route.name, route.version, until, record)
                 reply = await self._context.answering.answer(route.protocol, call, in_json=True)
                 return reply.body

@@ -9,7 +9,7 @@ from typing import Final
 
 BYTES: Final = 16
 STOCK: Final = 64
-"""Ids that are drawn at a time: a call of the system costs as much as fifty of them."""
+"""Ids that are drawn at a time. Each draw is a system call, which takes longer than all else."""
 
 
 class RandomIds:
