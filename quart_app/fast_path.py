@@ -33,6 +33,7 @@ from .middleware.limits import InFlight
 from .middleware.request_record import shown_rule, tell
 from .middleware.slow_requests import ClientGone, Exchange, Lookout, TooSlow
 from .protocols.protocol import JSON, Payload, Protocol
+from .random_ids import RandomIds
 
 LARGEST: Final = 16 * 1024
 """Larger bodies gain nothing here."""
@@ -83,6 +84,7 @@ class FastPath:
         self._context = context_of(quart)
         self._hooks = _hooks_of(quart)
         self._lookout = Lookout()
+        self._ids = RandomIds()
         self._find = lru_cache(ADDRESSES)(self._find_anew)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +98,7 @@ class FastPath:
             return
         state = state_of(scope)
         record = state.record = Record(time.time(), "POST", route.path, route=route.rule)
-        exchange = Exchange(receive)
+        exchange = Exchange(receive, self._lookout.current_task())
         try:
             request_id = self._admit(scope, state, headers)
             body = await self._answer(route, exchange, record)
@@ -154,7 +156,7 @@ class FastPath:
         Raises:
             HTTPException: it may not be answered.
         """
-        request_id = identify(state, headers.get(b"x-request-id"))
+        request_id = identify(state, headers.get(b"x-request-id"), self._ids)
         if self._context.config.proxies:
             apply_forwarded(scope, self._context.config.proxies)
         if not self._access.is_open:
@@ -177,7 +179,7 @@ class FastPath:
             try:
                 if full is not None:
                     raise full
-                until = asyncio.get_running_loop().time() + self._context.config.deadline
+                until = exchange.now + self._context.config.deadline
                 call = Call(Payload(exchange.body), route.name, route.version, until, record)
                 reply = await self._context.answering.answer(route.protocol, call, in_json=True)
                 return reply.body

@@ -13,7 +13,6 @@ that they see what it found.
 
 from __future__ import annotations
 
-import os
 import re
 from ipaddress import ip_address
 from typing import Final
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 from ..asgi import ASGIApp, Message, RawHeaders, Receive, RequestState, Scope, Send, state_of
 from ..negotiation import JSON
+from ..random_ids import RandomIds
 
 _JSON: Final = JSON.encode()
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -53,6 +53,7 @@ class CommonHeaders:
     def __init__(self, app: ASGIApp, proxies: int) -> None:
         self._app = app
         self._proxies = proxies
+        self._ids = RandomIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +64,7 @@ class CommonHeaders:
         if self._proxies:
             apply_forwarded(scope, self._proxies)
         sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
-        request_id = identify(state_of(scope), sent[0] if len(sent) == 1 else None)
+        request_id = identify(state_of(scope), sent[0] if len(sent) == 1 else None, self._ids)
 
         async def send_with_headers(event: Message) -> None:
             if event["type"] == "http.response.start":
@@ -75,12 +76,12 @@ class CommonHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def identify(state: RequestState, sent: bytes | None) -> bytes:
+def identify(state: RequestState, sent: bytes | None, ids: RandomIds) -> bytes:
     """Give the request its id: the one that was sent where it is well-formed, else a new one."""
     well_formed = sent is not None and _ID.fullmatch(sent)
-    request_id = sent if sent is not None and well_formed else os.urandom(16).hex().encode()
-    state.request_id = request_id.decode()
-    return request_id
+    request_id = sent.decode() if sent is not None and well_formed else ids.new()
+    state.request_id = request_id
+    return request_id.encode()
 
 
 def _is_prediction(scope: Scope, status: int, headers: RawHeaders) -> bool:

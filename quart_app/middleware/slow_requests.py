@@ -8,7 +8,7 @@ and one that waits for its answer is watched whether its client is still there.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from ..asgi import Receive
 
@@ -25,16 +25,14 @@ class TooSlow(Exception):
 
 
 class Exchange:
-    """A request whose body is read, and which is then answered, by the current task.
+    """A request whose body is read, and which is then answered, by the task.
 
     `body` is what came of it, `more` whether there is more.
     """
 
     __slots__ = ("_cancelled_by", "_receive", "_seen", "_task", "_watcher", "body", "more")
 
-    def __init__(self, receive: Receive) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
         self.body = b""
         self.more = True
         self._task = task
@@ -42,6 +40,11 @@ class Exchange:
         self._seen = False
         self._watcher: asyncio.Task[None] | None = None
         self._cancelled_by: type[ClientGone | TooSlow] | None = None
+
+    @property
+    def now(self) -> float:
+        """The time of the loop in which it is answered."""
+        return self._task.get_loop().time()
 
     async def read(self, limit: int) -> None:
         """Read the body, until there is no more or more than `limit` bytes have come.
@@ -96,6 +99,19 @@ class Lookout:
     def __init__(self) -> None:
         self._exchanges: set[Exchange] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def current_task(self) -> asyncio.Task[Any]:
+        """The task that runs.
+
+        The loop is remembered: to ask which one runs is a system call before Python 3.12.
+        """
+        task = None if self._loop is None else asyncio.current_task(self._loop)
+        if task is None:  # the first request, or the app goes on in another loop
+            self._loop = asyncio.get_running_loop()
+            task = asyncio.current_task(self._loop)
+            assert task is not None
+        return task
 
     def add(self, exchange: Exchange) -> None:
         """Look after it until it is discarded."""

@@ -150,14 +150,16 @@ def read(request: Request, read_values: ReadValues, *, max_rows: int) -> Inferen
         if each.name in values:
             raise InvalidRequest(f"The input {each.name} stands twice.")
         values[each.name] = _values(each, read_values, max_rows)
-    first, *others = request.inputs
-    _require_columns(first, others)
+    first = request.inputs[0]
+    alone = len(request.inputs) == 1
+    if not alone:
+        _require_columns(request.inputs)
     return InferenceRequest(
-        values if others else in_order(values[first.name], first.shape),
+        in_order(values[first.name], first.shape) if alone else values,
         rows=first.shape[0],
         many=True,
-        wire=TENSOR if others or not _is_text_matrix(first) else TEXT_MATRIX,
-        tensor=None if others else first.name,
+        wire=TEXT_MATRIX if alone and _is_text_matrix(first) else TENSOR,
+        tensor=first.name if alone else None,
         id=request.id,
         outputs=_wanted(request),
         binary=flag(request.parameters, "binary_data_output"),
@@ -224,7 +226,7 @@ def in_order(values: Values, shape: Sequence[int]) -> Sequence[Values]:
     if isinstance(values, np.ndarray):
         return cast(Sequence[Values], values.reshape(shape[0], width).T)
     if len(values) == width:
-        return list(zip(values, strict=True))
+        return [(value,) for value in values]
     return [values[column::width] for column in range(width)]
 
 
@@ -292,9 +294,10 @@ def in_json(each: Input, datatype: Datatype, count: int) -> Values:
     return datatypes.from_json(datatype, values, each.name) if few is None else few
 
 
-def _require_columns(first: Input, others: Sequence[Input]) -> None:
+def _require_columns(inputs: Sequence[Input]) -> None:
     """Require that several inputs are one column each, all of the same rows."""
-    for each in (first, *others) if others else ():
+    first = inputs[0]
+    for each in inputs:
         if len(each.shape) == 2 and each.shape[1] != 1:
             raise InvalidRequest(
                 f"{each.name}: expected the shape [n] or [n, 1], as there are several inputs; "
@@ -313,9 +316,11 @@ def _is_text_matrix(each: Input) -> bool:
 
 
 def _wanted(request: Request) -> tuple[Wanted, ...]:
+    if not request.outputs:
+        return ()
     default = flag(request.parameters, "binary_data_output")
     found: dict[str, Wanted] = {}
-    for each in request.outputs or ():
+    for each in request.outputs:
         _refuse_unspoken(each.name, each.parameters)
         if each.name in found:
             raise InvalidRequest(f"The output {each.name} is asked for twice.")

@@ -90,6 +90,8 @@ _Batch = Sequence[_Request[Answer]]
 class Batcher(Generic[Answer]):
     """Runs `predict` on rows of shape (n, columns), in `executor`.
 
+    Belongs to the event loop that runs when it is made.
+
     `max_batch_size` counts rows; a request with more is a batch of its own. `max_queue_size`
     counts the rows that wait, and one request is taken however large it is when none wait. Nor is
     one taken whose turn would be more than `max_wait` seconds away, as fast as it has been going.
@@ -131,6 +133,8 @@ class Batcher(Generic[Answer]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
+        # To ask which loop runs is a system call before Python 3.12.
+        self._loop = asyncio.get_running_loop()
 
     @property
     def waiting_rows(self) -> int:
@@ -150,16 +154,15 @@ class Batcher(Generic[Answer]):
             raise Closed
         if self._waiting and self._full(len(rows)):
             raise QueueFull(f"{self._waiting_rows} rows are waiting.")
-        loop = asyncio.get_running_loop()
         request: _Request[Answer] = _Request(
-            rows, loop.create_future(), time.perf_counter_ns(), until
+            rows, self._loop.create_future(), time.perf_counter_ns(), until
         )
         self._waiting.append(request)
         self._waiting_rows += len(rows)
         if not self._going:
             self._going = True
             self._idle.clear()
-            loop.call_soon(self._start_next)  # with all that come in this turn of the loop
+            self._loop.call_soon(self._start_next)  # with all that come in this turn of the loop
         if self._timer is None and (until is not None or self._patience < math.inf):
             self._look_later()
         return await request.future
@@ -199,7 +202,7 @@ class Batcher(Generic[Answer]):
             self._running = batch
             self._begun = time.perf_counter_ns()
             settle = partial(self._settle, batch, self._begun)
-            tell = partial(_tell, asyncio.get_running_loop(), settle)
+            tell = partial(_tell, self._loop, settle)
             try:
                 self._executor.submit(self._predict_batch, batch).add_done_callback(tell)
             except RuntimeError as error:  # it was shut down
@@ -214,7 +217,7 @@ class Batcher(Generic[Answer]):
 
     def _look_later(self) -> None:
         seconds = min(LOOK_AGAIN, self._patience)
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         """See whose time is over, and whether the batch that runs is to be overtaken. A timer for
@@ -223,7 +226,7 @@ class Batcher(Generic[Answer]):
         if not self._going and not self._overtaken:
             return
         self._look_later()
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for request in self._requests():
             if request.until is not None and request.until <= now:
                 request.reject(TimeoutError())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -29,6 +28,7 @@ from ..inference import (
     UnknownOutput,
     Wanted,
 )
+from ..random_ids import RandomIds
 from .batcher import Batcher, Rows
 from .statistics import Statistics
 from .workers import Workers
@@ -55,6 +55,7 @@ class Servable:
         self.sample: Sample = model.sample
         self.statistics = Statistics()
         self.load_seconds = 0.0
+        self._ids = RandomIds()
         self._model = model
         self._workers = workers
         self._validator = validator
@@ -139,7 +140,7 @@ class Servable:
         self, request: InferenceRequest, prediction: Prediction, scores: Scores | None
     ) -> InferenceResponse:
         return InferenceResponse(
-            id=os.urandom(16).hex() if request.id is None else request.id,
+            id=self._ids.new() if request.id is None else request.id,
             model=self.manifest.name,
             version=self.manifest.version,
             labels=prediction.labels,
