@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from . import frames
+from .column_types import CATEGORY, NUMBER
 from .columns import Column
 from .errors import InvalidPipeline, InvalidRows, LoadFailed
 from .manifest import Target
@@ -23,7 +24,7 @@ from .probe import Probe
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
 from .targets import targets_of
-from .training import Training, dtype_of, missing
+from .training import Training, missing
 
 GOLDEN_ROWS: Final = 8
 
@@ -181,18 +182,15 @@ def _of_structure(structure: Structure) -> Signature:
 
 
 def _of_hint(name: str, hint: Hint) -> Column:
-    typical = next(iter(hint.values), None)
-    if hint.text:
-        return Column(name=name, type="text", typical=typical, dtype="object")
-    if hint.categories:
-        dtype = hint.dtype or dtype_of(hint.categories)
-        if dtype == "bool":
-            return Column(name=name, type="boolean", typical=typical, dtype=dtype)
-        return Column(
-            name=name, type="category", typical=typical, categories=hint.categories, dtype=dtype
-        )
+    kind = hint.kind or NUMBER
     return Column(
-        name=name, type="number", typical=typical, minimum=hint.minimum, maximum=hint.maximum
+        name=name,
+        type=kind.name,
+        typical=next(iter(hint.values), None),
+        minimum=hint.minimum if kind is NUMBER else None,
+        maximum=hint.maximum if kind is NUMBER else None,
+        categories=hint.categories if kind is CATEGORY else None,
+        dtype="float64" if kind is NUMBER else hint.category_dtype,
     )
 
 
@@ -267,8 +265,8 @@ def _usable(signature: Signature, training: Training) -> list[int]:
         usable &= (null & column.missing) | ~null
         if feature.values.dtype.kind == "f":
             usable &= ~np.isinf(feature.values)
-        if column.type == "category" and not column.open:
-            known = set(column.categories or ())
+        if column.kind.closed(column):
+            known = set(column.kind.choices(column))
             usable &= null | np.array([value in known for value in feature.values])
     if not usable.any():
         raise InvalidPipeline(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Manifest, Model, Prediction
-from model_store.columns import JSONLabel
+from model_store.column_facts import JSONLabel
 from model_store.manifest import Sample
 
 from ..config import Config

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from model_store.columns import Column, Unfit
+from model_store.column_types import Unfit
+from model_store.columns import Column
 from model_store.text_rules import CSV, FORM, JSON, TENSOR, TYPED, TextRules
 
 COLUMNS = {
