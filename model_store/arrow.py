@@ -29,6 +29,8 @@ class ArrowArray(Protocol):
 
     def __len__(self) -> int: ...
 
+    def __getitem__(self, row: int, /) -> Any: ...
+
     def to_pylist(self) -> list[Any]: ...
 
 
@@ -63,6 +65,15 @@ def read(name: str, values: ArrowArray) -> Values:
     return found
 
 
+def value_at(values: ArrowArray, row: int) -> object:
+    """One of the values, to be shown."""
+    scalar = values[row]
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return str(scalar)
+
+
 def _whole(values: Any) -> Any:
     """The one array that the chunks make."""
     import pyarrow
@@ -71,9 +82,19 @@ def _whole(values: Any) -> Any:
         return values
     if values.num_chunks == 1:
         return values.chunk(0)
-    if values.nbytes > MOST_BYTES and pyarrow.types.is_string(values.type):
+    if pyarrow.types.is_string(values.type) and values.nbytes > MOST_BYTES:
         values = values.cast(pyarrow.large_string())
+    if pyarrow.types.is_dictionary(values.type) and not _is_text(values.type.value_type):
+        # Unified, a dictionary of float16 would have other values (pyarrow 26).
+        chunks = [chunk.dictionary_decode() for chunk in values.chunks]
+        values = pyarrow.chunked_array(chunks, values.type.value_type)
     return values.unify_dictionaries().combine_chunks()
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _read(array: Any) -> Values | None:
@@ -98,7 +119,7 @@ def _read(array: Any) -> Values | None:
         return _of_distinct(array.cast(pyarrow.timestamp("us", kind.tz)))
     if types.is_string_view(kind):
         return _of_distinct(array.cast(pyarrow.large_string()))
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_decimal(kind):
+    if _is_text(kind) or types.is_decimal(kind):
         return _of_distinct(array)
     return None
 
@@ -114,7 +135,8 @@ def _of_numbers(array: Any) -> Values:
     # As floats, which have a word for what is missing, large integers would be rounded.
     from pyarrow import types
 
-    filled = array if types.is_floating(array.type) else array.fill_null(0)
+    empty = False if types.is_boolean(array.type) else 0
+    filled = array if types.is_floating(array.type) else array.fill_null(empty)
     return np.ma.MaskedArray(_to_numpy(filled), mask=_to_numpy(array.is_null()))
 
 
@@ -128,11 +150,7 @@ def _of_distinct(array: Any) -> Values:
 
 
 def _of_dictionary(array: Any) -> Values | None:
-    from pyarrow import types
-
-    kind = array.type.value_type
-    texts = types.is_string(kind) or types.is_large_string(kind)
-    if not texts or len(array.dictionary) > len(array) // 2:
+    if not _is_text(array.type.value_type) or len(array.dictionary) > len(array) // 2:
         return _read(array.dictionary_decode())
     distinct = [*array.dictionary.to_pylist(), None]
     return Repeated(distinct, _places(array.indices, missing=len(distinct) - 1))

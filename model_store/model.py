@@ -117,10 +117,8 @@ class Model:
     def _nothing(self) -> Prediction:
         """The prediction of no rows, of which no pipeline makes one."""
         targets, several = self.manifest.targets, self.manifest.several
-        kinds = {np.asarray(target.classes or [0.0]).dtype for target in targets}
-        labels = np.empty(
-            (0, len(targets)) if several else 0, dtype=kinds.pop() if len(kinds) == 1 else object
-        )
+        known = [label for target in targets for label in target.classes or (0.0,)]
+        labels = np.empty((0, len(targets)) if several else 0, dtype=np.asarray(known).dtype)
         if not self.manifest.probabilities:
             return Prediction(labels, None)
         return Prediction(labels, tuple(np.empty((0, len(each.classes or ()))) for each in targets))

@@ -20,7 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrow import ArrowArray, is_arrow, read
+from . import arrow
+from .arrow import ArrowArray
 from .column_facts import JSONLabel
 from .column_types import Unfit
 from .columns import Column
@@ -221,8 +222,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for name in values:
             if name in known:
                 continue
-            found = _as_values(name, values[name])
-            sent = ((row, value_at(found, row)) for row in range(len(found)))
+            sent = ((row, _value_at(values[name], row)) for row in range(len(values[name])))
             yield (
                 _Misfit(row, name, expected, value) for row, value in sent if value is not ABSENT
             )
@@ -252,10 +252,16 @@ def _plain_row(
     return row
 
 
+def _value_at(given: Values | ArrowArray, row: int) -> object:
+    if type(given) in _USUAL or not arrow.is_arrow(given):
+        return value_at(cast(Values, given), row)
+    return arrow.value_at(given, row)
+
+
 def _as_values(name: str, given: Values | ArrowArray) -> Values:
-    if type(given) in _USUAL or not is_arrow(given):
+    if type(given) in _USUAL or not arrow.is_arrow(given):
         return cast(Values, given)
-    return read(name, given)
+    return arrow.read(name, given)
 
 
 def _fill(

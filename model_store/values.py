@@ -58,7 +58,7 @@ class Repeated(Sequence[object]):
             return cls((False, True), array.astype(np.intp))
         if array.dtype.kind in "iu" and len(array):
             least, most = array.min(), array.max()
-            if int(most) - int(least) < SMALL_RANGE:
+            if int(most) - int(least) < min(SMALL_RANGE, len(array) // 2):
                 wide = array if array.dtype.kind == "u" else array.astype(np.int64)
                 places = (wide - least).astype(np.intp)
                 return cls(range(int(least), int(most) + 1), places)
