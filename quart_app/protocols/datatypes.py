@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Column
+from model_store.column_types import datatype_of
 
 from ..inference import InvalidRequest
 from .json_body import kind

@@ -17,7 +17,7 @@ from model_store import InvalidRows, Model, ModelStore, Prediction
 from model_store.errors import InvalidColumns
 from model_store.recipes import RECIPES
 from model_store.signature import MAX_FAULTS
-from model_store.wires import CSV
+from model_store.text_rules import CSV
 
 from ..kinds import PUBLISHED, ROWS, fare, objects, passengers, survived
 from .conftest import X, publish_small

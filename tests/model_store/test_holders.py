@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from model_store import ABSENT, Column, Signature
 from model_store.errors import InvalidColumns
+from model_store.text_rules import CSV, FORM, JSON, TENSOR, TYPED, TextRules
 from model_store.values import Repeated, Values
-from model_store.wires import CSV, FORM, JSON, TENSOR, TYPED, Wire
 
 from .test_columns import COLUMNS, written
 
@@ -32,7 +32,7 @@ Given = Any
 Result = tuple[list[Any], list[int], tuple[Any, ...], int]
 
 
-def result(column: Column, dtype: str, given: Given, rules: Wire) -> Result:
+def result(column: Column, dtype: str, given: Given, rules: TextRules) -> Result:
     """The cells that fit, told apart by type and sign too; the rows that do not, and why."""
     rows = len(given)
     matrix, unfit = Signature(columns=(column,), dtype=dtype).check({"x": given}, rows, rules)
@@ -44,7 +44,7 @@ def result(column: Column, dtype: str, given: Given, rules: Wire) -> Result:
     return [cells[row] for row in range(rows) if row not in set(odd)], odd, *unfit[1:]
 
 
-def one_by_one(column: Column, dtype: str, values: Sequence[object], rules: Wire) -> Result:
+def one_by_one(column: Column, dtype: str, values: Sequence[object], rules: TextRules) -> Result:
     """The same, of each value in a list of its own."""
     cells, odd, faults, total = [], [], [], 0
     for row, value in enumerate(values):
