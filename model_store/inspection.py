@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from . import frames
-from .column_types import CATEGORY, NUMBER
+from .column_types import NUMBER
 from .columns import Column
 from .errors import InvalidPipeline, InvalidRows, LoadFailed
 from .manifest import Target
@@ -182,16 +182,13 @@ def _of_structure(structure: Structure) -> Signature:
 
 
 def _of_hint(name: str, hint: Hint) -> Column:
-    kind = hint.kind or NUMBER
-    return Column(
-        name=name,
-        type=kind.name,
-        typical=next(iter(hint.values), None),
-        minimum=hint.minimum if kind is NUMBER else None,
-        maximum=hint.maximum if kind is NUMBER else None,
-        categories=hint.categories if kind is CATEGORY else None,
-        dtype="float64" if kind is NUMBER else hint.category_dtype,
-    )
+    facts: dict[str, Any] = {"minimum": hint.minimum, "maximum": hint.maximum}
+    if hint.kind is not None:
+        dtype = hint.category_dtype
+        facts = hint.kind.learn(np.empty(0, dtype=object), dtype, hint.categories)
+        facts["dtype"] = dtype
+    facts["typical"] = next(iter(hint.values), None)
+    return Column(name=name, type=(hint.kind or NUMBER).name, **facts)
 
 
 def _answered(

@@ -243,10 +243,9 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
 def _describe(feature: Feature, hint: Hint) -> Column:
     present = feature.values[~missing(feature.values)]
     kind = _kind(feature, present, hint)
-    facts: dict[str, Any] = {"dtype": hint.dtype or feature.dtype}
-    if kind is CATEGORY:
-        facts["categories"] = _categories(feature, present, hint)
-    return Column(name=feature.name, type=kind.name, **facts | kind.learn(present, feature.dtype))
+    learned = kind.learn(present, feature.dtype, _categories(feature, hint))
+    facts = {"dtype": hint.dtype or feature.dtype} | learned
+    return Column(name=feature.name, type=kind.name, **facts)
 
 
 def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
@@ -264,10 +263,11 @@ def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
     )
 
 
-def _categories(feature: Feature, present: NDArray[Any], hint: Hint) -> tuple[JSONLabel, ...]:
+def _categories(feature: Feature, hint: Hint) -> tuple[JSONLabel, ...] | None:
+    """The categories that are known of a column, if there are such."""
     known = hint.categories or feature.categories
     if known is None:
-        known = tuple(sorted(set(present.tolist())))
+        return None
     plain = [value.item() if isinstance(value, np.generic) else value for value in known]
     odd = [value for value in plain if not isinstance(value, str | int | float)]
     if odd:

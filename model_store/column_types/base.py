@@ -82,9 +82,11 @@ class ColumnType(ABC):
 
     # What holds where a type says no more ----------------------------------------
 
-    def learn(self, values: Cells, dtype: str) -> dict[str, Any]:
-        """Facts of a column from its training data without the missing values; `dtype` is what it
-        came with."""
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
+        """Facts of a column from its training data without the missing values. `dtype` is what it
+        came with, and `known` are the categories that an encoder or the dtype has."""
         return {}
 
     def numeric(self, column: ColumnFacts) -> bool:

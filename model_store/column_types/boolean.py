@@ -57,7 +57,9 @@ class BooleanType(ColumnType):
         kinds = set(map(type, values.tolist()))
         return bool(kinds) and kinds <= {bool, np.bool_}
 
-    def learn(self, values: Cells, dtype: str) -> dict[str, Any]:
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
         return {"typical": most_frequent(values)}
 
     def choices(self, column: ColumnFacts) -> tuple[JSONLabel, ...]:

@@ -79,8 +79,11 @@ class CategoryType(ColumnType):
         texts = set(values.tolist())
         return len(texts) <= MOST_CATEGORIES and (len(texts) < len(values) or len(texts) == 1)
 
-    def learn(self, values: Cells, dtype: str) -> dict[str, Any]:
-        return {"typical": most_frequent(values)}
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
+        categories = tuple(sorted(set(values.tolist()))) if known is None else known
+        return {"categories": categories, "typical": most_frequent(values)}
 
     def numeric(self, column: ColumnFacts) -> bool:
         return not any(isinstance(value, str) for value in column.categories or ())

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..column_facts import ColumnFacts
+from ..column_facts import ColumnFacts, JSONLabel
 from ..literals import iso, parse_date
 from ..values import FINER, Cells, Mask, Positions, nanoseconds
 from .base import ColumnType, Control, Datatype, Schema, Unfit
@@ -88,7 +88,9 @@ class DateType(ColumnType):
             return True
         return all_texts(values) and all(parse_date(text.strip()) for text in set(values.tolist()))
 
-    def learn(self, values: Cells, dtype: str) -> dict[str, Any]:
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
         moments = values.astype("datetime64[us]") if values.dtype.kind == "M" else values
         ordered = sorted(moments.tolist())
         about: dict[str, Any] = {"dtype": _dtype(ordered, dtype)}

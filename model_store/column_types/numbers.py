@@ -216,7 +216,9 @@ class NumberType(_Amounts):
         kinds = set(map(type, values.tolist()))
         return all(issubclass(kind, int | float | np.number) for kind in kinds)
 
-    def learn(self, values: Cells, dtype: str) -> dict[str, Any]:
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
         numbers = values.astype(np.float64) if values.dtype.kind == "O" else values
         finite = np.sort(numbers[np.isfinite(numbers)])
         return _ranges(finite, float) | {"step": _step(finite)} if len(finite) else {}
@@ -283,7 +285,9 @@ class IntegerType(_Amounts):
         kinds = set(map(type, values.tolist()))
         return bool(kinds) and all(issubclass(kind, int | np.integer) for kind in kinds)
 
-    def learn(self, values: Cells, dtype: str) -> dict[str, Any]:
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
         ordered = np.sort(values)
         return _ranges(ordered, int) | {"step": 1} if len(ordered) else {}
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..column_facts import ColumnFacts
+from ..column_facts import ColumnFacts, JSONLabel
 from ..text_rules import TextRules
 from ..values import NOWHERE, Cells, Positions
 from .base import ColumnType, Control, Datatype, Schema, Unfit
@@ -51,7 +51,9 @@ class TextType(ColumnType):
     def recognizes(self, values: Cells) -> bool:
         return all_texts(values)
 
-    def learn(self, values: Cells, dtype: str) -> dict[str, Any]:
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
         texts = sorted((text for text in values.tolist() if text.strip()), key=len)
         return {"typical": texts[(len(texts) - 1) // 2][:TEXT_SHOWN] if texts else None}
 

@@ -46,7 +46,11 @@ Scores = NDArray[np.float64]
 
 
 class Servable:
-    """Answers requests for one version of one model."""
+    """Answers requests for one version of one model.
+
+    It takes the two steps of `Model.answer` one at a time, since several requests share a call of
+    predict; and it refuses a request of which one row does not fit.
+    """
 
     def __init__(
         self, model: Model, workers: Workers, config: Config, *, validator: Executor

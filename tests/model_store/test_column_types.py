@@ -64,6 +64,13 @@ def test_a_type_that_lacks_a_part_does_not_pass_the_type_checker(tmp_path: Path)
     assert found.stdout.count("error: ") == len(expected), found.stdout
 
 
+def test_no_module_asks_a_column_for_a_type_by_its_name() -> None:
+    sources = [*ROOT.glob("model_store/**/*.py"), *ROOT.glob("quart_app/**/*.py")]
+    asked = re.compile(r"(column\.type|kind\.name) (==|!=|in|not in) ")
+    for path in [*sources, *ROOT.glob("templates/**/*.html")]:
+        assert not asked.search(path.read_text()), path
+
+
 def test_a_column_of_no_type_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected a type of boolean, .*, text, got 'colour'"):
         Column(name="x", type="colour")
