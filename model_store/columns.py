@@ -99,7 +99,7 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         if isinstance(array, np.ma.MaskedArray):
             nulls = np.ma.getmaskarray(array)
             return self._fill_around(target, nulls, array.data[~nulls], rules)
-        if array.dtype.kind in "OUT":
+        if array.dtype.kind in "OUT" and len(array) > FEW:
             return self.fill(target, array.tolist(), rules)
         if array.dtype.kind not in "iufbM":
             return None

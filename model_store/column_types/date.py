@@ -21,13 +21,16 @@ DAY_LENGTH: Final = len("2024-12-31")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?", re.ASCII)
 
+_NAMED = re.compile(r"datetime64\[(\w+)")
+
+_PYTHONS: Final = np.dtype("datetime64[us]")
 _YEARS: Final = (np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59:59.999999"))
 """What Python's own dates span."""
 _NANOSECONDS = (datetime(1677, 9, 23), datetime(2262, 4, 10))
 """What 64 bits of nanoseconds span, but for the half a day on both sides that a zone may add."""
 _UNITS: Final = {
     **{"Y": "years", "M": "months", "W": "weeks", "D": "days", "h": "hours", "m": "minutes"},
-    **{"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"},
+    **{"s": "seconds", "ms": "milliseconds", "us": "microseconds"},
 }
 
 
@@ -52,7 +55,14 @@ class DateType(ColumnType):
             if moment.time() != datetime.min.time():
                 raise Unfit("a date without a time")
             return moment.date()
-        return _whole(np.datetime64(moment), dtype) if dtype.kind == "M" else moment
+        wanted = _resolution(column, dtype)
+        if dtype.kind == "O" and wanted == _PYTHONS:
+            return moment
+        naive = np.datetime64(moment.replace(tzinfo=None))
+        whole = naive.astype(wanted)
+        if whole != naive:
+            raise Unfit(f"a date in whole {_UNITS[np.datetime_data(whole.dtype)[0]]}")
+        return whole if dtype.kind == "M" else moment
 
     def fill(self, column: ColumnFacts, target: Cells, values: Sequence[object]) -> bool:
         return False
@@ -103,9 +113,8 @@ class DateType(ColumnType):
     def fill_array(self, column: ColumnFacts, target: Cells, array: Cells) -> Positions | None:
         if array.dtype.kind != "M" or column.dtype == "str":
             return None
-        wanted = _cell_dtype(column, target.dtype)
-        fits = _fits(column, array, wanted)
-        cells = array[fits].astype(wanted)
+        fits = _fits(column, array, _resolution(column, target.dtype))
+        cells = array[fits].astype(_cell_dtype(column, target.dtype))
         target[fits] = cells if target.dtype.kind == "M" else cells.astype(object)
         return np.flatnonzero(~fits)
 
@@ -136,14 +145,6 @@ def _known(column: ColumnFacts) -> list[str]:
     return [str(each) for each in (column.minimum, column.typical, column.maximum) if each]
 
 
-def _whole(moment: np.datetime64, dtype: np.dtype[Any]) -> np.datetime64:
-    """A moment in the unit of the matrix, which rounds nothing."""
-    found: np.datetime64 = moment.astype(dtype)
-    if found != moment:
-        raise Unfit(f"a date in whole {_UNITS.get(np.datetime_data(dtype)[0], 'units')}")
-    return found
-
-
 def _within_nanoseconds(moment: datetime) -> bool:
     earliest, latest = _NANOSECONDS
     try:
@@ -157,7 +158,17 @@ def _cell_dtype(column: ColumnFacts, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """What numpy is to make of `datetime64` on the way to the cells."""
     if dtype.kind == "M":
         return dtype
-    return np.dtype("datetime64[D]" if column.dtype == "date" else "datetime64[us]")
+    return np.dtype("datetime64[D]") if column.dtype == "date" else _PYTHONS
+
+
+def _resolution(column: ColumnFacts, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What must hold a moment whole: the matrix, or the column as it was in training."""
+    if dtype.kind == "M":
+        return dtype
+    if column.dtype == "date":
+        return np.dtype("datetime64[D]")
+    named = _NAMED.match(column.dtype)
+    return np.dtype(f"datetime64[{named[1]}]") if named else _PYTHONS
 
 
 def _fits(column: ColumnFacts, array: Cells, wanted: np.dtype[Any]) -> Mask:

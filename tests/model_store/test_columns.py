@@ -33,6 +33,10 @@ COLUMNS = {
     "truth": (Column(name="x", type="boolean", dtype="bool"), "bool"),
     "truth object": (Column(name="x", type="boolean", missing=True), "object"),
     "date": (Column(name="x", type="date", dtype="datetime64[ns]"), "datetime64[us]"),
+    "date seconds": (
+        Column(name="x", type="date", dtype="datetime64[s]", missing=True),
+        "object",
+    ),
     "date object": (Column(name="x", type="date", dtype="datetime", missing=True), "object"),
     "date text": (Column(name="x", type="date", dtype="str", missing=True), "object"),
     "text": (Column(name="x", type="text", dtype="object"), "object"),

@@ -266,6 +266,13 @@ def test_an_id_of_19_digits_beside_a_missing_one_is_not_rounded(
             '"2024-01-02 03:04:05.000006"',
         ),
         (
+            Column(name="x", type="date", dtype="datetime64[s, UTC]"),  # of a DataFrame
+            "object",
+            "2024-01-02T03:04:05.5+02:00",
+            "a date in whole seconds",
+            '"2024-01-02T03:04:05.5+02:00"',
+        ),
+        (
             SECONDS,
             "datetime64[s]",
             pd.Timestamp(1),
