@@ -59,9 +59,8 @@ def value(column: Column, generator: random.Random) -> object:
     if column.categories:
         return generator.choice(column.categories)
     low, high = float(column.minimum or 0), float(column.maximum or 1)
-    if column.type == "integer":
-        return generator.randint(int(low), int(high))
-    return round(generator.uniform(low, high), 2)
+    value = generator.uniform(low, high)
+    return round(value, 2) if column.type == "number" else round(value)
 
 
 def plain(model: Model, source: Path, target: Path) -> None:

@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .columns import ABSENT, Column
+    from .columns import Column
     from .errors import Fault, InvalidRows, ModelStoreError
     from .manifest import Manifest
     from .model import Model, Prediction
     from .signature import Signature
     from .store import ModelStore, Verified
+    from .values import ABSENT
 
 __all__ = [
     "ABSENT",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "ABSENT": "columns",
+    "ABSENT": "values",
     "Column": "columns",
     "Fault": "errors",
     "InvalidRows": "errors",

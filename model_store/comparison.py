@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from . import frames
 from .backend import Served
-from .columns import Column
 from .errors import InvalidRows
 from .shortcuts import NotCovered, Shortcut, build, build_converted, convert
 from .shortcuts.trees import Splits
@@ -218,37 +217,13 @@ def draw(
     """
     values = {}
     for place, column in enumerate(signature.columns):
-        found = _draw(column, [column.plain(cell) for cell in golden[:, place]], count, random)
+        known = [value for cell in golden[:, place] if (value := column.plain(cell)) is not None]
+        found = column.kind.draw(column, known, count, random)
         if column.missing and missing:
             gaps = random.random(count) < missing
             found = [None if gap else value for value, gap in zip(found, gaps, strict=True)]
         values[column.name] = found
     return signature.validate(values, count)
-
-
-def _draw(column: Column, golden: list[Any], count: int, random: np.random.Generator) -> list[Any]:
-    known = [value for value in golden if value is not None]
-    if column.type == "boolean":
-        return list((random.random(count) < 0.5).tolist())
-    if column.type in {"number", "integer"}:
-        return _draw_numbers(column, known or [0.0, 1.0], count, random)
-    choices = list(column.categories or known)
-    if column.type == "category" and column.open:
-        choices.append(-1 if column.numeric else "none of these")
-    if not choices:
-        return [None] * count
-    return [choices[place] for place in random.integers(len(choices), size=count)]
-
-
-def _draw_numbers(
-    column: Column, known: list[Any], count: int, random: np.random.Generator
-) -> list[Any]:
-    lowest = float(min(known) if column.minimum is None else column.minimum)
-    highest = float(max(known) if column.maximum is None else column.maximum)
-    drawn = random.uniform(lowest, max(lowest, highest), count)
-    if column.type == "integer":
-        return [int(each) for each in np.rint(drawn)]
-    return list(drawn.tolist())
 
 
 def _beside_splits(

@@ -12,11 +12,12 @@ import msgspec
 
 from . import formats, manifest, pickles
 from .backend import Served
-from .columns import NAMES_SHOWN, Column
+from .columns import Column
 from .comparison import judge
 from .errors import InvalidPipeline
 from .inspection import Inspection
 from .libraries import Libraries
+from .literals import NAMES_SHOWN
 from .manifest import (
     ARTIFACT,
     FORMAT,

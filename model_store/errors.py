@@ -17,6 +17,7 @@ ModelStoreError
 ├── PredictionFailed      the pipeline raised, or answered with something unusable
 │   └── Unanswerable      because of these values: it answered its golden rows
 ├── StoreNotWritable      disk full, read-only, no permission
+├── InvalidColumns        what was given is no column: of an unknown kind, or of another length
 └── InvalidRows           rows that do not fit the signature, all their faults at once
 
 The message of each is one sentence for the person who meets it.
@@ -95,6 +96,10 @@ class Unanswerable(PredictionFailed):
 
 
 class StoreNotWritable(ModelStoreError):
+    pass
+
+
+class InvalidColumns(ModelStoreError):
     pass
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import JSONLabel
+from .column_facts import JSONLabel
 from .manifest import Confusion, Evaluation
 from .model import json_labels
 

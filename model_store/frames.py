@@ -66,7 +66,9 @@ def _as_series(cells: NDArray[Any], column: Column) -> Any:
         moments = pandas.to_datetime(pandas.Series(cells), utc="," in column.dtype)
         return moments.astype(column.dtype)
     if column.dtype.startswith(WITHOUT_NULL) and column.missing and _any_missing(cells):
-        return pandas.Series(cells, dtype="object" if column.type == "boolean" else "float64")
+        return pandas.Series(
+            cells, dtype="object" if column.dtype.startswith("bool") else "float64"
+        )
     dtype = "object" if column.dtype in {"date", "datetime"} else column.dtype
     return pandas.Series(cells).astype(dtype)
 

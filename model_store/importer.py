@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import formats, frames, origin, pickles, text_rules
-from .columns import JSONLabel, parse_number
+from .column_facts import JSONLabel
 from .draft import Draft, Metadata
 from .errors import InvalidPipeline, InvalidRows, UnreadableFile
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
+from .literals import parse_number
 from .manifest import File, Sample, Source, Target
 from .model import ask, json_labels
 from .pickles import Listing

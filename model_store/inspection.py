@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from . import frames
+from .column_types import NUMBER
 from .columns import Column
 from .errors import InvalidPipeline, InvalidRows, LoadFailed
 from .manifest import Target
@@ -23,7 +24,7 @@ from .probe import Probe
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
 from .targets import targets_of
-from .training import Training, dtype_of, missing
+from .training import Training, missing
 
 GOLDEN_ROWS: Final = 8
 
@@ -181,19 +182,13 @@ def _of_structure(structure: Structure) -> Signature:
 
 
 def _of_hint(name: str, hint: Hint) -> Column:
-    typical = next(iter(hint.values), None)
-    if hint.text:
-        return Column(name=name, type="text", typical=typical, dtype="object")
-    if hint.categories:
-        dtype = hint.dtype or dtype_of(hint.categories)
-        if dtype == "bool":
-            return Column(name=name, type="boolean", typical=typical, dtype=dtype)
-        return Column(
-            name=name, type="category", typical=typical, categories=hint.categories, dtype=dtype
-        )
-    return Column(
-        name=name, type="number", typical=typical, minimum=hint.minimum, maximum=hint.maximum
-    )
+    facts: dict[str, Any] = {"minimum": hint.minimum, "maximum": hint.maximum}
+    if hint.kind is not None:
+        dtype = hint.category_dtype
+        facts = hint.kind.learn(np.empty(0, dtype=object), dtype, hint.categories)
+        facts["dtype"] = dtype
+    facts["typical"] = next(iter(hint.values), None)
+    return Column(name=name, type=(hint.kind or NUMBER).name, **facts)
 
 
 def _answered(
@@ -267,8 +262,8 @@ def _usable(signature: Signature, training: Training) -> list[int]:
         usable &= (null & column.missing) | ~null
         if feature.values.dtype.kind == "f":
             usable &= ~np.isinf(feature.values)
-        if column.type == "category" and not column.open:
-            known = set(column.categories or ())
+        if column.kind.closed(column):
+            known = set(column.kind.choices(column))
             usable &= null | np.array([value in known for value in feature.values])
     if not usable.any():
         raise InvalidPipeline(

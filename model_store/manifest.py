@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from .backend import Served
-from .columns import JSONLabel
+from .column_facts import JSONLabel
 from .errors import CorruptVersion
 from .libraries import Libraries
 from .signature import Signature

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -18,10 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .columns import ABSENT, JSONLabel
-from .errors import GoldenMismatch, InvalidRows, PredictionFailed, Unanswerable
+from .arrow import ArrowArray, is_arrow
+from .column_facts import JSONLabel
+from .errors import (
+    GoldenMismatch,
+    InvalidColumns,
+    InvalidRows,
+    PredictionFailed,
+    Unanswerable,
+)
 from .manifest import Manifest, Sample
 from .shortcuts import NotCovered, Shortcut
+from .signature import UnfitRows
+from .text_rules import JSON, TextRules
+from .values import ABSENT, Values
 
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
@@ -33,11 +43,13 @@ class Prediction:
 
     `labels` has the shape (n,): classes, or numbers of a regression; of several targets it has the
     shape (n, targets). `probabilities` holds an array of the shape (n, classes) for each target,
-    or is None where the pipeline knows none.
+    or is None where the pipeline knows none. Where rows were given of which some do not fit,
+    `unfit` says which and why, and the n rows are the others.
     """
 
     labels: NDArray[Any]
     probabilities: tuple[NDArray[np.float64], ...] | None
+    unfit: UnfitRows | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,10 +92,41 @@ class Model:
     sample: Sample
     shortcut: Shortcut | None = None
 
+    def answer(
+        self, columns: Mapping[str, Values | ArrowArray], rows: int, rules: TextRules = JSON
+    ) -> Prediction:
+        """Predict rows that are given by column, each of which holds `rows` values.
+
+        A column is a list, a numpy array (numbers, truths, `datetime64`, texts, objects; None, NaN,
+        NaT and what is masked are missing values) or an Arrow array of pyarrow, chunked or not.
+        `rules` says what a text may stand for besides itself. Rows that do not fit the signature
+        are told in the prediction, which is that of the others. Blocks.
+
+        Raises:
+            InvalidColumns: what was given is no column, or has another length.
+            Unanswerable, PredictionFailed: as `predict`.
+        """
+        for name, values in columns.items():
+            _require_column(name, values, rows)
+        checked = self.manifest.signature.check(columns, rows, rules)
+        if checked.unfit is None:
+            return self.predict(checked.matrix) if rows else self._nothing()
+        prediction = self._nothing() if checked.unfit.mask.all() else self.predict(checked.fit)
+        return replace(prediction, unfit=checked.unfit)
+
+    def _nothing(self) -> Prediction:
+        """The prediction of no rows, of which no pipeline makes one."""
+        targets, several = self.manifest.targets, self.manifest.several
+        known = [label for target in targets for label in target.classes or (0.0,)]
+        labels = np.empty((0, len(targets)) if several else 0, dtype=np.asarray(known).dtype)
+        if not self.manifest.probabilities:
+            return Prediction(labels, None)
+        return Prediction(labels, tuple(np.empty((0, len(each.classes or ()))) for each in targets))
+
     def predict(self, matrix: NDArray[Any]) -> Prediction:
         """Ask the shortcut, or the pipeline where there is none or it does not take these rows.
 
-        `matrix` is what `Signature.validate` returned. Blocks.
+        `matrix` has the rows that fit, as `Signature.check` made them. Blocks.
 
         Raises:
             Unanswerable: it raised a ValueError or answered with what is not finite, which it
@@ -246,6 +289,21 @@ class Model:
                 )
             if not np.isfinite(shares).all():
                 raise self._no_answer("a probability would not be a finite number")
+
+
+def _require_column(name: str, values: Values | ArrowArray, rows: int) -> None:
+    """Raises InvalidColumns where values are no column of so many rows."""
+    flat = values.ndim == 1 if isinstance(values, np.ndarray) else isinstance(values, Sequence)
+    if isinstance(values, str | bytes) or not (flat or is_arrow(values)):
+        what = type(values).__name__
+        if isinstance(values, np.ndarray):
+            what += f" of the shape {values.shape}"
+        raise InvalidColumns(
+            f"The column {name} is a {what}; expected a list, a numpy array of the shape "
+            f"({rows},) or an Arrow array."
+        )
+    if len(values) != rows:
+        raise InvalidColumns(f"The column {name} has {len(values)} values; expected {rows}.")
 
 
 def _fits(labels: NDArray[Any], classes: list[JSONLabel] | None) -> bool:

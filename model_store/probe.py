@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,8 +13,6 @@ import numpy as np
 from . import frames
 from .columns import Column
 from .signature import Signature
-
-UNSEEN: Final = "a category that was never seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +89,8 @@ class Probe:
 
     def _answers_unseen(self, i: int, column: Column) -> bool:
         # In pandas's own categories an unseen value turns into a missing one.
-        if column.type != "category" or column.dtype == "category":
-            return False
-        if column.numeric:
-            numbers = [value for value in column.categories or () if not isinstance(value, str)]
-            return self.answers({i: max(numbers, default=0) + 1})
-        return self.answers({i: UNSEEN})
+        unseen = column.kind.unseen(column)
+        return unseen is not None and column.dtype != "category" and self.answers({i: unseen})
 
     def _lenient(self) -> Signature:
         columns = tuple(

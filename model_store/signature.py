@@ -1,8 +1,9 @@
 """What a pipeline takes: its columns, and rows brought to them.
 
-Inference has one gate, `Signature.validate`. Whatever the wire was, values reach it as columns of
-Python values or as numpy arrays, and leave it as the one matrix that a batch is made of. What the
-pipeline was fitted on, a matrix, a DataFrame or texts, is made of that matrix by `frames.py`.
+Inference has one gate, `Signature.check`. Whatever the wire was, values reach it as columns: lists,
+numpy arrays or Arrow arrays. They leave it as one matrix, with a mask of the rows that do not fit;
+`validate` refuses them all if there is such a row. What the pipeline was fitted on, a matrix, a
+DataFrame or texts, is made of that matrix by `frames.py`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ import json
 import math
 import sys
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import ABSENT, NAMES_SHOWN, Column, JSONLabel, Positions, Unfit, Values
+from . import arrow
+from .arrow import ArrowArray
+from .column_facts import JSONLabel
+from .column_types import Unfit
+from .columns import Column
 from .errors import Fault, InvalidRows
+from .literals import NAMES_SHOWN
 from .text_rules import JSON, TextRules
+from .values import ABSENT, Mask, Positions, Values, value_at
 
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
@@ -46,12 +53,39 @@ class _Misfit(NamedTuple):
         return Fault(self.row, self.column, self.expected, _got(self.value))
 
 
+class UnfitRows(NamedTuple):
+    """The rows that do not fit a signature: `mask` has the shape (rows,) and is true for these.
+
+    `total` counts all faults; `faults` holds the first of them, up to MAX_FAULTS, in the order of
+    the rows.
+    """
+
+    mask: Mask
+    faults: tuple[Fault, ...]
+    total: int
+
+
+class CheckedRows(NamedTuple):
+    """Rows as the matrix of shape (rows, columns), and those of them that do not fit, if there are
+    some: what stands in these has no meaning."""
+
+    matrix: Matrix
+    unfit: UnfitRows | None = None
+
+    @property
+    def fit(self) -> Matrix:
+        """The rows that fit."""
+        return self.matrix if self.unfit is None else self.matrix[~self.unfit.mask]
+
+
 class _Misfits:
     """All faults counted, and those kept that are told, the first by row: of a small body that
     claims a large table there are many millions."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int) -> None:
         self.total = 0
+        self._rows = rows
+        self._mask: Mask | None = None
         self._kept: list[_Misfit] = []
         self._end = sys.maxsize
         """From this row on no fault of a further column is among the first."""
@@ -59,27 +93,44 @@ class _Misfits:
     def add(self, of_column: Iterable[_Misfit]) -> None:
         """The faults of one column, in the order of their rows."""
         for count, misfit in enumerate(of_column):
+            self.mark(misfit.row)
             self.total += 1
             if count < MAX_FAULTS:
                 self._kept.append(misfit)
         if len(self._kept) >= 2 * MAX_FAULTS:
             self._cut()
 
-    def add_absent(self, column: Column, rows: int) -> None:
+    def add_rows(
+        self, rows: Positions, faults: Callable[[Sequence[int]], Iterable[_Misfit]]
+    ) -> None:
+        """A fault in each of these ascending rows, made of those alone that may be told."""
+        if not len(rows):
+            return
+        self.mark(rows)
+        told = rows[: bisect_left(rows, self._end)][:MAX_FAULTS].tolist()
+        self.add(faults(told))
+        self.total += len(rows) - len(told)
+
+    def add_absent(self, column: Column) -> None:
         """A column that no row has."""
-        shown = self.told(range(rows))
-        self.add(_Misfit(row, column.name, column.expected) for row in shown)
-        self.total += rows - len(shown)
+        told = range(min(self._rows, self._end, MAX_FAULTS))
+        if self._rows:
+            self.mark(slice(None))
+        self.add(_Misfit(row, column.name, column.expected) for row in told)
+        self.total += self._rows - len(told)
 
-    def told(self, rows: range | Positions) -> Sequence[int]:
-        """Those of ascending rows whose faults may be among the first."""
-        rows = rows[: bisect_left(rows, self._end)][:MAX_FAULTS]
-        return rows if isinstance(rows, range) else rows.tolist()
+    def mark(self, rows: int | slice | Positions) -> None:
+        """These rows do not fit."""
+        if self._mask is None:
+            self._mask = np.zeros(self._rows, dtype=bool)
+        self._mask[rows] = True
 
-    def faults(self) -> list[Fault]:
-        """The first of them by row."""
+    def unfit(self) -> UnfitRows | None:
+        """The rows that have faults, with the first of those."""
+        if self._mask is None:
+            return None
         self._cut()
-        return [misfit.fault() for misfit in self._kept]
+        return UnfitRows(self._mask, tuple(each.fault() for each in self._kept), self.total)
 
     def _cut(self) -> None:
         self._kept.sort(key=lambda misfit: misfit.row)
@@ -104,40 +155,48 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
-    def validate(self, values: Mapping[str, Values], rows: int, wire: TextRules = JSON) -> Matrix:
+    def validate(
+        self, values: Mapping[str, Values | ArrowArray], rows: int, rules: TextRules = JSON
+    ) -> Matrix:
         """Bring named columns of `rows` values each to the matrix of shape (rows, columns).
 
-        `wire` says what a text may stand for besides itself.
+        `rules` says what a text may stand for besides itself.
 
         Raises:
             InvalidRows: with every fault of every row: absent and unknown columns, wrong types,
                 unknown categories, infinities, and nulls where the column takes none.
+            InvalidColumns: as `check`.
         """
         if rows == 1 and self._plain is not None:
             row = _plain_row(self._plain, values)
             if row is not None:
                 return np.array((row,), dtype=self.dtype)
+        matrix, unfit = self.check(values, rows, rules)
+        if unfit is not None:
+            raise InvalidRows(unfit.faults, rows=rows, total=unfit.total)
+        return matrix
+
+    def check(
+        self, values: Mapping[str, Values | ArrowArray], rows: int, rules: TextRules = JSON
+    ) -> CheckedRows:
+        """As `validate`, with the rows that do not fit beside those that do.
+
+        Raises:
+            InvalidColumns: a column is an Arrow array of a type that no column has.
+        """
         # A table that lacks columns may claim to be far larger than what was sent.
         whole = all(column.name in values for column in self.columns)
         matrix = np.empty((rows, len(self.columns) if whole else 1), dtype=self.dtype)
-        misfits = _Misfits()
+        misfits = _Misfits(rows)
         for i, column in enumerate(self.columns):
-            found, target = values.get(column.name), matrix[:, i if whole else 0]
-            if found is None:
-                misfits.add_absent(column, rows)
-                continue
-            positions = column.fill(target, found, wire)
-            if positions is None:
-                misfits.add(_misfits(target, column, found, wire, range(rows)))
+            given = values.get(column.name)
+            if given is None:
+                misfits.add_absent(column)
             else:
-                shown = misfits.told(positions)
-                misfits.add(_misfits(target, column, found, wire, shown))
-                misfits.total += len(positions) - len(shown)
+                _fill(matrix[:, i if whole else 0], column, given, rules, misfits)
         for misfitting in self._unknown(values):
             misfits.add(misfitting)
-        if misfits.total:
-            raise InvalidRows(misfits.faults(), rows=rows, total=misfits.total)
-        return matrix
+        return CheckedRows(matrix, misfits.unfit())
 
     def values(self, matrix: Matrix) -> list[dict[str, JSONLabel | None]]:
         """The rows of a matrix as JSON objects, a missing value as None."""
@@ -151,15 +210,11 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _plain(self) -> Mapping[str, frozenset[type]] | None:
-        """By column the types of plain numbers, where all columns are numbers; else None."""
-        types = {column.type for column in self.columns}
-        if not types <= ({"integer"} if self.dtype == "int64" else {"number", "integer"}):
-            return None
-        if self.dtype not in {"float64", "int64"}:
-            return None
-        return {column.name: _PLAIN[column.type] for column in self.columns}
+        """By column the types of plain numbers, where all columns take such; else None."""
+        types = {column.name: column.kind.exact(self.dtype) for column in self.columns}
+        return types if all(types.values()) else None
 
-    def _unknown(self, values: Mapping[str, Values]) -> Iterator[Iterator[_Misfit]]:
+    def _unknown(self, values: Mapping[str, Values | ArrowArray]) -> Iterator[Iterator[_Misfit]]:
         expected = "one of the columns " + ", ".join(self.names[:NAMES_SHOWN])
         if len(self.names) > NAMES_SHOWN:
             expected += f" and {len(self.names) - NAMES_SHOWN} more"
@@ -167,23 +222,19 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for name in values:
             if name in known:
                 continue
+            sent = ((row, _value_at(values[name], row)) for row in range(len(values[name])))
             yield (
-                _Misfit(row, name, expected, value)
-                for row, value in enumerate(values[name])
-                if value is not ABSENT
+                _Misfit(row, name, expected, value) for row, value in sent if value is not ABSENT
             )
 
 
-_PLAIN: Final[Mapping[str, frozenset[type]]] = {
-    "number": frozenset({float, int, np.float64, np.int64}),
-    "integer": frozenset({int, np.int64}),
-}
+_USUAL: Final = frozenset({list, tuple, np.ndarray})
 _EXACT: Final = 2.0**53
 """Below it an integer is the same number as a float."""
 
 
 def _plain_row(
-    plain: Mapping[str, frozenset[type]], values: Mapping[str, Values]
+    plain: Mapping[str, frozenset[type]], values: Mapping[str, Values | ArrowArray]
 ) -> list[object] | None:
     """The one row that has a plain number for each column and nothing else, which is what most
     requests bring; None for any other, even a sound one."""
@@ -191,30 +242,54 @@ def _plain_row(
         return None
     row: list[object] = []
     for name, types in plain.items():
-        found = values.get(name)
+        found: Any = values.get(name)
         if found is None:
             return None
-        value: Any = found[0]
+        value = found[0]
         if type(value) not in types or not -_EXACT < value < _EXACT:  # NaN is neither
             return None
         row.append(value)
     return row
 
 
-def _misfits(
-    target: Matrix, column: Column, values: Values, wire: TextRules, rows: Iterable[int]
+def _value_at(given: Values | ArrowArray, row: int) -> object:
+    if type(given) in _USUAL or not arrow.is_arrow(given):
+        return value_at(cast(Values, given), row)
+    return arrow.value_at(given, row)
+
+
+def _as_values(name: str, given: Values | ArrowArray) -> Values:
+    if type(given) in _USUAL or not arrow.is_arrow(given):
+        return cast(Values, given)
+    return arrow.read(name, given)
+
+
+def _fill(
+    target: Matrix, column: Column, given: Values | ArrowArray, rules: TextRules, misfits: _Misfits
+) -> None:
+    """Bring a column to its cells, as a whole if that tells which of its values do not fit."""
+    values = _as_values(column.name, given)
+    positions = column.fill(target, values, rules)
+    if positions is None:
+        misfits.add(_walk(target, column, values, rules, range(len(target))))
+    else:
+        misfits.add_rows(positions, partial(_walk, target, column, values, rules))
+
+
+def _walk(
+    target: Matrix, column: Column, values: Values, rules: TextRules, rows: Iterable[int]
 ) -> Iterator[_Misfit]:
     """Fill these rows of the column value by value, and yield each that does not fit."""
     expected = column.expected
     for row in rows:
-        value = values[row]
+        value = value_at(values, row)
         if value is ABSENT:
             yield _Misfit(row, column.name, expected)
             continue
         try:
-            target[row] = column.cell(value, target.dtype, wire)
+            target[row] = column.cell(value, target.dtype, rules)
         except Unfit as unfit:
-            if wire.blanks and value == "":
+            if rules.blanks and value == "":
                 value = ABSENT
             yield _Misfit(row, column.name, str(unfit) or expected, value)
 
@@ -236,8 +311,6 @@ def _beginning(value: object) -> str:
 def _got(value: object) -> str:
     if value is ABSENT:
         return "nothing"
-    if isinstance(value, np.generic):
-        value = value.item()
     try:
         shown = _beginning(value)
     except (TypeError, ValueError, RecursionError):

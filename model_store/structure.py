@@ -20,14 +20,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import JSONLabel
+from .column_facts import JSONLabel
+from .column_types import BOOLEAN, CATEGORY, TEXT, ColumnType
 
 QUANTILES: Final = (0.5, 0.1, 0.9, 0.3, 0.7, 0.0, 1.0)
 SPREAD: Final = (0.0, -1.0, 1.0, 0.5, -0.5, 2.0, -2.0)
 """Standard deviations beside the mean."""
 WORDS: Final = 24
 MOST_VALUES: Final = 16
-TEXT: Final = "a few words of text"
+SOME_TEXT: Final = "a few words of text"
 
 
 @dataclass(slots=True)
@@ -44,6 +45,18 @@ class Hint:
     minimum: float | None = None
     maximum: float | None = None
     dtype: str | None = None
+
+    @property
+    def kind(self) -> ColumnType | None:
+        """The type that the pipeline wants; None where it does not tell."""
+        if self.categories:
+            return BOOLEAN if self.category_dtype == "bool" else CATEGORY
+        return TEXT if self.text else None
+
+    @property
+    def category_dtype(self) -> str:
+        """The dtype of a column of its categories."""
+        return self.dtype or dtype_of(self.categories or ())
 
     def suggest(self, values: Iterable[Any]) -> None:
         """Add plausible values behind those that are known."""
@@ -164,7 +177,7 @@ def _vectorizer(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | No
     texts = [" ".join(chosen[i::6]) for i in range(6) if chosen[i::6]]
     for hint in hints:
         hint.text = True
-        hint.suggest([*texts, TEXT])
+        hint.suggest([*texts, SOME_TEXT])
     return False
 
 
@@ -317,6 +330,13 @@ _LEARN: tuple[tuple[str, Learn], ...] = (
 def _rounded(numbers: Iterable[Any]) -> list[float]:
     """Six digits are enough for an example, and hide what float32 made of it."""
     return [float(f"{number:.6g}") for number in numbers]
+
+
+def dtype_of(categories: tuple[JSONLabel, ...]) -> str:
+    """The dtype of a column of these categories."""
+    (kind, *others) = {type(category) for category in categories} or {str}
+    names: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
+    return "object" if others else names.get(kind, "object")
 
 
 def _plain(value: Any) -> JSONLabel | None:

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import parse_number
 from .errors import InvalidTable
+from .literals import parse_number
 
 DELIMITERS: Final = ",;\t"
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import JSONLabel
+from .column_facts import JSONLabel
 from .errors import InvalidPipeline
 from .manifest import Target
 from .model import json_labels

@@ -7,31 +7,24 @@ as numbers, else what its texts look like.
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .columns import Column, JSONLabel, iso, parse_date, parse_number
+from .column_facts import JSONLabel
+from .column_types import BOOLEAN, CATEGORY, TYPES, ColumnType
+from .columns import Column
 from .errors import InvalidPipeline
+from .literals import parse_number
 from .signature import Container
 from .structure import Hint, Structure
 
-MOST_CATEGORIES: Final = 20
-"""Where no encoder tells, a column of more distinct texts is free text."""
-TEXT_SHOWN: Final = 200
-MOST_DECIMALS: Final = 6
-"""Numbers of more decimals were not entered by a person."""
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_KINDS = {"f": "number", "i": "integer", "u": "integer", "b": "boolean", "M": "date"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +206,7 @@ def _of_column(name: str, texts: Sequence[str], hint: Hint) -> Feature:
     given = [text for text in stripped if text]
     if hint.categories is not None:
         cells = [_known(text, hint.categories) for text in stripped]
-        return Feature(name, _objects(cells), hint.dtype or dtype_of(hint.categories))
+        return Feature(name, _objects(cells), hint.category_dtype)
     if hint.text:
         return Feature(name, _objects(texts), "object")
     if all(parse_number(text) is not None or text.lower() == "nan" for text in given):
@@ -238,13 +231,6 @@ def _known(text: str, categories: tuple[JSONLabel, ...]) -> JSONLabel:
     return text or np.nan
 
 
-def dtype_of(categories: tuple[JSONLabel, ...]) -> str:
-    """The dtype of a column of these categories."""
-    (kind, *others) = {type(category) for category in categories} or {str}
-    names: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
-    return "object" if others else names.get(kind, "object")
-
-
 def _objects(values: Sequence[Any]) -> NDArray[Any]:
     cells = np.empty(len(values), dtype=object)
     cells[:] = values
@@ -257,54 +243,31 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
 def _describe(feature: Feature, hint: Hint) -> Column:
     present = feature.values[~missing(feature.values)]
     kind = _kind(feature, present, hint)
-    about: dict[str, Any] = {"name": feature.name, "dtype": hint.dtype or feature.dtype}
-    if kind == "category":
-        known = _categories(feature, present, hint)
-        return Column(type="category", categories=known, typical=_frequent(present), **about)
-    if kind == "boolean":
-        return Column(type="boolean", typical=_frequent(present), **about)
-    if kind == "text":
-        return Column(type="text", typical=_middle_text(present), **about)
-    if kind == "date":
-        return _dated(present, feature.dtype, about)
-    return _numbered(present, kind, about)
+    learned = kind.learn(present, feature.dtype, _categories(feature, hint))
+    facts = {"dtype": hint.dtype or feature.dtype} | learned
+    return Column(name=feature.name, type=kind.name, **facts)
 
 
-def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> str:
-    if feature.categories is not None or (hint.categories and not _are_booleans(hint.categories)):
-        return "category"
-    if hint.text:
-        return "text"
-    if present.dtype.kind in _KINDS:
-        return _KINDS[present.dtype.kind]
-    kinds = set(map(type, present.tolist()))
-    if kinds <= {bool, np.bool_}:
-        return "boolean" if kinds else "number"
-    if kinds <= {int, float} or all(issubclass(each, int | float | np.number) for each in kinds):
-        return "integer" if all(issubclass(each, int | np.integer) for each in kinds) else "number"
-    if all(issubclass(each, date | np.datetime64) for each in kinds):
-        return "date"
-    if not all(issubclass(each, str) for each in kinds):
-        shown = ", ".join(sorted(each.__name__ for each in kinds))
-        raise InvalidPipeline(
-            f"The column {feature.name} holds values of several kinds, or of one that is not "
-            f"known: {shown}; make them texts, numbers, booleans or dates."
-        )
-    texts = set(present.tolist())
-    if all(parse_date(text.strip()) for text in texts):
-        return "date"
-    few = len(texts) <= MOST_CATEGORIES and (len(texts) < len(present) or len(texts) == 1)
-    return "category" if few else "text"
+def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
+    if feature.categories is not None:
+        return CATEGORY
+    if hint.kind is not None and hint.kind is not BOOLEAN:
+        return hint.kind
+    for kind in TYPES.values():
+        if kind.recognizes(present):
+            return kind
+    shown = ", ".join(sorted({type(value).__name__ for value in present.tolist()}))
+    raise InvalidPipeline(
+        f"The column {feature.name} holds values of several kinds, or of one that is not "
+        f"known: {shown}; make them texts, numbers, booleans or dates."
+    )
 
 
-def _are_booleans(categories: tuple[JSONLabel, ...]) -> bool:
-    return all(isinstance(category, bool) for category in categories)
-
-
-def _categories(feature: Feature, present: NDArray[Any], hint: Hint) -> tuple[JSONLabel, ...]:
+def _categories(feature: Feature, hint: Hint) -> tuple[JSONLabel, ...] | None:
+    """The categories that are known of a column, if there are such."""
     known = hint.categories or feature.categories
     if known is None:
-        known = tuple(sorted(set(present.tolist())))
+        return None
     plain = [value.item() if isinstance(value, np.generic) else value for value in known]
     odd = [value for value in plain if not isinstance(value, str | int | float)]
     if odd:
@@ -312,72 +275,3 @@ def _categories(feature: Feature, present: NDArray[Any], hint: Hint) -> tuple[JS
             f"A category of {feature.name} must be a text or a number, got {odd[0]!r}."
         )
     return tuple(plain)
-
-
-def _frequent(present: NDArray[Any]) -> Any:
-    if not len(present):
-        return None
-    value = Counter(present.tolist()).most_common(1)[0][0]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _middle_text(present: NDArray[Any]) -> str | None:
-    texts = sorted((text for text in present.tolist() if text.strip()), key=len)
-    return texts[(len(texts) - 1) // 2][:TEXT_SHOWN] if texts else None
-
-
-def _dated(present: NDArray[Any], dtype: str, about: Mapping[str, Any]) -> Column:
-    if present.dtype.kind == "M":
-        moments = present.astype("datetime64[us]").tolist()
-    else:
-        moments = present.tolist()
-    if all(isinstance(moment, str) for moment in moments):
-        dtype = "str"
-    elif dtype == "object":
-        plain = {type(moment) for moment in moments} == {date}
-        dtype = "date" if plain else "datetime"
-    about = {**about, "dtype": dtype}
-    if not moments:
-        return Column(type="date", **about)
-    moments.sort()
-    low, middle, high = (moments[i] for i in (0, (len(moments) - 1) // 2, -1))
-    texts = [each if isinstance(each, str) else iso(each) for each in (low, middle, high)]
-    return Column(type="date", minimum=texts[0], typical=texts[1], maximum=texts[2], **about)
-
-
-def _numbered(present: NDArray[Any], kind: str, about: dict[str, Any]) -> Column:
-    numbers = present.astype(np.float64) if present.dtype.kind == "O" else present
-    finite = np.sort(numbers[np.isfinite(numbers)])
-    if not len(finite):
-        return Column(type="number", **about)
-    convert = int if kind == "integer" else float
-    return Column(
-        type="integer" if kind == "integer" else "number",
-        minimum=convert(finite[0]),
-        maximum=convert(finite[-1]),
-        typical=convert(_quantile(finite, 2 / 4)),
-        quartiles=(
-            convert(_quantile(finite, 1 / 4)),
-            convert(_quantile(finite, 2 / 4)),
-            convert(_quantile(finite, 3 / 4)),
-        ),
-        step=1 if kind == "integer" else _step(finite),
-        **about,
-    )
-
-
-def _quantile(ordered: NDArray[Any], share: float) -> Any:
-    """The least value of the data that this share of it does not exceed: an integer stays one."""
-    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
-
-
-def _step(numbers: NDArray[Any]) -> float | None:
-    """The decimal place of the last digit that any of the numbers has."""
-    exact = numbers.astype(np.float64)
-    for decimals in range(MOST_DECIMALS + 1):
-        # A float32 is the decimal that rounds to it.
-        with np.errstate(over="ignore", invalid="ignore"):
-            rounded = np.round(exact, decimals).astype(numbers.dtype)
-        if (rounded == numbers).all():
-            return float(f"1e-{decimals}")
-    return None

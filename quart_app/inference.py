@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.columns import NAMES_SHOWN
+from model_store.literals import NAMES_SHOWN
 from model_store.text_rules import JSON, TextRules
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench import growth, protocols, report
+from bench import columns, growth, protocols, report
 from bench.contenders import bare, ours
 from bench.processes import NotServing, Running
 from bench.workloads import BATCH, Workload, multiply, publish
@@ -175,6 +175,17 @@ def test_growth_asks_for_what_is_made_for_people_and_programs(
     made = growth.documents(running, workload)
     assert made.keys() == {"form", "result", "openapi"}
     assert min(made.values()) > 0
+
+
+def test_columns_are_measured_of_the_same_table_whatever_holds_it(bundled_root: Path) -> None:
+    values = columns.lists(50)
+    assert None in values["age"]
+    for holder in columns.HOLDERS:
+        held = columns.held(holder, values)
+        assert [len(each) for each in held.values()] == [50] * 7
+        took = columns.turn(bundled_root, holder, 50)
+        assert took["answer"] > 0
+        assert took.keys() == set(columns.STEPS)
 
 
 def test_the_document_is_what_the_kept_figures_make() -> None:

@@ -16,6 +16,7 @@ STDLIB = set(sys.stdlib_module_names)
 # a more special row goes before a more general one.
 ALLOWED = {
     "model_store": {"numpy", "sklearn", "joblib", "msgspec"},
+    "model_store/arrow.py": {"numpy", "pyarrow"},
     "model_store/frames.py": {"numpy", "pandas"},
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
@@ -177,7 +178,7 @@ def test_only_the_config_reads_the_environment() -> None:
 # What starting a server goes without: what models need, what one route or command alone needs, and
 # of ours what publishes, trains, draws and deploys.
 NOT_AT_THE_START = {
-    *("sklearn", "scipy", "pandas", "joblib", "skops", "rich", "threadpoolctl"),
+    *("sklearn", "scipy", "pandas", "pyarrow", "joblib", "skops", "rich", "threadpoolctl"),
     *("sqlalchemy", "greenlet", "sqlite3", "aiosqlite", "psycopg"),
     *("flask_swagger_ui", "limits", "prometheus_client", "httpx", "uvicorn"),
     *(f"model_store.{name}" for name in ("comparison", "draft", "importer", "inspection")),

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from model_store.columns import JSONLabel, shown_category
+from model_store.column_facts import JSONLabel
+from model_store.literals import shown_category
 from model_store.manifest import Confusion, Evaluation
 
 from .what_if import TargetEffects
@@ -230,7 +231,7 @@ def effects(found: TargetEffects) -> list[Curve | Bars]:
     for effect, answers in drawn:
         column = effect.column
         title = (column.label or column.name) + (f" ({column.unit})" if column.unit else "")
-        if column.type in ("number", "integer"):
+        if column.kind.measured:
             xs = [float(value) for value in effect.values]
             chart: Curve | Bars = curve(
                 xs, answers, effect.entered, title=title, low=low, high=high, shares=shares

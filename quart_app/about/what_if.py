@@ -5,15 +5,12 @@ All columns are asked in one request, beside the row that was entered.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from model_store import Column, InvalidRows
-from model_store.columns import JSONLabel
+from model_store.column_facts import JSONLabel
 from model_store.errors import PredictionFailed, Unanswerable
 from model_store.manifest import Target
 from model_store.model import json_labels
@@ -110,34 +107,14 @@ def _nothing(reason: str) -> WhatIf:
 
 def _values(column: Column, entered: JSONLabel | None) -> list[JSONLabel]:
     """What a column is to be, with what was entered, in order; nothing where that is unknown."""
-    if column.type == "boolean":
-        return [False, True]
-    if column.type == "category":
-        known = list(column.categories or ())
-        if entered is not None and entered not in known:
-            known.append(entered)
-        return known if len(known) <= MOST_CATEGORIES else []
-    if column.type in ("number", "integer"):
-        return _numbers(column, entered)
-    return []
-
-
-def _numbers(column: Column, entered: JSONLabel | None) -> list[JSONLabel]:
-    low, high = column.minimum, column.maximum
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or low == high:
+    values: list[Any] = column.kind.spread(column, POINTS)
+    if not values:
         return []
-    # The mean of two, each weighed, cannot overflow as their difference can.
-    shares = np.linspace(0, 1, POINTS).tolist()
-    points: set[Any] = {low, high, *(low * (1 - share) + high * share for share in shares[1:-1])}
-    if column.type == "integer":
-        points = {round(point) for point in points}
-    elif column.step is not None:
-        # Such as the data has: a decimal place, and so no more of them than differ there.
-        decimals = round(-math.log10(column.step))
-        points = {round(point, decimals) for point in points}
-    if entered is not None:
-        points.add(entered)
-    return sorted(points)
+    if entered is not None and entered not in values:
+        values.append(entered)
+    if column.kind.measured:
+        return sorted(values)
+    return values if len(values) <= MOST_CATEGORIES else []
 
 
 def _request(

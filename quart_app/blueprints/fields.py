@@ -11,10 +11,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal, assert_never, cast
 
 from model_store import Column, Fault, InvalidRows, Signature, text_rules
-from model_store.columns import JSONLabel, parse_date, shown_category
+from model_store.column_facts import JSONLabel
+from model_store.literals import parse_date, shown_category
 from model_store.manifest import Manifest, Sample
 
 from ..protocols import form
@@ -28,16 +29,13 @@ MOST_BUTTONS: Final = 3
 MOST_EXAMPLES: Final = 5
 LARGE: Final = 1e15
 """Where whole floats begin to be written with an exponent."""
-DAY: Final = "2024-12-31"
 
 # A valid floating-point number (HTML, 2.3.4.3).
 _FLOAT: Final = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 # What a browser takes as the value of its date inputs (HTML, 2.3.5.2 and 2.3.5.5).
-_FORMATS: Final[Mapping[Control, re.Pattern[str]]] = {
-    "date": re.compile(r"\d{4}-\d\d-\d\d"),
-    "datetime-local": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?"),
-}
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,20 @@ class Field:
         """The resolution of a number, as its input takes it."""
         if self.column.step is not None:
             return shown_category(self.column.step)
-        return "1" if self.column.type == "integer" else "any"
+        return "1" if self.whole else "any"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the value is a number without decimals."""
+        return bool(self.column.kind.schema(self.column)["type"] == "integer")
+
+    @property
+    def expected(self) -> str:
+        """What the value must be; that it may be left out, its hint says."""
+        choices = self.column.kind.choices(self.column)
+        if choices and all(isinstance(choice, bool) for choice in choices):
+            return " or ".join(map(shown, choices))
+        return "" if self.fault is None else self.fault.expected.removesuffix(" or null")
 
 
 def fields(
@@ -71,6 +82,11 @@ def fields(
         _field(f"field-{number}", column, values.get(column.name), faults.get(column.name))
         for number, column in enumerate(columns, 1)
     ]
+
+
+def shown(value: JSONLabel) -> str:
+    """A value as the form calls it."""
+    return ("yes" if value else "no") if isinstance(value, bool) else shown_category(value)
 
 
 def as_text(value: object) -> str:
@@ -91,17 +107,25 @@ def _field(id: str, column: Column, value: object, fault: Fault | None) -> Field
 
 
 def _control(column: Column, entered: str) -> Control:
-    if column.type == "date":
-        return _date_control(column, entered)
-    if column.type == "boolean":
-        return "radios"
-    if column.type == "category":
-        if column.open:
+    """The control for a column, where it holds what was entered."""
+    kind = column.kind
+    wanted = kind.control(column)
+    match wanted:
+        case "number":
+            return "number" if not entered or _holds(entered) else "text"
+        case "choice":
+            return "radios" if len(kind.choices(column)) <= MOST_BUTTONS else "select"
+        case "suggestions":
             return "suggestions"
-        return "radios" if len(column.categories or ()) <= MOST_BUTTONS else "select"
-    if column.type == "text":
-        return "textarea"
-    return "number" if not entered or _holds(entered) else "text"
+        case "date":
+            return "date" if _is_sent(_DATE, entered) else "text"
+        case "datetime":
+            return "datetime-local" if _is_sent(_DATETIME, entered) else "text"
+        case "line":
+            return "text"
+        case "paragraph":
+            return "textarea"
+    assert_never(wanted)
 
 
 def _holds(entered: str) -> bool:
@@ -109,23 +133,14 @@ def _holds(entered: str) -> bool:
     return _FLOAT.fullmatch(entered) is not None and math.isfinite(float(entered))
 
 
-def _date_control(column: Column, entered: str) -> Control:
-    """A control for dates, where it can send each value of the training data and holds this one."""
-    known = [str(each) for each in (column.minimum, column.typical, column.maximum) if each]
-    control: Control = "datetime-local" if any(len(each) > len(DAY) for each in known) else "date"
-    form = _FORMATS[control]
-    # Where texts were trained on, a pipeline may read no other format than theirs.
-    exact = column.dtype == "str" and not all(map(form.fullmatch, known))
-    holds = not entered or (form.fullmatch(entered) and parse_date(entered))
-    return control if holds and not exact and "," not in column.dtype else "text"
+def _is_sent(form: re.Pattern[str], entered: str) -> bool:
+    """Whether an input for dates holds a text: nothing, or a date as HTML writes it."""
+    return not entered or bool(form.fullmatch(entered) and parse_date(entered))
 
 
 def _options(column: Column, control: Control) -> list[tuple[str, str]]:
     """The values to choose from, and the empty one where that means something else."""
-    if column.type == "boolean":
-        known = [("true", "yes"), ("false", "no")]
-    else:
-        known = [(_exact(each), shown_category(each)) for each in column.categories or ()]
+    known = [(_exact(each), shown(each)) for each in column.kind.choices(column)]
     if any(not value for value, _ in known):
         return [(value, word or "(empty)") for value, word in known]
     if control == "select":
@@ -133,10 +148,12 @@ def _options(column: Column, control: Control) -> list[tuple[str, str]]:
     return [*known, ("", "unknown")] if control == "radios" and column.missing else known
 
 
-def _exact(category: JSONLabel) -> str:
-    """A category as text that is read as the same one."""
-    shown = shown_category(category)
-    return shown if isinstance(category, str) or float(shown) == category else str(category)
+def _exact(value: JSONLabel | None) -> str:
+    """A choice as text that is read as the same one."""
+    if value is None or isinstance(value, bool):
+        return as_text(value)
+    text = shown_category(value)
+    return text if isinstance(value, str) or float(text) == value else str(value)
 
 
 def _chosen(column: Column, entered: str) -> str:
@@ -147,8 +164,7 @@ def _chosen(column: Column, entered: str) -> str:
     except InvalidRows:
         return entered
     (row,) = signature.values(matrix)
-    found = row[column.name]
-    return as_text(found) if column.type == "boolean" or found is None else _exact(found)
+    return _exact(row[column.name])
 
 
 # Examples ------------------------------------------------------------------------

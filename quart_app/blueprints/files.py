@@ -15,8 +15,8 @@ from quart_schema import hide
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import Fault, InvalidRows, Manifest
-from model_store.columns import parse_number
 from model_store.errors import Unanswerable
+from model_store.literals import parse_number
 
 from ..answering import note
 from ..asgi import SpooledTable

@@ -18,8 +18,8 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import InvalidRows, Manifest
 from model_store.backend import served_here
-from model_store.columns import shown_category
 from model_store.errors import Unanswerable
+from model_store.literals import shown_category
 from model_store.manifest import Evaluation
 
 from ..about.card import read_card

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from model_store import Manifest
-from model_store.columns import JSONLabel, shown_category
+from model_store.column_facts import JSONLabel
+from model_store.literals import shown_category
 from model_store.manifest import Target
 
 from ..about import charts

@@ -21,7 +21,6 @@ from quart.cli import NoAppException, QuartGroup, routes_command, shell_command
 from werkzeug.datastructures import Headers
 
 from model_store import ModelStoreError
-from model_store.columns import parse_number
 
 from .. import create_app
 from ..config import SERVERS, ConfigError
@@ -281,33 +280,22 @@ async def _predict(
 ) -> tuple[ModelDescription, Prediction]:
     async with client:
         description = await client.model(name)
-        row = _row(values, {column.name: column.type for column in description.inputs})
+        row = _row(values, [column.name for column in description.inputs])
         return description, await client.predict(name, row, version=version)
 
 
-def _row(values: Sequence[str], types: dict[str, str]) -> dict[str, object]:
-    """Values by name, from NAME=VALUE. Names of columns may hold the sign as well, and the longest
-    that is known counts."""
+def _row(values: Sequence[str], columns: Sequence[str]) -> dict[str, object]:
+    """Values by name, from NAME=VALUE, as text, which the server reads; an empty one is missing.
+    Names of columns may hold the sign as well, and the longest that is known counts."""
     row: dict[str, object] = {}
     for text in values:
-        known = (name for name in types if text.startswith(f"{name}="))
+        known = (name for name in columns if text.startswith(f"{name}="))
         name = max(known, key=len, default=text.partition("=")[0])
         if name in row:
             raise click.UsageError(f"there are two values of {name!r}")
-        row[name] = _value(text[len(name) + 1 :], types.get(name))
+        value = text[len(name) + 1 :]
+        row[name] = value if value.strip() else None
     return row
-
-
-def _value(text: str, kind: str | None) -> object:
-    """A text as a value of this type of column; one that is none stays, for the server to tell."""
-    if not text.strip():
-        return None
-    if kind in {"number", "integer"}:
-        number = parse_number(text.strip())
-        return text if number is None else number
-    if kind == "boolean":
-        return {"true": True, "false": False}.get(text.strip().lower(), text)
-    return text
 
 
 def _told(description: ModelDescription, answer: Prediction) -> Iterator[str]:

@@ -15,10 +15,11 @@ import msgspec
 from model_store import Column, Manifest, ModelStore, ModelStoreError
 from model_store.aliases import CHAMPION
 from model_store.backend import served_here
-from model_store.columns import JSONLabel, shown_category
+from model_store.column_facts import JSONLabel
 from model_store.draft import Metadata
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
+from model_store.literals import shown_category
 from model_store.manifest import Target
 from model_store.recipes import RECIPES
 from model_store.store import require_name

@@ -73,11 +73,7 @@ def _many(schema: Schema, many: bool) -> Schema:
 
 def value_schema(column: Column) -> Schema:
     """What a client may send for a column."""
-    schema: Schema = {"type": _json_type(column)}
-    if column.type == "category" and column.categories:
-        schema["examples" if column.open else "enum"] = list(column.categories)
-    if column.type == "date":
-        schema["format"] = "date-time" if "T" in str(column.typical) else "date"
+    schema: Schema = column.kind.schema(column)
     if column.missing:
         schema["type"] = [schema["type"], "null"]
         if "enum" in schema:
@@ -88,12 +84,6 @@ def value_schema(column: Column) -> Schema:
     if any(told):
         schema["description"] = " ".join(text for text in told if text)
     return schema
-
-
-def _json_type(column: Column) -> str:
-    if column.type == "category":
-        return "number" if column.numeric else "string"
-    return {"text": "string", "date": "string"}.get(column.type, column.type)
 
 
 # Of the wire protocols -----------------------------------------------------------

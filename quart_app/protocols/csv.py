@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from model_store import Fault, Manifest
-from model_store.columns import parse_number
+from model_store.literals import parse_number
 from model_store.model import json_labels
 from model_store.tables import DELIMITERS
 

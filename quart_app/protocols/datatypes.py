@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Column
+from model_store.column_types import datatype_of
 
 from ..inference import InvalidRequest
 from .json_body import kind
@@ -65,17 +66,12 @@ BOOL, INT64, FP64, BYTES = (DATATYPES[name] for name in ("BOOL", "INT64", "FP64"
 
 def of_column(column: Column) -> Datatype:
     """What a client best sends for a column."""
-    if column.type == "category" and column.numeric:
-        return of_classes([column.categories or ()])
-    return {"number": FP64, "integer": INT64, "boolean": BOOL}.get(column.type, BYTES)
+    return DATATYPES[column.kind.datatype(column)]
 
 
 def of_classes(classes: Iterable[Sequence[object]]) -> Datatype:
     """What holds every label of the targets; one that has no classes is a number."""
-    kinds = set(map(type, chain.from_iterable(classes)))
-    if len(kinds) == 1:
-        return _OF_LABEL.get(kinds.pop(), BYTES)
-    return FP64 if kinds <= _NUMBERS else BYTES
+    return DATATYPES[datatype_of(chain.from_iterable(classes))]
 
 
 def of_labels(labels: Tensor, classes: Iterable[Sequence[object]]) -> tuple[Datatype, Tensor]:
@@ -153,7 +149,6 @@ def shown(value: object) -> str:
 _NUMBERS: Final[frozenset[type]] = frozenset({float, int})
 _INTEGERS: Final[frozenset[type]] = frozenset({int})
 _FLOATS: Final[frozenset[type]] = frozenset({float})
-_OF_LABEL: Final[dict[type, Datatype]] = {bool: BOOL, int: INT64, float: FP64}
 
 _Reader = Callable[[list[Any]], list[Any] | None]
 

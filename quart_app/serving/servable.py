@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Manifest, Model, Prediction
-from model_store.columns import JSONLabel
+from model_store.column_facts import JSONLabel
 from model_store.manifest import Sample
 
 from ..config import Config
@@ -46,7 +46,11 @@ Scores = NDArray[np.float64]
 
 
 class Servable:
-    """Answers requests for one version of one model."""
+    """Answers requests for one version of one model.
+
+    It takes the two steps of `Model.answer` one at a time, since several requests share a call of
+    predict; and it refuses a request of which one row does not fit.
+    """
 
     def __init__(
         self, model: Model, workers: Workers, config: Config, *, validator: Executor

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from model_store.columns import Column, Unfit
+from model_store.column_types import Unfit
+from model_store.columns import Column
 from model_store.text_rules import CSV, FORM, JSON, TENSOR, TYPED, TextRules
 
 COLUMNS = {
@@ -32,6 +33,10 @@ COLUMNS = {
     "truth": (Column(name="x", type="boolean", dtype="bool"), "bool"),
     "truth object": (Column(name="x", type="boolean", missing=True), "object"),
     "date": (Column(name="x", type="date", dtype="datetime64[ns]"), "datetime64[us]"),
+    "date seconds": (
+        Column(name="x", type="date", dtype="datetime64[s]", missing=True),
+        "object",
+    ),
     "date object": (Column(name="x", type="date", dtype="datetime", missing=True), "object"),
     "date text": (Column(name="x", type="date", dtype="str", missing=True), "object"),
     "text": (Column(name="x", type="text", dtype="object"), "object"),

@@ -236,6 +236,12 @@ def test_a_field_of_the_wrong_type_is_refused(key: str) -> None:
         read(json.dumps(whole).encode())
 
 
+def test_a_column_of_an_unknown_type_is_refused() -> None:
+    data = write(CHURN).replace(b'"type": "number"', b'"type": "colour"')
+    with pytest.raises(CorruptVersion, match=r"expected a type of .*, text, got 'colour' - at `\$"):
+        read(data)
+
+
 def test_a_field_of_tomorrow_is_passed_over() -> None:
     assert read(FORMAT_1.replace(b'"title"', b'"since": 7, "title"', 1)) == CHURN
 

@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from model_store import ABSENT, Column, Fault, InvalidRows, Signature, text_rules
-from model_store.columns import Values
 from model_store.signature import GOT_LENGTH, MAX_FAULTS
+from model_store.values import Values
 
 NUMBER = Signature(columns=(Column(name="n", type="number"),))
 SINGLE = Signature(columns=(Column(name="n", type="number"),), dtype="float32")

@@ -1,0 +1,163 @@
+"""Arrow arrays as values of a column; the only user of pyarrow, which is imported for these alone.
+
+Numbers, truths and dates become numpy arrays of their own type, with a mask where some are missing,
+so that nothing is rounded on the way. Of all else, which are texts mostly, each distinct value is
+made a Python value once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol, TypeGuard
+
+import numpy as np
+
+from .errors import InvalidColumns
+from .values import Positions, Repeated, Values
+
+MOST_BYTES: Final = 2**31 - 1
+"""What the offsets of texts with 32 bits reach."""
+
+
+class ArrowArray(Protocol):
+    """An array or a chunked array of pyarrow."""
+
+    @property
+    def null_count(self) -> int: ...
+
+    @property
+    def type(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Any: ...
+
+    def to_pylist(self) -> list[Any]: ...
+
+
+def is_arrow(values: object) -> TypeGuard[ArrowArray]:
+    """Whether values are an array of pyarrow, which whoever made them has imported."""
+    if type(values).__module__.partition(".")[0] != "pyarrow":
+        return False
+    import pyarrow
+
+    return isinstance(values, pyarrow.Array | pyarrow.ChunkedArray)
+
+
+def read(name: str, values: ArrowArray) -> Values:
+    """The values of the column of this name.
+
+    Raises:
+        InvalidColumns: no column has values of this type, or Python has no such moments.
+    """
+    import pyarrow
+
+    try:
+        found = _read(_whole(values))
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
+        raise InvalidColumns(
+            f"The values of {name}, an Arrow array of {values.type}, cannot be read: {error}"
+        ) from error
+    if found is None:
+        raise InvalidColumns(
+            f"The column {name} is an Arrow array of {values.type}; expected numbers, texts, "
+            "booleans or dates."
+        )
+    return found
+
+
+def value_at(values: ArrowArray, row: int) -> object:
+    """One of the values, to be shown."""
+    scalar = values[row]
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return str(scalar)
+
+
+def _whole(values: Any) -> Any:
+    """The one array that the chunks make."""
+    import pyarrow
+
+    if isinstance(values, pyarrow.Array):
+        return values
+    if values.num_chunks == 1:
+        return values.chunk(0)
+    if pyarrow.types.is_string(values.type) and values.nbytes > MOST_BYTES:
+        values = values.cast(pyarrow.large_string())
+    if pyarrow.types.is_dictionary(values.type) and not _is_text(values.type.value_type):
+        # Unified, a dictionary of float16 would have other values (pyarrow 26).
+        chunks = [chunk.dictionary_decode() for chunk in values.chunks]
+        values = pyarrow.chunked_array(chunks, values.type.value_type)
+    return values.unify_dictionaries().combine_chunks()
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _read(array: Any) -> Values | None:
+    """The values of an array; None where no column has such."""
+    import pyarrow
+    from pyarrow import compute, types
+
+    kind = array.type
+    if types.is_null(kind):
+        return Repeated((None,), np.zeros(len(array), dtype=np.intp))
+    if types.is_run_end_encoded(kind):
+        return _read(compute.run_end_decode(array))
+    if types.is_dictionary(kind):
+        return _of_dictionary(array)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        return _of_numbers(array)
+    if types.is_date(kind):
+        return _to_numpy(array.cast(pyarrow.date32()))
+    if types.is_timestamp(kind):
+        if kind.tz is None:
+            return _to_numpy(array)
+        return _of_distinct(array.cast(pyarrow.timestamp("us", kind.tz)))
+    if types.is_string_view(kind):
+        return _of_distinct(array.cast(pyarrow.large_string()))
+    if _is_text(kind) or types.is_decimal(kind):
+        return _of_distinct(array)
+    return None
+
+
+def _to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = array.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _of_numbers(array: Any) -> Values:
+    if not array.null_count:
+        return _to_numpy(array)
+    # As floats, which have a word for what is missing, large integers would be rounded.
+    from pyarrow import types
+
+    empty = False if types.is_boolean(array.type) else 0
+    filled = array if types.is_floating(array.type) else array.fill_null(empty)
+    return np.ma.MaskedArray(_to_numpy(filled), mask=_to_numpy(array.is_null()))
+
+
+def _of_distinct(array: Any) -> Values:
+    """Values that are looked at as Python's own."""
+    encoded = array.dictionary_encode(null_encoding="encode")
+    if len(encoded.dictionary) > len(array) // 2:
+        values: list[Any] = array.to_pylist()
+        return values
+    return Repeated(encoded.dictionary.to_pylist(), _places(encoded.indices))
+
+
+def _of_dictionary(array: Any) -> Values | None:
+    if not _is_text(array.type.value_type) or len(array.dictionary) > len(array) // 2:
+        return _read(array.dictionary_decode())
+    distinct = [*array.dictionary.to_pylist(), None]
+    return Repeated(distinct, _places(array.indices, missing=len(distinct) - 1))
+
+
+def _places(indices: Any, missing: int = 0) -> Positions:
+    import pyarrow
+
+    found = _to_numpy(indices.cast(pyarrow.int64()).fill_null(missing))
+    return found.astype(np.intp, copy=False)

@@ -1,0 +1,168 @@
+"""What a column type is: everything that is done with its values, in one class."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from ..column_facts import ColumnFacts, JSONLabel
+from ..text_rules import TextRules
+from ..values import Cells, Positions
+
+Control = Literal["number", "choice", "suggestions", "date", "datetime", "line", "paragraph"]
+"""What a person enters a value with: `choice` is one of few, `line` and `paragraph` are text."""
+
+Datatype = Literal["BOOL", "INT64", "FP64", "BYTES"]
+"""How values lie in a tensor, in the words of the Open Inference Protocol; BYTES are texts."""
+
+Schema = dict[str, Any]
+
+
+class Unfit(Exception):
+    """A value does not fit. The message says what was expected, if more than `expected`."""
+
+
+class ColumnType(ABC):
+    """What is done with the values of a column.
+
+    A type is stateless: one instance serves all columns of it. What is abstract here is what a type
+    cannot do without. The rest holds for any type, and is overridden where more is known, or where
+    a whole array can be taken at once. A missing value never comes here.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The word for it in manifests, in the API and on pages."""
+
+    # What every type must say ---------------------------------------------------
+
+    @abstractmethod
+    def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> Any:
+        """One value as a cell of a matrix of this dtype. It is a Python value, or a numpy scalar
+        that has no equal in Python; a text has passed `read`.
+
+        Raises:
+            Unfit: it is none of this column.
+        """
+
+    @abstractmethod
+    def fill(self, column: ColumnFacts, target: Cells, values: Sequence[object]) -> bool:
+        """Fill the cells at once if all values are usual ones that all fit; else False, and what is
+        in the cells does not matter."""
+
+    @abstractmethod
+    def plain(self, cell: Any) -> JSONLabel:
+        """A cell as the JSON value that it came from."""
+
+    @abstractmethod
+    def expected(self, column: ColumnFacts) -> str:
+        """What a value must be, in words."""
+
+    @abstractmethod
+    def schema(self, column: ColumnFacts) -> Schema:
+        """The JSON Schema of a value that is not null."""
+
+    @abstractmethod
+    def control(self, column: ColumnFacts) -> Control:
+        """What a person enters a value with."""
+
+    @abstractmethod
+    def datatype(self, column: ColumnFacts) -> Datatype:
+        """How the values best lie in a tensor."""
+
+    @abstractmethod
+    def recognizes(self, values: Cells) -> bool:
+        """Whether training data without its missing values looks like this type. The first of
+        `TYPES` to say so has it."""
+
+    # What holds where a type says no more ----------------------------------------
+
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
+        """Facts of a column from its training data without the missing values. `dtype` is what it
+        came with, and `known` are the categories that an encoder or the dtype has."""
+        return {}
+
+    def numeric(self, column: ColumnFacts) -> bool:
+        """Whether the values are numbers, also where they name categories."""
+        return False
+
+    @property
+    def measured(self) -> bool:
+        """Whether values are amounts, with others between any two."""
+        return False
+
+    def choices(self, column: ColumnFacts) -> tuple[JSONLabel, ...]:
+        """The values that are known by name."""
+        return ()
+
+    def closed(self, column: ColumnFacts) -> bool:
+        """Whether no others than its choices fit."""
+        return False
+
+    def unseen(self, column: ColumnFacts) -> JSONLabel | None:
+        """A value that was in no training data, which a pipeline may refuse; None where all are
+        alike."""
+        return None
+
+    def spread(self, column: ColumnFacts, points: int) -> list[JSONLabel]:
+        """Values over the range of the training data, in order: those known by name, or so many
+        amounts. None where the range is not known."""
+        return list(self.choices(column))
+
+    def draw(
+        self, column: ColumnFacts, known: list[Any], count: int, random: np.random.Generator
+    ) -> list[Any]:
+        """Random values within the training data, of which `known` are some."""
+        choices = list(self.choices(column)) or known
+        unseen = self.unseen(column)
+        if column.open and unseen is not None:
+            choices = [*choices, unseen]
+        if not choices:
+            return [None] * count
+        return [choices[place] for place in random.integers(len(choices), size=count)]
+
+    def exact(self, dtype: str) -> frozenset[type]:
+        """The types whose finite values stand in a matrix of this dtype as they are."""
+        return frozenset()
+
+    def read(self, column: ColumnFacts, text: str, rules: TextRules) -> object:
+        """What a text stands for; None where that is a missing value.
+
+        Raises:
+            Unfit: it stands for nothing here.
+        """
+        text = text.strip()
+        if (rules.blanks and not text) or (column.missing and text in rules.nulls):
+            return None
+        return text
+
+    def fill_texts(
+        self, column: ColumnFacts, target: Cells, texts: Sequence[str], rules: TextRules
+    ) -> Positions | None:
+        """Fill the cells at once, and tell the positions of the texts that do not fit; None where
+        that takes a look at each."""
+        return None
+
+    def fill_array(self, column: ColumnFacts, target: Cells, array: Cells) -> Positions | None:
+        """As `fill_texts`, of numbers, truths or `datetime64`, none of which is NaT."""
+        return None
+
+
+def missing_cell(column: ColumnFacts, dtype: np.dtype[Any]) -> Any:
+    """A missing value as a cell of a matrix of this dtype.
+
+    Raises:
+        Unfit: the column takes none.
+    """
+    if not column.missing:
+        raise Unfit
+    if dtype.kind == "M":
+        return np.datetime64("NaT")
+    return None if column.null == "none" and dtype.kind == "O" else math.nan

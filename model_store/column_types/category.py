@@ -1,0 +1,139 @@
+"""Categories: texts or numbers, of which the pipeline knows some by name."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ..column_facts import ColumnFacts, JSONLabel
+from ..literals import NAMES_SHOWN, shown_category
+from ..text_rules import TextRules
+from ..values import NOWHERE, Cells, Positions
+from .base import ColumnType, Control, Datatype, Schema, Unfit
+from .numbers import as_number, read_number
+
+MOST_CATEGORIES: Final = 20
+"""Where no encoder tells, a column of more distinct texts is free text."""
+UNSEEN: Final = "a category that was never seen"
+
+
+class CategoryType(ColumnType):
+    """One of the categories; any text or number where the column is open."""
+
+    name = "category"
+
+    def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> JSONLabel:
+        if self.numeric(column):
+            value = as_number(value)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise Unfit
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise Unfit
+        if value not in column.known and not column.open:
+            raise Unfit
+        return column.known.get(value, value)
+
+    def fill(self, column: ColumnFacts, target: Cells, values: Sequence[object]) -> bool:
+        if not set(map(type, values)) <= {str, int, float}:
+            return False
+        known: dict[Any, JSONLabel] = column.known
+        try:
+            target[:] = [known[value] for value in values]
+        except KeyError:
+            return False
+        return True
+
+    def plain(self, cell: Any) -> JSONLabel:
+        label: JSONLabel = cell
+        return label
+
+    def expected(self, column: ColumnFacts) -> str:
+        known = column.categories or ()
+        if column.open:
+            return "a number" if self.numeric(column) else "a text"
+        shown = ", ".join(map(shown_category, known[:NAMES_SHOWN]))
+        more = len(known) - NAMES_SHOWN
+        return f"one of {shown}" + (f" and {more} more" if more > 0 else "")
+
+    def schema(self, column: ColumnFacts) -> Schema:
+        schema: Schema = {"type": "number" if self.numeric(column) else "string"}
+        if column.categories:
+            schema["examples" if column.open else "enum"] = list(column.categories)
+        return schema
+
+    def control(self, column: ColumnFacts) -> Control:
+        return "suggestions" if column.open else "choice"
+
+    def datatype(self, column: ColumnFacts) -> Datatype:
+        return datatype_of(column.categories or ()) if self.numeric(column) else "BYTES"
+
+    def recognizes(self, values: Cells) -> bool:
+        if not all_texts(values):
+            return False
+        texts = set(values.tolist())
+        return len(texts) <= MOST_CATEGORIES and (len(texts) < len(values) or len(texts) == 1)
+
+    def learn(
+        self, values: Cells, dtype: str, known: tuple[JSONLabel, ...] | None
+    ) -> dict[str, Any]:
+        categories = tuple(sorted(set(values.tolist()))) if known is None else known
+        return {"categories": categories, "typical": most_frequent(values)}
+
+    def numeric(self, column: ColumnFacts) -> bool:
+        return not any(isinstance(value, str) for value in column.categories or ())
+
+    def choices(self, column: ColumnFacts) -> tuple[JSONLabel, ...]:
+        return column.categories or ()
+
+    def closed(self, column: ColumnFacts) -> bool:
+        return not column.open
+
+    def unseen(self, column: ColumnFacts) -> JSONLabel | None:
+        if not self.numeric(column):
+            return UNSEEN
+        numbers = [value for value in column.categories or () if not isinstance(value, str)]
+        return max(numbers, default=0) + 1
+
+    def read(self, column: ColumnFacts, text: str, rules: TextRules) -> object:
+        if text in column.known:
+            return text
+        found = super().read(column, text, rules)
+        if isinstance(found, str) and self.numeric(column):
+            return read_number(found, rules)
+        return found
+
+    def fill_texts(
+        self, column: ColumnFacts, target: Cells, texts: Sequence[str], rules: TextRules
+    ) -> Positions | None:
+        return NOWHERE if self.fill(column, target, texts) else None
+
+
+def all_texts(values: Cells) -> bool:
+    """Whether an array holds texts alone, and some."""
+    return len(values) > 0 and all(isinstance(value, str) for value in values.tolist())
+
+
+def most_frequent(values: Cells) -> Any:
+    """The value that an array holds most often, the first of several; None of no values."""
+    counts = Counter(values.tolist()).most_common(1)
+    if not counts:
+        return None
+    value = counts[0][0]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def datatype_of(labels: Iterable[object]) -> Datatype:
+    """What holds each of these labels in a tensor; a number where there are none."""
+    kinds = set(map(type, labels))
+    if len(kinds) == 1:
+        return _OF_LABEL.get(kinds.pop(), "BYTES")
+    return "FP64" if kinds <= {float, int} else "BYTES"
+
+
+_OF_LABEL: Final[Mapping[type, Datatype]] = {bool: "BOOL", int: "INT64", float: "FP64"}
