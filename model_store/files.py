@@ -114,6 +114,32 @@ def discard(path: Path) -> None:
             path.unlink()
 
 
+def clear(folder: str) -> None:
+    """Remove a folder of somebody who may have made it hard to remove: folders in it may be nested
+    deeper than a recursion or a path can go, and closed. What cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        while nested := _without_files(folder):
+            for path in nested:
+                for inner in _without_files(path):
+                    os.chmod(inner, 0o700)
+                    os.rename(inner, tempfile.mkdtemp(dir=folder))
+                os.rmdir(path)
+        os.rmdir(folder)
+
+
+def _without_files(folder: str) -> list[str]:
+    """The folders in a folder, once all else in it is removed."""
+    os.chmod(folder, 0o700)
+    nested = []
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                nested.append(entry.path)
+            else:
+                os.unlink(entry.path)
+    return nested
+
+
 def _write_through(file: IO[bytes], data: bytes) -> None:
     file.write(data)
     file.flush()

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from . import formats, frames, origin, pickles, text_rules
 from .column_facts import JSONLabel
 from .draft import Draft, Metadata
-from .errors import InvalidPipeline, InvalidRows, UnreadableFile
+from .errors import (
+    IncompatibleVersion,
+    InvalidPipeline,
+    InvalidRows,
+    ModelStoreError,
+    UnreadableFile,
+    Untrusted,
+)
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
 from .literals import parse_number
@@ -45,8 +52,8 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `files` come in the order of their steps. `trusted` names globals beyond those of every
     artifact; `trust` allows all that the files name. `sample` is a CSV file with rows of the
-    training data, of which `target` are the columns that the pipeline tells. `publish` asks for a
-    draft.
+    training data, of which `target` are the columns that the pipeline tells. Without `attempt`
+    nothing is loaded, so that nothing of the files is run. `publish` asks for a draft.
     """
 
     name: str
@@ -57,6 +64,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     trust: bool = False
     trusted: tuple[str, ...] = ()
     allow_version: bool = False
+    attempt: bool = True
     publish: bool = True
 
 
@@ -82,10 +90,11 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. The last four are None where something is refused and only a look was
-    ordered."""
+    """What was found. `refusals` say why the files cannot be imported. Those behind `warnings` are
+    None where only a look was ordered and something is refused or nothing was to be loaded."""
 
     files: tuple[FileFinding, ...]
+    refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     estimator: str | None = None
     signature: Signature | None = None
@@ -109,9 +118,12 @@ def import_files(
     found = tuple(
         _file_finding(path, contents[path], listing, trust) for path, listing in listings.items()
     )
-    if not order.publish and any(each.refused for each in found):
-        return ImportReport(files=found), None
-    told = _check(order, listings, trust)
+    told, refusals = _check(order, listings, trust)
+    if not order.publish and (refusals or not order.attempt):
+        sentences = tuple(map(str, refusals))
+        return ImportReport(files=found, refusals=sentences, warnings=tuple(told)), None
+    if refusals:
+        raise refusals[0]
     progress("loading")
     parts = {path: _load(path, data, trust) for path, data in contents.items()}
     pipeline = join(parts)
@@ -186,18 +198,23 @@ def _file_finding(path: str, data: bytes, listing: Listing, trust: Trust) -> Fil
     )
 
 
-def _check(order: ImportRequest, listings: Mapping[str, Listing], trust: Trust) -> list[str]:
-    """Warnings about where the files come from.
-
-    Raises:
-        Untrusted, IncompatibleVersion
-    """
-    told = []
+def _check(
+    order: ImportRequest, listings: Mapping[str, Listing], trust: Trust
+) -> tuple[list[str], list[ModelStoreError]]:
+    """Warnings about where the files come from, and why they may not be loaded."""
+    told: list[str] = []
+    refusals: list[ModelStoreError] = []
     for path, listing in listings.items():
         file = Path(path).name
-        trust.require(file, listing.globals)
-        told += origin.check(file, listing, allow_version=order.allow_version)
-    return told
+        try:
+            trust.require(file, listing.globals)
+        except Untrusted as error:
+            refusals.append(error)
+        try:
+            told += origin.check(file, listing, allow_version=order.allow_version)
+        except IncompatibleVersion as error:
+            refusals.append(error)
+    return told, refusals
 
 
 def _load(path: str, data: bytes, trust: Trust) -> Any:

@@ -1,8 +1,9 @@
 """A process of its own in which files from outside are first read and first asked.
 
-A file may be corrupt or hostile: it may want all memory, never end, or crash the interpreter. So
-reading, inspecting and predicting happen in a child with a limit of time and of memory, which
-answers over a pipe with structures and bytes, and nothing that it sends is unpickled.
+A file may be corrupt or hostile: it may want all memory, never end, crash the interpreter, or run
+code. So reading, inspecting and predicting happen in a child with a limit of time and of memory, in
+a cage (`cage.py`) that is closed before the child reads anything. It answers over a pipe with
+structures and bytes, and nothing that it sends is unpickled.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from . import errors
+from . import cage, errors, files
 from .draft import Draft
 from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed
 from .importer import ImportReport, ImportRequest, import_files
@@ -28,6 +30,7 @@ from .manifest import Manifest
 
 MEGABYTE: Final = 1024 * 1024
 SECONDS: Final = 120.0
+PREFIX: Final = "quart-app-trial-"
 MEGABYTES: Final = 2048
 
 Progress = Callable[[str], None]
@@ -80,7 +83,8 @@ def run(
 ) -> tuple[ImportReport, Draft | None]:
     """Carry out an order in a child process; the draft is None where the order was only to look.
 
-    The child is gone when this returns or raises.
+    The child and its temporary folder are gone when this returns or raises. What the cage lacks on
+    this machine is told as a step.
 
     Raises:
         TrialFailed: it took too long or too much memory, or it died.
@@ -88,15 +92,9 @@ def run(
     """
     task = msgspec.json.encode(_Task(order, limits))
     receiver, sender = Pipe(duplex=False)
-    with receiver:
+    with receiver, _temporary_folder() as folder:
         with sender:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "model_store.isolated", str(sender.fileno())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[sender.fileno()],
-            )
+            child = _start(folder, sender.fileno(), order)
         try:
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
@@ -105,6 +103,44 @@ def run(
         finally:
             child.kill()
             child.wait()
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    try:
+        folder = tempfile.mkdtemp(prefix=PREFIX)
+    except OSError as error:
+        raise TrialFailed(f"There is no place for temporary files: {error}.") from error
+    try:
+        yield folder
+    finally:
+        files.clear(folder)
+
+
+def _start(folder: str, handle: int, order: ImportRequest) -> subprocess.Popen[bytes]:
+    """The child, as another user where that user can read all that the order names."""
+    needed = [os.curdir, *order.files, *filter(None, (order.sample, order.code))]
+    other = cage.other_user(needed)
+    if other is not None:
+        with contextlib.suppress(PermissionError):
+            os.chown(folder, other.pw_uid, other.pw_gid)
+            return _spawn(folder, handle, user=other.pw_uid, group=other.pw_gid, extra_groups=[])
+    return _spawn(folder, handle)
+
+
+def _spawn(folder: str, handle: int, **user: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        cage.command(folder, __name__, str(handle), path=sys.path),
+        # joblib looks for semaphores, which are not to be had, and would warn that it does without.
+        env={**os.environ, "TMPDIR": folder, "JOBLIB_MULTIPROCESSING": "0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[handle],
+        # Without a terminal, which keeps what is typed and takes what is typed for others.
+        start_new_session=True,
+        **user,
+    )
 
 
 def _messages(
@@ -168,10 +204,12 @@ def _death(child: subprocess.Popen[bytes], limits: Limits) -> str:
 # In the child --------------------------------------------------------------------
 
 
-def main(handle: int) -> None:
-    """Read a task from stdin and send what came of it."""
+def main(handle: int, lacking: Sequence[str]) -> None:
+    """Read a task from stdin and send what came of it, and first what the cage lacks."""
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=_Task)
     with Connection(handle, readable=False) as connection:
+        for sentence in lacking:
+            _send(connection, _Step(sentence))
         try:
             _limit(task.limits)
             finding, draft = import_files(task.order, lambda step: _send(connection, _Step(step)))
@@ -201,11 +239,14 @@ def _send(connection: Connection[bytes, bytes], message: _Message) -> None:
 
 
 def _limit(limits: Limits) -> None:
-    """Bound the memory, counted from what the interpreter and the libraries take by themselves."""
+    """Bound the memory, counted from what the interpreter and the libraries take by themselves, and
+    each temporary file."""
     import sklearn.ensemble  # noqa: F401
 
-    allowed = _size() + limits.megabytes * MEGABYTE
+    most = limits.megabytes * MEGABYTE
+    allowed = _size() + most
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     # Some systems have no such limit.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
@@ -221,4 +262,4 @@ def _size() -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=list[str]))

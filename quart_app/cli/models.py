@@ -199,7 +199,8 @@ def import_files(
     """Import a pickled pipeline, or several files as its steps, as the next version of a model.
 
     What the files name is listed and checked before anything in them is unpickled, and all of it
-    happens in a process with limits.
+    happens in a process with limits of time and memory, which may neither write files, start
+    programs nor use the network.
     """
     store: ModelStore = context.obj
     name = name or _name_of(files[-1])
@@ -216,32 +217,52 @@ def import_files(
 
 
 @models.command()
+@click.option("--try", "attempt", is_flag=True, help="Load the files too, and predict.")
 @_intake_options
-def inspect(files: Sequence[str], as_json: bool, **options: Any) -> None:
-    """Look at files as `import` would, and publish nothing."""
-    finding, _ = _try(_name_of(files[-1]), files, publish=False, **options)
+def inspect(files: Sequence[str], attempt: bool, as_json: bool, **options: Any) -> None:
+    """Say what files name and what `import` would refuse; with --try also what they predict.
+
+    Nothing in the files is run without --try. With it they are loaded in a process with limits, as
+    `import` does, and nothing is published. Exits with 1 if `import` would refuse them.
+    """
+    if not attempt and (options["sample"] or options["target"]):
+        raise click.UsageError("--sample and --target are used with --try only")
+    name = _name_of(files[-1])
+    finding, _ = _try(name, files, publish=False, attempt=attempt, **options)
     if as_json:
         _print_json(finding)
-        return
+    else:
+        _print_look(finding)
+    if finding.refusals:
+        sys.exit(FAILED)
+
+
+def _print_look(finding: ImportReport) -> None:
     for each in finding.files:
         written = f", written by scikit-learn {each.scikit_learn}" if each.scikit_learn else ""
         click.echo(f"{each.file}: {each.size} bytes{written}, sha256 {each.sha256}")
         for found in each.globals:
             click.echo(f"  {found}{'  (not allowed)' if found in each.refused else ''}")
     click.echo()
-    if finding.signature is None:
-        click.echo("Nothing was unpickled, because of what is not allowed.")
-        return
-    click.echo(_summary(finding))
-    _print_finding(finding)
+    for refusal in finding.refusals:
+        click.echo(f"import refuses this: {refusal}")
+    if finding.refusals:
+        click.echo("Nothing in the files was run.")
+    elif finding.signature is None:
+        click.echo("import takes what is named. Nothing in the files was run; --try loads them.")
+    else:
+        click.echo(_summary(finding))
+        _print_finding(finding)
 
 
-def _try(name: str, files: Sequence[str], *, publish: bool, **options: Any) -> Any:
+def _try(
+    name: str, files: Sequence[str], *, publish: bool, attempt: bool = True, **options: Any
+) -> Any:
     limits = Limits(options.pop("time_limit"), options.pop("memory_limit"))
     options["allow_version"] = Config.read(
         **settings(allow_version=options["allow_version"])
     ).allow_version
-    order = ImportRequest(name=name, files=tuple(files), publish=publish, **options)
+    order = ImportRequest(name=name, files=tuple(files), publish=publish, attempt=attempt, **options)
     finding, draft = run(order, limits, _progress(name))
     for warning in finding.warnings:
         click.echo(f"Warning: {warning}", err=True)

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from model_store import ModelStore, errors
+from model_store import ModelStore, cage, errors
 from model_store.draft import Draft
 from model_store.errors import (
     Fault,
@@ -134,7 +134,7 @@ def trials() -> list[str]:
         text=True,
         check=True,
     )
-    return [line for line in found.stdout.splitlines() if "model_store.isolated" in line]
+    return [line for line in found.stdout.splitlines() if str(Path(cage.__file__)) in line]
 
 
 # What is found ----------------------------------------------------------------------
