@@ -107,6 +107,9 @@ def close(folder: str, kernel: Kernel) -> tuple[str, ...]:
 
 # How it is entered ---------------------------------------------------------------
 
+PINNING: Final = ("GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")
+"""With these OpenMP pins its threads to processors, and ends the process where it may not."""
+
 
 def command(folder: str, module: str, *arguments: str, path: Sequence[str] = ()) -> list[str]:
     """The command that closes the cage, with `folder` to write in, and runs a module in it, as
@@ -119,6 +122,11 @@ def command(folder: str, module: str, *arguments: str, path: Sequence[str] = ())
 
 def _enter(folder: str, path: str, module: str, *arguments: str) -> None:
     lacking = close(folder, Kernel.here())
+    os.environ["TMPDIR"] = folder
+    # joblib looks for semaphores, which are not to be had, and would warn that it does without.
+    os.environ["JOBLIB_MULTIPROCESSING"] = "0"
+    for name in PINNING:
+        os.environ.pop(name, None)
     sys.path[:] = json.loads(path) or sys.path
     sys.argv[1:] = [*arguments, json.dumps(lacking)]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -131,12 +139,12 @@ def other_user(needed: Iterable[str | Path]) -> pwd.struct_passwd | None:
     with contextlib.suppress(KeyError):
         found = pwd.getpwnam("nobody")
         libraries = (path for path in sys.path if path and Path(path).exists())
-        if all(map(_is_public, [sys.executable, os.__file__, __file__, *libraries, *needed])):
+        if all(map(is_public, [sys.executable, os.__file__, __file__, *libraries, *needed])):
             return found
     return None
 
 
-def _is_public(path: str | Path) -> bool:
+def is_public(path: str | Path) -> bool:
     """Whether anybody may read it: the file or folder, and each folder on the way to it."""
     try:
         itself = Path(path).resolve(strict=True)

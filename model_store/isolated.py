@@ -131,8 +131,6 @@ def _start(folder: str, handle: int, order: ImportRequest) -> subprocess.Popen[b
 def _spawn(folder: str, handle: int, **user: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         cage.command(folder, __name__, str(handle), path=sys.path),
-        # joblib looks for semaphores, which are not to be had, and would warn that it does without.
-        env={**os.environ, "TMPDIR": folder, "JOBLIB_MULTIPROCESSING": "0"},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -234,6 +234,7 @@ def test_a_look_publishes_nothing_and_unpickles_nothing_that_is_not_allowed(
     finding, draft = run(ImportRequest(name="mine", files=(str(file),), publish=False), LIMITS)
     assert draft is None
     assert finding.files[0].refused == ("steps.Stubborn",)
+    assert "own.pkl names steps.Stubborn" in finding.refusals[0]
     assert finding.signature is None
     clean = saved(tmp_path / "clean.pkl", LinearRegression().fit(X, X[:, 0]))
     finding, draft = run(ImportRequest(name="mine", files=(clean,), publish=False), LIMITS)

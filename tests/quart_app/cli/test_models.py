@@ -9,10 +9,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import pytest
+import sklearn
 from click.testing import CliRunner, Result
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -120,7 +122,7 @@ def test_a_hostile_file_is_an_error_in_a_sentence_and_leaves_nothing(
     for command in ("import", "inspect"):
         ended = process("models", command, str(file), store=empty)
         assert "os.mkdir" in ended.stderr + ended.stdout
-        assert ended.returncode == (1 if command == "import" else 0)
+        assert ended.returncode == 1
     assert not marker.exists()
     assert empty.models() == []
 
@@ -135,27 +137,56 @@ def test_inspect_lists_what_a_file_names_and_publishes_nothing(
         r"  sklearn\.pipeline\.Pipeline\n",
         result.stdout,
     )
-    assert "StandardScaler → LogisticRegression, tells the prediction: 0, 1, 2" in result.stdout
+    assert "Nothing in the files was run; --try loads them.\n" in result.stdout
+    assert result.stderr == "my-iris: reading\n"
+    tried = run("models", "inspect", iris, "--try", store=empty)
+    assert tried.exit_code == 0
+    assert "StandardScaler → LogisticRegression, tells the prediction: 0, 1, 2" in tried.stdout
     assert empty.models() == []
-    odd = tmp_path / "odd.pkl"
+
+
+@pytest.mark.parametrize("options", [[], ["--try"]])
+def test_inspect_says_all_that_import_would_refuse_and_ends_with_1(
+    options: list[str], empty: ModelStore, tmp_path: Path
+) -> None:
+    odd, old = tmp_path / "odd.pkl", tmp_path / "old.pkl"
     odd.write_bytes(pickle.dumps(os.getcwd))
-    result = run("models", "inspect", str(odd), store=empty)
+    old.write_bytes(of_version_1_5_2(LogisticRegression(max_iter=500).fit(X, Y)))
+    result = run("models", "inspect", str(odd), str(old), *options, store=empty)
+    assert result.exit_code == 1
     assert "  posix.getcwd  (not allowed)\n" in result.stdout
-    assert result.stdout.endswith("Nothing was unpickled, because of what is not allowed.\n")
-    found = json.loads(run("models", "inspect", str(odd), "--json", store=empty).stdout)
+    assert "import refuses this: odd.pkl names posix.getcwd, which is not" in result.stdout
+    assert "import refuses this: old.pkl was written by scikit-learn 1.5.2" in result.stdout
+    assert result.stdout.endswith("Nothing in the files was run.\n")
+    ended = run("models", "inspect", str(odd), str(old), *options, "--json", store=empty)
+    assert ended.exit_code == 1
+    found = json.loads(ended.stdout)
     assert found["files"][0]["refused"] == ["posix.getcwd"]
+    assert len(found["refusals"]) == 2
+
+
+def test_inspect_takes_a_sample_only_where_it_predicts(
+    iris: str, empty: ModelStore, command: Command
+) -> None:
+    arguments = ["models", "inspect", iris, "--sample", "rows.csv"]
+    ended = command(*arguments, QUART_APP_MODEL_STORE=str(empty.root))
+    assert ended.code == 2
+    assert "--sample and --target are used with --try only" in ended.stderr
+
+
+def of_version_1_5_2(model: Any) -> bytes:
+    """What pickle writes of a model, as if another scikit-learn had fitted it."""
+    here = sklearn.__version__.encode()
+    old = b"X" + (5).to_bytes(4, "little") + b"1.5.2"
+    data = pickle.dumps(model, protocol=3)
+    return data.replace(b"X" + len(here).to_bytes(4, "little") + here, old)
 
 
 def test_another_minor_is_allowed_by_the_option_or_by_the_setting(
     empty: ModelStore, tmp_path: Path
 ) -> None:
-    import sklearn
-
-    here = sklearn.__version__.encode()
-    data = pickle.dumps(LogisticRegression(max_iter=500).fit(X, Y), protocol=3)
-    old = b"X" + (5).to_bytes(4, "little") + b"1.5.2"
     file = tmp_path / "old.pkl"
-    file.write_bytes(data.replace(b"X" + len(here).to_bytes(4, "little") + here, old))
+    file.write_bytes(of_version_1_5_2(LogisticRegression(max_iter=500).fit(X, Y)))
     refused = process("models", "import", str(file), store=empty)
     assert refused.returncode == 1
     assert "was written by scikit-learn 1.5.2" in refused.stderr
