@@ -216,7 +216,7 @@ def _answered(
             return probe.findings()
     what = "rows that its own parts suggest" if training is None else "rows of its training data"
     more = "; give some that it was trained on (--sample rows.csv)" if training is None else ""
-    raise InvalidPipeline(f"The pipeline does not predict {what}: {reason}{more}")
+    raise InvalidPipeline(f"The pipeline does not predict {what}: {reason}{more}") from reason
 
 
 def _candidates(

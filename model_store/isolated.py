@@ -24,13 +24,14 @@ import msgspec
 
 from . import cage, errors, files
 from .draft import Draft
-from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed
+from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed, UnreadableFile
 from .importer import ImportReport, ImportRequest, import_files
 from .manifest import Manifest
 
 MEGABYTE: Final = 1024 * 1024
 SECONDS: Final = 120.0
 PREFIX: Final = "quart-app-trial-"
+HELD: Final = " (While it is tried it can write no files, start no programs and use no network.)"
 MEGABYTES: Final = 2048
 
 Progress = Callable[[str], None]
@@ -211,15 +212,8 @@ def main(handle: int, lacking: Sequence[str]) -> None:
         try:
             _limit(task.limits)
             finding, draft = import_files(task.order, lambda step: _send(connection, _Step(step)))
-        except MemoryError:
-            what = f"Trying the pipeline needs more than {task.limits.megabytes} MB of memory"
-            message = f"{what}; if that is right, give it more with --memory-limit."
-            _send(connection, _Failure("TrialFailed", message))
-        except ModelStoreError as error:
-            _send(connection, _failure(error))
         except Exception as error:
-            message = f"The pipeline cannot be tried: {type(error).__name__}: {error}"
-            _send(connection, _Failure("TrialFailed", message))
+            _send(connection, _failure(_explained(error, task.limits)))
         else:
             contents = {} if draft is None else draft.contents
             _send(
@@ -230,6 +224,23 @@ def main(handle: int, lacking: Sequence[str]) -> None:
                 connection.send_bytes(data)
     # What the pipeline left behind, such as threads, does not hold up the end.
     os._exit(0)
+
+
+def _explained(error: Exception, limits: Limits) -> ModelStoreError:
+    """An error of the pipeline as one of ours; where the cage may be the reason, that is said."""
+    if isinstance(error, MemoryError):
+        what = f"Trying the pipeline needs more than {limits.megabytes} MB of memory"
+        return TrialFailed(f"{what}; if that is right, give it more with --memory-limit.")
+    if isinstance(error, InvalidRows | UnreadableFile):
+        return error  # That a file cannot be read says it all by itself.
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, PermissionError):
+        reason = reason.__cause__ or reason.__context__
+    held = "" if reason is None else HELD
+    if isinstance(error, ModelStoreError):
+        return type(error)(f"{error}{held}")
+    kind = type(error).__name__
+    return TrialFailed(f"The pipeline cannot be tried: {kind}: {error}{held}")
 
 
 def _send(connection: Connection[bytes, bytes], message: _Message) -> None:

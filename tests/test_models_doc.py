@@ -131,6 +131,7 @@ SCENARIOS: list[Callable[[Work], str]] = [
         sample=w.text("r.csv", "a,b\n1,2\n"),
     ),
     Work.without_pandas,
+    lambda w: w.stubborn("import socket; socket.socket()"),
     lambda w: w.stubborn("exec('while True: pass')", "--time-limit", "3"),
     lambda w: w.stubborn("return bytearray(2**36)", "--memory-limit", "300"),
     lambda w: w.stubborn("os.kill(os.getpid(), 11)"),

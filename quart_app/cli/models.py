@@ -262,7 +262,9 @@ def _try(
     options["allow_version"] = Config.read(
         **settings(allow_version=options["allow_version"])
     ).allow_version
-    order = ImportRequest(name=name, files=tuple(files), publish=publish, attempt=attempt, **options)
+    order = ImportRequest(
+        name=name, files=tuple(files), publish=publish, attempt=attempt, **options
+    )
     finding, draft = run(order, limits, _progress(name))
     for warning in finding.warnings:
         click.echo(f"Warning: {warning}", err=True)

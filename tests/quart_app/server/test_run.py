@@ -65,8 +65,8 @@ RUN = """
 import sys
 if {loop!r} == "asyncio":
     sys.modules["uvloop"] = None
-from quart_app.server import Shutdown, http_server, serve
-from quart_app.sockets import bind
+from quart_app.server.run import Shutdown, http_server, serve
+from quart_app.server.sockets import bind
 
 code = serve(
     app,
