@@ -7,11 +7,13 @@ import dataclasses
 import json
 import os
 import pickle
+import pwd
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -627,3 +629,20 @@ def open_to_all(folders: list[Path]) -> Iterator[None]:
     finally:
         for each, mode in zip(folders, modes, strict=True):
             each.chmod(mode)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(
+    cage.other_user([tempfile.gettempdir()]) is None, reason="nobody cannot read Python here"
+)
+def test_the_file_is_tried_as_nobody_where_nobody_can_read_it() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        source = "import os; raise ValueError(f'as {os.getuid()} {os.getgroups()}')"
+        (folder / "who.pkl").write_bytes(pickle.dumps(Runs(source)))
+        arguments = ("models", "inspect", "--try", "--trust", str(folder / "who.pkl"))
+        nobody = pwd.getpwnam("nobody").pw_uid
+        assert f"as {nobody} []" in quart_app(*arguments, folder=folder).stderr
+        (folder / "who.pkl").chmod(0o600)
+        assert "as 0 " in quart_app(*arguments, folder=folder).stderr
