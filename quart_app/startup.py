@@ -17,6 +17,7 @@ from pathlib import Path
 
 from quart import Quart
 
+from model_store.errors import StoreNotWritable
 from model_store.recipes import RECIPES
 
 from .config import Config
@@ -84,18 +85,24 @@ async def _load_all(registry: Registry, config: Config) -> None:
         missing = [name for name in wanted if name not in names]
         if missing and config.recipes is None:
             _touch(mark)
+        locked = _why_locked(config.model_store) if missing else None
         for name in (*names, *missing):
             registry.entry(name)
         registry.starting = False
         for name in names:
             await registry.load(name)
+        if locked is not None:
+            logger.warning("%s These models are not trained: %s.", locked, ", ".join(missing))
+            for name in missing:
+                registry.entry(name).fail(locked)
+            return
         for name in missing:
             if registry.draining:
                 return
             if await _train(registry, config, name):
                 await registry.load(name)
         if all(registry.entry(name).state is State.READY for name in missing):
-            mark.unlink(missing_ok=True)
+            _unmark(mark)
     except Exception:
         logger.exception("start-up failed")
     finally:
@@ -135,6 +142,25 @@ def _touch(mark: Path) -> None:
     with contextlib.suppress(OSError):  # a store that cannot be written fails at publishing
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
+
+
+def _unmark(mark: Path) -> None:
+    if mark.exists():
+        try:
+            mark.unlink()
+        except OSError as error:
+            logger.warning(
+                "%s cannot be removed (%s), so the next start looks again for models to train.",
+                *(mark, error.strerror),
+            )
+
+
+def _why_locked(store: Path) -> StoreNotWritable | None:
+    """Why nothing can be published in the store, or in the folder that it would be made in."""
+    place = next(folder for folder in (store, *store.absolute().parents) if folder.exists())
+    if os.access(place, os.W_OK):
+        return None
+    return StoreNotWritable(f"The store {store} cannot be written.")
 
 
 async def _train(registry: Registry, config: Config, name: str) -> bool:

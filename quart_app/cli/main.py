@@ -7,7 +7,6 @@ in a sentence and ends with 1, one that was called wrongly with 2.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,9 @@ from ..config import SERVERS, ConfigError
 from ..context import context_of
 from ..documents import ModelDescription
 from ..keys import Keys
-from ..observe.access_log import AccessLog, LineWriter
+from ..observe.access_log import AccessLog
+from ..observe.line_writer import LineWriter
+from ..observe.standard_streams import hold_descriptors, queued
 from ..version import VERSION
 from .app_option import MakeApp, app_option, make
 from .options import allow_version_option, json_option, settings, store_option, version_option
@@ -42,6 +43,7 @@ ANSWERING = 0.5
 
 def main() -> None:
     """Run the command line; errors that are ours become a sentence and an exit code."""
+    hold_descriptors()
     try:
         cli()
     except ConfigError as error:
@@ -126,9 +128,6 @@ def serve(
     factory: MakeApp | None,
 ) -> None:
     """Serve the models until SIGTERM or SIGINT."""
-    from ..server import run, sockets
-
-    _log_to_stderr()
     given = settings(
         host=host,
         port=port,
@@ -137,7 +136,16 @@ def serve(
         model_store=store,
         allow_version=allow_version,
     )
-    app = make(factory or create_app, given)
+    with queued() as stdout:
+        _log_to_stderr()
+        code = _serve(make(factory or create_app, given), stdout)
+    sys.exit(code)
+
+
+def _serve(app: Quart, stdout: LineWriter | None) -> int:
+    """Serve the app by its settings; the exit code. Without stdout there is no access log."""
+    from ..server import run, sockets
+
     context = context_of(app)
     config, registry = context.config, context.registry
     try:
@@ -146,20 +154,15 @@ def serve(
         raise click.ClickException(str(error)) from None
 
     def announce(url: str) -> None:
-        with contextlib.suppress(OSError):  # nobody reads it, and it serves all the same
-            click.echo(
-                f"Serving on {url} (CTRL+C to quit)\nModels in {config.model_store.absolute()}"
-            )
+        print(f"Serving on {url} (CTRL+C to quit)\nModels in {config.model_store.absolute()}")
 
     def drain() -> None:
         registry.draining = True
 
     sockets.allow_many()
-    writer = None
-    if config.access_log:
-        writer = LineWriter(sys.stdout.fileno())
-        context.observers.append(AccessLog(writer))
-    code = run.serve(
+    if config.access_log and stdout is not None:
+        context.observers.append(AccessLog(stdout))
+    return run.serve(
         app,
         sockets.bind(config.host, config.port),
         http,
@@ -171,9 +174,6 @@ def serve(
         keep_alive=config.keep_alive,
         max_connections=config.max_connections,
     )
-    if writer is not None:
-        writer.close()
-    sys.exit(code)
 
 
 @click.command()

@@ -3,7 +3,7 @@
 `hypercorn_server` and `uvicorn_server` parse HTTP; what surrounds them is here, and the same for
 both.
 
-At the first SIGTERM or SIGINT:
+At the first SIGTERM, SIGINT or SIGHUP (which, where it is ignored, as with nohup, stays so):
 
 1. `on_signal` is called (readiness turns to 503). For `delay` seconds connections are accepted
    as before, so that whoever routes to us can stop doing so. Answers now say
@@ -37,6 +37,8 @@ import faulthandler
 import gc
 import importlib.util
 import logging
+import os
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -69,7 +71,10 @@ LARGE_BLOCK = 1024 * 1024
 """Bytes from which on a block is a mapping of its own, which is gone when it is freed."""
 FREE_BLOCK = 2 * LARGE_BLOCK
 """Bytes that may be free at the end of the heap."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+MEGABYTE = 1024 * 1024
+ADDRESS_SPACE = 1024 * MEGABYTE
+"""Bytes that a server of small models takes, threads and libraries, mapped and mostly unused."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ def serve(
     keep_alive: float = 5 * SECONDS,
     max_connections: int = 1000,
 ) -> int:
-    """Serve the app until SIGTERM or SIGINT; the exit code.
+    """Serve the app until SIGTERM, SIGINT or SIGHUP; the exit code.
 
     To be called once, in the main thread, as the last thing a process does: it takes the socket
     and the signals over, and the watchdog it has started outlives it.
@@ -157,6 +162,7 @@ def serve(
     """
     gc.set_threshold(*GARBAGE)
     _return_memory()
+    _tell_address_space()
     with sock, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(_report)
@@ -277,6 +283,19 @@ def _return_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, FREE_BLOCK)
 
 
+def _tell_address_space() -> None:
+    """Say that there is little of it while that can be said: without it compiled libraries hang
+    while they are imported, with the interpreter's lock."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE:
+        logger.warning(
+            "The address space is limited to %d MB (ulimit -v). With less than %d MB models may "
+            "not load, and the server may hang.",
+            limit // MEGABYTE,
+            ADDRESS_SPACE // MEGABYTE,
+        )
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if importlib.util.find_spec("uvloop") is None:
         return None
@@ -298,7 +317,16 @@ def _start_watchdog(seconds: float) -> None:
     process in which a C extension keeps that lock from then on, and it says where every thread
     hangs.
     """
-    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    try:
+        # Opened anew, so that it can be written without waiting for who reads it, and stays as it
+        # is for others who write there.
+        handle = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND)
+    except OSError:
+        # A socket, or no Linux: what cannot be said does not hold up the end, which is then by
+        # SIGALRM.
+        handle = 2
+        signal.setitimer(signal.ITIMER_REAL, seconds + SLACK)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=handle)
 
 
 @contextmanager
@@ -316,7 +344,11 @@ def _first_signal(interrupt: Callable[[], None]) -> Iterator[None]:
             received = True
             interrupt()
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for number in before:
+        signal.signal(number, handle)
     try:
         yield
     finally:

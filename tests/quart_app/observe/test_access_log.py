@@ -21,7 +21,8 @@ import pytest
 from quart_app import create_app
 from quart_app.asgi import Record, state_of
 from quart_app.middleware.request_record import Recorder, shown_path
-from quart_app.observe.access_log import MAX_PATH, AccessLog, LineWriter, line, timestamp
+from quart_app.observe.access_log import MAX_PATH, AccessLog, dropped_line, line, timestamp
+from quart_app.observe.line_writer import LineWriter
 
 from ...conftest import Server, serving, started
 
@@ -294,80 +295,12 @@ def test_a_server_whose_stdout_is_closed_answers_and_ends(
 # The writer ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe of 4 KB: its end to read, and its end to write."""
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
-    yield read, write
-    for end in read, write:
-        with contextlib.suppress(OSError):
-            os.close(end)
-
-
-def numbered(number: int) -> bytes:
-    return b'{"number":%d}\n' % number
-
-
-def read_until(descriptor: int, enough: bytes) -> bytes:
-    found = b""
-    while enough not in found:
-        found += os.read(descriptor, 65536)
-    return found
-
-
-def test_a_pipe_that_nobody_reads_drops_lines_and_says_how_many(pipe: tuple[int, int]) -> None:
-    read, write = pipe
-    writer = LineWriter(write, max_lines=1000)
-    for number in range(5000):
-        writer.write(numbered(number))
-    dropped = writer.dropped
-    assert 0 < dropped <= 4000
-    lines = [json.loads(text) for text in read_until(read, b'"dropped"').splitlines()]
-    assert [told["number"] for told in lines[:-1]] == list(range(5000 - dropped))
-    assert lines[-1]["dropped"] == dropped
-    writer.write(numbered(5000))
-    writer.close(LONG)
-    assert os.read(read, 4096) == numbered(5000)
-    assert writer.dropped == dropped
-
-
-def test_closing_waits_for_no_reader(pipe: tuple[int, int]) -> None:
-    writer = LineWriter(pipe[1])
-    for number in range(5000):
-        writer.write(numbered(number))
-    begun = time.monotonic()
-    writer.close(0.2)
-    assert time.monotonic() - begun < LONG / 2
-    read_until(pipe[0], numbered(4999))
-
-
-def test_a_descriptor_that_does_not_block_is_waited_for(pipe: tuple[int, int]) -> None:
-    read, write = pipe
-    os.set_blocking(write, False)
-    writer = LineWriter(write)
-    for number in range(3000):
-        writer.write(numbered(number))
-    found = read_until(read, numbered(2999))
-    assert found == b"".join(map(numbered, range(3000)))
-    writer.close(LONG)
-
-
-def test_lines_that_cannot_be_written_are_counted(tmp_path: Path) -> None:
-    with Path("/dev/full").open("wb", buffering=0) as full:
-        writer = LineWriter(full.fileno())
-        for number in range(7):
-            writer.write(numbered(number))
-        writer.close(LONG)
-    assert writer.dropped == 7
-
-
 def test_a_piece_is_never_longer_than_what_a_pipe_takes_whole(pipe: tuple[int, int]) -> None:
     read, write = pipe
     record = Record(0.0, "GET", "/" + "x" * 10_000, request_id="0" * 128)
     told = line(record)
     assert len(told) < 2048
-    writer = LineWriter(write)
+    writer = LineWriter(write, dropped_line)
     for _ in range(10):
         writer.write(told)
     writer.close(LONG / 100)
@@ -512,7 +445,7 @@ async def test_an_unexpected_error_is_logged_with_the_id_and_a_path_of_one_line(
 
 
 async def test_a_log_observes(pipe: tuple[int, int]) -> None:
-    writer = LineWriter(pipe[1])
+    writer = LineWriter(pipe[1], dropped_line)
     AccessLog(writer)(Record(0.0, "GET", "/", status=200))
     writer.close(LONG)
     assert json.loads(os.read(pipe[0], 4096))["status"] == 200
