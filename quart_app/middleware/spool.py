@@ -79,5 +79,5 @@ def write(file: IO[bytes], block: bytes) -> None:
 
 
 def _no_room(error: OSError) -> NotReady:
-    logger.error("A table could not be kept in a temporary file: %s", error)
+    logger.warning("A table could not be kept in a temporary file: %s", error)
     return NotReady("There is no room here for a table at the moment.", NO_ROOM_RETRY_AFTER)
