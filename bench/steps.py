@@ -49,7 +49,7 @@ async def _steps(workload: Workload) -> Row:
     request = native.decode(body, max_rows=config.max_rows)
 
     def validate() -> NDArray[Any]:
-        return signature.validate(request.named(signature.names), request.rows, request.wire)
+        return signature.validate(request.named(signature.names), request.rows, request.rules)
 
     matrix = validate()
     workers = Workers(1, patience=config.deadline)

@@ -96,14 +96,14 @@ class InferenceRequest(msgspec.Struct, frozen=True):
 
     `columns` have names, or stand in the order of the signature. `tensor` is the name of a single
     column or matrix, which its sender may have chosen freely. `many` says that a list of rows was
-    sent, even of one, so that a list is the answer. `wire` says what a text may stand for. Without
+    sent, even of one, so that a list is the answer. `rules` says what a text may stand for. Without
     `outputs` the usual ones are wanted, all as bytes with `binary`.
     """
 
     columns: Mapping[str, Values] | Sequence[Values]
     rows: int
     many: bool = False
-    wire: TextRules = JSON
+    rules: TextRules = JSON
     tensor: str | None = None
     id: str | None = None
     outputs: tuple[Wanted, ...] = ()

@@ -51,7 +51,7 @@ def plain(request: InferenceRequest) -> dict[str, Any]:
         "columns": {name: [_told(value) for value in values] for name, values in named.items()},
         "rows": request.rows,
         "many": request.many,
-        "wire": request.wire,
+        "wire": request.rules,
         "tensor": request.tensor,
         "id": request.id,
         "outputs": [tuple(wanted) for wanted in request.outputs],

@@ -13,7 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quart_app import create_app
-from quart_app.observe.access_log import MAX_LINES, MAX_PATH, Line
+from quart_app.observe.access_log import MAX_PATH, Line
+from quart_app.observe.line_writer import MAX_LINES
 
 from .conftest import serving, started
 

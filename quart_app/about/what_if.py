@@ -75,7 +75,7 @@ async def what_if(
     columns = signature.columns
     if len(columns) > MOST_COLUMNS:
         return _nothing(f"The model has more than {MOST_COLUMNS} columns.")
-    (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.wire))
+    (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.rules))
     moved = {column.name: _values(column, row[column.name]) for column in columns}
     moved = {name: values for name, values in moved.items() if len(values) > 1}
     if not moved:

@@ -169,7 +169,7 @@ async def _result(
     from .results import result
 
     signature = servable.manifest.signature
-    (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.wire))
+    (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.rules))
     found = await what_if(servable, asked, until=get_until())
     url = urljoin(request.host_url, link.partition("?")[0])
     return result(servable.manifest, answer, row, found, url=url, link=link)

@@ -41,7 +41,7 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
             for name, values in columns.to_dict(flat=False).items()
         },
         rows=1,
-        wire=text_rules.FORM,
+        rules=text_rules.FORM,
     )
 
 

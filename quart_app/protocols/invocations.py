@@ -84,7 +84,7 @@ def decode_csv(body: bytes, *, max_rows: int) -> InferenceRequest:
     if decoder.faults:
         raise InvalidRows(list(decoder.faults.values()), rows=len(found))
     columns = dict(zip(decoder.names, zip(*found, strict=True), strict=True))
-    return InferenceRequest(columns, rows=len(found), many=True, wire=CSV)
+    return InferenceRequest(columns, rows=len(found), many=True, rules=CSV)
 
 
 def _split(table: Any, max_rows: int) -> InferenceRequest:
@@ -105,7 +105,7 @@ def _split(table: Any, max_rows: int) -> InferenceRequest:
             f"got {len(columns)}."
         )
     named = dict(zip(names, columns, strict=True))
-    return InferenceRequest(named, rows=len(data), many=True, wire=TYPED)
+    return InferenceRequest(named, rows=len(data), many=True, rules=TYPED)
 
 
 def _records(records: Any, max_rows: int) -> InferenceRequest:
@@ -113,7 +113,7 @@ def _records(records: Any, max_rows: int) -> InferenceRequest:
         raise InvalidRequest(f"dataframe_records: expected a list, got {kind(records)}.")
     rows.require_count(len(records), max_rows)
     columns = rows.of_objects(records)
-    return InferenceRequest(columns, rows=len(records), many=True, wire=TYPED)
+    return InferenceRequest(columns, rows=len(records), many=True, rules=TYPED)
 
 
 def decode_any(payload: Payload, limits: Limits) -> InferenceRequest:

@@ -19,7 +19,7 @@ MAX_NAMES: Final = 20_000
 """Columns that a request may name: more than models have, few enough to be looked at at once."""
 
 
-def of_list(rows: object, what: str, *, wire: TextRules, max_rows: int) -> InferenceRequest:
+def of_list(rows: object, what: str, *, rules: TextRules, max_rows: int) -> InferenceRequest:
     """A list of rows: objects, or lists in the order of the signature, or the values of the one
     column of a model. `what` is the member of the body that holds it.
 
@@ -38,7 +38,7 @@ def of_list(rows: object, what: str, *, wire: TextRules, max_rows: int) -> Infer
     else:
         _require_all(rows, (str, int, float, type(None)), f"{what}: expected a value in each row")
         columns = [rows]
-    return InferenceRequest(columns, rows=len(rows), many=True, wire=wire)
+    return InferenceRequest(columns, rows=len(rows), many=True, rules=rules)
 
 
 def of_objects(rows: list[Any]) -> dict[str, list[object]]:
@@ -80,7 +80,7 @@ def of_lists(rows: list[Any], what: str) -> list[Values]:
     return list(zip(*rows, strict=True))
 
 
-def of_columns(columns: object, what: str, *, wire: TextRules, max_rows: int) -> InferenceRequest:
+def of_columns(columns: object, what: str, *, rules: TextRules, max_rows: int) -> InferenceRequest:
     """An object with a list of values for each column.
 
     A value may stand in a list of its own, as a tensor of the shape [n, 1] has it.
@@ -101,7 +101,7 @@ def of_columns(columns: object, what: str, *, wire: TextRules, max_rows: int) ->
                 f"{name}: expected {rows} values as in {next(iter(counts))}, got {count}."
             )
     require_count(rows, max_rows)
-    return InferenceRequest(found, rows=rows, many=True, wire=wire)
+    return InferenceRequest(found, rows=rows, many=True, rules=rules)
 
 
 def require_count(rows: int, max_rows: int) -> None:

@@ -47,8 +47,8 @@ def tensors(content: dict[str, Any], *, max_rows: int) -> InferenceRequest:
         )
     (name,) = given
     if name == "inputs" and isinstance(content[name], dict):
-        return rows.of_columns(content[name], name, wire=TYPED, max_rows=max_rows)
-    return rows.of_list(content[name], name, wire=TYPED, max_rows=max_rows)
+        return rows.of_columns(content[name], name, rules=TYPED, max_rows=max_rows)
+    return rows.of_list(content[name], name, rules=TYPED, max_rows=max_rows)
 
 
 def encode(response: InferenceResponse) -> bytes:

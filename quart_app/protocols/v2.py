@@ -158,7 +158,7 @@ def read(request: Request, read_values: ReadValues, *, max_rows: int) -> Inferen
         in_order(values[first.name], first.shape) if alone else values,
         rows=first.shape[0],
         many=True,
-        wire=TEXT_MATRIX if alone and _is_text_matrix(first) else TENSOR,
+        rules=TEXT_MATRIX if alone and _is_text_matrix(first) else TENSOR,
         tensor=first.name if alone else None,
         id=request.id,
         outputs=_wanted(request),

@@ -141,7 +141,7 @@ def _raw(data: memoryview, columns: Sequence[Column], *, max_rows: int) -> Infer
     shape = (len(values) // len(columns), len(columns))
     require_count(shape[0], max_rows)
     return InferenceRequest(
-        v2.in_order(values, shape), shape[0], many=True, wire=TENSOR, binary=True
+        v2.in_order(values, shape), shape[0], many=True, rules=TENSOR, binary=True
     )
 
 

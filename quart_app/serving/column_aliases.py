@@ -59,7 +59,7 @@ class AliasedModel:
             InvalidRows: the faults name the columns as the request does.
         """
         sent = request.named(self.signature.names)
-        self.signature.validate(sent, request.rows, request.wire)
+        self.signature.validate(sent, request.rows, request.rules)
 
 
 def by_synonym(manifest: Manifest, sent: Sequence[str]) -> dict[str, str]:

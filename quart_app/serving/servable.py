@@ -169,7 +169,7 @@ class Servable:
 
     def _validate(self, request: InferenceRequest) -> Rows:
         signature = self.manifest.signature
-        return signature.validate(request.named(signature.names), request.rows, request.wire)
+        return signature.validate(request.named(signature.names), request.rows, request.rules)
 
     async def _validate_aside(self, request: InferenceRequest, until: float) -> Rows:
         validate = partial(self._validate, request)

@@ -143,7 +143,7 @@ class Table:
 def request_of(names: Sequence[str], rows: Sequence[Cells]) -> InferenceRequest:
     """Rows of cells as columns of text."""
     columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
-    return InferenceRequest(columns, rows=len(rows), many=True, wire=CSV)
+    return InferenceRequest(columns, rows=len(rows), many=True, rules=CSV)
 
 
 # Before anything is answered -----------------------------------------------------

@@ -56,14 +56,14 @@ written = st.one_of(
 
 
 def one_by_one(
-    column: Column, values: Iterable[object], dtype: str, wire: TextRules
+    column: Column, values: Iterable[object], dtype: str, rules: TextRules
 ) -> tuple[list[int], list[object]]:
     """Which of the values do not fit, and what each of the others alone becomes."""
     unfit, cells = [], []
     for row, value in enumerate(values):
         cell = np.empty(1, dtype=dtype)
         try:
-            cell[0] = column.cell(value, cell.dtype, wire)
+            cell[0] = column.cell(value, cell.dtype, rules)
         except Unfit:
             unfit.append(row)
         else:
@@ -72,11 +72,11 @@ def one_by_one(
 
 
 def at_once(
-    column: Column, values: Sequence[object] | NDArray[Any], dtype: str, wire: TextRules
+    column: Column, values: Sequence[object] | NDArray[Any], dtype: str, rules: TextRules
 ) -> tuple[list[int], list[object]] | None:
     """The same, as the whole column tells it."""
     target = np.empty(len(values), dtype=dtype)
-    unfit = column.fill(target, values, wire)
+    unfit = column.fill(target, values, rules)
     return None if unfit is None else (unfit.tolist(), shown(np.delete(target, unfit)))
 
 

@@ -540,7 +540,7 @@ CELLS = st.one_of(
 @given(
     signature=st.sampled_from(TWO),
     row=st.dictionaries(st.sampled_from("abc"), CELLS, max_size=3),
-    wire=st.sampled_from(
+    rules=st.sampled_from(
         [text_rules.JSON, text_rules.FORM, text_rules.CSV, text_rules.TYPED, text_rules.TENSOR]
     ),
 )

@@ -158,7 +158,7 @@ async def test_a_missing_value_has_no_mark(served: Served) -> None:
 async def test_the_texts_of_a_form_are_the_same_values(served: Served) -> None:
     servable = await served("titanic")
     texts = {name: [as_text(value)] for name, value in servable.example.items()}
-    sent = InferenceRequest(columns=texts, rows=1, wire=text_rules.FORM)
+    sent = InferenceRequest(columns=texts, rows=1, rules=text_rules.FORM)
     assert await what_if(servable, sent) == await moved(servable, servable.example)
 
 

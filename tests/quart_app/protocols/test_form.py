@@ -17,7 +17,7 @@ from quart_app.protocols import form
 
 def row(**columns: object) -> InferenceRequest:
     return InferenceRequest(
-        {name: (value,) for name, value in columns.items()}, rows=1, wire=text_rules.FORM
+        {name: (value,) for name, value in columns.items()}, rows=1, rules=text_rules.FORM
     )
 
 
@@ -197,7 +197,7 @@ def decode_or_refuse(body: bytes, boundary: str | None) -> None:
         request = form.decode(body, boundary=boundary)
     except InvalidRequest:
         return
-    assert (request.rows, request.wire, request.many) == (1, text_rules.FORM, False)
+    assert (request.rows, request.rules, request.many) == (1, text_rules.FORM, False)
     assert all(len(column) == 1 for column in request.named(()).values())
     assert all(isinstance(name, str) for name in request.columns)
 

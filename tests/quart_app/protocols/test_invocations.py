@@ -22,11 +22,11 @@ DEEP = 100_000
 
 
 def named(rows: int, **columns: list[Any]) -> InferenceRequest:
-    return InferenceRequest(columns, rows=rows, many=True, wire=TYPED)
+    return InferenceRequest(columns, rows=rows, many=True, rules=TYPED)
 
 
 def ordered(rows: int, *columns: list[Any]) -> InferenceRequest:
-    return InferenceRequest(columns, rows=rows, many=True, wire=TYPED)
+    return InferenceRequest(columns, rows=rows, many=True, rules=TYPED)
 
 
 REQUESTS: dict[str, tuple[bytes, InferenceRequest]] = {

@@ -44,7 +44,7 @@ def body(*inputs: Input, **members: Any) -> bytes:
 def request(
     columns: dict[str, list[Any]] | list[list[Any]], rows: int = 2, **more: Any
 ) -> InferenceRequest:
-    return InferenceRequest(columns, rows=rows, many=True, **{"wire": TENSOR, **more})
+    return InferenceRequest(columns, rows=rows, many=True, **{"rules": TENSOR, **more})
 
 
 ONE = tensor("x", "FP64", [1.5])
@@ -81,7 +81,7 @@ REQUESTS: dict[str, tuple[bytes, InferenceRequest]] = {
     ),
     "a matrix of texts": (
         body(tensor("any", "BYTES", ["1", "a"], 1, 2)),
-        request([["1"], ["a"]], 1, tensor="any", wire=TEXT_MATRIX),
+        request([["1"], ["a"]], 1, tensor="any", rules=TEXT_MATRIX),
     ),
     "one column": (body(tensor("x", "FP64", [1, 2])), request([[1.0, 2.0]], tensor="x")),
     "one column of the shape [n, 1]": (
@@ -418,7 +418,7 @@ def test_an_answer_is_written_as_its_json(
 
 def test_a_matrix_of_texts_may_hold_numbers_and_a_column_of_texts_may_not() -> None:
     wires: dict[str, TextRules] = {
-        name: v2.decode(sent, max_rows=MAX_ROWS).wire
+        name: v2.decode(sent, max_rows=MAX_ROWS).rules
         for name, sent in {
             "matrix": body(tensor("x", "BYTES", ["1", "2"], 1, 2)),
             "column": body(tensor("x", "BYTES", ["1", "2"], 2, 1)),

@@ -242,7 +242,7 @@ def test_a_body_without_json_is_the_one_input(
 ) -> None:
     found = decode(body, 0, columns)
     assert plain(found)["columns"] == told
-    assert (found.wire, found.many, found.binary, found.outputs) == (TENSOR, True, True, ())
+    assert (found.rules, found.many, found.binary, found.outputs) == (TENSOR, True, True, ())
 
 
 RAW_REFUSED: dict[str, tuple[bytes, tuple[Column, ...], str]] = {
