@@ -545,12 +545,12 @@ CELLS = st.one_of(
     ),
 )
 def test_a_row_alone_is_taken_or_refused_as_beside_another(
-    signature: Signature, row: dict[str, Any], wire: text_rules.TextRules
+    signature: Signature, row: dict[str, Any], rules: text_rules.TextRules
 ) -> None:
     def taken(rows: int) -> tuple[object, ...]:
         try:
             values = {name: (value,) * rows for name, value in row.items()}
-            matrix = signature.validate(values, rows, wire)
+            matrix = signature.validate(values, rows, rules)
         except InvalidRows as error:
             return tuple(fault for fault in error.faults if fault.row == 0)
         assert matrix.dtype == signature.dtype

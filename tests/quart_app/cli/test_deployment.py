@@ -188,7 +188,7 @@ def test_a_deployed_folder_can_deploy_itself(heroku: Path, tmp_path: Path) -> No
         "import sys\n"
         "from pathlib import Path\n"
         "from model_store import ModelStore\n"
-        "from quart_app.deployment import Deployment\n"
+        "from quart_app.cli.deployment import Deployment\n"
         "Deployment.of('heroku', ModelStore('models')).write(Path(sys.argv[1]))\n"
     )
 

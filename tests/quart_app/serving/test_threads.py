@@ -125,7 +125,7 @@ def test_a_thread_that_ends_after_its_loop_disturbs_nothing() -> None:
 def test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     script = """
 import asyncio, threading
-from quart_app.threads import run_in_daemon
+from quart_app.serving.threads import run_in_daemon
 
 async def main():
     entered = threading.Event()
