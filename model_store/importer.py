@@ -53,7 +53,8 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     `files` come in the order of their steps. `trusted` names globals beyond those of every
     artifact; `trust` allows all that the files name. `sample` is a CSV file with rows of the
     training data, of which `target` are the columns that the pipeline tells. Without `attempt`
-    nothing is loaded, so that nothing of the files is run. `publish` asks for a draft.
+    nothing of the files is run: they are read by the rules of the default, or not at all.
+    `publish` asks for a draft.
     """
 
     name: str
@@ -119,6 +120,8 @@ def import_files(
         _file_finding(path, contents[path], listing, trust) for path, listing in listings.items()
     )
     told, refusals = _check(order, listings, trust)
+    if not order.publish and not order.attempt and not refusals:
+        refusals = _unread(contents, trust)
     if not order.publish and (refusals or not order.attempt):
         sentences = tuple(map(str, refusals))
         return ImportReport(files=found, refusals=sentences, warnings=tuple(told)), None
@@ -227,6 +230,18 @@ def _load(path: str, data: bytes, trust: Trust) -> Any:
             return pickles.load(data, trust)
         except UnreadableFile as error:
             raise UnreadableFile(f"{path}: {error}") from error
+
+
+def _unread(contents: Mapping[str, bytes], trust: Trust) -> list[ModelStoreError]:
+    """Why the files cannot be read. What is allowed beyond the default would be run by that, so
+    then they are not."""
+    if trust.allowed or trust.code is not None:
+        return []
+    try:
+        join({path: _load(path, data, trust) for path, data in contents.items()})
+    except ModelStoreError as error:
+        return [error]
+    return []
 
 
 def _writers(found: Sequence[FileFinding]) -> str | None:

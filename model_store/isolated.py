@@ -120,7 +120,8 @@ def _temporary_folder() -> Iterator[str]:
 
 def _start(folder: str, handle: int, order: ImportRequest) -> subprocess.Popen[bytes]:
     """The child, as another user where that user can read all that the order names."""
-    needed = [os.curdir, *order.files, *filter(None, (order.sample, order.code))]
+    places = (os.curdir, os.path.dirname(folder))
+    needed = [*places, *order.files, *filter(None, (order.sample, order.code))]
     other = cage.other_user(needed)
     if other is not None:
         with contextlib.suppress(PermissionError):

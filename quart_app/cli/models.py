@@ -217,13 +217,14 @@ def import_files(
 
 
 @models.command()
-@click.option("--try", "attempt", is_flag=True, help="Load the files too, and predict.")
+@click.option("--try", "attempt", is_flag=True, help="Predict too, as import does.")
 @_intake_options
 def inspect(files: Sequence[str], attempt: bool, as_json: bool, **options: Any) -> None:
     """Say what files name and what `import` would refuse; with --try also what they predict.
 
-    Nothing in the files is run without --try. With it they are loaded in a process with limits, as
-    `import` does, and nothing is published. Exits with 1 if `import` would refuse them.
+    Nothing in the files is run without --try: what needs --trusted, --trust or --code is listed and
+    not loaded. With it they are loaded and predict in a process with limits, as `import` does, and
+    nothing is published. Exits with 1 if `import` would refuse them.
     """
     if not attempt and (options["sample"] or options["target"]):
         raise click.UsageError("--sample and --target are used with --try only")
@@ -249,7 +250,7 @@ def _print_look(finding: ImportReport) -> None:
     if finding.refusals:
         click.echo("Nothing in the files was run.")
     elif finding.signature is None:
-        click.echo("import takes what is named. Nothing in the files was run; --try loads them.")
+        click.echo("import takes what is named. Nothing in the files was run; --try predicts.")
     else:
         click.echo(_summary(finding))
         _print_finding(finding)

@@ -137,7 +137,7 @@ def test_inspect_lists_what_a_file_names_and_publishes_nothing(
         r"  sklearn\.pipeline\.Pipeline\n",
         result.stdout,
     )
-    assert "Nothing in the files was run; --try loads them.\n" in result.stdout
+    assert "Nothing in the files was run; --try predicts.\n" in result.stdout
     assert result.stderr == "my-iris: reading\n"
     tried = run("models", "inspect", iris, "--try", store=empty)
     assert tried.exit_code == 0
@@ -163,6 +163,17 @@ def test_inspect_says_all_that_import_would_refuse_and_ends_with_1(
     found = json.loads(ended.stdout)
     assert found["files"][0]["refused"] == ["posix.getcwd"]
     assert len(found["refusals"]) == 2
+
+
+def test_inspect_says_what_import_would_refuse_of_what_is_read(
+    empty: ModelStore, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.pkl"
+    kept.write_bytes(pickle.dumps({"scaler": 1, "model": 2}))
+    result = run("models", "inspect", str(kept), store=empty)
+    assert result.exit_code == 1
+    assert "import refuses this: " in result.stdout
+    assert "holds a dict with the keys scaler, model" in result.stdout
 
 
 def test_inspect_takes_a_sample_only_where_it_predicts(
