@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +112,23 @@ async def test_the_document_lists_an_added_protocol(client: Client) -> None:
     assert operation["requestBody"]["content"].keys() == {"text/plain"}
     assert operation["responses"]["200"]["content"].keys() == {"text/plain"}
     assert operation["security"]
+
+
+def test_the_setting_of_the_page_is_one_line(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^```py\n(.*?\n)```$", PAGE, re.MULTILINE | re.DOTALL)
+    source = (ROOT / "quart_app/config.py").read_text()
+    first = "    host: str | None = _setting("
+    assert source.count(first) == 1
+    module = types.ModuleType("quart_app.config_with_a_motto")
+    module.__package__ = "quart_app"
+    sys.modules[module.__name__] = module  # where dataclasses look their annotations up
+    try:
+        exec(source.replace(first, line + first), vars(module))
+        assert module.Config.read({"QUART_APP_MOTTO": "Per aspera"}).motto == "Per aspera"
+        assert module.Config.read({}, MOTTO="Ad astra").motto == "Ad astra"
+        assert module.Config().motto is None
+    finally:
+        del sys.modules[module.__name__]
 
 
 async def test_whoever_subscribes_is_told_of_every_prediction_whatever_the_protocol(
