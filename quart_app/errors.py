@@ -35,7 +35,7 @@ from .inference import (
 from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
 from .serving.batcher import Closed, QueueFull
 from .tables.jobs import JobNotFound
-from .tasks.tasks import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
+from .tasks.task import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
 from .templating import bundled_template
 
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (

@@ -50,6 +50,7 @@ ALLOWED = {
     "quart_app/observe/prometheus.py": {"prometheus_client"},
     "quart_app/tasks": {"msgspec"},
     "quart_app/tasks/database.py": {"psycopg", "sqlalchemy"},
+    "quart_app/tasks/table.py": {"sqlalchemy"},
     "quart_app/openapi": {"model_store", "msgspec", "quart", "quart_schema"},
     "quart_app/blueprints": {"model_store", "msgspec", "quart", "quart_schema", "werkzeug"},
     "quart_app/blueprints/tour": {"gmpy2", "markupsafe", "quart", "quart_schema", "werkzeug"},
@@ -187,7 +188,7 @@ NOT_AT_THE_START = {
     *(f"quart_app.about.{name}" for name in ("charts", "what_if")),
     *(f"quart_app.cli.{name}" for name in ("deploy", "deployment", "footprint", "models")),
     *("quart_app.blueprints.results", "quart_app.blueprints.tour.twins", "quart_app.client"),
-    *("quart_app.observe.prometheus", "quart_app.tasks.database"),
+    *("quart_app.observe.prometheus", "quart_app.tasks.database", "quart_app.tasks.table"),
 }
 
 

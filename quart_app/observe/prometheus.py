@@ -25,7 +25,7 @@ from ..serving.registry import Registry
 from ..serving.servable import Servable
 from ..serving.statistics import Histogram
 from ..version import VERSION
-from .metrics import RequestCounters
+from .counters import RequestCounters
 
 MODEL: Final = ("model", "version")
 OPENMETRICS: Final = "application/openmetrics-text"

@@ -1,6 +1,6 @@
-"""The table of tasks in SQLite or PostgreSQL: the only module that imports SQLAlchemy.
+"""A database, SQLite or PostgreSQL, that may be slow, hang or die. Knows of no table.
 
-It is imported when the first task is asked for, and not before.
+It is imported when the first task is asked for, and not before: SQLAlchemy takes its time.
 """
 
 from __future__ import annotations
@@ -12,36 +12,17 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Identity,
-    Integer,
-    MetaData,
-    Row,
-    Table,
-    Text,
-    delete,
-    event,
-    func,
-    insert,
-    inspect,
-    literal,
-    select,
-    update,
-)
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from .tasks import MAX_TASKS, Task, TasksUnavailable
+from .task import TasksUnavailable
 from .url import shown, sqlite_file
 
 if TYPE_CHECKING:
@@ -57,25 +38,9 @@ PAUSE: Final = 0.02
 PREPARATION_LOCK: Final = 7_061_115
 """Any number: the advisory lock of PostgreSQL under which the table is made."""
 
-METADATA = MetaData()
-TABLE = Table(
-    "quart_app_tasks",  # a platform's database may hold the tables of others
-    METADATA,
-    Column(
-        "id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        Identity(always=True),
-        primary_key=True,
-    ),
-    Column("title", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("done", Boolean, nullable=False),
-    sqlite_autoincrement=True,  # else the id of a task that was removed is given again
-)
-
 
 class Database:
-    """The table of tasks at a URL. Every method raises TasksUnavailable."""
+    """The database at a URL. Every method raises TasksUnavailable."""
 
     def __init__(self, url: str, seconds: float) -> None:
         """Open nothing yet. `seconds` is what an operation may take."""
@@ -88,59 +53,20 @@ class Database:
             self._postgres_engine(url) if self._file is None else self._sqlite_engine(self._file)
         )
 
-    async def prepare(self, first: Sequence[tuple[str, str]]) -> None:
-        """Make the table where there is none, with these titles and descriptions in it.
-
-        Processes that do so at once make it once.
-        """
+    async def prepare(self, make: Callable[[Connection], None]) -> None:
+        """Have `make` see to the tables in a transaction, one process at a time."""
         if self.is_replaced():
             await self.close()
         if self._file is not None:
             await self._prepare_file(self._file)
-        async with self._connected() as connection:
+        async with self.connected() as connection:
             begin = "BEGIN" if self._file is None else "BEGIN IMMEDIATE"
             await connection.exec_driver_sql(begin)
             if self._file is None:
                 await connection.execute(select(func.pg_advisory_xact_lock(PREPARATION_LOCK)))
-            await connection.run_sync(_make_table, first)
+            await connection.run_sync(make)
             await connection.commit()
         self._identity = self._look()
-
-    async def all(self) -> list[Task]:
-        async with self._connected() as connection:
-            rows = await connection.execute(select(TABLE).order_by(TABLE.c.id))
-            return [_task(row) for row in rows]
-
-    async def get(self, id: int) -> Task | None:
-        async with self._connected() as connection:
-            rows = await connection.execute(select(TABLE).where(TABLE.c.id == id))
-            return _task_or_none(rows.first())
-
-    async def add(self, title: str, description: str) -> Task | None:
-        """None where there are as many as are kept.
-
-        Processes that add the last one at once may exceed that by as many on PostgreSQL.
-        """
-        number = select(func.count()).select_from(TABLE).scalar_subquery()
-        values = select(
-            literal(title, Text), literal(description, Text), literal(False, Boolean)
-        ).where(number < MAX_TASKS)
-        statement = insert(TABLE).from_select(["title", "description", "done"], values)
-        async with self._connected() as connection:
-            rows = await connection.execute(statement.returning(*TABLE.c))
-            return _task_or_none(rows.first())
-
-    async def update(self, id: int, changes: Mapping[str, object]) -> Task | None:
-        statement = update(TABLE).where(TABLE.c.id == id).values(**changes)
-        async with self._connected() as connection:
-            rows = await connection.execute(statement.returning(*TABLE.c))
-            return _task_or_none(rows.first())
-
-    async def remove(self, id: int) -> bool:
-        """Whether it was there."""
-        async with self._connected() as connection:
-            result = await connection.execute(delete(TABLE).where(TABLE.c.id == id))
-            return result.rowcount > 0
 
     def is_replaced(self) -> bool:
         """Whether the file is no longer the one that was opened.
@@ -172,7 +98,7 @@ class Database:
         until = time.monotonic() + self._wait
         while True:
             try:
-                async with self._connected() as connection:
+                async with self.connected() as connection:
                     await connection.exec_driver_sql("PRAGMA journal_mode = WAL")
                     return
             except TasksUnavailable as error:
@@ -191,7 +117,7 @@ class Database:
         return (found.st_dev, found.st_ino)
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def connected(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement commits by itself."""
         with self._reasons():
             async with self._engine.connect() as connection:
@@ -216,14 +142,14 @@ class Database:
     def _postgres_engine(self, url: str) -> AsyncEngine:
         """libpq parses the URL, so that it may be whatever psql takes."""
         try:
-            from psycopg import AsyncConnection as TextRules
+            from psycopg import AsyncConnection as PostgresConnection
         except ImportError as error:
             raise TasksUnavailable(
                 "PostgreSQL needs the extra postgres: pip install 'quart-app[postgres]'"
             ) from error
 
         async def connect() -> psycopg.AsyncConnection[Any]:
-            connection = await TextRules.connect(
+            connection = await PostgresConnection.connect(
                 url,
                 connect_timeout=math.ceil(self._wait),  # libpq knows whole seconds
                 prepare_threshold=None,  # poolers before the server know no prepared statements
@@ -254,19 +180,3 @@ class Database:
             hide_parameters=True,
             **options,
         )
-
-
-def _make_table(connection: Connection, first: Sequence[tuple[str, str]]) -> None:
-    if inspect(connection).has_table(TABLE.name):
-        return
-    METADATA.create_all(connection, checkfirst=False)
-    for title, description in first:
-        connection.execute(insert(TABLE).values(title=title, description=description, done=False))
-
-
-def _task(row: Row[Any]) -> Task:
-    return Task(row.id, row.title, row.description, row.done)
-
-
-def _task_or_none(row: Row[Any] | None) -> Task | None:
-    return None if row is None else _task(row)

@@ -13,22 +13,22 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import msgspec
-
+from .task import (
+    MAX_ID,
+    Task,
+    TaskNotFound,
+    TasksUnavailable,
+    TooManyTasks,
+    require_description,
+    require_title,
+)
 from .url import require_url
 
 if TYPE_CHECKING:
-    from .database import Database
+    from .table import TaskTable
 
 SECONDS: Final = 5.0
 """After so long an operation is given up."""
-
-MAX_TITLE: Final = 200
-MAX_DESCRIPTION: Final = 10_000
-MAX_TASKS: Final = 1_000
-"""All are listed at once and anybody may add some, so more are not kept."""
-
-MAX_ID: Final = 2**63 - 1
 
 FIRST_TASKS: Final = (
     ("Look around", "Open the home page and choose a model."),
@@ -40,50 +40,6 @@ FIRST_TASKS: Final = (
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-
-class Task(msgspec.Struct, frozen=True):
-    """Something to do. Ids count from 1 and are not used twice."""
-
-    id: int
-    title: str
-    description: str = ""
-    done: bool = False
-
-
-class TasksError(Exception):
-    """What was asked of the tasks was not done."""
-
-
-class TaskNotFound(TasksError):
-    """There is no task with this id."""
-
-    def __init__(self, id: int) -> None:
-        super().__init__("There is no such task.")
-        self.id = id
-
-
-class InvalidTask(TasksError):
-    """A title or a description that is not kept."""
-
-
-class TooManyTasks(TasksError):
-    """There are as many tasks as are kept."""
-
-    def __init__(self) -> None:
-        super().__init__(f"There are {MAX_TASKS} tasks, and no more are kept: remove one first.")
-
-
-class TasksUnavailable(TasksError):
-    """The database does not answer, or not as it should.
-
-    The message is for clients, `reason` for the log: it names the place of the database, without
-    its password.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__("The tasks are not available at the moment.")
-        self.reason = reason
 
 
 class Tasks:
@@ -102,19 +58,19 @@ class Tasks:
         """
         self._url = require_url(url)
         self._seconds = seconds
-        self._database: Database | None = None
-        self._preparation: asyncio.Task[Database] | None = None
+        self._table: TaskTable | None = None
+        self._preparation: asyncio.Task[TaskTable] | None = None
         self._jobs: set[asyncio.Task[object]] = set()
         self._closed = False
 
     async def all(self) -> list[Task]:
         """Every task, by id."""
-        return await self._run(lambda database: database.all())
+        return await self._run(lambda table: table.all())
 
     async def get(self, id: int) -> Task:
         """Raises TaskNotFound."""
         _require_id(id)
-        return _found(id, await self._run(lambda database: database.get(id)))
+        return _found(id, await self._run(lambda table: table.get(id)))
 
     async def add(self, title: str, description: str = "") -> Task:
         """A new task, not done, with the next id.
@@ -125,7 +81,7 @@ class Tasks:
         """
         require_title(title)
         require_description(description)
-        task = await self._run(lambda database: database.add(title, description))
+        task = await self._run(lambda table: table.add(title, description))
         if task is None:
             raise TooManyTasks
         return task
@@ -152,12 +108,12 @@ class Tasks:
         if not changes:
             return await self.get(id)
         _require_id(id)
-        return _found(id, await self._run(lambda database: database.update(id, changes)))
+        return _found(id, await self._run(lambda table: table.update(id, changes)))
 
     async def remove(self, id: int) -> None:
         """Raises TaskNotFound."""
         _require_id(id)
-        if not await self._run(lambda database: database.remove(id)):
+        if not await self._run(lambda table: table.remove(id)):
             raise TaskNotFound(id)
 
     async def close(self) -> None:
@@ -165,14 +121,14 @@ class Tasks:
         self._closed = True
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=self._seconds)
-        database, self._database = self._database, None
-        if database is not None:
-            database.cut()
+        table, self._table = self._table, None
+        if table is not None:
+            table.database.cut()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
-                    await database.close()
+                    await table.database.close()
 
-    async def _run(self, work: Callable[[Database], Awaitable[Result]]) -> Result:
+    async def _run(self, work: Callable[[TaskTable], Awaitable[Result]]) -> Result:
         """What `work` gives, in a job that goes on when this caller is cancelled."""
         job = asyncio.create_task(self._within_limit(work), name="tasks")
         self._jobs.add(job)
@@ -191,7 +147,7 @@ class Tasks:
         if not job.cancelled():
             job.exception()  # it is known, also where nobody waits any more
 
-    async def _within_limit(self, work: Callable[[Database], Awaitable[Result]]) -> Result:
+    async def _within_limit(self, work: Callable[[TaskTable], Awaitable[Result]]) -> Result:
         timer = asyncio.get_running_loop().call_later(self._seconds, self._cut)
         try:
             return await work(await self._prepared())
@@ -202,32 +158,33 @@ class Tasks:
             timer.cancel()
 
     def _cut(self) -> None:
-        if self._database is not None:
-            self._database.cut()
+        if self._table is not None:
+            self._table.database.cut()
 
-    async def _prepared(self) -> Database:
-        """The database with its table; all who come meanwhile wait for one preparation."""
+    async def _prepared(self) -> TaskTable:
+        """The table in its database; all who come meanwhile wait for one preparation."""
         if self._closed:
             raise TasksUnavailable("they have been closed")
-        if self._database is not None and self._database.is_replaced():
+        if self._table is not None and self._table.database.is_replaced():
             self._preparation = None
         if self._preparation is None:
             self._preparation = asyncio.create_task(self._prepare(), name="tasks: preparation")
             self._preparation.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._preparation)
 
-    async def _prepare(self) -> Database:
-        if self._database is None:
-            self._database = await asyncio.to_thread(_open, self._url, self._seconds)
-        await self._database.prepare(FIRST_TASKS)
-        return self._database
+    async def _prepare(self) -> TaskTable:
+        if self._table is None:
+            self._table = await asyncio.to_thread(_open, self._url, self._seconds)
+        await self._table.prepare(FIRST_TASKS)
+        return self._table
 
 
-def _open(url: str, seconds: float) -> Database:
+def _open(url: str, seconds: float) -> TaskTable:
     """In a thread, because importing SQLAlchemy takes longer than others should wait."""
     from .database import Database
+    from .table import TaskTable
 
-    return Database(url, seconds)
+    return TaskTable(Database(url, seconds))
 
 
 def _found(id: int, task: Task | None) -> Task:
@@ -239,23 +196,3 @@ def _found(id: int, task: Task | None) -> Task:
 def _require_id(id: int) -> None:
     if not 0 < id <= MAX_ID:
         raise TaskNotFound(id)
-
-
-def require_title(title: str) -> None:
-    """Raises InvalidTask."""
-    _require_text("title", title, MAX_TITLE)
-    if not title.strip():
-        raise InvalidTask(f"title: expected 1 to {MAX_TITLE} characters, got none.")
-
-
-def require_description(description: str) -> None:
-    """Raises InvalidTask."""
-    _require_text("description", description, MAX_DESCRIPTION)
-
-
-def _require_text(name: str, text: str, limit: int) -> None:
-    if len(text) > limit:
-        raise InvalidTask(f"{name}: expected at most {limit} characters, got {len(text)}.")
-    # PostgreSQL holds no NUL, and half a surrogate pair is no character.
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidTask(f"{name}: expected characters that UTF-8 can write, and no NUL.")

@@ -6,7 +6,7 @@ from typing import Any, Final, NotRequired, TypedDict, cast
 
 from ...inference import InvalidRequest
 from ...protocols import json_body
-from ...tasks.tasks import require_description, require_title
+from ...tasks.task import require_description, require_title
 
 MAX_DIGITS: Final = 40
 SHOWN: Final = 60

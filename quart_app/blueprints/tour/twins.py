@@ -19,7 +19,8 @@ from werkzeug.exceptions import HTTPException
 
 from ...errors import DESCRIPTIONS
 from ...inference import InvalidRequest
-from ...tasks.tasks import FIRST_TASKS, InvalidTask
+from ...tasks.task import InvalidTask
+from ...tasks.tasks import FIRST_TASKS
 from .inputs import changes, new_task, number_of
 
 blueprint = Blueprint("tour", __name__)

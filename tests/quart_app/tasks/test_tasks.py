@@ -28,18 +28,17 @@ import pytest
 from quart_app import create_app
 from quart_app.context import context_of
 from quart_app.errors import status_of
-from quart_app.tasks.tasks import (
-    FIRST_TASKS,
+from quart_app.tasks.task import (
     MAX_DESCRIPTION,
     MAX_TASKS,
     MAX_TITLE,
     InvalidTask,
     Task,
     TaskNotFound,
-    Tasks,
     TasksUnavailable,
     TooManyTasks,
 )
+from quart_app.tasks.tasks import FIRST_TASKS, Tasks
 
 from ...conftest import started
 from ...mounts import mounted
@@ -279,7 +278,7 @@ async def test_once_closed_they_stay_closed_and_leave_nothing_behind(url: str) -
 async def test_what_is_committed_is_on_disk(sqlite_url: str) -> None:
     async with opened(sqlite_url) as tasks:
         await tasks.all()
-        engine = (await tasks._prepared())._engine
+        engine = (await tasks._prepared()).database._engine
         async with engine.connect() as connection:
             found = [
                 (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
