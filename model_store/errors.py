@@ -13,6 +13,7 @@ ModelStoreError
 ├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
 ├── IncompatibleVersion   made with another scikit-learn minor; nothing was unpickled
 ├── LoadFailed            the artifact is what was published, yet it does not load
+│   ├── Unsound           it holds what compiled code must not be given, or would open files
 │   └── GoldenMismatch    it loads, and answers its golden rows differently
 ├── PredictionFailed      the pipeline raised, or answered with something unusable
 │   └── Unanswerable      because of these values: it answered its golden rows
@@ -80,6 +81,10 @@ class IncompatibleVersion(ModelStoreError):
 
 
 class LoadFailed(ModelStoreError):
+    pass
+
+
+class Unsound(LoadFailed):
     pass
 
 
