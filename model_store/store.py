@@ -44,6 +44,7 @@ from .errors import (
 from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, Manifest, Sample
 from .model import Model
 from .shortcuts import Shortcut, build, build_converted
+from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code
 
@@ -198,11 +199,13 @@ class ModelStore:
 
         Raises:
             LoadFailed: the pipeline's classes do not load here.
+            Unsound: it holds what must not be given to compiled code.
             Untrusted: the artifact names what was not allowed when it was published.
         """
         found = verified.manifest
         try:
             pipeline = pickles.load(verified.artifact, verified.trust)
+            require_sound(pipeline, verified.trust)
         except (Untrusted, LoadFailed):
             raise
         except Exception as error:

@@ -1,10 +1,10 @@
 """Whether what a loaded pipeline holds may be given to compiled code.
 
 scikit-learn checks the rows that it is given, and believes what it was fitted with. A file may say
-anything there: a child of a node that does not exist, a count that is that of nothing. Compiled code
-reads and writes wherever that leads. So whatever it follows without asking is checked here once,
-before anything predicts: as soon as a file was read that is to be imported, and whenever a version
-is loaded. What numpy and scipy check themselves is left to them: it ends in an exception.
+anything there: a child that does not exist, a count of something else. Compiled code reads and
+writes wherever that leads. So what it follows without asking is checked here once, before anything
+predicts: when a file is imported, and whenever a version is loaded. What numpy and scipy check
+themselves is left to them: it ends in an exception.
 
 A few things are put right rather than checked: search trees are built again from their rows, what
 sparse matrices remember of themselves is forgotten, and threads are no more than there are here.
@@ -150,7 +150,7 @@ def _is_estimator(place: Place) -> bool:
 
 @each
 def _attributes(value: Any) -> None:
-    """Nothing on an estimator stands in place of what its class does, and its columns are counted."""
+    """Nothing on an estimator hides what its class does, and its columns are as many as it says."""
     attributes: Mapping[str, Any] = vars(value)
     for name in attributes:
         found = getattr(type(value), name, MISSING)

@@ -47,13 +47,15 @@ def _require_categories(value: Any, known: Any) -> None:
 
 def _grouped(value: Any, widths: Sequence[int]) -> list[int]:
     """How many columns are left where seldom categories share one."""
-    mappings, seldom = own(value, "_default_to_infrequent_mappings"), own(
-        value, "_infrequent_indices"
+    mappings, seldom = (
+        own(value, "_default_to_infrequent_mappings"),
+        own(value, "_infrequent_indices"),
     )
     equal(len(mappings), len(widths), "the number of its mappings")
     equal(len(seldom), len(widths), "the number of its infrequent categories")
     return [
-        _group(*each, place) for place, each in enumerate(zip(mappings, seldom, widths, strict=True))
+        _group(*each, place)
+        for place, each in enumerate(zip(mappings, seldom, widths, strict=True))
     ]
 
 

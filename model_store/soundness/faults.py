@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def as_array(found: Any, name: str, kinds: str, dimensions: int) -> Array:
             f"its {name} is an array of {found.dtype} with {found.ndim} dimensions, and should be "
             f"one of other numbers or with {dimensions}"
         )
-    return found
+    return cast(Array, found)
 
 
 def equal(found: Any, expected: Any, what: str) -> None:

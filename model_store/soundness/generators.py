@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .faults import Wrong, as_array, count, equal, own
+from .faults import Wrong, as_array, equal
 
 WORDS: Final = {"MT19937": 624, "Philox": 4}
 """How many numbers a generator draws in advance. Its position may be behind the last."""

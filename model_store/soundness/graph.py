@@ -128,6 +128,8 @@ def _parts(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
         Untrusted: nobody vouches for the value.
     """
     value, kind = place.value, type(place.value)
+    if kind in PLAIN:
+        return ()
     if kind in MAPPINGS:
         return _of_mapping(value)
     if kind in SEQUENCES:

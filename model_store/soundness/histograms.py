@@ -34,9 +34,10 @@ def predictors(values: Sequence[Any]) -> None:
 def _nodes(predictor: Any, index: int) -> Nodes:
     try:
         nodes = array(predictor, "nodes", "V", 1)
-        if nodes.dtype.names is None or {
-            name: nodes.dtype[name].str[1:] for name in nodes.dtype.names
-        } != FIELDS:
+        if (
+            nodes.dtype.names is None
+            or {name: nodes.dtype[name].str[1:] for name in nodes.dtype.names} != FIELDS
+        ):
             raise Wrong("its nodes have other fields than those of histogram gradient boosting")
         if not len(nodes):
             raise Wrong("it has no nodes")

@@ -1,7 +1,7 @@
 """Neighbours: trees are built anew from their data; labels and rows fit each other.
 
-A k-d or ball tree is four arrays that refer to one another. To check them would take as much code as
-to build them, and as long: 0.4 s for 300,000 rows of 5 columns.
+A k-d or ball tree is four arrays that refer to one another. To check them would take as long as to
+build them: 0.4 s for 300,000 rows of 5 columns.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def estimator(value: Any) -> None:
 
 def _require_tree(value: Any, method: str, rows: Any) -> None:
     built = own(value, "_tree")
-    if type(built).__name__.lower() not in {f"{method.replace('_', '')}{end}" for end in ("", "32")}:
+    if type(built).__name__.lower() not in {
+        f"{method.replace('_', '')}{end}" for end in ("", "32")
+    }:
         raise Wrong(f"its tree is of class {type(built).__name__}, and should be a {method}")
     if not np.array_equal(built.data, rows):
         raise Wrong("its tree has other rows than it has itself")

@@ -32,7 +32,7 @@ class Nodes(NamedTuple):
 
 
 def trees(values: Sequence[Any]) -> None:
-    """Check compiled trees, and let each say how deep it is: a path through it has that much room."""
+    """Check compiled trees, and let each say how deep it is: so much room has a path through it."""
     parts = [_nodes(tree, index) for index, tree in enumerate(values)]
     columns = [tree.n_features for tree in values]
     for tree, depths in zip(values, depths_of(parts, columns), strict=True):
