@@ -18,6 +18,7 @@ ModelStoreError
 ├── PredictionFailed      the pipeline raised, or answered with something unusable
 │   └── Unanswerable      because of these values: it answered its golden rows
 ├── StoreNotWritable      disk full, read-only, no permission
+│   └── NotDurable        it was written, and may be lost if the power is
 ├── InvalidColumns        what was given is no column: of an unknown kind, or of another length
 └── InvalidRows           rows that do not fit the signature, all their faults at once
 
@@ -101,6 +102,10 @@ class Unanswerable(PredictionFailed):
 
 
 class StoreNotWritable(ModelStoreError):
+    pass
+
+
+class NotDurable(StoreNotWritable):
     pass
 
 

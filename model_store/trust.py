@@ -5,9 +5,9 @@ result a state. So a name is judged by what it leads to, never by its prefix: `j
 begins like a class of joblib. By default these are allowed:
 
 - classes of scikit-learn that `soundness/known.py` lists, and the functions by which its compiled
-  classes rebuild themselves; of its other functions the ones that estimators hold as an attribute. Not its helpers
-  in `utils`, of which `deprecated` changes the class that it is called with, nor `callback`, where
-  a state opens a socket;
+  classes rebuild themselves; of its other functions the ones that estimators hold as an attribute.
+  Not its helpers in `utils`, of which `deprecated` changes the class that it is called with, nor
+  `callback`, where a state opens a socket;
 - of numpy the arrays, scalars, dtypes, random generators and ufuncs;
 - of scipy the sparse matrices, splines and search trees, and ufuncs. Not its distributions:
   `rv_generic.__setstate__` runs source text that stands in the state;

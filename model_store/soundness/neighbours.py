@@ -59,9 +59,8 @@ def estimator(value: Any) -> None:
 
 def _require_tree(value: Any, method: str, rows: Any) -> None:
     built = own(value, "_tree")
-    if type(built).__name__.lower() not in {
-        f"{method.replace('_', '')}{end}" for end in ("", "32")
-    }:
+    kind = method.replace("_", "")
+    if type(built).__name__.lower() not in (kind, f"{kind}32", f"{kind}64"):
         raise Wrong(f"its tree is of class {type(built).__name__}, and should be a {method}")
     if not np.array_equal(built.data, rows):
         raise Wrong("its tree has other rows than it has itself")
