@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -100,14 +101,25 @@ def _categorical(value: Any, columns: int) -> Any:
 
 def _width(preprocessor: Any) -> int:
     """The columns that come out of what scikit-learn sets before categories."""
-    kinds = [type(step).__name__ for _, step, _ in preprocessor.transformers_]
+    steps = [step for step in preprocessor.transformers_ if step[1] != "drop"]
+    kinds = [type(step).__name__ for _, step, _ in steps]
     if type(preprocessor).__name__ != "ColumnTransformer" or kinds != [
         "OrdinalEncoder",
         "FunctionTransformer",
     ]:
         raise Wrong(f"its preprocessor is made of {', '.join(kinds)}")
-    (_, encoder, _), (_, passing, rest) = preprocessor.transformers_
-    if passing.func is not None:
-        raise Wrong("its preprocessor calls a function")
+    (_, encoder, _), (_, passing, rest) = steps
+    if not _keeps_columns(passing.func):
+        raise Wrong("its preprocessor calls another function than scikit-learn's")
     equal(len(encoder.categories_), count(encoder, "n_features_in_"), "the number of categories")
     return len(encoder.categories_) + int(np.sum(as_array(rest, "columns", "b", 1)))
+
+
+def _keeps_columns(function: Any) -> bool:
+    """Whether it is the one that scikit-learn puts there: it looks at numbers and changes none."""
+    return (
+        type(function) is functools.partial
+        and getattr(function.func, "__qualname__", "") == "check_array"
+        and not function.args
+        and set(function.keywords) <= {"dtype", "ensure_all_finite", "force_all_finite"}
+    )

@@ -149,7 +149,7 @@ def test_classes_and_numbers_may_be_objects(model: Model, empty: ModelStore) -> 
     assert answering(line, lambda rows: numbers).predict(X).labels[1] == 2.5
 
 
-@pytest.mark.parametrize("classes", [[0, 1], [0.5, 2.5], [False, True], ["no", "yes"], [-1, 1]])
+@pytest.mark.parametrize("classes", [[0, 1], [1.0, 2.0], [False, True], ["no", "yes"], [-1, 1]])
 def test_a_label_that_the_model_does_not_have_is_a_declared_error(
     classes: list[Any], empty: ModelStore
 ) -> None:

@@ -1,0 +1,1 @@
+"""Artifacts with one field changed: what becomes of them is a sentence or an answer, never a crash."""
