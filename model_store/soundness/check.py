@@ -46,6 +46,8 @@ _DISTANCES = " ".join(
     name.removeprefix("metrics.") for name in sorted(KNOWN["sklearn"]) if "Distance" in name
 )
 
+REASON_LENGTH: Final = 300
+
 CHECKS: Final[tuple[tuple[str, str, Check], ...]] = (
     *(
         ("sparse", " ".join(f"{form}_array {form}_matrix" for form in forms.split()), each(check))
@@ -131,8 +133,10 @@ def _check(check: Check, places: Sequence[Place]) -> None:
     try:
         check([place.value for place in places])
     except Wrong as wrong:
+        # An exception may repeat what the file says.
+        reason = "".join(letter if letter.isprintable() else "?" for letter in str(wrong))
         raise Unsound(
-            f"{places[wrong.index].describe()} is not what it should be: {wrong}."
+            f"{places[wrong.index].describe()} is not what it should be: {reason[:REASON_LENGTH]}."
         ) from wrong
 
 

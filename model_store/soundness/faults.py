@@ -13,6 +13,7 @@ Check = Callable[[Sequence[Any]], None]
 """Looks at all values of some classes at once, and raises `Wrong` for the first that is."""
 
 MISSING: Final = object()
+FEW: Final = 4
 
 
 class Wrong(Exception):
@@ -52,7 +53,7 @@ def count(value: Any, name: str, least: int = 1) -> int:
     """
     found = own(value, name)
     if isinstance(found, bool | np.bool_) or not isinstance(found, int | np.integer):
-        raise Wrong(f"its {name} is {_shown(found)}, and should be a whole number")
+        raise Wrong(f"its {name} is {shown(found)}, and should be a whole number")
     if found < least:
         raise Wrong(f"its {name} is {found}, and should be at least {least}")
     return int(found)
@@ -70,7 +71,7 @@ def array(value: Any, name: str, kinds: str, dimensions: int) -> Array:
 def as_array(found: Any, name: str, kinds: str, dimensions: int) -> Array:
     """The same of a value that has that name."""
     if type(found) not in (np.ndarray, np.matrix):
-        raise Wrong(f"its {name} is {_shown(found)}, and should be an array")
+        raise Wrong(f"its {name} is {shown(found)}, and should be an array")
     if found.dtype.kind not in kinds or found.ndim != dimensions:
         raise Wrong(
             f"its {name} is an array of {found.dtype} with {found.ndim} dimensions, and should be "
@@ -93,8 +94,17 @@ def within(indices: Array, end: int, what: str) -> None:
 
 
 def _verb(found: Any) -> str:
-    return "is missing" if found is MISSING else f"is {_shown(found)}"
+    return "is missing" if found is MISSING else f"is {shown(found)}"
 
 
-def _shown(found: Any) -> str:
-    return "missing" if found is MISSING else f"{found!r:.60}"
+def shown(found: Any) -> str:
+    """A value in a sentence: what it is, but never whatever an object says of itself."""
+    if found is MISSING:
+        return "missing"
+    if isinstance(found, str):
+        return repr(found[:60])
+    if isinstance(found, bool | int | float | np.bool_ | np.number | None):
+        return f"{found!r:.60}"
+    if isinstance(found, list | tuple) and len(found) <= FEW:
+        return f"({', '.join(map(shown, found))})"
+    return f"of class {type(found).__name__}"

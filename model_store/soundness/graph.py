@@ -12,6 +12,7 @@ import decimal
 import fractions
 import functools
 import re
+import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -136,8 +137,10 @@ def _parts(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
         return _numbered(value)
     if kind in ARRAYS:
         return _of_array(value)
-    if isinstance(value, np.generic | np.dtype | np.ufunc):
+    if isinstance(value, np.dtype | np.ufunc):
         return ()
+    if isinstance(value, np.generic):
+        return ((" as Python's", value.item()),) if value.dtype.hasobject else ()
     if isinstance(value, type):
         _require_scalar(place, trust)
         return ()
@@ -147,6 +150,7 @@ def _parts(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
     if kind is functools.partial:
         return (("'s function", value.func), *_numbered(value.args), *_of_mapping(value.keywords))
     if kind is types.MethodType:
+        _require_allowed(place, trust)
         return (("'s object", value.__self__),)
     return _of_object(place, trust)
 
@@ -185,8 +189,18 @@ def _of_object(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
     if name_of(kind) in CLOSED:
         return ()
     attributes = getattr(place.value, "__dict__", {})
-    parts = [(f".{name}", part) for name, part in attributes.items()]
-    return [*parts, *_hidden(place.value)]
+    parts = [
+        (f".{name}" if str(name).isidentifier() else f"[{name!r:.60}]", part)
+        for name, part in attributes.items()
+    ]
+    return [*parts, *_items(place.value), *_hidden(place.value)]
+
+
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
+    """What stands in an object that is a container as well."""
+    if isinstance(value, dict):
+        return _of_mapping(value)
+    return _numbered(value) if isinstance(value, tuple | list | set | frozenset | deque) else ()
 
 
 def _hidden(value: Any) -> Iterable[tuple[str, Any]]:
@@ -220,8 +234,9 @@ def is_allowed(kind: type, trust: Trust) -> bool:
         return True
     if trust.code is not None and trust.code.covers(kind.__module__):
         return True
-    # What has no name in the file was made by something of that package which has one.
-    return kind.__module__.split(".")[0] not in OURS and bool(trust.allowed)
+    # What has no name in the file was made by something that has one.
+    package = kind.__module__.partition(".")[0]
+    return bool(trust.allowed) and package not in OURS and package not in sys.stdlib_module_names
 
 
 def _require_scalar(place: Place, trust: Trust) -> None:
@@ -240,7 +255,11 @@ def _require_scalar(place: Place, trust: Trust) -> None:
 def _require_allowed(place: Place, trust: Trust) -> None:
     """Raises Untrusted where a function is none that a file may name."""
     function = place.value
-    named = Global(str(function.__module__), function.__qualname__)
+    if isinstance(function, types.MethodType):
+        kind = type(function.__self__)
+        named = Global(kind.__module__, f"{kind.__qualname__}.{function.__name__}")
+    else:
+        named = Global(str(function.__module__), function.__qualname__)
     if not place.own and trust.refused([named]):
         raise Untrusted(
             f"{place} is the function {named}, which is not allowed: predicting would run it. If "

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .faults import MISSING, Wrong, as_array, equal, own, within
+from .faults import MISSING, Wrong, as_array, equal, own, shown, within
 
 REMEMBERED: Final = ("_has_canonical_format", "_has_sorted_indices")
 """What a matrix has found out about itself, which it finds out again."""
@@ -59,7 +59,7 @@ def dictionary(value: Any) -> None:
         if len(place) != len(shape) or not all(
             0 <= at < end for at, end in zip(place, shape, strict=True)
         ):
-            raise Wrong(f"it has a number at {place!r:.60}, and the shape {shape}")
+            raise Wrong(f"it has a number at {shown(place)}, and the shape {shape}")
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -67,7 +67,7 @@ def _shape(value: Any) -> tuple[int, ...]:
     if type(shape) is not tuple or not all(
         isinstance(each, int | np.integer) and each >= 0 for each in shape
     ):
-        raise Wrong(f"its shape is {shape!r:.60}")
+        raise Wrong(f"its shape is {shown(shape)}")
     return shape
 
 

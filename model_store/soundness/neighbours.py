@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .faults import MISSING, Wrong, array, as_array, count, equal, own, within
+from .faults import MISSING, Wrong, array, as_array, count, equal, own, shown, within
 
 STATE: Final = ("data", "idx_array", "node_data", "node_bounds", "leaf_size")
 METRIC, WEIGHTS = 11, 12
@@ -51,7 +51,7 @@ def estimator(value: Any) -> None:
     if method in ("kd_tree", "ball_tree"):
         _require_tree(value, method, rows)
     elif method != "brute" or own(value, "_tree") is not None:
-        raise Wrong(f"it looks for neighbours by {method!r:.60}")
+        raise Wrong(f"it looks for neighbours by {shown(method)}")
     _require_norms(value, shape[0])
     if own(value, "classes_") is not MISSING:
         _require_labels(value, shape[0])

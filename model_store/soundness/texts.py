@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .faults import MISSING, Wrong, count, own
+from .faults import MISSING, Wrong, count, own, shown
 
 MOST_HASHED: Final = 2**31 - 1
 WORD: Final = r"(?u)\b\w\w+\b"
@@ -19,7 +19,7 @@ def vectorizer(value: Any) -> None:
     content(value)
     low, high = own(value, "ngram_range")
     if not (type(low) is type(high) is int and 1 <= low <= high):
-        raise Wrong(f"its ngram_range is {(low, high)!r:.60}")
+        raise Wrong(f"its ngram_range is {shown((low, high))}")
     given = own(value, "vocabulary")
     if isinstance(given, str | bytes):
         raise Wrong("its vocabulary is a text, and should hold words")
@@ -32,7 +32,7 @@ def content(value: Any) -> None:
     found = getattr(value, "input", "content")
     if type(found) is not str or found != "content":
         raise Wrong(
-            f"its input is {found!r:.60}: it would open what a client names; it may only be "
+            f"its input is {shown(found)}: it would open what a client names; it may only be "
             "'content'"
         )
 

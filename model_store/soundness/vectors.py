@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .faults import MISSING, Wrong, array, as_array, count, equal, own, within
+from .faults import MISSING, Wrong, array, as_array, count, equal, own, shown, within
 
 PAIR: Final = 2
 """The classes that libsvm has for a regression and for one class."""
@@ -47,7 +47,7 @@ def _shape_fit(value: Any) -> tuple[int, int]:
         or len(shape) != PAIR
         or not all(type(each) is int and each >= 0 for each in shape)
     ):
-        raise Wrong(f"its shape_fit_ is {shape!r:.60}")
+        raise Wrong(f"its shape_fit_ is {shown(shape)}")
     return shape
 
 

@@ -1,1 +1,1 @@
-"""Artifacts with one field changed: what becomes of them is a sentence or an answer, never a crash."""
+"""Artifacts with one value changed, of which none may crash or hang whoever loads it."""

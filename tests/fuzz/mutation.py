@@ -16,7 +16,7 @@ INTEGERS: Final = (-1, 0, 1, 2, 255, 256, 2**31 - 1, 2**31, 10**9, -(10**9), 2**
 FLOATS: Final = (0.0, -1.0, float("nan"), float("inf"), 1e300, -1e300, 1e-300)
 TEXTS: Final = ("", "filename", "precomputed", "/etc/passwd", "kd_tree", "csr", "x" * 100)
 
-_PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined]
+_PythonPickler: Any = pickle._Pickler
 
 
 class _Pickler(_PythonPickler):  # type: ignore[misc]
