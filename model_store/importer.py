@@ -131,7 +131,7 @@ def import_files(
     if refusals:
         raise refusals[0]
     progress("loading")
-    parts = {path: _load(path, data, trust) for path, data in contents.items()}
+    parts = {path: _load(path, contents[path], each, trust) for path, each in listings.items()}
     told += _require_sound(parts, trust)
     pipeline = join(parts)
     progress("asking for the first predictions")
@@ -224,13 +224,14 @@ def _check(
     return told, refusals
 
 
-def _load(path: str, data: bytes, trust: Trust) -> Any:
+def _load(path: str, data: bytes, listing: Listing, trust: Trust) -> Any:
+    """What a file holds, of which everything that it lists is allowed."""
     with warnings.catch_warnings():
         # Of versions that differ, `origin.check` has told.
         warnings.simplefilter("ignore")
         try:
             if _is_skops(path):
-                return formats.load_skops(data, trust.allowed)
+                return formats.load_skops(data, map(str, listing.globals))
             return pickles.load(data, trust)
         except UnreadableFile as error:
             raise UnreadableFile(f"{path}: {error}") from error

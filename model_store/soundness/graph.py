@@ -188,12 +188,23 @@ def _of_object(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
         raise Unsound(f"{place.describe()} stands more than {DEEPEST} objects deep.")
     if name_of(kind) in CLOSED:
         return ()
-    attributes = getattr(place.value, "__dict__", {})
+    attributes = {**_slots(place.value), **getattr(place.value, "__dict__", {})}
     parts = [
         (f".{name}" if str(name).isidentifier() else f"[{name!r:.60}]", part)
         for name, part in attributes.items()
     ]
     return [*parts, *_items(place.value), *_hidden(place.value)]
+
+
+def _slots(value: Any) -> dict[str, Any]:
+    """The attributes that stand in places of their own, as those of some splines do."""
+    found = {}
+    for kind in type(value).__mro__:
+        names = vars(kind).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if hasattr(value, name) and name not in ("__dict__", "__weakref__"):
+                found[name] = getattr(value, name)
+    return found
 
 
 def _items(value: Any) -> Iterable[tuple[str, Any]]:

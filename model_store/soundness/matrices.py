@@ -73,18 +73,22 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 def spline(value: Any) -> None:
     """Make another of the same parts: that checks knots, coefficients and degree."""
-    state = vars(value)
-    # By the names of scipy before 1.15, and since.
-    knots, factors = (state.get(f"_{name}", state.get(name)) for name in "tc")
+    knots, factors = _part(value, "t"), _part(value, "c")
     _require_numbers(knots, factors)
-    type(value)(knots, factors, state["k"], state["extrapolate"])
+    type(value)(knots, factors, value.k, value.extrapolate)
 
 
 def pieces(value: Any) -> None:
     """The same for polynomials between breakpoints."""
-    state = vars(value)
-    _require_numbers(state["x"], state["c"])
-    type(value)(state["c"], state["x"], state["extrapolate"])
+    breaks, factors = _part(value, "x"), _part(value, "c")
+    _require_numbers(breaks, factors)
+    type(value)(factors, breaks, value.extrapolate)
+
+
+def _part(value: Any, name: str) -> Any:
+    """An array by its name since scipy 1.15, or before."""
+    found = getattr(value, f"_{name}", MISSING)
+    return vars(value)[name] if found is MISSING else found
 
 
 def _require_numbers(knots: Any, factors: Any) -> None:

@@ -29,7 +29,7 @@ from .cases import Subject, publish
 from .subjects import SUBJECTS
 
 BATCH: Final = 200
-PATIENCE: Final = 30
+PATIENCE: Final = 60
 """Seconds after which a case hangs."""
 MEMORY: Final = 3 * 1024**3
 
@@ -53,8 +53,10 @@ def _run_child(published: Path, name: str, first: int, end: int, outcome: Outcom
     """The number of the case that the next child begins with."""
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz", "--child"]
     command += [str(published), name, str(first), str(end)]
+    # More threads than processors would wait for one another longer than for a loop.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as stderr:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment)
         at, end_of_it = _watch(child, name, first, end, outcome)
         if at < end:
             stderr.seek(0)
