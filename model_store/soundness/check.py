@@ -7,7 +7,7 @@ predicts: when a file is imported, and whenever a version is loaded. What numpy 
 themselves is left to them: it ends in an exception.
 
 A few things are put right rather than checked: search trees are built again from their rows, what
-sparse matrices remember of themselves is forgotten, and threads are no more than there are here.
+sparse matrices remember of themselves is forgotten, and threads are no more than processors.
 
 `CHECKS` has the checks in their order, parts before what is made of them. `known.py` lists all
 classes that are taken; one that is not there is refused.
@@ -15,15 +15,17 @@ classes that are taken; one that is not there is refused.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from ..errors import Unsound
 from ..trust import Trust
-from . import encoders, generators, histograms, matrices, neighbours, texts, trees, vectors
+from . import bounds, encoders, generators, histograms, matrices, neighbours, texts, trees, vectors
 from .faults import MISSING, Check, Wrong, count, each, equal, own
 from .graph import Place, walk
 from .known import KNOWN, name_of
@@ -87,6 +89,10 @@ CHECKS: Final[tuple[tuple[str, str, Check], ...]] = (
     ("feature_extraction", "HashingVectorizer", each(texts.hashing_vectorizer)),
     ("feature_extraction", "FeatureHasher", each(texts.hasher)),
     ("feature_extraction", "DictVectorizer", each(texts.vocabulary)),
+    *(
+        ("decomposition", names, each(partial(bounds.iterations, names=attributes)))
+        for names, attributes in bounds.ITERATIONS.items()
+    ),
     # It is asked for a row, so all that may stand in it comes before.
     (
         "ensemble",
@@ -160,6 +166,10 @@ def _attributes(value: Any) -> None:
         found = getattr(type(value), name, MISSING)
         if found is not MISSING and (callable(found) or name.startswith("_")):
             raise Wrong(f"its {name} stands in place of that of its class")
+    jobs = attributes.get("n_jobs")
+    if isinstance(jobs, int) and jobs > 1:
+        # Each is a thread or a process, whether there is work for it or not.
+        value.n_jobs = min(jobs, os.cpu_count() or 1)
     if "n_features_in_" in attributes:
         columns = count(value, "n_features_in_", 0)
         names = own(value, "feature_names_in_")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from .faults import MISSING, Wrong, as_array, count, equal, own, within
+from .faults import MISSING, Array, Wrong, as_array, count, equal, own, shown, within
+
+HIGHEST_DEGREE: Final = 100
+MOST_COLUMNS: Final = 10_000_000
+"""A row of so many takes 80 MB."""
 
 
 def one_hot(value: Any) -> None:
@@ -17,14 +21,16 @@ def one_hot(value: Any) -> None:
         return
     _require_categories(value, known)
     widths = [len(each) for each in known]
-    if own(value, "_infrequent_enabled") is True:
+    if own(value, "_infrequent_enabled"):
         widths = _grouped(value, widths)
     dropped = own(value, "_drop_idx_after_grouping")
     if dropped is not None:
         equal(np.shape(dropped), (len(known),), "the shape of what it drops")
         for place, (index, width) in enumerate(zip(list(dropped), widths, strict=True)):
             if index is not None:
-                within(np.array([int(index)]), width, f"what it drops of column {place}")
+                if not isinstance(index, int | np.integer):
+                    raise Wrong(f"it drops {shown(index)} of column {place}")
+                within(np.array([index]), width, f"what it drops of column {place}")
         widths = [w - (index is not None) for w, index in zip(widths, dropped, strict=True)]
     outs = own(value, "_n_features_outs")
     if not isinstance(outs, list):
@@ -41,8 +47,17 @@ def _require_categories(value: Any, known: Any) -> None:
         categories = as_array(each, f"categories_[{place}]", "biufUSOT", 1)
         if not len(categories):
             raise Wrong(f"it has no categories for column {place}")
-        if categories.dtype.kind in "biuf" and (categories[:-1] >= categories[1:]).any():
+        numbers = _numbers(categories)
+        if (numbers[:-1] >= numbers[1:]).any():
             raise Wrong(f"its categories of column {place} are not in order")
+
+
+def _numbers(categories: Array) -> Array:
+    """Those among categories that numbers would be searched for among."""
+    if categories.dtype.kind != "O":
+        return categories if categories.dtype.kind in "biuf" else categories[:0]
+    numbers = (each for each in categories.tolist() if isinstance(each, int | float))
+    return np.array([number for number in numbers if number == number])
 
 
 def _grouped(value: Any, widths: Sequence[int]) -> list[int]:
@@ -98,6 +113,8 @@ def polynomials(value: Any) -> None:
     if own(value, "n_output_features_") is MISSING:
         return
     columns, most = count(value, "n_features_in_"), count(value, "_max_degree", 0)
+    if most > HIGHEST_DEGREE:
+        raise Wrong(f"its degree is {most}, and may be at most {HIGHEST_DEGREE}")
     counting = {
         "n_features": columns,
         "max_degree": most,
@@ -111,6 +128,8 @@ def polynomials(value: Any) -> None:
     whole = value._num_combinations(min_degree=0, **counting)
     equal(count(value, "n_output_features_", 0), told, "its n_output_features_")
     equal(count(value, "_n_out_full", 0), whole, "the number of columns that it makes")
+    if whole > MOST_COLUMNS:
+        raise Wrong(f"it makes {whole} columns, and may make at most {MOST_COLUMNS}")
 
 
 def splines(value: Any) -> None:

@@ -62,6 +62,8 @@ def estimator(value: Any) -> None:
     iterations = own(value, "_predictors")
     if iterations is MISSING:
         return
+    if own(value, "_in_fit") is not MISSING:
+        raise Wrong("it says that it is being trained, and would take rows as bins")
     columns = count(value, "n_features_in_")
     width = count(value, "n_trees_per_iteration_")
     categorical = _categorical(value, columns)

@@ -94,6 +94,8 @@ def means(value: Any) -> None:
         return
     columns = count(value, "n_features_in_")
     centres = array(value, "cluster_centers_", "f", 2)
+    if not len(centres):
+        raise Wrong("it has no centres")
     equal(centres.shape[1], columns, "the columns of its centres")
     _limit_threads(value)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
+
+import numpy as np
 
 from .faults import MISSING, Wrong, array, as_array, count, equal, own, shown, within
 
@@ -27,10 +30,14 @@ def machine(value: Any) -> None:
         if size not in (0, pairs):
             raise Wrong(f"its {name} has {size} numbers, and should have {pairs} or none")
     equal(len(own(value, "_probA")), len(own(value, "_probB")), "the size of its _probA")
-    rows, columns = _shape_fit(value)
+    rows, *columns = _shape_fit(value)
     within(support, rows, "a support vector")
-    equal(count(value, "n_features_in_", 0), columns, "its n_features_in_")
-    _require_vectors(value, len(support), expected - 1, columns)
+    if callable(own(value, "kernel")):
+        # It takes rows of any kind, as texts are.
+        columns = [0]
+    else:
+        equal([count(value, "n_features_in_", 0)], columns, "its n_features_in_")
+    _require_vectors(value, len(support), expected - 1, columns[0])
 
 
 def _require_counts(value: Any, per_class: Any, vectors: int, single: bool) -> None:
@@ -40,11 +47,11 @@ def _require_counts(value: Any, per_class: Any, vectors: int, single: bool) -> N
         raise Wrong(f"its _n_support are {per_class.tolist()} for {vectors} support vectors")
 
 
-def _shape_fit(value: Any) -> tuple[int, int]:
+def _shape_fit(value: Any) -> tuple[int, ...]:
     shape = own(value, "shape_fit_")
     if (
         not isinstance(shape, tuple)
-        or len(shape) != PAIR
+        or len(shape) not in (1, 2)
         or not all(type(each) is int and each >= 0 for each in shape)
     ):
         raise Wrong(f"its shape_fit_ is {shown(shape)}")
@@ -53,8 +60,10 @@ def _shape_fit(value: Any) -> tuple[int, int]:
 
 def _require_vectors(value: Any, count_: int, rows: int, columns: int) -> None:
     vectors, weights = own(value, "support_vectors_"), own(value, "_dual_coef_")
-    sparse = own(value, "_sparse")
-    computed = own(value, "kernel") == "precomputed" or callable(own(value, "kernel"))
+    sparse, kernel = own(value, "_sparse"), own(value, "kernel")
+    computed = callable(kernel) or kernel == "precomputed"
+    if callable(kernel):
+        _require_kernel(value, kernel)
     if type(sparse) is not bool:
         raise Wrong("it does not say whether its vectors are sparse")
     if sparse:
@@ -70,3 +79,16 @@ def _require_vectors(value: Any, count_: int, rows: int, columns: int) -> None:
     shape = as_array(vectors, "support_vectors_", "f", 2).shape
     if not computed:
         equal(shape, (count_, columns), "the shape of its support_vectors_")
+
+
+def _require_kernel(value: Any, kernel: Any) -> None:
+    """A function that makes a column of each row of training: what scikit-learn's kernels do, and
+    those that the operator allowed by name are believed to do."""
+    rows = own(value, "_BaseLibSVM__Xfit")
+    equal(np.shape(rows)[0], value.shape_fit_[0], "the number of its rows")
+    function = kernel.func if isinstance(kernel, functools.partial) else kernel
+    module = getattr(function, "__module__", None) or "numpy"
+    if module.partition(".")[0] not in ("numpy", "scipy", "sklearn"):
+        return
+    if module != "sklearn.metrics.pairwise" or not function.__name__.endswith("_kernel"):
+        raise Wrong(f"its kernel is {shown(getattr(function, '__name__', function))}")

@@ -29,7 +29,7 @@ from .cases import Subject, publish
 from .subjects import SUBJECTS
 
 BATCH: Final = 200
-PATIENCE: Final = 60
+PATIENCE: Final = 180
 """Seconds after which a case hangs."""
 MEMORY: Final = 3 * 1024**3
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import Birch, BisectingKMeans, FeatureAgglomeration, KMeans
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import NMF, LatentDirichletAllocation
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -22,11 +23,14 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomTreesEmbedding,
 )
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.impute import IterativeImputer, KNNImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import (
     KNeighborsClassifier,
@@ -168,6 +172,16 @@ SUBJECTS: Final[dict[str, Callable[[], Fitted]]] = {
         TEXTS,
         MOODS,
     ),
+    "topics": fitted(
+        make_pipeline(CountVectorizer(), LatentDirichletAllocation(2), LogisticRegression()),
+        TEXTS,
+        MOODS,
+    ),
+    "parts": fitted(make_pipeline(NMF(2, max_iter=500, tol=1e-2), Ridge()), X, NUMBERS),
+    "imputed": fitted(
+        make_pipeline(KNNImputer(), IterativeImputer(max_iter=2), Ridge()), X, NUMBERS
+    ),
+    "search": fitted(GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2)),
     "process": fitted(GaussianProcessRegressor(RBF() + WhiteKernel(), optimizer=None), X, NUMBERS),
     "network": fitted(MLPClassifier((4,), max_iter=20)),
     "sparse-weights": fitted(

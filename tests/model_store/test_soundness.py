@@ -18,6 +18,7 @@ from scipy.interpolate import BSpline, PPoly, interp1d
 from sklearn.base import BaseEstimator
 from sklearn.cluster import Birch, BisectingKMeans, FeatureAgglomeration, KMeans
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.ensemble import (
     BaggingClassifier,
     GradientBoostingClassifier,
@@ -29,6 +30,7 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import DistanceMetric
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import BallTree, KDTree, KNeighborsClassifier, KNeighborsRegressor
@@ -41,7 +43,7 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
-from sklearn.svm import SVC, OneClassSVM
+from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._criterion import Gini
 from sklearn.utils.discovery import all_estimators
@@ -95,6 +97,15 @@ def test_every_estimator_of_scikit_learn_is_welcome_and_listed() -> None:
             seen += 1
             require_sound(loaded(estimator), DEFAULT)
     assert seen > 190
+
+
+@pytest.mark.parametrize("kernel", [rbf_kernel, "precomputed"])
+@pytest.mark.parametrize("kind", [SVC, SVR, NuSVC, OneClassSVM])
+def test_a_machine_may_have_a_kernel_that_is_a_function(kind: Any, kernel: Any) -> None:
+    rows = X @ X.T if kernel == "precomputed" else X
+    machine = loaded(kind(kernel=kernel).fit(rows, Y))
+    require_sound(machine, DEFAULT)
+    assert len(machine.predict(rows)) == len(rows)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -311,6 +322,33 @@ LIES: dict[str, tuple[Any, Any, Any, Callable[[Any], None], str]] = {
         BY_CATEGORY, CODES, THREE,
         lambda estimator: estimator._preprocessor.transformers_.pop(0),
         "its preprocessor is made of",
+    ),
+    "rows that would be taken as bins": (HISTOGRAM, X, Y, put("_in_fit", True), "being trained"),
+    "a kernel that makes fewer columns": (
+        SVC(kernel=rbf_kernel), X, Y, put("kernel", lambda _: np.round), "its kernel is 'round'"
+    ),
+    "fewer rows of a kernel": (
+        SVC(kernel=rbf_kernel), X, Y, put("_BaseLibSVM__Xfit", X[:3]), "number of its rows"
+    ),
+    "no centres": (
+        KMeans(2, n_init=1), X, Y, put("cluster_centers_", np.zeros((0, 3))), "no centres"
+    ),
+    "half a category": (
+        OneHotEncoder(drop="first"), LETTERS, Y,
+        put("_drop_idx_after_grouping", np.array([-0.5, 0, 0])),
+        "it drops",
+    ),
+    "numbers as objects that are not in order": (
+        OneHotEncoder(), CODES.astype(object), Y,
+        put("categories_", lambda each: [c[::-1] for c in each]),
+        "are not in order",
+    ),
+    "a degree for ever": (
+        PolynomialFeatures(2), X, Y, put("_max_degree", 10**9), "its degree is 1000000000"
+    ),
+    "iterations for ever": (
+        LatentDirichletAllocation(2, max_iter=2), X, Y, put("max_doc_update_iter", 10**12),
+        "its max_doc_update_iter is",
     ),
     "more support vectors": (SVC(), X, THREE, item("_n_support", 0, 1000), "_n_support are"),
     "fewer intercepts": (
@@ -536,8 +574,13 @@ def test_a_tree_says_how_deep_it_is() -> None:
 def test_threads_are_no_more_than_there_are() -> None:
     means = KMeans(2, n_init=1).fit(X)
     means._n_threads = 10**6
-    require_sound(means, DEFAULT)
+    forest = RandomForestClassifier(2).fit(X, Y).set_params(n_jobs=10**6)
+    require_sound([means, forest], DEFAULT)
     assert means._n_threads < 10**4
+    assert forest.n_jobs < 10**4
+    forest.set_params(n_jobs=-1)
+    require_sound(forest, DEFAULT)
+    assert forest.n_jobs == -1
 
 
 # Texts ------------------------------------------------------------------------------------
