@@ -143,7 +143,5 @@ def splines(value: Any) -> None:
     for spline in found:
         equal(spline.c.shape[1:], (width,), "the width of a spline")
         equal(spline.k, own(value, "degree"), "the degree of a spline")
-    if own(value, "extrapolation") == "periodic":
-        width -= value.degree
     told = columns * (width - (not own(value, "include_bias")))
     equal(count(value, "n_features_out_", 0), told, "its n_features_out_")
