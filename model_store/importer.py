@@ -124,7 +124,7 @@ def import_files(
     )
     told, refusals = _check(order, listings, trust)
     if not order.publish and not order.attempt and not refusals:
-        refusals = _unread(contents, trust, told)
+        refusals = _unread(contents, listings, trust, told)
     if not order.publish and (refusals or not order.attempt):
         sentences = tuple(map(str, refusals))
         return ImportReport(files=found, refusals=sentences, warnings=tuple(told)), None
@@ -238,14 +238,14 @@ def _load(path: str, data: bytes, listing: Listing, trust: Trust) -> Any:
 
 
 def _unread(
-    contents: Mapping[str, bytes], trust: Trust, told: list[str]
+    contents: Mapping[str, bytes], listings: Mapping[str, Listing], trust: Trust, told: list[str]
 ) -> list[ModelStoreError]:
-    """Why the files cannot be read, or may not be asked; what else there is to know is `told`. What
-    is allowed beyond the default would be run by that, so then they are not."""
+    """Why the files cannot be read or may not be asked; what else there is to know goes to `told`.
+    What is allowed beyond the default would be run by that, so then they are not read."""
     if trust.allowed or trust.code is not None:
         return []
     try:
-        parts = {path: _load(path, data, trust) for path, data in contents.items()}
+        parts = {path: _load(path, contents[path], each, trust) for path, each in listings.items()}
         told += _require_sound(parts, trust)
         join(parts)
     except ModelStoreError as error:

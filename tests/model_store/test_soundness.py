@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -683,25 +684,27 @@ def write_file(path: Path, pipeline: Any) -> str:
 
 
 @pytest.mark.parametrize("ending", ["pkl", "joblib", "skops"])
-@pytest.mark.parametrize("publish", [True, False])
-def test_an_import_is_refused_before_anything_is_asked(
-    publish: bool, ending: str, files: Path
-) -> None:
-    def ask(pipeline: Any) -> None:
-        request = ImportRequest(
+def test_an_import_is_refused_before_anything_is_asked(ending: str, files: Path) -> None:
+    def request(pipeline: Any, **options: Any) -> ImportRequest:
+        return ImportRequest(
             name="small",
             files=(write_file(files / f"small.{ending}", pipeline),),
             sample=str(files / "xy.csv"),
             target=("y",),
-            publish=publish,
+            **options,
         )
-        import_files(request)
 
-    ask(DecisionTreeClassifier(max_depth=2).fit(X, Y))
-    with pytest.raises(
-        Unsound, match=rf"small\.{ending}: DecisionTreeClassifier\.tree_ .*leads to"
-    ):
-        ask(led_astray(DecisionTreeClassifier(max_depth=2).fit(X, Y)))
+    tree = DecisionTreeClassifier(max_depth=2).fit(X, Y)
+    report, draft = import_files(request(tree))
+    assert draft is not None
+    assert report.refusals == ()
+    where = rf"small\.{ending}: DecisionTreeClassifier\.tree_ "
+    for options in ({"publish": True}, {"publish": False, "attempt": True}):
+        with pytest.raises(Unsound, match=f"{where}.*leads to"):
+            import_files(request(led_astray(tree), **options))
+    report, _ = import_files(request(led_astray(tree), publish=False))
+    assert len(report.refusals) == 1
+    assert re.search(f"{where}.*leads to", report.refusals[0])
 
 
 @pytest.mark.parametrize("ending", ["joblib", "skops"])
