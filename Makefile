@@ -28,7 +28,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test process-test browser-test screenshots bench clients client-test onnx-test lint types lock wheel clean
+.PHONY: help run test process-test fuzz-artifacts browser-test screenshots bench clients client-test onnx-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -44,6 +44,12 @@ process-test: $(VENV)/.installed-test ## run the tests of servers and commands i
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
 	@$(BIN)/python -m pytest -m browser
+
+# How long, in seconds.
+SECONDS ?= 1200
+
+fuzz-artifacts: $(VENV)/.installed-test ## change values in artifacts for SECONDS, and load and ask them in children
+	@$(BIN)/python -m tests.fuzz $(SECONDS)
 
 screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the README in Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images

@@ -31,6 +31,7 @@ from .manifest import (
     Target,
 )
 from .model import Model, json_labels
+from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code
 
@@ -195,6 +196,7 @@ def _answered(
     rows = inspection.signature.values(inspection.golden)
     try:
         pipeline = pickles.load(artifact, trust)
+        require_sound(pipeline, trust)
         model = Model(draft, pipeline, Sample(rows=rows, predictions=[]))
         golden = model.golden_rows()
         prediction = model.predict(golden)

@@ -13,10 +13,12 @@ ModelStoreError
 ├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
 ├── IncompatibleVersion   made with another scikit-learn minor; nothing was unpickled
 ├── LoadFailed            the artifact is what was published, yet it does not load
+│   ├── Unsound           it holds what compiled code must not be given, or would open files
 │   └── GoldenMismatch    it loads, and answers its golden rows differently
 ├── PredictionFailed      the pipeline raised, or answered with something unusable
 │   └── Unanswerable      because of these values: it answered its golden rows
 ├── StoreNotWritable      disk full, read-only, no permission
+│   └── NotDurable        it was written, and may be lost if the power is
 ├── InvalidColumns        what was given is no column: of an unknown kind, or of another length
 └── InvalidRows           rows that do not fit the signature, all their faults at once
 
@@ -83,6 +85,10 @@ class LoadFailed(ModelStoreError):
     pass
 
 
+class Unsound(LoadFailed):
+    pass
+
+
 class GoldenMismatch(LoadFailed):
     pass
 
@@ -96,6 +102,10 @@ class Unanswerable(PredictionFailed):
 
 
 class StoreNotWritable(ModelStoreError):
+    pass
+
+
+class NotDurable(StoreNotWritable):
     pass
 
 

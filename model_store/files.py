@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from .errors import CorruptVersion, ModelStoreError, StoreNotWritable
+from .errors import CorruptVersion, ModelStoreError, NotDurable, StoreNotWritable
 
 TEMPORARY: Final = ".publishing-"
 """How the names of files and folders begin that are not in their place yet."""
@@ -86,7 +86,7 @@ def replace(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    settle(path.parent, f"{path} is written")
 
 
 def sync(folder: Path) -> None:
@@ -96,6 +96,21 @@ def sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def settle(folder: Path, done: str) -> None:
+    """Wait until what was just done in a folder, as `done` says, is on the disk.
+
+    Raises:
+        NotDurable: it is done, and perhaps will not be any more after a loss of power.
+    """
+    try:
+        sync(folder)
+    except OSError as error:
+        raise NotDurable(
+            f"{done}, but perhaps not safe from a loss of power yet: {folder} cannot be synced: "
+            f"{error.strerror or error}."
+        ) from error
 
 
 def empty(folder: Path) -> None:

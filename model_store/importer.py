@@ -26,6 +26,7 @@ from .errors import (
     InvalidRows,
     ModelStoreError,
     UnreadableFile,
+    Unsound,
     Untrusted,
 )
 from .evaluation import GIVEN, evaluate
@@ -35,6 +36,7 @@ from .manifest import File, Sample, Source, Target
 from .model import ask, json_labels
 from .pickles import Listing
 from .signature import Signature
+from .soundness.check import require_sound, warnings_of
 from .structure import Structure
 from .tables import Table
 from .training import Training
@@ -110,7 +112,8 @@ def import_files(
     """Carry out an order. Blocks, and may never return: see `isolated.run`.
 
     Raises:
-        UnreadableFile, Untrusted, IncompatibleVersion, InvalidPipeline, InvalidTable, LoadFailed
+        UnreadableFile, Untrusted, IncompatibleVersion, Unsound, InvalidPipeline, InvalidTable,
+        LoadFailed
     """
     progress("reading")
     contents = {path: _read(path) for path in order.files}
@@ -121,14 +124,15 @@ def import_files(
     )
     told, refusals = _check(order, listings, trust)
     if not order.publish and not order.attempt and not refusals:
-        refusals = _unread(contents, trust)
+        refusals = _unread(contents, listings, trust, told)
     if not order.publish and (refusals or not order.attempt):
         sentences = tuple(map(str, refusals))
         return ImportReport(files=found, refusals=sentences, warnings=tuple(told)), None
     if refusals:
         raise refusals[0]
     progress("loading")
-    parts = {path: _load(path, data, trust) for path, data in contents.items()}
+    parts = {path: _load(path, contents[path], each, trust) for path, each in listings.items()}
+    told += _require_sound(parts, trust)
     pipeline = join(parts)
     progress("asking for the first predictions")
     try:
@@ -220,28 +224,49 @@ def _check(
     return told, refusals
 
 
-def _load(path: str, data: bytes, trust: Trust) -> Any:
+def _load(path: str, data: bytes, listing: Listing, trust: Trust) -> Any:
+    """What a file holds, of which everything that it lists is allowed."""
     with warnings.catch_warnings():
         # Of versions that differ, `origin.check` has told.
         warnings.simplefilter("ignore")
         try:
             if _is_skops(path):
-                return formats.load_skops(data, trust.allowed)
+                return formats.load_skops(data, map(str, listing.globals))
             return pickles.load(data, trust)
         except UnreadableFile as error:
             raise UnreadableFile(f"{path}: {error}") from error
 
 
-def _unread(contents: Mapping[str, bytes], trust: Trust) -> list[ModelStoreError]:
-    """Why the files cannot be read. What is allowed beyond the default would be run by that, so
-    then they are not."""
+def _unread(
+    contents: Mapping[str, bytes], listings: Mapping[str, Listing], trust: Trust, told: list[str]
+) -> list[ModelStoreError]:
+    """Why the files cannot be read or may not be asked; what else there is to know goes to `told`.
+    What is allowed beyond the default would be run by that, so then they are not read."""
     if trust.allowed or trust.code is not None:
         return []
     try:
-        join({path: _load(path, data, trust) for path, data in contents.items()})
+        parts = {path: _load(path, contents[path], each, trust) for path, each in listings.items()}
+        told += _require_sound(parts, trust)
+        join(parts)
     except ModelStoreError as error:
         return [error]
     return []
+
+
+def _require_sound(parts: Mapping[str, Any], trust: Trust) -> list[str]:
+    """What to know of the parts, which may be asked from here on.
+
+    Raises:
+        Unsound, Untrusted
+    """
+    told = []
+    for path, part in parts.items():
+        try:
+            require_sound(part, trust)
+            told += warnings_of(part, trust)
+        except (Unsound, Untrusted) as error:
+            raise type(error)(f"{path}: {error}") from error
+    return told
 
 
 def _writers(found: Sequence[FileFinding]) -> str | None:

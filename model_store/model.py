@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -91,6 +91,13 @@ class Model:
     pipeline: Any
     sample: Sample
     shortcut: Shortcut | None = None
+    _classes: tuple[frozenset[JSONLabel] | None, ...] = field(init=False, repr=False, compare=False)
+    """Of each target, made once: a label is looked up in them at each prediction."""
+
+    def __post_init__(self) -> None:
+        known = (target.classes for target in self.manifest.targets)
+        found = tuple([None if classes is None else frozenset(classes) for classes in known])
+        object.__setattr__(self, "_classes", found)
 
     def answer(
         self, columns: Mapping[str, Values | ArrowArray], rows: int, rules: TextRules = JSON
@@ -272,9 +279,9 @@ class Model:
             )
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise self._no_answer("it would not be a finite number")
-        for told, target in zip(labels.T if several else (labels,), targets, strict=True):
-            if not _fits(told, target.classes):
-                expected = "numbers" if target.classes is None else "its classes"
+        for told, classes in zip(labels.T if several else (labels,), self._classes, strict=True):
+            if not _fits(told, classes):
+                expected = "numbers" if classes is None else "its classes"
                 raise PredictionFailed(f"The pipeline {name} answered with other than {expected}.")
         if probabilities is None:
             return
@@ -306,23 +313,17 @@ def _require_column(name: str, values: Values | ArrowArray, rows: int) -> None:
         raise InvalidColumns(f"The column {name} has {len(values)} values; expected {rows}.")
 
 
-def _fits(labels: NDArray[Any], classes: list[JSONLabel] | None) -> bool:
-    """Whether labels of the shape (n,), which are finite, are such as their target has.
-
-    Which class it is of texts or numbers is not looked up: that would cost more than many a call of
-    predict. Objects may be anything.
-    """
+def _fits(labels: NDArray[Any], classes: frozenset[JSONLabel] | None) -> bool:
+    """Whether labels of the shape (n,), which are finite, are such as their target has."""
     kind = labels.dtype.kind
-    if kind in "fiub":
-        return classes is None or not isinstance(classes[0], str)
     if classes is None:
-        return kind == "O" and all(isinstance(x, Real) and math.isfinite(x) for x in labels)
-    if kind == "O":
-        try:
-            return frozenset(classes).issuperset(labels.tolist())
-        except TypeError:  # what cannot be hashed is no class
-            return False
-    return kind == "U" and isinstance(classes[0], str)
+        if kind == "O":
+            return all(isinstance(x, Real) and math.isfinite(x) for x in labels)
+        return kind in "fiub"
+    try:
+        return kind in "fiubUO" and classes.issuperset(labels.tolist())
+    except TypeError:  # what cannot be hashed is no class
+        return False
 
 
 def json_labels(labels: NDArray[Any]) -> list[Any]:

@@ -44,6 +44,7 @@ from .errors import (
 from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, Manifest, Sample
 from .model import Model
 from .shortcuts import Shortcut, build, build_converted
+from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code
 
@@ -189,7 +190,7 @@ class ModelStore:
             sample=manifest.read_sample(_proven(folder / SAMPLE, found)),
             artifact=_proven(folder / ARTIFACT, found),
             trust=Trust(frozenset(found.allowed), _proven_code(folder, found)),
-            warnings=tuple(warnings),
+            warnings=(*warnings, *_strangers(folder, found)),
             graph=_proven(folder / GRAPH, found) if _has_graph(found) else None,
         )
 
@@ -198,11 +199,13 @@ class ModelStore:
 
         Raises:
             LoadFailed: the pipeline's classes do not load here.
+            Unsound: it holds what must not be given to compiled code.
             Untrusted: the artifact names what was not allowed when it was published.
         """
         found = verified.manifest
         try:
             pipeline = pickles.load(verified.artifact, verified.trust)
+            require_sound(pipeline, verified.trust)
         except (Untrusted, LoadFailed):
             raise
         except Exception as error:
@@ -242,6 +245,7 @@ class ModelStore:
                 does not fit it.
             UnreadableFile: `code` is no module.
             StoreNotWritable: no version was published.
+            NotDurable: one was, and is perhaps not safe from a loss of power yet.
         """
         # A server publishes nothing: it starts without what looks into training data.
         from .draft import Draft, Metadata
@@ -258,7 +262,7 @@ class ModelStore:
         """Put a version into the store as the next one of the model that its manifest names.
 
         Raises:
-            InvalidName, StoreNotWritable
+            InvalidName, StoreNotWritable, NotDurable
         """
         require_name(draft.manifest.name)
         return self._write_version(draft.manifest, draft.contents)
@@ -364,7 +368,7 @@ class ModelStore:
                 )
             grave = self.root / name / f"{_REMOVED}{number}"
             (self.root / name / str(number)).rename(grave)
-            files.sync(grave.parent)
+            files.settle(grave.parent, f"{name} version {number} is removed")
             files.empty(grave)
         return number
 
@@ -440,8 +444,8 @@ class ModelStore:
         files.write(temporary / MANIFEST, manifest.write(published))
         files.sync(temporary)
         temporary.rename(temporary.parent / str(number))
-        files.sync(temporary.parent)
-        files.sync(self.root)
+        for folder in (temporary.parent, self.root):
+            files.settle(folder, f"{draft.name} version {number} is published")
         return published
 
 
@@ -481,6 +485,21 @@ def _proven(path: Path, found: Manifest) -> bytes:
     if hashlib.sha256(data).hexdigest() != expected.sha256:
         raise CorruptVersion(f"{where} is not what was published (sha256); publish it again.")
     return data
+
+
+def _strangers(folder: Path, found: Manifest) -> list[str]:
+    """A sentence about files that the manifest does not list, where there are some."""
+    strange = set(files.entries(folder)) - {MANIFEST, *found.files}
+    # Of a manifest that is being written, or was when its writer was killed.
+    names = sorted(name for name in strange if not name.startswith(files.TEMPORARY))
+    if not names:
+        return []
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    shown = ", ".join(map(repr, names[:NAMES_SHOWN]))
+    return [
+        f"The folder of {found.name} version {found.version} holds {shown}{more}, which its "
+        "manifest does not list; nothing reads it."
+    ]
 
 
 def _has_graph(found: Manifest) -> bool:

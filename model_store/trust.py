@@ -4,10 +4,10 @@ Unpickling calls what a pickle names, with arguments of the pickle's choice, and
 result a state. So a name is judged by what it leads to, never by its prefix: `joblib.os.system`
 begins like a class of joblib. By default these are allowed:
 
-- classes that scikit-learn defines, and the functions by which its compiled classes rebuild
-  themselves; of its other functions the ones that estimators hold as an attribute. Not its helpers
-  in `utils`, of which `deprecated` changes the class that it is called with, nor `callback`, where
-  a state opens a socket;
+- classes of scikit-learn that `soundness/known.py` lists, and the functions by which its compiled
+  classes rebuild themselves; of its other functions the ones that estimators hold as an attribute.
+  Not its helpers in `utils`, of which `deprecated` changes the class that it is called with, nor
+  `callback`, where a state opens a socket;
 - of numpy the arrays, scalars, dtypes, random generators and ufuncs;
 - of scipy the sparse matrices, splines and search trees, and ufuncs. Not its distributions:
   `rv_generic.__setstate__` runs source text that stands in the state;
@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .errors import LoadFailed, Untrusted
+from .soundness.known import name_of
 from .user_module import MAIN, Code
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def _is_harmless(found: Any, name: str) -> bool:
         return False
     if isinstance(found, type):
         # Of its helpers some change other classes or start processes.
-        return not home.startswith("sklearn.utils.")
+        return not home.startswith("sklearn.utils.") and name_of(found) is not None
     if name.startswith(_REBUILD):
         return True
     return home in METRICS and not name.startswith("_") and name.endswith(METRIC_ENDS)

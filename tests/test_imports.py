@@ -19,6 +19,7 @@ ALLOWED = {
     "model_store/arrow.py": {"numpy", "pyarrow"},
     "model_store/frames.py": {"numpy", "pandas"},
     "model_store/formats.py": {"joblib", "skops"},
+    "model_store/soundness": {"numpy"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
     "model_store/shortcuts/converted.py": {"numpy", "onnxruntime", "skl2onnx"},
     "quart_app/__init__.py": set(),

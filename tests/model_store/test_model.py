@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from model_store import Model, ModelStore, Prediction
 from model_store.errors import GoldenMismatch, PredictionFailed
@@ -114,6 +115,8 @@ def test_a_part_of_a_prediction_has_its_rows_of_both(model: Model) -> None:
         ([lambda rows: np.array(["low"] * 5 + [{"low": 1}], dtype=object)], OTHER),
         ([lambda rows: np.array(["low"] * 5 + [None], dtype=object)], OTHER),
         ([lambda rows: low(rows).astype(bytes)], OTHER),
+        ([lambda rows: np.array(["low"] * 5 + ["lower"])], OTHER),
+        ([lambda rows: np.array([7] * 6)], OTHER),
         ([leaving], r"^The pipeline small failed on these rows: 3$"),
     ],
 )
@@ -144,6 +147,21 @@ def test_classes_and_numbers_may_be_objects(model: Model, empty: ModelStore) -> 
     line = empty.load(empty.verify("line"))
     numbers = np.array([1, 2.5, np.float32(3), np.int64(4), 5, 6], dtype=object)
     assert answering(line, lambda rows: numbers).predict(X).labels[1] == 2.5
+
+
+@pytest.mark.parametrize("classes", [[0, 1], [1.0, 2.0], [False, True], ["no", "yes"], [-1, 1]])
+def test_a_label_that_the_model_does_not_have_is_a_declared_error(
+    classes: list[Any], empty: ModelStore
+) -> None:
+    known = np.array(classes)
+    labels = known[[0, 1, 0, 1, 0, 1]]
+    empty.publish("known", LogisticRegression().fit(X, labels), X, labels)
+    model = empty.load(empty.verify("known"))
+    assert answering(model, lambda rows: labels).predict(X).labels.tolist() == labels.tolist()
+    strange = np.array(["7"] * 6) if known.dtype.kind == "U" else np.array([7.0] * 6)
+    for each in (strange, strange.astype(object)):
+        with pytest.raises(PredictionFailed, match="answered with other than its classes"):
+            answering(model, lambda rows, each=each: each).predict(X)  # type: ignore[misc]
 
 
 def test_golden_rows_are_answered_again(model: Model) -> None:

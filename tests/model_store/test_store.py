@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pickle
@@ -36,6 +37,7 @@ from model_store.errors import (
     LoadFailed,
     ModelNotFound,
     ModelStoreError,
+    NotDurable,
     StoreNotWritable,
     Untrusted,
     VersionInUse,
@@ -967,3 +969,62 @@ def test_aliases_that_are_no_file_are_refused_and_not_waited_for(small: ModelSto
 def test_aliases_are_read_of_models_only(name: str, small: ModelStore) -> None:
     with pytest.raises(ModelNotFound):
         small.aliases(name)
+
+
+# What is done, and what is said -----------------------------------------------------
+
+
+@pytest.fixture
+def unsyncable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let the disk of a folder, and of what comes into it, fail whenever its names are synced."""
+
+    def fail(folder: Path) -> None:
+        before = os.fsync
+
+        def fsync(handle: int) -> None:
+            if os.path.realpath(f"/proc/self/fd/{handle}") == str(folder.resolve()):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            before(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    return fail
+
+
+DOUBT = (
+    "but perhaps not safe from a loss of power yet: .* cannot be synced: No space left on device"
+)
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_version_that_is_published_is_said_to_be(
+    above: bool, small: ModelStore, unsyncable: Callable[[Path], None]
+) -> None:
+    unsyncable(small.root if above else small.root / "small")
+    with pytest.raises(NotDurable, match=rf"^small version 2 is published, {DOUBT}\.$"):
+        publish_small(small)
+    assert small.versions("small") == [1, 2]
+    small.load(small.verify("small")).replay()
+
+
+def test_what_is_written_or_removed_is_said_to_be(
+    small: ModelStore, unsyncable: Callable[[Path], None]
+) -> None:
+    publish_small(small)
+    unsyncable(small.root / "small")
+    with pytest.raises(NotDurable, match=rf"aliases\.json is written, {DOUBT}\.$"):
+        small.promote("small", 1)
+    assert small.resolve("small") == 1
+    with pytest.raises(NotDurable, match=rf"^small version 2 is removed, {DOUBT}\.$"):
+        small.remove("small", 2)
+    assert small.versions("small") == [1]
+
+
+def test_files_that_a_manifest_does_not_list_are_named(small: ModelStore) -> None:
+    for name in ("notes.txt", "a\x1b[2J", ".publishing-manifest-x"):
+        (folder(small) / name).write_text("more")
+    [warning] = small.verify("small").warnings
+    assert warning == (
+        "The folder of small version 1 holds 'a\\x1b[2J', 'notes.txt', which its manifest does not "
+        "list; nothing reads it."
+    )

@@ -1,0 +1,1 @@
+"""Artifacts with one value changed, of which none may crash or hang whoever loads it."""
