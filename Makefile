@@ -72,12 +72,13 @@ lint: $(VENV)/.installed-lint ## check style and format
 types: $(VENV)/.installed-test $(VENV)/.installed-browser $(VENV)/.installed-lint ## check types
 	@$(BIN)/python -m mypy
 
-# pip-tools comes without the pins: a change of pyproject.toml may contradict the old ones.
+# pip-tools comes without the pins: a change of pyproject.toml may contradict the old ones. The extra
+# tour is in the lock, since `make run` serves it; `deploy` leaves it out.
 lock: $(BIN)/python ## write requirements.txt; UPGRADE=1 takes the newest versions
 	@echo "Resolving requirements.txt"
 	@$(PIP) install --editable '.[lock]'
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile $(LOCK_FLAGS) \
-		$(if $(UPGRADE),--upgrade) --output-file requirements.txt pyproject.toml
+		$(if $(UPGRADE),--upgrade) --extra tour --output-file requirements.txt pyproject.toml
 
 wheel: $(BIN)/python ## build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .

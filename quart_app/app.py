@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from quart import Quart
 
 from model_store import ModelStore
 
-from . import errors, openapi, startup, templating
+from . import errors, extras, openapi, startup, templating
 from .answering import Answering
 from .asgi import Layer, stack
 from .blueprints import (
@@ -23,7 +24,6 @@ from .blueprints import (
     pages,
     predict,
     predictions,
-    tour,
     v1,
     v2,
 )
@@ -42,7 +42,8 @@ from .protocols.protocol import Protocol
 from .protocols.registry import Protocols
 from .serving.registry import Registry
 from .tables.jobs import Jobs
-from .tasks.tasks import Tasks
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
@@ -92,7 +93,6 @@ def _context(config: Config, protocols: Protocols, in_flight: InFlight) -> Conte
         registry,
         Answering(registry, config),
         protocols,
-        Tasks(config.database_url),
         Jobs(config),
         counted,
         observers,
@@ -108,7 +108,22 @@ def _register_views(app: Quart, context: Context) -> None:
     predictions.register(app, context.protocols)
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)
-    tour.register(app, config.tour_prefix)
+    if config.tour:
+        _register_tour(app, config)
+
+
+def _register_tour(app: Quart, config: Config) -> None:
+    if missing := extras.missing(extras.TOUR):
+        logger.info(
+            "the tour is off without %s; pip install 'quart-app[tour]' brings that, and "
+            "QUART_APP_TOUR=false says that no tour is wanted",
+            ", ".join(missing),
+        )
+        return
+    # Imported where it is served only: nothing else needs what it is made of.
+    from .blueprints import tour
+
+    tour.register(app, config)
 
 
 def _register_hooks(app: Quart, config: Config) -> None:

@@ -19,7 +19,6 @@ from model_store.recipes import RECIPES
 from model_store.store import DEFAULT_ROOT, require_name
 
 from .keys import NO_KEYS, Keys
-from .tasks.url import DEFAULT_URL, require_url
 
 PREFIX: Final = "QUART_APP_"
 UNPREFIXED: Final = frozenset({"HOST", "PORT", "DATABASE_URL"})
@@ -29,6 +28,7 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 SERVERS: Final = ("hypercorn", "uvicorn")
+DEFAULT_DATABASE: Final = "sqlite:///instance/quart_app.sqlite3"
 
 # A scheme, a host and a port where it is not the usual one, as browsers send them (RFC 6454, 6.2).
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
@@ -145,6 +145,13 @@ def _prefix(value: str) -> str:
     return value
 
 
+def _database(value: str) -> str:
+    # A module of the tour, which is not imported where there is none.
+    from .tasks.url import require_url
+
+    return require_url(value)
+
+
 def _origins(value: str) -> tuple[str, ...]:
     origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
     if not all(_ORIGIN.fullmatch(origin) for origin in origins):
@@ -174,9 +181,9 @@ class Config:
     )
     model_store: Path = _setting(DEFAULT_ROOT, _path, "The folder of the published models.")  # noqa: RUF009
     database_url: str = _setting(
-        DEFAULT_URL,
-        require_url,
-        "The database of the tasks: sqlite:///FILE, or with the extra postgres "
+        DEFAULT_DATABASE,
+        _database,
+        "The database of the tour's tasks: sqlite:///FILE, or with the extra postgres "
         "postgresql://USER:PASSWORD@HOST/NAME.",
         secret=True,
     )
@@ -205,7 +212,8 @@ class Config:
         "changes",
         _keys_for,
         "What needs an API key: changes, which are loading and unloading models; predictions, by "
-        "all routes, and changes; none, so that whoever reaches the server may load and unload.",
+        "all routes, the tour's tasks, and changes; none, so that whoever reaches the server may "
+        "load and unload.",
     )
     rate_limit: tuple[str, ...] = _setting(
         (),
@@ -230,8 +238,13 @@ class Config:
         True, _boolean, "Whether the routes and pages of the older Flask apps are served."
     )
     classic_prefix: str = _setting("", _prefix, "The path below which those are served, as /old.")
+    tour: bool = _setting(
+        True,
+        _boolean,
+        "Whether the tour of Flask's idioms is served, with its tasks; needs the extra `tour`.",
+    )
     tour_prefix: str = _setting(
-        "/tour", _prefix, "The path below which the tour of Flask's idioms stands; it may be empty."
+        "/tour", _prefix, "The path below which the tour stands; it may be empty."
     )
     cors_origins: tuple[str, ...] = _setting(
         (),

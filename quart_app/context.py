@@ -20,7 +20,6 @@ from .serving.registry import Registry
 from .serving.servable import Servable
 from .tables.jobs import Jobs
 from .tables.scoring import Scorer
-from .tasks.tasks import Tasks
 
 EXTENSION = "quart_app"
 
@@ -34,7 +33,6 @@ class Context:
     registry: Registry
     answering: Answering
     protocols: Protocols
-    tasks: Tasks
     jobs: Jobs
     metrics: Metrics
     observers: list[Observer]
@@ -50,10 +48,6 @@ def get_config() -> Config:
 
 def get_registry() -> Registry:
     return context_of(current_app).registry
-
-
-def get_tasks() -> Tasks:
-    return context_of(current_app).tasks
 
 
 def get_jobs() -> Jobs:

@@ -35,7 +35,6 @@ from .inference import (
 from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
 from .serving.batcher import Closed, QueueFull
 from .tables.jobs import JobNotFound
-from .tasks.task import InvalidTask, TaskNotFound, TasksUnavailable, TooManyTasks
 from .templating import bundled_template
 
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
@@ -51,18 +50,18 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Unanswerable, 400),
     (PredictionFailed, 500),
     (ModelStoreError, 503),
-    (InvalidTask, 400),
-    (TaskNotFound, 404),
     (JobNotFound, 404),
-    (TooManyTasks, 409),
-    (TasksUnavailable, 503),
 )
-"""The first row that fits an exception gives its status."""
+"""The first row that fits an exception gives its status. A blueprint may add rows of its own, by
+`answer_with`."""
 
-KINDS: Final = {
-    kind: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower() for kind, _ in STATUS
-}
-"""What the access log and the metrics call each of them."""
+
+def name_of(kind: type[Exception]) -> str:
+    """What the access log and the metrics call a class of exceptions."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
+KINDS: Final = {kind: name_of(kind) for kind, _ in STATUS}
 
 UNKNOWN: Final = "internal_error"
 
@@ -100,9 +99,13 @@ def kind_of(error: Exception) -> str:
 
 def note_error(error: Exception) -> None:
     """Let the record of the current request say what it ended in."""
+    _note(kind_of(error))
+
+
+def _note(kind: str) -> None:
     record = get_state().record
     if record is not None:
-        record.error = kind_of(error)
+        record.error = kind
 
 
 async def answer(error: Exception) -> Response:
@@ -111,8 +114,13 @@ async def answer(error: Exception) -> Response:
         error = NotFound()  # a file whose name stands in the address
     if isinstance(error, HTTPException) and error.response is not None:
         return error.get_response()  # type: ignore[return-value]
-    status = status_of(error)
-    note_error(error)
+    return await answer_with(error, status_of(error), kind_of(error))
+
+
+async def answer_with(error: Exception, status: int, kind: str) -> Response:
+    """The exception as an answer in the client's own kind, with this status. The access log and
+    the metrics call it by this kind, of which there may be a bounded number."""
+    _note(kind)
     if status == 500:
         asked = request.method, request.path, get_state().request_id
         logger.error("%s %r failed (request %s)", *asked, exc_info=error)

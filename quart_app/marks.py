@@ -19,13 +19,14 @@ class Marks:
 
     `predicts`: it predicts, or hands out what was predicted. `keeps`: it leaves something behind,
     so that no page of another site may send it. `changes`: it changes what the server serves.
-    `page`: without a query it is a mere page. `protocol`: the one that it speaks. `only_with`: the
-    setting without which none of this holds.
+    `guarded`: it needs a key where predictions do. `page`: without a query it is a mere page.
+    `protocol`: the one that it speaks. `only_with`: the setting without which none of this holds.
     """
 
     predicts: bool = False
     keeps: bool = False
     changes: bool = False
+    guarded: bool = False
     page: bool = False
     protocol: Protocol | None = None
     only_with: str | None = None
@@ -62,6 +63,11 @@ def keeps_predictions(view: View) -> View:
 def changes(view: View) -> View:
     """Mark a view that changes what the server serves."""
     return mark(changes=True)(view)
+
+
+def guarded(view: View) -> View:
+    """Mark a view that does not predict, and needs a key where predictions do."""
+    return mark(guarded=True)(view)
 
 
 def form_page(view: View) -> View:

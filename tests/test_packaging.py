@@ -71,7 +71,8 @@ def test_requirements_name_no_place() -> None:
 
 
 def test_requirements_satisfy_the_project(project: dict[str, Any]) -> None:
-    for requirement in map(Requirement, project["dependencies"]):
+    lines = [*project["dependencies"], *project["optional-dependencies"]["tour"]]
+    for requirement in map(Requirement, lines):
         assert pins()[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 

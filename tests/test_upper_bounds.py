@@ -39,6 +39,9 @@ DOCUMENTED = {
 # Whose attributes a folder reads where the code does not say of which class an object is.
 READ_BY = {"model_store": "sklearn"}
 
+# What every named tuple has, and documents.
+NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 Use = tuple[str, str]
@@ -156,7 +159,7 @@ def own_names() -> set[str]:
                 found.add(node.attr)
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 found.add(node.target.id)
-    return found
+    return found | NAMED_TUPLE
 
 
 def uses() -> dict[str, list[str]]:

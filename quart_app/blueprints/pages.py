@@ -44,6 +44,8 @@ blueprint.add_app_template_filter(shown_category, "category_text")
 
 PREDICT: Final = "classic.predict"
 """The endpoint that predicts for whatever names no model, where it is served."""
+TOUR: Final = "tour_pages.index"
+"""The endpoint of the first page of the tour, where that is served."""
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ async def home() -> Response:
         "pages/home.html",
         models=models,
         older=predict is not None,
+        tour=TOUR in current_app.view_functions,
         refresh=LOADING_RETRY_AFTER if registry.waiting else None,
     )
     return varied(html_response(page))

@@ -14,8 +14,9 @@ from model_store import ModelStore
 from ..config import Config
 from ..version import VERSION
 from . import footprint
-from .deployment import MODELS, REQUIREMENTS, Deployment, DeploymentError, Platform, read_pins
+from .deployment import MODELS, Deployment, DeploymentError, Platform
 from .footprint import MB, MEMORY_LIMIT, SLUG_LIMIT, Memory, Slug
+from .lock import REQUIREMENTS, read_pins
 from .options import Option, allow_version_option, settings, store_option
 
 MIB = 1024 * 1024
@@ -47,6 +48,7 @@ def _deploy_options(command: Any) -> Any:
             metavar="NAME",
             help="A distribution to install besides, as it is installed here.",
         ),
+        click.option("--tour", is_flag=True, help="Take the tour along, and what it needs."),
         click.option("--force", is_flag=True, help="Write over files that this did not write."),
         store_option,
         allow_version_option,
@@ -83,6 +85,7 @@ def _write(
     folder: Path,
     names: Sequence[str],
     packages: Sequence[str],
+    tour: bool,
     force: bool,
     store: Path | None,
     allow_version: bool,
@@ -94,6 +97,7 @@ def _write(
         names,
         packages,
         allow_version=config.allow_version,
+        tour=tour,
     )
     for verified in deployment.models:
         for warning in verified.warnings:

@@ -26,17 +26,18 @@ from model_store import Manifest, ModelStore, Verified
 from model_store.libraries import minor
 from model_store.requirements import packages
 
+from .. import extras
+from .lock import REQUIREMENTS, normalized, read_lock, read_pins, without
+
 Platform = Literal["heroku", "docker"]
 
 MODELS: Final = "models"
 KEEP_ALIVE: Final = 95
 """Seconds; the router of Heroku keeps its connections to an app for 90, others for less."""
 RECORD: Final = ".quart-app.json"
-REQUIREMENTS: Final = "requirements.txt"
 GIT: Final = (".git", ".gitignore", ".gitattributes")
 """What a folder may hold that still counts as empty, when it is a new repository."""
 
-_PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==([^ ;\\]+)")
 _REQUIRED: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -54,13 +55,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What a platform gets. `packages` are distributions to install besides, in the versions that
-    are installed here."""
+    are installed here. `tour` takes the tour along, with what only it needs."""
 
     platform: Platform
     store: ModelStore
     models: Sequence[Verified]
     packages: Sequence[str] = ()
     allow_version: bool = False
+    tour: bool = False
 
     @classmethod
     def of(
@@ -71,6 +73,7 @@ class Deployment:
         packages: Sequence[str] = (),
         *,
         allow_version: bool = False,
+        tour: bool = False,
     ) -> Deployment:
         """The versions that serve of these models, or of all, each proven.
 
@@ -87,7 +90,7 @@ class Deployment:
         verified = [store.verify(name, allow_version=allow_version) for name in names]
         if not allow_version:
             _require_locked(each.manifest for each in verified)
-        return cls(platform, store, verified, tuple(packages), allow_version)
+        return cls(platform, store, verified, tuple(packages), allow_version, tour)
 
     @property
     def manifests(self) -> list[Manifest]:
@@ -98,7 +101,8 @@ class Deployment:
         """What the platform starts, in the folder. No word of it means anything to a shell."""
         allowed = ["--allow-version"] if self.allow_version else []
         kept = ["--keep-alive", str(KEEP_ALIVE)]
-        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *allowed]
+        tour = [] if self.tour else ["--no-tour"]
+        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *tour, *allowed]
 
     def write(self, folder: Path, *, force: bool = False) -> list[str]:
         """Write the folder, which is new, empty, or was written by this before, and return the
@@ -126,19 +130,20 @@ class Deployment:
         return [*digests, RECORD]
 
     def requirements(self) -> str:
-        """The text of requirements.txt: our lock as it is, with its hashes, or all its pins without
-        them where models or `packages` need more: pip takes hashes for all or for none.
+        """The text of requirements.txt: our lock with its hashes, less what only the tour needs
+        where that stays at home. Where models or `packages` need more it is the pins alone: pip
+        takes hashes for all or for none.
 
         Raises:
             DeploymentError: a package is not installed here.
         """
-        lock = read_lock()
+        lock = read_lock() if self.tour else without(read_lock(), extras.TOUR)
         pins = read_pins(lock)
         wanted = set(self.packages).union(*map(_distributions, self.models))
         more = {name: version for name, version in _closure(wanted) if name not in pins}
         if not more:
             return lock
-        lines = [line.split(" \\")[0] for line in lock.splitlines() if _PIN.match(line)]
+        lines = [line.split(" \\")[0] for line in lock.splitlines() if read_pins(line)]
         return "\n".join([*lines, *(f"{name}=={more[name]}" for name in sorted(more)), ""])
 
     def _build(self, folder: Path) -> None:
@@ -235,17 +240,6 @@ def _sources() -> Iterator[tuple[str, Path]]:
 # Requirements --------------------------------------------------------------------
 
 
-def read_lock() -> str:
-    """Our requirements.txt."""
-    return (Path(__file__).parents[1] / REQUIREMENTS).read_text(encoding="utf-8")
-
-
-def read_pins(text: str) -> dict[str, str]:
-    """The version of each distribution in a requirements.txt, by its normalized name."""
-    found = (_PIN.match(line) for line in text.splitlines())
-    return {_normalized(match[1]): match[2] for match in found if match}
-
-
 def _require_locked(models: Iterable[Manifest]) -> None:
     """Raises DeploymentError for a model that was trained with another scikit-learn than is in our
     lock: it would not be loaded there, even where it is here."""
@@ -285,7 +279,7 @@ def _closure(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     waiting, seen = [(name, True) for name in names], set()
     while waiting:
         name, asked = waiting.pop()
-        name = _normalized(name)
+        name = normalized(name)
         if name in seen:
             continue
         try:
@@ -302,11 +296,6 @@ def _closure(names: Iterable[str]) -> Iterator[tuple[str, str]]:
             required = _REQUIRED.match(requirement)
             if required and "extra ==" not in requirement:
                 waiting.append((required[0], False))
-
-
-def _normalized(name: str) -> str:
-    """The one spelling of a distribution's name (the specification of names, formerly PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 # The folder ----------------------------------------------------------------------

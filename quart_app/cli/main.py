@@ -117,6 +117,7 @@ def cli() -> None:
 @click.option("--keep-alive", help="Seconds that an idle connection is kept open.")
 @store_option
 @allow_version_option
+@click.option("--no-tour", is_flag=True, help="Serve no tour.")
 @app_option
 def serve(
     host: str | None,
@@ -125,6 +126,7 @@ def serve(
     keep_alive: str | None,
     store: Path | None,
     allow_version: bool,
+    no_tour: bool,
     factory: MakeApp | None,
 ) -> None:
     """Serve the models until SIGTERM or SIGINT."""
@@ -135,6 +137,7 @@ def serve(
         keep_alive=keep_alive,
         model_store=store,
         allow_version=allow_version,
+        tour="false" if no_tour else None,
     )
     with queued() as stdout:
         _log_to_stderr()

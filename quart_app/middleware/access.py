@@ -75,7 +75,7 @@ class Guard:
         marks = self._marks(method, path)
         if marks.page and method != "POST" and not query:
             return False
-        return marks.changes or (marks.predicts and self.is_for_predictions)
+        return marks.changes or (self.is_for_predictions and (marks.predicts or marks.guarded))
 
     def changes(self, method: str, path: str) -> bool:
         """Whether something may be different afterwards."""

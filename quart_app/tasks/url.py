@@ -8,7 +8,6 @@ from typing import Final
 
 SQLITE: Final = "sqlite:///"
 POSTGRES: Final = ("postgres://", "postgresql://")
-DEFAULT_URL: Final = f"{SQLITE}instance/quart_app.sqlite3"
 
 _EITHER = "a URL of SQLite, sqlite:///FILE, or of PostgreSQL, postgresql://USER:PASSWORD@HOST/NAME"
 _FILE = "a file after sqlite:///, and nothing after its name"

@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "METRICS": True,
     "CLASSIC": True,
     "CLASSIC_PREFIX": "",
+    "TOUR": True,
     "TOUR_PREFIX": "/tour",
     "CORS_ORIGINS": (),
     "READY": "any",
@@ -88,6 +89,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("ACCESS_LOG", "false", False),
     ("METRICS", "no", False),
     ("CLASSIC", "false", False),
+    ("TOUR", "no", False),
     ("CLASSIC_PREFIX", "", ""),
     ("CLASSIC_PREFIX", "/old/flask-1.0", "/old/flask-1.0"),
     ("TOUR_PREFIX", "", ""),
@@ -170,6 +172,7 @@ BAD: list[tuple[str, str, str]] = [
     ("ACCESS_LOG", "-", "true or false"),
     ("METRICS", "/metrics", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
+    ("TOUR", "maybe", "true or false"),
     *(
         (name, text, "nothing, or the beginning of a path such as /old")
         for name in ("CLASSIC_PREFIX", "TOUR_PREFIX")

@@ -10,7 +10,7 @@ import gmpy2
 from markupsafe import escape
 from quart import Blueprint, render_template, request
 
-from ...context import get_tasks
+from .app_tasks import get_tasks
 from .inputs import changes, new_task, number_of
 
 blueprint = Blueprint("tour", __name__)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import tomllib
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -28,16 +29,11 @@ from model_store import ModelStore, ModelStoreError
 from model_store.manifest import MANIFEST
 from model_store.recipes import RECIPES
 from quart_app.cli import footprint
-from quart_app.cli.deployment import (
-    RECORD,
-    Deployment,
-    DeploymentError,
-    Platform,
-    read_lock,
-    read_pins,
-)
+from quart_app.cli.deployment import RECORD, Deployment, DeploymentError, Platform
+from quart_app.cli.lock import read_lock, read_pins, without
 from quart_app.cli.main import cli
 from quart_app.config import SETTINGS
+from quart_app.extras import TOUR
 from quart_app.keys import Keys
 from quart_app.server.run import SHUTDOWN
 
@@ -134,10 +130,10 @@ def test_heroku_finds_its_files_and_one_lock(exam: ModelStore, tmp_path: Path) -
     folder = written("heroku", exam, tmp_path / "out")
 
     assert (folder / "Procfile").read_text() == (
-        "web: python -m quart_app serve --store models --keep-alive 95\n"
+        "web: python -m quart_app serve --store models --keep-alive 95 --no-tour\n"
     )
     assert (folder / ".python-version").read_text() == "{}.{}\n".format(*sys.version_info)
-    assert (folder / "requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
+    assert (folder / "requirements.txt").read_text() == without(read_lock(), TOUR)
     assert not {"poetry.lock", "Pipfile.lock", "uv.lock", "pyproject.toml", "Dockerfile"} & set(
         contents(folder)
     )
@@ -177,7 +173,7 @@ def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
     assert lines["STOPSIGNAL"] == "SIGTERM"
     assert "PORT=8000" in lines["ENV"]
     command = ["python", "-m", "quart_app", "serve", "--store", "models", "--keep-alive", "95"]
-    assert json.loads(lines["CMD"]) == command
+    assert json.loads(lines["CMD"]) == [*command, "--no-tour"]
     ignored = (folder / ".dockerignore").read_text().splitlines()
     assert {".git", RECORD, "Dockerfile", "instance"} <= set(ignored)
     assert not {path.split("/")[0] for path in contents(folder)} & {"Procfile", ".slugignore"}
@@ -199,6 +195,20 @@ def test_a_deployed_folder_can_deploy_itself(heroku: Path, tmp_path: Path) -> No
     assert contents(tmp_path / "again") == contents(heroku)
 
 
+@pytest.mark.parametrize("platform", ["heroku", "docker"])
+def test_the_tour_comes_along_when_it_is_asked_for_with_what_it_needs(
+    platform: Platform, exam: ModelStore, tmp_path: Path
+) -> None:
+    result = deploy("--tour", platform=platform, store=exam, to=tmp_path / "out")
+
+    assert result.exit_code == 0, result.output
+    found = contents(tmp_path / "out")
+    assert found["requirements.txt"].decode() == (ROOT / "requirements.txt").read_text()
+    assert b"--no-tour" not in found["Procfile" if platform == "heroku" else "Dockerfile"]
+    with_models = written(platform, exam, tmp_path / "without")
+    assert set(found) == set(contents(with_models))
+
+
 # Requirements ---------------------------------------------------------------------------
 
 
@@ -215,7 +225,8 @@ def test_a_model_that_was_fitted_on_a_frame_brings_pandas(tmp_path: Path) -> Non
     deployment.write(tmp_path / "out")
 
     pins = read_pins(text)
-    assert read_pins(read_lock()).items() < pins.items()
+    assert read_pins(without(read_lock(), TOUR)).items() < pins.items()
+    assert "gmpy2" not in pins
     assert pins["pandas"] == pd.__version__
     assert "python-dateutil" in pins  # which pandas itself needs
     assert "pytest" not in pins  # which is an extra of it
@@ -252,7 +263,8 @@ def test_what_the_own_code_of_a_pipeline_imports_comes_along(tmp_path: Path) -> 
     deployment = Deployment.of("heroku", store)
     deployment.write(tmp_path / "out")
 
-    more = set(read_pins(deployment.requirements())) - set(read_pins(read_lock()))
+    locked = read_pins(without(read_lock(), TOUR))
+    more = set(read_pins(deployment.requirements())) - set(locked)
     assert more == {"pluggy"}
     assert (tmp_path / "out/models/cut/1/cutting.py").read_text() == PIPELINE_CODE
 
@@ -268,9 +280,9 @@ def test_packages_of_the_operators_come_along_as_they_are_installed(exam: ModelS
 # Refusals -------------------------------------------------------------------------------
 
 
-def deploy(*arguments: str, store: ModelStore, to: Path) -> Result:
+def deploy(*arguments: str, store: ModelStore, to: Path, platform: Platform = "heroku") -> Result:
     options = ["--dir", str(to), "--store", str(store.root), *arguments]
-    return CliRunner().invoke(cli, ["deploy", "heroku", *options])
+    return CliRunner().invoke(cli, ["deploy", platform, *options])
 
 
 def test_a_folder_of_somebody_else_is_left_alone(exam: ModelStore, tmp_path: Path) -> None:
@@ -523,6 +535,8 @@ def test_the_procfile_runs_as_the_platform_runs_it(
     with started(commands(heroku)[platform], heroku, tmp_path, port) as process:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{EXAM}", timeout=30) as answer:
             found = json.load(answer)
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/tour/tasks", timeout=30)
         os.killpg(process.pid, signal.SIGTERM)
         code = process.wait(30)
 

@@ -56,6 +56,17 @@ CHANGING: dict[str, tuple[str, str, Any]] = {
     "unload": ("/v2/repository/models/exam/unload", "POST", {}),
     "more slashes to load": ("//v2/repository/models/exam/load", "POST", {}),
 }
+# What anybody may do by default, and what needs a key where predictions do.
+TASKS: dict[str, tuple[str, str, Any]] = {
+    "tasks": ("/tour/tasks", "GET", None),
+    "tasks with a slash": ("/tour/tasks/", "GET", None),
+    "task": ("/tour/tasks/1", "GET", None),
+    "new task": ("/tour/tasks", "POST", {"title": "Read a book"}),
+    "new task with a slash": ("/tour/tasks/", "POST", {"title": "Read a book"}),
+    "changed task": ("/tour/tasks/1", "PUT", {"done": True}),
+    "removed task": ("/tour/tasks/2", "DELETE", None),
+    "more slashes to a task": ("//tour/tasks/3", "DELETE", None),
+}
 OPEN: dict[str, tuple[str, str, Any]] = {
     "home": ("/", "GET", None),
     "model": ("/models/exam", "GET", None),
@@ -81,12 +92,16 @@ async def asked(client: Client, route: tuple[str, str, Any], **headers: str) -> 
 
 
 @pytest.mark.parametrize("keys_for", ["changes", "predictions", "none"])
-async def test_what_needs_a_key_is_what_the_setting_says(keys_for: str, bundled_root: Path) -> None:
-    app = create_app(MODEL_STORE=bundled_root, RECIPES="", API_KEYS=KEYS, KEYS_FOR=keys_for)
-    closed = {"changes": CHANGING, "predictions": {**CHANGING, **ROUTES}, "none": {}}[keys_for]
+async def test_what_needs_a_key_is_what_the_setting_says(
+    keys_for: str, bundled_root: Path, tmp_path: Path
+) -> None:
+    settings = {"RECIPES": "", "DATABASE_URL": f"sqlite:///{tmp_path}/tasks.sqlite3"}
+    app = create_app(MODEL_STORE=bundled_root, API_KEYS=KEYS, KEYS_FOR=keys_for, **settings)
+    every = {**CHANGING, **ROUTES, **TASKS}
+    closed = {"changes": CHANGING, "predictions": every, "none": {}}[keys_for]
     async with started(app) as running:
         client = running.test_client()
-        for routes in (ROUTES, CHANGING, OPEN):
+        for routes in (ROUTES, CHANGING, TASKS, OPEN):
             for name, route in routes.items():
                 answer = await asked(client, route)
                 if closed.get(name) == route:
@@ -105,6 +120,7 @@ def marked(app: Quart) -> dict[str, set[str]]:
         "predicts": set(),
         "keeps": set(),
         "changes": set(),
+        "guarded": set(),
         "page": set(),
     }
     for endpoint, view in app.view_functions.items():
@@ -117,11 +133,13 @@ def marked(app: Quart) -> dict[str, set[str]]:
 def test_every_view_that_predicts_keeps_or_changes_something_says_so(tmp_path: Path) -> None:
     files = {"files.download", "files.job", "files.stop", "files.upload"}
     older = {"classic.classify", "classic.ml_model", "classic.predict", "classic.predict_api"}
+    tasks = {"all_tasks", "add_task", "one_task", "change_task", "remove_task"}
     spoken = {"v1.predict", "v2.predict", "invocations.predict", "predict.by_body"}
     assert marked(create_app(MODEL_STORE=tmp_path)) == {
         "predicts": files | older | spoken | {"predict.by_query", "pages.ask", "pages.home"},
         "keeps": files,
         "changes": {"v2.load", "v2.unload"},
+        "guarded": {f"tour.{name}" for name in tasks},
         "page": {"classic.ml_model", "pages.home"},
     }
 
@@ -130,13 +148,13 @@ def test_every_view_that_takes_values_of_a_model_is_marked(tmp_path: Path) -> No
     app = create_app(MODEL_STORE=tmp_path)
     posting = {rule.endpoint for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
     left = posting.difference(*marked(app).values())
-    assert left == {"v2.index", "tour.add_task", "tour.prime"}
+    assert left == {"v2.index", "tour.prime"}
 
 
 async def test_without_keys_what_needs_one_is_refused(make_app: MakeApp) -> None:
     async with make_app(KEYS_FOR="predictions") as app:
         client = app.test_client()
-        for route in (*ROUTES.values(), *CHANGING.values()):
+        for route in (*ROUTES.values(), *CHANGING.values(), *TASKS.values()):
             answer = await asked(client, route, **{"x_api_key": SECRET})
             assert answer.status_code == 403
             assert "WWW-Authenticate" not in answer.headers

@@ -26,8 +26,7 @@ from typing import Any
 import pytest
 
 from quart_app import create_app
-from quart_app.context import context_of
-from quart_app.errors import status_of
+from quart_app.blueprints.tour.app_tasks import EXTENSION
 from quart_app.tasks.task import (
     MAX_DESCRIPTION,
     MAX_TASKS,
@@ -480,7 +479,7 @@ async def test_an_app_without_its_database_starts_and_serves(
     url = f"sqlite:///{tmp_path}/data/tasks.sqlite3"
     app = create_app(MODEL_STORE=bundled_root, RECIPES="", DATABASE_URL=url)
     async with started(app) as running:
-        tasks = context_of(app).tasks
+        tasks = app.extensions[EXTENSION]
         with pytest.raises(TasksUnavailable):
             await tasks.all()
         client = running.test_client()
@@ -492,13 +491,6 @@ async def test_an_app_without_its_database_starts_and_serves(
     with pytest.raises(TasksUnavailable) as raised:
         await tasks.all()
     assert raised.value.reason == "they have been closed"
-
-
-def test_each_error_has_its_status() -> None:
-    assert status_of(TaskNotFound(9)) == 404
-    assert status_of(InvalidTask("title")) == 400
-    assert status_of(TooManyTasks()) == 409
-    assert status_of(TasksUnavailable("the reason")) == 503
 
 
 # PostgreSQL over a wire that fails ----------------------------------------------

@@ -6,7 +6,10 @@ import contextlib
 import html
 import inspect
 import json
+import logging
+import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -20,11 +23,18 @@ from quart import Quart, Response
 from quart.typing import TestClientProtocol as Client
 
 from quart_app import create_app
-from quart_app.blueprints.tour import twins, views
+from quart_app.blueprints.tour import STATUS, twins, views
 from quart_app.blueprints.tour.stops import STOPS
+from quart_app.extras import TOUR
+from quart_app.tasks.task import MAX_TASKS, TasksError
 
 from ....conftest import Server, started
 
+ROOT = Path(__file__).parents[4]
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("QUART_APP_")},
+    "PYTHONPATH": str(ROOT),
+}
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PREFIXES = ["/tour", "", "/learn/flask"]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -249,6 +259,90 @@ async def test_a_dead_database_fails_the_tasks_and_no_other_stop(tmp_path: Path)
         assert await answer.json == {"error": "The tasks are not available at the moment."}
         assert (await client.get("/stops/tasks")).status_code == 200
         assert (await client.get("/hello")).status_code == 200
+
+
+async def test_more_tasks_than_are_kept_are_refused(client: Client, tmp_path: Path) -> None:
+    kept = len((await (await client.get("/tasks")).json)["tasks"])
+    with contextlib.closing(sqlite3.connect(tmp_path / "tasks.sqlite3")) as database, database:
+        row = "INSERT INTO quart_app_tasks (title, description, done) VALUES ('A', '', 0)"
+        database.executemany(row, [()] * (MAX_TASKS - kept))
+    answer = await client.post("/tasks", json={"title": "One more"})
+    assert answer.status_code == 409
+    assert f"{MAX_TASKS} tasks" in (await answer.json)["error"]
+
+
+def test_each_error_of_the_tasks_has_a_status() -> None:
+    assert set(STATUS) == set(TasksError.__subclasses__())
+
+
+# Without the tour -----------------------------------------------------------------
+
+
+async def nothing_of_the_tour_is_served(app: Quart) -> None:
+    """Require that the addresses lead nowhere, that the home page has no link to them, and that
+    models answer."""
+    assert not [each for each in app.view_functions if each.startswith("tour")]
+    async with app.test_app() as running:
+        client = running.test_client()
+        for path in ("/tour/", "/tour/stops/tasks", "/tour/hello", "/tour/tasks", "/hello"):
+            assert (await client.get(path)).status_code == 404
+        assert (await client.post("/tour/tasks", json={"title": "A"})).status_code == 404
+        assert "tour" not in await text(client, "/")
+        assert (await client.get("/models")).status_code == 200
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_a_tour_that_is_not_wanted_is_not_served(prefix: str, tmp_path: Path) -> None:
+    app = make_app(tmp_path, TOUR="false", TOUR_PREFIX=prefix)
+    await nothing_of_the_tour_is_served(app)
+    assert not (tmp_path / "tasks.sqlite3").exists()
+
+
+@pytest.mark.process
+def test_a_tour_that_is_not_wanted_is_not_imported(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys, quart_app\n"
+        "async def main():\n"
+        "    app = quart_app.create_app(MODEL_STORE=sys.argv[1], RECIPES='', TOUR=sys.argv[2])\n"
+        "    async with app.test_app() as running:\n"
+        "        for path in ('/', '/tour/prime', '/tour/tasks', '/nowhere'):\n"
+        "            await running.test_client().get(path, headers={'Accept': 'text/html'})\n"
+        "asyncio.run(main())\n"
+        "print(*sys.modules)"
+    )
+
+    def of_the_tour(wanted: str) -> set[str]:
+        command = [sys.executable, "-c", script, str(tmp_path / "models"), wanted]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True
+        )
+        return {
+            name
+            for name in done.stdout.decode().split()
+            if name.partition(".")[0] in {"aiosqlite", "gmpy2", "greenlet", "sqlalchemy"}
+            or name.startswith(("quart_app.blueprints.tour", "quart_app.tasks"))
+        }
+
+    assert {"gmpy2", "sqlalchemy", "quart_app.tasks.database"} <= of_the_tour("true")
+    assert of_the_tour("false") == set()
+
+
+@pytest.mark.parametrize("absent", TOUR)
+async def test_without_one_of_its_packages_it_is_off_and_one_line_says_how_to_get_it(
+    absent: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)
+    caplog.set_level(logging.INFO, "quart_app")
+    await nothing_of_the_tour_is_served(make_app(tmp_path))
+    (line,) = [record.getMessage() for record in caplog.records if "tour" in record.getMessage()]
+    assert f"without {absent};" in line
+    assert "pip install 'quart-app[tour]'" in line
+    caplog.clear()
+    make_app(tmp_path, TOUR="false")
+    assert caplog.records == []
 
 
 # What the tour leaves to others --------------------------------------------------
