@@ -1,6 +1,6 @@
 """Pickles of every estimator and of typical pipelines, as releases of scikit-learn write them.
 
-    python tests/corpus.py write FOLDER     in the environment of a release, which needs only this file
+    python tests/corpus.py write FOLDER     in the environment of a release
     python -m tests.corpus read FOLDER...   in this project's environment
 
 `make corpus-test` installs the releases, each in an environment of its own, and does both. Reading
@@ -485,6 +485,8 @@ def _array_difference(one: Any, other: Any, where: str, seen: set[int]) -> str |
 
 def _parts(value: Any) -> Any:
     """What a value is made of, as pickle sees it."""
+    if isinstance(value, np.random.BitGenerator):
+        return value.state  # Its seeds are drawn anew where a file has none.
     parts = value.__reduce_ex__(4)
     if isinstance(parts, str):
         return parts

@@ -27,6 +27,7 @@ from .forms import (
     items,
     within,
 )
+from .plain import FUNCTION
 from .row import Named, Row, find, named, refuse
 
 LARGE: Final = 2**31 - 1
@@ -190,7 +191,7 @@ _NEIGHBOURS: Final = (
             FLOAT,
             array("weights", "f", 1),
             array("a matrix", "f", 2),
-            Form("a function", callable),
+            FUNCTION,
             exact("named arguments", dict),
             least=3,
         ),

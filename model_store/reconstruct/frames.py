@@ -61,6 +61,7 @@ _LINE: Final = Form("an array", lambda value: type(value) is np.ndarray and valu
 _ARRAY: Final = either(
     _LINE, Form("an array of pandas", _is_of("StringArray", "ArrowStringArray", "Categorical"))
 )
+_MORE: Final = fields({}, {"_readonly": FLAG})
 _INDEX: Final = Form("an index", _is_of("Index", "RangeIndex"))
 
 
@@ -94,14 +95,18 @@ def _category_dtype(state: dict[str, Any]) -> Any:
 
 def _backed(kind: Named, _checksum: int, _none: None, state: tuple[Any, ...]) -> Any:
     """An array of texts or of categories."""
-    dtype, data, *_ = state if not isinstance(state[0], np.ndarray) else (state[1], state[0])
+    dtype, data, *rest = state
+    if isinstance(dtype, np.ndarray):  # pandas before 2 wrote them in this order.
+        dtype, data = data, dtype
     if kind.name == CATEGORIES:
         if not _CATEGORY_DTYPE.fits(dtype) or data.dtype.kind != "i":
             refuse("has categories without codes", "integers")
         return _pandas("Categorical").from_codes(data, dtype=dtype)
     if not _STRING_DTYPE.fits(dtype):
         refuse("has texts of another dtype", "a dtype of texts")
-    return _texts(data.tolist(), dtype)
+    made = _texts(data.tolist(), dtype)
+    made.__dict__.update(*rest)
+    return made
 
 
 def _texts(values: list[Any], dtype: Any) -> Any:
@@ -161,7 +166,9 @@ def _arrow_strings(state: dict[str, Any]) -> Any:
     texts = state["_pa_array"] if "_pa_array" in state else state.get("_data")
     if not isinstance(texts, _Texts):
         refuse("has an array without its texts", "texts of pyarrow")
-    return _texts(texts.values, state["_dtype"])
+    made = _texts(texts.values, state["_dtype"])
+    made.__dict__.update({name: state[name] for name in ("_readonly",) if name in state})
+    return made
 
 
 _TEXT_TYPE: Final = exact("a type of texts", _TextType)
@@ -199,7 +206,7 @@ ROWS: Final = (
         "pandas.StringDtype",
         _string_dtype,
         items(only(PYTHON, "pyarrow", "pyarrow_numpy"), _MISSING, least=0),
-        fields({"storage": TEXT}, {"_na_value": _MISSING}),
+        fields({"storage": TEXT}, {"_na_value": _MISSING, "_cache": exact("a dict", dict)}),
         stateless=bool,
         value=True,
     ),
@@ -215,8 +222,8 @@ ROWS: Final = (
         _backed,
         items(named(STRINGS, CATEGORIES), INTEGER, NONE),
         either(
-            items(either(_STRING_DTYPE, _CATEGORY_DTYPE), _LINE, exact("a dict", dict), least=2),
-            items(_LINE, either(_STRING_DTYPE, _CATEGORY_DTYPE), exact("a dict", dict), least=2),
+            items(either(_STRING_DTYPE, _CATEGORY_DTYPE), _LINE, _MORE, least=2),
+            items(_LINE, either(_STRING_DTYPE, _CATEGORY_DTYPE), _MORE, least=2),
         ),
     ),
     Row("pyarrow.lib.py_buffer", bytes, items(DATA)),

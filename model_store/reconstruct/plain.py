@@ -61,7 +61,7 @@ def is_key(value: Any, depth: int = DEPTH) -> bool:
 
 
 KEY: Final = Form("what a dict may look for", is_key)
-_VALUE: Final = Form(
+FUNCTION: Final = Form(
     "a function",
     lambda value: (
         type(value) in (types.FunctionType, np.ufunc, functools.partial)
@@ -206,9 +206,9 @@ ROWS: Final = (
     Row(
         "functools.partial",
         _partial,
-        items(_VALUE),
+        items(FUNCTION),
         items(
-            _VALUE,
+            FUNCTION,
             exact("arguments", tuple),
             _KEYWORDS,
             either(NONE, fields({})),
