@@ -85,14 +85,26 @@ def load(data: bytes, trust: Trust) -> Any:
             return Loader(io.BytesIO(raw), trust, "latin1").load()
     except MemoryError:
         raise
-    except pickle.UnpicklingError as error:
-        raise _unreadable(error) from error
+    except ModelStoreError as error:
+        # A name that is cut off leads elsewhere.
+        if _is_cut_off(raw):
+            raise _unreadable(EOFError()) from error
+        raise
     except Exception as error:
-        # A broken file may have led to it, as a name that is cut off does; a listing tells.
-        _listing(raw)
-        if trust.acts or isinstance(error, ModelStoreError):
+        if trust.acts and not isinstance(error, pickle.UnpicklingError):
+            _listing(raw)
             raise
         raise _unreadable(error) from error
+
+
+def _is_cut_off(raw: bytes) -> bool:
+    try:
+        Lister(io.BytesIO(raw)).load()
+    except EOFError:
+        return True
+    except Exception:
+        return False
+    return False
 
 
 def _unreadable(error: Exception) -> UnreadableFile:

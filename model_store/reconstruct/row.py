@@ -11,6 +11,7 @@ from ..errors import LoadFailed, ModelStoreError, Untrusted
 from .forms import NOTHING, Form
 
 SHOWN: Final = 60
+_FUNCTIONS: Final = ("function", "builtin_function_or_method", "ufunc", "_ArrayFunctionDispatcher")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +118,8 @@ def _shown(value: Any, depth: int) -> str:
         return value.name
     if issubclass(type(value), type):
         return f"{value.__module__}.{value.__qualname__}"
+    if type(value).__name__ in _FUNCTIONS:
+        return f"{getattr(value, '__module__', 'numpy')}.{value.__name__}"
     name = type(value).__name__
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
