@@ -33,8 +33,10 @@ _FILLED: Final = (list, dict, set)
 class Loader(Reader):
     """Makes the objects.
 
-    `rows` are the rows whose callable was pushed itself, by its id, and `free` the ids of what the
-    operator allowed. `waiting` counts what waits for its state.
+    `_bound` are the ids of what the default allows, which is called by the table alone; `_tokens`
+    what stands in the table for such an id, where the thing itself was pushed; `_freed` what was
+    made by calling something as the file says, by its id. `_waiting` counts what waits for its
+    state.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class Loader(Reader):
     ) -> None:
         super().__init__(file, encoding, outer)
         self._trust = trust
-        self._rows: dict[int, Row] = {} if outer is None else outer._rows
+        self._tokens: dict[int, Row | Named] = {} if outer is None else outer._tokens
         self._bound: set[int] = set() if outer is None else outer._bound
         self._depth: int = 0 if outer is None else outer._depth + 1
+        self._freed: dict[int, Any] = {}
         self._waiting = 0
 
     def load(self) -> Any:
@@ -67,9 +70,9 @@ class Loader(Reader):
         found = self._trust.resolve(*named)
         if self._trust.frees(*named):
             return found
-        if isinstance(found, Row) and found.value:
-            row, found = found, found.callable
-            self._rows[id(found)] = row
+        if isinstance(found, Row | Named) and (found.value or self._trust.acts):
+            token, found = found, found.callable
+            self._tokens[id(found)] = token
         self._bound.add(id(found))
         return found
 
@@ -77,20 +80,24 @@ class Loader(Reader):
 
     def _call(self, what: Any, args: Any) -> Any:
         """What a file makes by a call, whatever its opcode."""
-        if type(what) is Named and what.name in NEW:
-            return self._new(what, args)
-        row = what if type(what) is Row else self._rows.get(id(what))
-        if row is not None:
-            made = row.call(args)
+        token = what if type(what) in (Row, Named) else self._tokens.get(id(what))
+        if type(token) is Named and token.name in NEW:
+            return self._new(token, args)
+        if self._is_free(what) or (token is not None and self._takes_free(token, args)):
+            made = what(*args)
+            self._freed[id(made)] = made
+            return made
+        if type(token) is Row:
+            made = token.call(self._as_tokens(args))
             if type(made) is Unbuilt:
                 self._waiting += 1
             return made
-        if self._is_free(what):
-            return what(*args)
-        if type(args) is tuple and not args and _is_class(what) and blank.is_plain(what):
-            return blank.make(what)
+        if _is_class(what) and blank.is_record(what):
+            return blank.record(what, args)
         if _is_class(what) and blank.is_plain(what):
-            refuse(f"calls {shown(what)} with {shown(args)}", "no arguments")
+            if type(args) is not tuple or args:
+                refuse(f"calls {shown(what)} with {shown(args)}", "no arguments")
+            return blank.make(what)
         refuse(f"calls {shown(what)}", "what is only named not to be called")
 
     def _new(self, what: Named, args: Any) -> Any:
@@ -124,6 +131,25 @@ class Loader(Reader):
     def _is_free(self, what: Any) -> bool:
         """Whether the operator allowed it, or it came of what was allowed."""
         return self._trust.acts and id(what) not in self._bound and type(what) not in (Named, Row)
+
+    def _takes_free(self, token: Row | Named, args: Any) -> bool:
+        """Whether what the default allows is called with a class that the operator allowed."""
+        return (
+            type(token) is Row
+            and self._trust.acts
+            and type(args) is tuple
+            and any(_is_class(each) and self._is_free(each) for each in args)
+        )
+
+    def _as_tokens(self, parts: Any) -> Any:
+        """The parts, with what stands in the table for them, if anything does."""
+        if not self._trust.acts:
+            return parts
+        if type(parts) is tuple:
+            return tuple(self._tokens.get(id(each), each) for each in parts)
+        if type(parts) is dict:
+            return {name: self._tokens.get(id(each), each) for name, each in parts.items()}
+        return parts
 
     def load_reduce(self) -> None:
         args = self.stack.pop()
@@ -159,14 +185,14 @@ class Loader(Reader):
             refuse(f"would change {shown(made)} itself", "an object")
         elif id(type(made)) in self._bound and blank.is_plain(type(made)):
             blank.fill(made, state)
-        elif self._trust.acts and id(type(made)) not in self._bound:
+        elif id(made) in self._freed or (self._trust.acts and id(type(made)) not in self._bound):
             self.append(state)
             super().load_build()
         else:
             refuse(f"gives {shown(made)} a state", "an object that has attributes")
 
     def _finished(self, unbuilt: Unbuilt, state: Any) -> Any:
-        made = unbuilt.row.finish(unbuilt.args, state)
+        made = unbuilt.row.finish(unbuilt.args, self._as_tokens(state))
         return self._array(made) if type(made) is Described else made
 
     def _put_in_place(self, unbuilt: Unbuilt, made: Any) -> None:
@@ -180,7 +206,7 @@ class Loader(Reader):
         kind, shape = described.dtype, described.shape
         if kind.hasobject:
             made = Loader(self.file, self._trust, self.encoding, self).load()
-            if type(made) not in (np.ndarray, np.matrix) or made.dtype != kind:
+            if not isinstance(made, np.ndarray) or made.dtype != kind:
                 refuse("has an array of objects hold none", f"an array of {kind}")
             return made
         count = 1

@@ -70,6 +70,36 @@ class Lister(Reader):
     def resolve(self, named: Global) -> Any:
         return type("StandIn", (StandIn,), {"named": named})
 
+    def load_newobj(self) -> None:
+        args = self.stack.pop()
+        self.stack[-1] = _stand_in(self.stack[-1], args)
+
+    def load_newobj_ex(self) -> None:
+        self.stack.pop()
+        self.load_newobj()
+
+    def load_setitem(self) -> None:
+        value = self.stack.pop()
+        key = self.stack.pop()
+        _put(self.stack[-1], [key, value])
+
+    def load_setitems(self) -> None:
+        pairs = self.pop_mark()
+        _put(self.stack[-1], pairs)
+
+    def load_dict(self) -> None:
+        pairs = self.pop_mark()
+        made: dict[Any, Any] = {}
+        _put(made, pairs)
+        self.append(made)
+
+    def load_members(self) -> None:
+        self.pop_mark()
+
+    def load_frozenset(self) -> None:
+        self.pop_mark()
+        self.append(frozenset())
+
     def load_build(self) -> None:
         if isinstance(self.stack[-2], type):
             raise pickle.UnpicklingError("it would change a class or function itself")
@@ -83,6 +113,13 @@ class Lister(Reader):
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
         **Reader.dispatch,
+        pickle.NEWOBJ[0]: load_newobj,
+        pickle.NEWOBJ_EX[0]: load_newobj_ex,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.ADDITEMS[0]: load_members,
+        pickle.FROZENSET[0]: load_frozenset,
         pickle.BUILD[0]: load_build,
     }
 
@@ -100,6 +137,20 @@ class Lister(Reader):
             version = part.get(VERSION_KEY) if isinstance(part, dict) else None
             if isinstance(version, str) and VERSION.fullmatch(version):
                 self.versions[version] = None
+
+
+def _put(made: Any, pairs: list[Any]) -> None:
+    """Keep what has a text for its key. A file may have keys whose hash takes without an end."""
+    if type(made) is dict:
+        made.update(
+            pair for pair in zip(pairs[::2], pairs[1::2], strict=False) if type(pair[0]) is str
+        )
+
+
+def _stand_in(kind: Any, args: Any) -> StandIn:
+    """For an object of a class, which may itself have been made by what a file calls."""
+    made: StandIn = (kind if isinstance(kind, type) else StandIn)(*args)
+    return made
 
 
 def _wraps(built: StandIn) -> bool:

@@ -41,10 +41,15 @@ ARRAY: Final = "numpy.ndarray"
 MATRIX: Final = "numpy.matrix"
 MASKED: Final = "numpy.ma.MaskedArray"
 MEMORY_MAP: Final = "numpy.memmap"
+RECORDS: Final = "numpy.rec.recarray"
+RECORD: Final = "numpy.record"
+ARRAYS: Final = (ARRAY, MATRIX, MEMORY_MAP, RECORDS)
 
 CODE: Final = re.compile(r"[biufcOSUVMm][0-9]{1,9}")
 """How numpy names a dtype in pickles: its kind, and its size in bytes or characters."""
 UNIT: Final = re.compile(r"[A-Za-zμ]{1,7}")
+LEVELS: Final = 3
+"""Structures and arrays within a dtype, one in the other."""
 EMPTY_ITEMS: Final = 1_000_000
 """So many items may an array have that takes no bytes of the file."""
 ALIGNED: Final = 0x80
@@ -78,7 +83,7 @@ _DTYPE_STATE: Final = items(
 )
 
 
-def dtype(code: str, align: Any, copy: Any, state: tuple[Any, ...]) -> np.dtype[Any]:
+def dtype(code: str | Named, align: Any, copy: Any, state: tuple[Any, ...]) -> np.dtype[Any]:
     """The dtype that numpy makes of the parts of another one.
 
     Raises:
@@ -86,9 +91,14 @@ def dtype(code: str, align: Any, copy: Any, state: tuple[Any, ...]) -> np.dtype[
     """
     _, order, inner, names, parts, size, _, flags, *more = state
     if inner is not None:
+        _require_shallow(inner[0])
         made = np.dtype((inner[0], inner[1]))
     elif names is not None:
         made = _structure(names, parts or {}, size, flags)
+        if isinstance(code, Named):
+            made = np.dtype((np.record, made))
+    elif isinstance(code, Named):
+        refuse("has a dtype of records without fields", "names of fields")
     elif code[0] in "Mm":
         made = _with_unit(code, more[0] if more else None)
     else:
@@ -105,6 +115,8 @@ def _structure(names: Sequence[str], parts: dict[str, Any], size: int, flags: in
         refuse("has a dtype without some of its fields", "each of them")
     found = [parts[name] for name in names]
     end = 0
+    for part in found:
+        _require_shallow(part[0])
     for kind, offset, *_ in sorted(found, key=lambda part: part[1]):
         if offset < end:
             refuse("has a dtype whose fields lie over each other", "one beside the other")
@@ -121,6 +133,21 @@ def _structure(names: Sequence[str], parts: dict[str, Any], size: int, flags: in
     return np.dtype(told, align=bool(flags & ALIGNED))  # type: ignore[call-overload, no-any-return]
 
 
+def _require_shallow(kind: np.dtype[Any]) -> None:
+    """Raises Untrusted where a dtype lies so deep in others that numpy runs out of its stack."""
+    if _levels(kind) >= LEVELS:
+        refuse("has dtypes within each other", f"at most {LEVELS} levels")
+
+
+def _levels(kind: np.dtype[Any]) -> int:
+    """How deep a dtype goes; what is in it was looked at when it was made."""
+    if kind.subdtype is not None:
+        return 1 + _levels(kind.subdtype[0])
+    if kind.names is not None:
+        return 1 + max((_levels(kind[name]) for name in kind.names), default=0)
+    return 0
+
+
 def _with_unit(code: str, metadata: Any) -> np.dtype[Any]:
     if metadata is None:
         return np.dtype(code)
@@ -133,11 +160,12 @@ def _with_unit(code: str, metadata: Any) -> np.dtype[Any]:
     return np.dtype(f"{code}[{count}{unit}]")
 
 
-def _require_same(made: np.dtype[Any], code: str, size: int, flags: int) -> None:
+def _require_same(made: np.dtype[Any], code: str | Named, size: int, flags: int) -> None:
     """Whether a dtype is what it was said to be: its kind, its size, and whether it holds
     objects."""
     reduced: Any = made.__reduce__()
-    same = reduced[1][0] == code and reduced[2][7] == flags and size in (-1, made.itemsize)
+    kind = np.record if isinstance(code, Named) else code
+    same = reduced[1][0] == kind and reduced[2][7] == flags and size in (-1, made.itemsize)
     if not same:
         refuse(f"has a dtype {shown(code)} that says otherwise of itself", f"what {made} says")
 
@@ -164,7 +192,8 @@ def array(
 
 def as_named(made: Any, kind: Named) -> Any:
     """The array as the class that was named; what was on a file is an array here."""
-    return made.view(np.matrix) if kind.name == MATRIX else made
+    views = {MATRIX: np.matrix, RECORDS: np.recarray}
+    return made.view(views[kind.name]) if kind.name in views else made
 
 
 def of_contents(
@@ -303,12 +332,9 @@ _CODE: Final = Form(
     "the code of a dtype", lambda value: type(value) is str and bool(CODE.fullmatch(value))
 )
 
-CLASSES: Final = (
-    *(Named(name) for name in (ARRAY, MATRIX, MASKED, MEMORY_MAP)),
-    Named("numpy.record"),
-)
+CLASSES: Final = (*(Named(name) for name in (*ARRAYS, MASKED, RECORD)),)
 ROWS: Final = (
-    Row("numpy.dtype", dtype, items(_CODE, FLAG, FLAG), _DTYPE_STATE),
+    Row("numpy.dtype", dtype, items(either(_CODE, named(RECORD)), FLAG, FLAG), _DTYPE_STATE),
     Row(
         "numpy._core._internal._convert_to_stringdtype_kwargs",
         _string_dtype,
@@ -317,7 +343,7 @@ ROWS: Final = (
     Row(
         "numpy._core.multiarray._reconstruct",
         array,
-        items(named(ARRAY, MATRIX, MEMORY_MAP), _EMPTY, _BYTE),
+        items(named(*ARRAYS), _EMPTY, _BYTE),
         _ARRAY_STATE,
     ),
     Row("numpy._core.multiarray.scalar", scalar, items(DTYPE, RAW)),

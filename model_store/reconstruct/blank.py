@@ -40,6 +40,23 @@ def _is_plain(kind: Hashable) -> bool:
     return not issubclass(kind, list | set | str | bytes | int | float | tuple | types.ModuleType)
 
 
+def is_record(kind: type) -> bool:
+    """Whether objects of a class are tuples whose places have names."""
+    return issubclass(kind, tuple) and type(getattr(kind, "_fields", None)) is tuple
+
+
+def record(kind: type, values: Any) -> Any:
+    """A tuple of a class whose places have names.
+
+    Raises:
+        Untrusted: there is not one value for each.
+    """
+    names: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+    if type(values) is not tuple or len(values) != len(names):
+        refuse(f"makes a {kind.__name__} of {shown(values)}", f"one value for each of {names}")
+    return tuple.__new__(kind, values)
+
+
 def make(kind: type) -> Any:
     """An object of a plain class, without attributes."""
     return _new(kind)(kind)

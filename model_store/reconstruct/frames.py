@@ -29,7 +29,7 @@ from .forms import (
     many,
     only,
 )
-from .plain import KEY
+from .plain import KEY, is_key
 from .row import Named, Row, find, named, refuse, shown
 
 INDEX: Final = "pandas.Index"
@@ -74,6 +74,8 @@ def _index(kind: Named, parts: dict[str, Any]) -> Any:
     if kind.name == RANGE:
         return _pandas("RangeIndex")(parts["start"], parts["stop"], parts["step"], name=name)
     data = parts["data"]
+    if data.dtype == np.dtype(object) and not all(map(is_key, data)):
+        refuse("has an index hold others than plain values", "what a dict may look for")
     if kind.name == CATEGORY_INDEX:
         return _pandas("CategoricalIndex")(data, name=name)
     return _pandas("Index")(data, dtype=data.dtype, name=name, copy=False)

@@ -42,16 +42,31 @@ _KEYS: Final = frozenset(
         *(decimal.Decimal, fractions.Fraction, range),
     }
 )
-DEPTH: Final = 8
+PARTS: Final = 1000
+"""Values within a key, counted as often as they stand there."""
 
 
-def is_key(value: Any, depth: int = DEPTH) -> bool:
+def is_key(value: Any) -> bool:
     """Whether to look for a value in a dict or a set runs nothing of a file's making, and ends."""
+    if type(value) not in (tuple, frozenset):
+        return _is_simple_key(value)
+    waiting, seen = [value], 0
+    while waiting:
+        each = waiting.pop()
+        seen += 1
+        if seen > PARTS:
+            return False
+        if type(each) in (tuple, frozenset):
+            waiting += list(each)[:PARTS]
+        elif not _is_simple_key(each):
+            return False
+    return True
+
+
+def _is_simple_key(value: Any) -> bool:
     kind = type(value)
     if kind in _KEYS:
         return True
-    if kind is tuple or kind is frozenset:
-        return depth > 0 and all(is_key(each, depth - 1) for each in value)
     if issubclass(kind, np.generic):
         return kind is not np.void
     if issubclass(kind, type | np.dtype):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from ..errors import LoadFailed, ModelStoreError, Untrusted
 from .forms import NOTHING, Form
@@ -20,6 +20,16 @@ class Named:
     in what the file makes, and does nothing."""
 
     name: str
+    value: ClassVar[bool] = False
+
+    @property
+    def callable(self) -> Any:
+        """The class itself.
+
+        Raises:
+            LoadFailed: it is not installed.
+        """
+        return _looked_up(self.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +56,7 @@ class Row:
         Raises:
             LoadFailed: it is not installed.
         """
-        module, _, name = self.name.rpartition(".")
-        return find(module, name)
+        return _looked_up(self.name)
 
     def call(self, args: Any) -> Any:
         """What the callable makes of arguments, or what waits for its state.
@@ -122,6 +131,11 @@ def _shown(value: Any, depth: int) -> str:
         return f"{getattr(value, '__module__', 'numpy')}.{value.__name__}"
     name = type(value).__name__
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _looked_up(full: str) -> Any:
+    module, _, name = full.rpartition(".")
+    return find(module, name)
 
 
 def find(module: str, name: str) -> Any:

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, Final
 
 from . import arrays, compiled, frames, generators, plain
-from .arrays import ARRAY, MASKED, MATRIX, MEMORY_MAP
+from .arrays import ARRAYS, MASKED, MATRIX, MEMORY_MAP, RECORDS
 from .forms import DTYPE, FLAG, NATURAL, NONE, NOTHING, SHAPE, either, fields, only
 from .row import Named, Row, named
 
@@ -42,6 +42,7 @@ NAMES: Final = {
     "numpy.matrixlib.defmatrix.matrix": MATRIX,
     "numpy.core.memmap.memmap": MEMORY_MAP,
     "numpy._core.memmap.memmap": MEMORY_MAP,
+    "numpy.recarray": RECORDS,
     "numpy.ma.core.MaskedArray": MASKED,
     "numpy.ma.MaskedConstant": "numpy.ma.core.MaskedConstant",
     "numpy.random.mtrand.__RandomState_ctor": "numpy.random.__RandomState_ctor",
@@ -87,7 +88,7 @@ _WRAPPER: Final = Row(
     _described,
     NOTHING,
     fields(
-        {"subclass": named(ARRAY, MATRIX, MEMORY_MAP), "shape": SHAPE, "dtype": DTYPE},
+        {"subclass": named(*ARRAYS), "shape": SHAPE, "dtype": DTYPE},
         {
             "order": only("C", "F"),
             "allow_mmap": FLAG,

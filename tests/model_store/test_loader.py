@@ -11,7 +11,7 @@ import pickletools
 import struct
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -135,7 +135,7 @@ CALLED = {
     "what a row made": array([1, 2], (2,), OBJECT),
     "a list": b"]",
 }
-WAYS = {
+WAYS: dict[str, Callable[[bytes], bytes]] = {
     "REDUCE": lambda what: what + value((1, 2)) + b"R",
     "REDUCE of a list": lambda what: what + value([1, 2]) + b"R",
     "NEWOBJ": lambda what: what + value((1, 2)) + b"\x81",
@@ -223,9 +223,10 @@ def test_what_a_class_looks_for_in_a_dict_is_not_asked_for_its_hash() -> None:
     for fill in (b"}" + kernel + b"K\1s", b"\x8f(" + kernel + b"\x90", b"(" + kernel + b"\x91"):
         with pytest.raises(Untrusted, match="looks for"):
             load(file(fill))
-    deep = b")" + b"\x85" * 100
+    twice = b")" + b"2\x86" * 100
     with pytest.raises(Untrusted, match="looks for"):
-        load(file(b"}", deep, b"K\1s"))
+        load(file(b"}", twice, b"K\1s"))
+    assert not pickles.listing(file(b"}", twice, b"K\1s")).globals
 
 
 def test_an_attribute_is_set_past_what_its_class_defines() -> None:
@@ -253,6 +254,10 @@ FORGED_DTYPES = {
     ),
     "fields beyond it": dtype("V8", names=("a",), fields={"a": (INTEGER, 4)}, size=8, flags=16),
     "a field that is not there": dtype("V8", names=("a", "b"), fields=STRUCTURE, size=8, flags=27),
+    "records of nothing": built(
+        call(name("numpy.dtype"), name("numpy.record"), False, True),
+        (3, "|", None, None, None, -1, -1, 0),
+    ),
     "another kind": dtype("<i8", "<", inner=(OBJECT, (1,))),
 }
 
@@ -261,6 +266,14 @@ FORGED_DTYPES = {
 def test_a_dtype_is_what_numpy_makes_of_its_fields(case: str) -> None:
     with pytest.raises((Untrusted, LoadFailed), match="dtype"):
         load(file(FORGED_DTYPES[case]))
+
+
+def test_dtypes_do_not_lie_within_each_other_without_an_end() -> None:
+    inner = INTEGER
+    for _ in range(5):
+        inner = dtype("V8", names=("a",), fields={"a": (inner, 0)}, size=8, flags=16)
+    with pytest.raises(Untrusted, match="within each other"):
+        load(file(inner))
 
 
 @pytest.mark.parametrize("code", ["O", "i8,i8", "(2,)i8", "V8,O", "float64", "object", "T", "P"])
@@ -413,7 +426,8 @@ def test_thresholds_of_an_isotonic_regression_are_as_many_as_its_values() -> Non
 
 PLAIN: list[Any] = [
     {1, 2},
-    frozenset({"a", (1, "b")}),
+    frozenset({1, 2}),
+    frozenset({(1, "b")}),
     bytearray(b"abc"),
     b"\xff\x00",
     complex(1, -2),
@@ -439,6 +453,7 @@ PLAIN: list[Any] = [
     np.str_("ab"),
     np.bool_(True),
     np.ma.masked_array([1.5, 2.5], [True, False]),
+    np.rec.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
     np.ma.masked_array(np.array(["a", None], object), [True, False], fill_value="?"),
     scipy.sparse.eye(3, format="csr"),
     scipy.sparse.eye(3, format="coo"),
