@@ -18,6 +18,15 @@ KSERVE := 'kserve==0.21.0'
 MLFLOW := 'mlflow-skinny==3.17.2' pandas scipy
 SCHEMATHESIS := 'schemathesis==4.32.5'
 
+# Releases of scikit-learn whose pickles are read, each with the numpy and the pandas of its time.
+CORPUS := .corpus
+RELEASES := 1.5 1.6 1.7 1.8 1.9
+PACKAGES_1.5 := 'numpy<2' 'pandas<2.3'
+PACKAGES_1.6 := 'numpy<2.1' 'pandas<2.3'
+PACKAGES_1.7 := 'pandas<3'
+PACKAGES_1.8 := 'pandas>=3'
+PACKAGES_1.9 := 'pandas>=3' pyarrow
+
 # What pytest is told besides: `make test PYTEST_ARGS=tests/test_x.py` runs a file in one process.
 PYTEST_ARGS ?= -n 2 --dist worksteal
 
@@ -28,7 +37,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test process-test fuzz-artifacts browser-test screenshots bench clients client-test onnx-test lint types lock wheel clean
+.PHONY: help run test process-test fuzz-artifacts browser-test screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -62,6 +71,12 @@ clients: $(foreach name,triton kserve mlflow schemathesis,$(CLIENTS)/$(name)/.in
 client-test: $(VENV)/.installed-test clients ## run these clients against a server
 	@CLIENT_VENVS=$(CLIENTS) REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -m clients
 
+# The newest release reads as well: it has pyarrow, which the pins do not.
+corpus-test: $(VENV)/.installed-test $(foreach release,$(RELEASES),$(CORPUS)/$(release)/.written) ## read what several releases of scikit-learn pickle (2 GB, half an hour)
+	@$(BIN)/python -m tests.corpus read $(CORPUS)/*/pickles
+	@$(CORPUS)/$(lastword $(RELEASES))/bin/python -m tests.corpus read \
+		$(CORPUS)/$(lastword $(RELEASES))/pickles
+
 onnx-test: $(VENV)/.installed-test $(VENV)/.installed-onnx ## install the extra onnx (33 MB) and run the tests of what is served by it
 	@$(BIN)/python -m pytest tests/model_store/test_converted.py tests/quart_app/about/test_description.py tests/quart_app/test_kinds.py
 
@@ -83,8 +98,8 @@ lock: $(BIN)/python ## write requirements.txt; UPGRADE=1 takes the newest versio
 wheel: $(BIN)/python ## build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
-clean: ## remove .venv, .clients, dist and caches; instance/ with its models stays
-	@rm -rf $(VENV) $(CLIENTS) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, .clients, .corpus, dist and caches; instance/ with its models stays
+	@rm -rf $(VENV) $(CLIENTS) $(CORPUS) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -105,6 +120,13 @@ $(VENV)/.installed: requirements.txt pyproject.toml $(BIN)/python
 $(VENV)/.installed-%: $(VENV)/.installed
 	@echo "Installing what '$*' needs"
 	@$(PIP) install --constraint $(VENV)/constraints.txt --editable '.[$*]'
+	@touch $@
+
+$(CORPUS)/%/.written: tests/corpus.py
+	@echo "Installing scikit-learn $* into $(CORPUS)/$*"
+	@"$(PYTHON)" -m venv --clear $(CORPUS)/$*
+	@$(CORPUS)/$*/bin/python -m pip $(PIP_FLAGS) install 'scikit-learn==$*.*' $(PACKAGES_$*) msgspec
+	@$(CORPUS)/$*/bin/python tests/corpus.py write $(CORPUS)/$*/pickles
 	@touch $@
 
 $(CLIENTS)/triton/.installed: CLIENT = $(TRITON)

@@ -24,6 +24,7 @@ from .errors import (
     IncompatibleVersion,
     InvalidPipeline,
     InvalidRows,
+    LoadFailed,
     ModelStoreError,
     UnreadableFile,
     Unsound,
@@ -148,6 +149,8 @@ def import_files(
     )
     about = _about(order, answers)
     draft = Draft.of(order.name, pipeline, inspection, about, trust=trust, source=source)
+    if draft.manifest.runs_code:
+        told.append(draft.manifest.reading)
     finding = ImportReport(
         files=found,
         warnings=tuple(told),
@@ -188,8 +191,8 @@ def _trust(order: ImportRequest, listings: Mapping[str, Listing]) -> Trust:
     """What the operator allows, but no more than the files name."""
     code = None if order.code is None else Code.read(Path(order.code))
     named = [each for listing in listings.values() for each in listing.globals]
-    asked = Trust(code=code).refused(named)
-    allowed = {str(each) for each in asked if order.trust or str(each) in order.trusted}
+    refused = Trust(code=code).refused(named) if order.trust else ()
+    allowed = {str(each) for each in named if each in refused or str(each) in order.trusted}
     return Trust(frozenset(allowed), code)
 
 
@@ -233,8 +236,8 @@ def _load(path: str, data: bytes, listing: Listing, trust: Trust) -> Any:
             if _is_skops(path):
                 return formats.load_skops(data, map(str, listing.globals))
             return pickles.load(data, trust)
-        except UnreadableFile as error:
-            raise UnreadableFile(f"{path}: {error}") from error
+        except (UnreadableFile, Untrusted, LoadFailed) as error:
+            raise type(error)(f"{path}: {error}") from error
 
 
 def _unread(

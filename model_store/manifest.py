@@ -102,8 +102,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `str(class)`. `metrics` were measured as `validation` says, and so were `evaluations`, one for
     each target. `rows` is how many rows of training data, or of a sample of it, told the ranges,
     and `data` says where they came from. `libraries` are those with which the golden rows were
-    answered. `allowed` are the globals that the artifact may name beyond those of every artifact,
-    and `code` is the file of the version that defines its own classes. `served` is what the
+    answered. `allowed` are the globals that the artifact may name and call beyond those of every
+    artifact, and `code` is the file of the version that defines its own classes; with either, to
+    read the artifact may run code (`runs_code`). `served` is what the
     comparison of its shortcut, or of its ONNX graph, found; None before there was one. `revision`
     counts the edits of all this; the artifact is the same in each.
     """
@@ -138,6 +139,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def target(self) -> Target:
         """The first of the targets, which mostly is the only one."""
         return self.targets[0]
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether to read the artifact may run code, since more is allowed than by default."""
+        return bool(self.allowed) or self.code is not None
+
+    @property
+    def reading(self) -> str:
+        """What it is to read the artifact, for a person."""
+        if not self.runs_code:
+            return "Reading the artifact makes data and runs no code of its own."
+        names = ", ".join(self.allowed)
+        own = "" if self.code is None else f"defines classes in {self.code}"
+        why = " and ".join(filter(None, (names and f"may call {names}", own)))
+        return f"Reading the artifact may run code: it {why}."
 
     @property
     def several(self) -> bool:

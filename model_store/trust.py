@@ -1,23 +1,19 @@
 """Which globals an artifact may name.
 
-Unpickling calls what a pickle names, with arguments of the pickle's choice, and then hands the
-result a state. So a name is judged by what it leads to, never by its prefix: `joblib.os.system`
-begins like a class of joblib. By default these are allowed:
+A name is judged by what it leads to, never by its prefix: `joblib.os.system` begins like a class of
+joblib. By default these are allowed:
 
-- classes of scikit-learn that `soundness/known.py` lists, and the functions by which its compiled
-  classes rebuild themselves; of its other functions the ones that estimators hold as an attribute.
-  Not its helpers in `utils`, of which `deprecated` changes the class that it is called with, nor
-  `callback`, where a state opens a socket;
-- of numpy the arrays, scalars, dtypes, random generators and ufuncs;
-- of scipy the sparse matrices, splines and search trees, and ufuncs. Not its distributions:
-  `rv_generic.__setstate__` runs source text that stands in the state;
-- of joblib what describes an array. Not `Memory`, which makes folders, nor what starts processes;
-- of pandas the few containers that scikit-learn keeps;
-- plain builtins and containers.
+- what stands in the table of `reconstruct/`, which says in what form each of it is called;
+- classes of scikit-learn that `soundness/known.py` lists, of which empty objects are made; of its
+  functions the ones that estimators hold as an attribute. Not its helpers in `utils`, of which
+  `deprecated` changes the class that it is called with, nor `callback`, which opens a socket;
+- numpy's ufuncs and the classes of its scalars, which estimators hold;
+- of scipy the sparse matrices, splines and ufuncs. Not its distributions: their state holds source
+  text that they run;
+- a few of Python's own types.
 
-Classes that open files, such as `numpy.memmap`, and functions that import or look up by name, such
-as numpy's `_ufunc_reconstruct`, are in none of these. What is allowed may still crash on a state
-that was made up, as compiled code does: hence the process in which files are tried.
+Nothing but what stands in the table is ever called. Classes that open files, and functions that
+import or look up by name, such as numpy's `_ufunc_reconstruct`, are in none of these.
 """
 
 from __future__ import annotations
@@ -29,39 +25,20 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from .errors import LoadFailed, Untrusted
+from .opcodes import Global
+from .reconstruct import blank
+from .reconstruct.row import Named, Row
+from .reconstruct.table import MODULES, SPARSE, canonical, entry
 from .soundness.known import name_of
 from .user_module import MAIN, Code
 
-if TYPE_CHECKING:
-    from .pickles import Global
-
-BUILTINS: Final = (
-    "bool bytearray bytes complex dict float frozenset int list object range set slice str tuple "
-    "Ellipsis NotImplemented"
-)
-PLAIN: Final = frozenset(
-    {
-        *(f"builtins.{name}" for name in BUILTINS.split(" ")),
-        *(f"collections.{name}" for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
-        *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
-        "copyreg._reconstructor",
-        "copyreg.__newobj__",
-        "_codecs.encode",
-        "decimal.Decimal",
-        "fractions.Fraction",
-        # Of what it holds, each part is judged by itself.
-        "functools.partial",
-    }
-)
-
 MUTUAL_INFO: Final = "mutual_info_classif mutual_info_regression"
 UNIVARIATE: Final = "chi2 f_classif f_oneway f_regression r_regression"
-SPARSE: Final = "bsr coo csc csr dia dok lil"
 
 
 def _each(module: str, names: str) -> set[str]:
@@ -70,17 +47,7 @@ def _each(module: str, names: str) -> set[str]:
 
 NAMED: Final = frozenset(
     {
-        # The ways back from a pickle, before and since numpy 2.
-        *_each("numpy.core.multiarray", "_reconstruct scalar"),
-        *_each("numpy._core.multiarray", "_reconstruct scalar"),
-        "numpy.core.numeric._frombuffer",
-        "numpy._core.numeric._frombuffer",
-        "numpy._core._internal._convert_to_stringdtype_kwargs",
-        "numpy.ma.core._mareconstruct",
-        "numpy.random.__RandomState_ctor",
-        *_each("numpy.random._pickle", "__bit_generator_ctor __generator_ctor __randomstate_ctor"),
-        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
-        "joblib.numpy_pickle.NumpyArrayWrapper",
+        *_each("builtins", "bool float int str Ellipsis NotImplemented"),
         # What estimators hold as an attribute.
         *_each("numpy", "clip mean median nan_to_num round"),
         *_each("sklearn.cluster._kmeans", "_kmeans_single_elkan _kmeans_single_lloyd"),
@@ -89,23 +56,14 @@ NAMED: Final = frozenset(
         *_each("sklearn.metrics._scorer", "negative_likelihood_ratio positive_likelihood_ratio"),
         *_each("sklearn.utils", "Bunch _bunch.Bunch validation.check_array"),
         *_each("sklearn.utils._metadata_requests", "MetadataRequest MethodMetadataRequest"),
-        *(
-            f"scipy.sparse._{form}.{form}_{kind}"
-            for form in SPARSE.split()
-            for kind in ("array", "matrix")
-        ),
+        *(f"scipy.sparse._{form}.{form}_{kind}" for form in SPARSE for kind in ("array", "matrix")),
         *_each("scipy.interpolate", "_bsplines.BSpline _interpolate.PPoly _interpolate.interp1d"),
-        *_each("scipy.spatial", "_ckdtree.cKDTree _kdtree.KDTree"),
         "scipy.optimize._optimize.OptimizeResult",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
-        # The columns that a ColumnTransformer was given, as pandas 2 and 3 write them.
-        *_each("pandas", "CategoricalDtype Index RangeIndex StringDtype arrays.StringArray"),
-        *_each("pandas._libs", "arrays.__pyx_unpickle_NDArrayBacked internals._unpickle_block"),
-        *_each("pandas.core", "dtypes.dtypes.CategoricalDtype indexes.range.RangeIndex"),
-        *_each("pandas.core.arrays.string_", "StringArray StringDtype"),
-        *_each("pandas.core.indexes.base", "Index _new_Index"),
+        *_each("pandas", "NA _libs.missing.NA"),
     }
 )
+"""Classes of which empty objects are made, and functions and singletons that are values."""
 
 METRICS: Final = frozenset(
     f"sklearn.metrics.{module}"
@@ -137,20 +95,6 @@ _CLOSED: Final = frozenset(
 )
 """Parts of module names that are not even imported."""
 
-_RENAMED: Final = {
-    # What scikit-learn 1.5 calls a compiled module of its own in pickles.
-    "_loss": "sklearn._loss._loss",
-    # Where scipy had them before 1.8; the old names warn.
-    **{f"scipy.sparse.{form}": f"scipy.sparse._{form}" for form in SPARSE.split()},
-    "scipy.interpolate.interpolate": "scipy.interpolate._interpolate",
-    "scipy.optimize.optimize": "scipy.optimize._optimize",
-    "scipy.spatial.ckdtree": "scipy.spatial._ckdtree",
-    "scipy.spatial.kdtree": "scipy.spatial._kdtree",
-    "numpy.core.records": "numpy.rec",
-}
-_ALLOWED: Final = PLAIN | NAMED
-_REBUILD: Final = ("newObj", "__pyx_unpickle_")
-
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -159,8 +103,19 @@ class Trust:
     allowed: frozenset[str] = frozenset()
     code: Code | None = None
 
+    @property
+    def acts(self) -> bool:
+        """Whether to read a file with this trust may run code."""
+        return self.code is not None or bool(self.allowed)
+
+    def frees(self, module: str, name: str) -> bool:
+        """Whether the operator allowed a name, so that a file may do with it as it likes."""
+        if self.code is not None and self.code.covers(module):
+            return True
+        return f"{module}.{name}" in self.allowed
+
     def resolve(self, module: str, name: str) -> Any:
-        """What a pickle names, if it may.
+        """What a pickle names, if it may: a row or a class of the table, or a value.
 
         Raises:
             Untrusted: it may not.
@@ -214,7 +169,7 @@ class Trust:
 def is_gone(module: str, name: str | None = None) -> bool:
     """Whether the installed scikit-learn has not that module of it, or that name in it. Then
     nothing of it can be run."""
-    module = _RENAMED.get(module, module)
+    module = MODULES.get(module, module)
     parts = module.split(".")
     if parts[0] != "sklearn" or len(parts) == 1 or set(parts) & (_CLOSED - {"externals"}):
         return False
@@ -244,16 +199,19 @@ def _lookup(module: str, name: str) -> Any:
         raise LoadFailed(f"{module}.{name} is not there: {error}; {way}.") from error
 
 
-def _default(module: str, name: str) -> Any:
+def _default(module: str, name: str) -> Row | Named | Any:
     """What is named, if the default allows it, else None.
 
     Raises:
         LoadFailed: it is allowed by its name, and not there.
     """
-    module = _RENAMED.get(module, module)
+    module, name = canonical(module, name)
     if "." in name:
         return None  # The way to it could lead through anything that a module has imported.
-    if f"{module}.{name}" in _ALLOWED:
+    found = entry(module, name)
+    if found is not None:
+        return found
+    if f"{module}.{name}" in NAMED:
         return _lookup(module, name)
     if not _is_judged(module):
         return None
@@ -261,10 +219,7 @@ def _default(module: str, name: str) -> Any:
         found = vars(importlib.import_module(module)).get(name)
     except ImportError:
         return None
-    if found is np.memmap:
-        # An array that was trained on a file came from there; the class itself opens files.
-        return np.ndarray
-    return found if _is_harmless(found, name) else None
+    return found if _is_value(found, name) else None
 
 
 def _is_judged(module: str) -> bool:
@@ -275,31 +230,20 @@ def _is_judged(module: str) -> bool:
     return module in JUDGED
 
 
-def _is_harmless(found: Any, name: str) -> bool:
-    """Whether it may be called with any arguments and given any state."""
+def _is_value(found: Any, name: str) -> bool:
+    """Whether an estimator may hold it. Of a class an empty object may be made as well."""
     if isinstance(found, np.ufunc):
         return True
     home = getattr(found, "__module__", None)
     if not isinstance(home, str):
         return False
     if isinstance(found, type) and home.split(".")[0] == "numpy":
-        return issubclass(found, _VALUES)
+        return issubclass(found, np.generic)
     if not home.startswith("sklearn.") or not _is_judged(home):
         return False
     if isinstance(found, type):
         # Of its helpers some change other classes or start processes.
-        return not home.startswith("sklearn.utils.") and name_of(found) is not None
-    if name.startswith(_REBUILD):
-        return True
+        if home.startswith("sklearn.utils.") or name_of(found) is None:
+            return False
+        return blank.is_plain(found) or blank.is_record(found)
     return home in METRICS and not name.startswith("_") and name.endswith(METRIC_ENDS)
-
-
-_VALUES: Final = (
-    np.generic,
-    np.ndarray,
-    np.dtype,
-    np.random.BitGenerator,
-    np.random.Generator,
-    np.random.RandomState,
-    np.random.SeedSequence,
-)

@@ -19,7 +19,8 @@ from .description import input_of, published
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What a version was made of: `rows` of data, from where `data` says. `created` is when it was
     published. `files` are those that it was imported from, with their sha256, which the
-    scikit-learn `written_with` wrote; `code` is its own module."""
+    scikit-learn `written_with` wrote; `code` is its own module. `reading` says whether reading its
+    artifact may run code."""
 
     data: str | None
     rows: int | None
@@ -28,6 +29,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     written_with: str | None
     code: str | None
+    reading: str
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +143,7 @@ def _origin(manifest: Manifest) -> Origin:
         files={} if source is None else {name: each.sha256 for name, each in source.files.items()},
         written_with=None if source is None else source.scikit_learn,
         code=manifest.code,
+        reading=manifest.reading,
     )
 
 

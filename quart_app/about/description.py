@@ -140,6 +140,7 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
         "metrics": manifest.metrics,
         "validation": manifest.validation,
         "served": served_here(manifest.served).sentence,
+        "reading": manifest.reading,
     }
 
 

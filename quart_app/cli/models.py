@@ -75,6 +75,10 @@ def list_models(store: ModelStore, as_json: bool) -> None:
         for model in found
     ]
     _print_table(("NAME", "SERVES", "VERSIONS", "ALIASES", "SCORES"), rows)
+    for name in (model.name for model in found if model.version is not None):
+        manifest = store.manifest(name)
+        if manifest.runs_code:
+            click.echo(f"{name}: {manifest.reading}")
 
 
 @models.command()
@@ -112,6 +116,7 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "answered by": served_here(manifest.served).sentence,
         "allowed": ", ".join(manifest.allowed),
         "code": manifest.code,
+        "reading": manifest.reading,
     }
     if source is not None:
         about["imported"] = ", ".join(source.files)

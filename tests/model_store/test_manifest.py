@@ -6,6 +6,7 @@ import json
 import random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -331,3 +332,19 @@ def test_half_of_what_is_equal_lies_below(number: float, rank: float) -> None:
     assert Target(quantiles=(1, 1, 1, 2, 3)).rank(number) == rank
     assert Target(quantiles=(1, 1, 1)).rank(1) == 0.5
     assert Target().rank(number) is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "code", "sentence"),
+    [
+        ((), None, "Reading the artifact makes data and runs no code of its own."),
+        (("a.b", "c"), None, "Reading the artifact may run code: it may call a.b, c."),
+        ((), "own.py", "Reading the artifact may run code: it defines classes in own.py."),
+    ],
+)
+def test_a_manifest_says_whether_reading_its_artifact_may_run_code(
+    allowed: tuple[str, ...], code: str | None, sentence: str
+) -> None:
+    manifest: Manifest = msgspec.structs.replace(read(FORMAT_1), allowed=allowed, code=code)
+    assert manifest.reading == sentence
+    assert manifest.runs_code == (sentence.startswith("Reading the artifact may"))

@@ -106,10 +106,25 @@ def test_an_imported_model_tells_its_files(bundled: ModelStore) -> None:
         bundled.manifest("iris"),
         source=Source(files={"a.pkl": File.of(b"")}, scikit_learn="1.5.0"),
         code="mine.py",
+        allowed=("posix.getcwd",),
     )
     found = card(manifest, versions=[1], aliases={}, serving=1).origin
     assert found.files == {"a.pkl": File.of(b"").sha256}
     assert (found.written_with, found.code) == ("1.5.0", "mine.py")
+    assert found.reading == (
+        "Reading the artifact may run code: "
+        "it may call posix.getcwd and defines classes in mine.py."
+    )
+
+
+async def test_the_page_and_the_descriptions_say_what_it_is_to_read_a_model(
+    client: Client, bundled: ModelStore
+) -> None:
+    reading = "Reading the artifact makes data and runs no code of its own."
+    assert bundled.manifest("exam").reading == reading
+    assert (await fetch(client, "/models/exam"))["reading"] == reading
+    assert (await fetch(client, "/models/exam/card"))["origin"]["reading"] == reading
+    assert reading in await (await client.get("/models/exam/about")).get_data(as_text=True)
 
 
 async def test_each_version_has_a_card_and_is_not_loaded_for_it(store: ModelStore) -> None:

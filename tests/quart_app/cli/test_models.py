@@ -17,9 +17,9 @@ import pytest
 import sklearn
 from click.testing import CliRunner, Result
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from model_store import ModelStore
 from quart_app import create_app
@@ -313,3 +313,23 @@ def test_train_says_why_a_table_is_not_taken(
     assert ended.code in {1, 2}
     assert sentence in ended.stderr
     assert empty.models() == []
+
+
+def test_list_show_and_import_say_whether_reading_a_model_may_run_code(
+    empty: ModelStore, tmp_path: Path
+) -> None:
+    X = np.arange(12.0).reshape(6, 2)
+    file = tmp_path / "own.pkl"
+    step = FunctionTransformer(np.log1p, kw_args={"where": True})
+    file.write_bytes(pickle.dumps(make_pipeline(step, LinearRegression()).fit(X, X[:, 0])))
+    plain = run("models", "import", str(file), "--name", "plain", store=empty)
+    assert plain.exit_code == 0, plain.output
+    assert "may run code" not in plain.output + run("models", "list", store=empty).stdout
+    assert "makes data and runs no code" in run("models", "show", "plain", store=empty).stdout
+    named = "numpy.log1p"
+    own = run("models", "import", str(file), "--trusted", named, store=empty)
+    sentence = f"Reading the artifact may run code: it may call {named}."
+    assert f"Warning: {sentence}" in own.stderr
+    assert run("models", "list", store=empty).stdout.endswith(f"\nown: {sentence}\n")
+    assert sentence in run("models", "show", "own", store=empty).stdout
+    assert empty.manifest("own").allowed == (named,)
