@@ -37,10 +37,10 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test process-test fuzz-artifacts browser-test screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
+.PHONY: help run test process-test browser-test fuzz-artifacts screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 	@$(BIN)/python -m quart_app serve
