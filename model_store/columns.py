@@ -22,12 +22,19 @@ from .column_facts import ColumnFacts, JSONLabel
 from .column_types import TYPES, ColumnType, Unfit
 from .column_types.base import missing_cell
 from .text_rules import JSON, TextRules
-from .values import NOWHERE, Cells, Mask, Positions, Repeated, Values, python_value
+from .values import (
+    NOWHERE,
+    PYTHONS_OWN,
+    Cells,
+    Mask,
+    Positions,
+    Repeated,
+    Values,
+    python_value,
+)
 
 FEW: Final = 8
 """So few values are walked as fast as numpy looks at them together."""
-
-_OWN: Final = frozenset({str, int, float, bool, NoneType})
 
 
 class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
@@ -71,7 +78,7 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         Raises:
             Unfit: it is none of this column.
         """
-        if type(value) not in _OWN:
+        if type(value) not in PYTHONS_OWN:
             value = python_value(value)
         if isinstance(value, str):
             value = self.kind.read(self, value, rules)

@@ -28,7 +28,7 @@ from .columns import Column
 from .errors import Fault, InvalidRows
 from .literals import NAMES_SHOWN
 from .text_rules import JSON, TextRules
-from .values import ABSENT, Mask, Positions, Values, value_at
+from .values import ABSENT, PYTHONS_OWN, Mask, Positions, Values, python_value, value_at
 
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
@@ -282,7 +282,9 @@ def _walk(
     """Fill these rows of the column value by value, and yield each that does not fit."""
     expected = column.expected
     for row in rows:
-        value = value_at(values, row)
+        value = values[row]
+        if type(value) not in PYTHONS_OWN:
+            value = python_value(value)
         if value is ABSENT:
             yield _Misfit(row, column.name, expected)
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -43,7 +44,9 @@ class DateType(ColumnType):
     name = "date"
 
     def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> Any:
-        moment = _moment(value)
+        moment = parse_date(value) if isinstance(value, str) else _moment(value)
+        if moment is None:
+            raise Unfit
         aware = "," in column.dtype
         if moment.tzinfo is not None and not aware and column.dtype != "str":
             raise Unfit("a date without a time zone")
@@ -55,13 +58,10 @@ class DateType(ColumnType):
             if moment.time() != datetime.min.time():
                 raise Unfit("a date without a time")
             return moment.date()
-        wanted = _resolution(column, dtype)
-        if dtype.kind == "O" and wanted == _PYTHONS:
+        wanted = _resolution(column.dtype, dtype)
+        if wanted is _PYTHONS and dtype.kind == "O":
             return moment
-        naive = np.datetime64(moment.replace(tzinfo=None))
-        whole = naive.astype(wanted)
-        if whole != naive:
-            raise Unfit(f"a date in whole {_UNITS[np.datetime_data(whole.dtype)[0]]}")
+        whole = _whole(moment, wanted)
         return whole if dtype.kind == "M" else moment
 
     def fill(self, column: ColumnFacts, target: Cells, values: Sequence[object]) -> bool:
@@ -113,25 +113,21 @@ class DateType(ColumnType):
     def fill_array(self, column: ColumnFacts, target: Cells, array: Cells) -> Positions | None:
         if array.dtype.kind != "M" or column.dtype == "str":
             return None
-        fits = _fits(column, array, _resolution(column, target.dtype))
+        fits = _fits(column, array, _resolution(column.dtype, target.dtype))
         cells = array[fits].astype(_cell_dtype(column, target.dtype))
         target[fits] = cells if target.dtype.kind == "M" else cells.astype(object)
         return np.flatnonzero(~fits)
 
 
-def _moment(value: object) -> datetime:
-    if isinstance(value, str):
-        found = parse_date(value)
-        if found is None:
-            raise Unfit
-        return found
+def _moment(value: object) -> datetime | None:
+    """The moment that a value of Python or numpy is, or None."""
     if isinstance(value, np.datetime64) or nanoseconds(value):
         raise Unfit("a date of the years 1 to 9999, in whole microseconds")
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):
         return datetime.combine(value, datetime.min.time())
-    raise Unfit
+    return None
 
 
 def _written(column: ColumnFacts, value: object, moment: datetime) -> str:
@@ -161,14 +157,24 @@ def _cell_dtype(column: ColumnFacts, dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype("datetime64[D]") if column.dtype == "date" else _PYTHONS
 
 
-def _resolution(column: ColumnFacts, dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _whole(moment: datetime, wanted: np.dtype[Any]) -> np.datetime64:
+    """A moment in a unit that rounds nothing of it."""
+    naive = np.datetime64(moment.replace(tzinfo=None))
+    found: np.datetime64 = naive.astype(wanted)
+    if found != naive:
+        raise Unfit(f"a date in whole {_UNITS[np.datetime_data(wanted)[0]]}")
+    return found
+
+
+@lru_cache
+def _resolution(trained: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """What must hold a moment whole: the matrix, or the column as it was in training."""
     if dtype.kind == "M":
         return dtype
-    if column.dtype == "date":
+    if trained == "date":
         return np.dtype("datetime64[D]")
-    named = _NAMED.match(column.dtype)
-    return np.dtype(f"datetime64[{named[1]}]") if named else _PYTHONS
+    named = _NAMED.match(trained)
+    return np.dtype(f"datetime64[{named[1]}]") if named and named[1] != "us" else _PYTHONS
 
 
 def _fits(column: ColumnFacts, array: Cells, wanted: np.dtype[Any]) -> Mask:
