@@ -149,10 +149,12 @@ class Trust:
                 f"{what} names {names}. {own[0]} is of no installed package: put it into a module "
                 "file and name that with --code module.py."
             )
+        reason = "unpickling would run it"
+        if refused[0].module.startswith("sklearn."):
+            reason = f"what its compiled code does is not checked here, or {reason}"
         raise Untrusted(
-            f"{what} names {names}, which is not allowed: unpickling would run it. If you know who "
-            f"made the file, allow it with --trusted {refused[0]}, or all that it names with "
-            "--trust."
+            f"{what} names {names}, which is not allowed: {reason}. If you know who made the file, "
+            f"allow it with --trusted {refused[0]}, or all that it names with --trust."
         )
 
     def _allows(self, named: Global) -> bool:

@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.tree._criterion import Gini
 
 from model_store import ModelStore, ModelStoreError
 from model_store.importer import ImportRequest, import_files
@@ -63,6 +66,12 @@ class Work:
             import_files(ImportRequest(name="m", files=paths, **order))
         return str(raised.value)
 
+    def tells(self, file: str) -> str:
+        """What it warns of, of a file that it takes."""
+        report, _ = import_files(ImportRequest(name="m", files=(str(self.folder / file),)))
+        [warning] = report.warnings
+        return warning
+
     def imports(self, *arguments: str, path: Path | None = None) -> str:
         """What `models import` says when it fails."""
         places = [str(place) for place in (path, ROOT) if place is not None]
@@ -105,6 +114,25 @@ def kind_of_dtype(values: Any) -> Any:
     return values.astype(float) + values.dtype.itemsize
 
 
+def contradictory() -> Any:
+    """Its tree has more columns than it takes."""
+    tree = DecisionTreeRegressor().fit(X, X[:, 0])
+    tree.n_features_in_ = 3
+    return tree
+
+
+def of_texts(**settings: Any) -> Any:
+    words = TfidfVectorizer()
+    pipeline = make_pipeline(words, LinearRegression()).fit(["good film", "bad film"], [1.0, 0.0])
+    words.set_params(**settings)
+    return pipeline
+
+
+def with_criterion() -> Any:
+    criterion = Gini(1, np.array([2], dtype=np.intp))
+    return DecisionTreeClassifier(criterion=criterion).fit(X, [0, 1, 0, 1, 0])
+
+
 MODEL = LinearRegression().fit(X, X[:, 0])
 
 SCENARIOS: list[Callable[[Work], str]] = [
@@ -134,6 +162,10 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.stubborn("import socket; socket.socket()"),
     lambda w: w.stubborn("exec('while True: pass')", "--time-limit", "3"),
     lambda w: w.stubborn("return bytearray(2**36)", "--memory-limit", "300"),
+    lambda w: w.takes(w.file("a.pkl", contradictory())),
+    lambda w: w.takes(w.file("a.pkl", of_texts(input="filename"))),
+    lambda w: w.takes(w.file("a.pkl", with_criterion())),
+    lambda w: w.tells(w.file("a.pkl", of_texts(token_pattern=r"\w+"))),
     lambda w: w.stubborn("os.kill(os.getpid(), 11)"),
     Work.publishes_by_dtype,
 ]

@@ -9,6 +9,7 @@ batch runs in a child, which a crash or a loop ends and this process does not.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -21,7 +22,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +36,10 @@ PATIENCE: Final = 180
 MEMORY: Final = 3 * 1024**3
 
 
+Case = tuple[str, int]
+"""A subject, and the number of a change to it."""
+
+
 @dataclass
 class Outcome:
     """How often cases ended in each way, and those that ended as none may."""
@@ -42,80 +48,82 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
 
 
-def run_batch(published: Path, name: str, first: int, size: int, outcome: Outcome) -> None:
-    """Run cases of one subject in children; one that dies is followed by another."""
-    begun = first
-    while begun < first + size:
-        begun = _run_child(published, name, begun, first + size, outcome)
+def run_cases(published: Path, cases: Sequence[Case], outcome: Outcome) -> None:
+    """Run cases in children; one that dies is followed by another, for the cases behind."""
+    done = 0
+    while done < len(cases):
+        done += _run_child(published, cases[done:], outcome)
 
 
-def _run_child(published: Path, name: str, first: int, end: int, outcome: Outcome) -> int:
-    """The number of the case that the next child begins with."""
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz", "--child"]
-    command += [str(published), name, str(first), str(end)]
+def _run_child(published: Path, cases: Sequence[Case], outcome: Outcome) -> int:
+    """How many of the cases are done with, the one that ended the child among them."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz", "--child", str(published)]
     # More threads than processors would wait for one another longer than for a loop.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile() as stderr:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment)
-        at, end_of_it = _watch(child, name, first, end, outcome)
-        if at < end:
-            stderr.seek(0)
-            outcome.faults.append(f"{name} {at}: {end_of_it}{_where(stderr.read())}")
-            return at + 1
-    return end
+    with (
+        tempfile.TemporaryFile() as stderr,
+        tempfile.TemporaryFile() as stdin,
+        subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
+        ) as child,
+    ):
+        stdin.write(json.dumps(cases).encode())
+        stdin.seek(0)
+        done, end = _watch(child, cases, outcome)
+        if done == len(cases):
+            return done
+        stderr.seek(0)
+        name, number = cases[done]
+        outcome.faults.append(f"{name} {number}: {end}{_where(stderr.read())}")
+        return done + 1
 
 
 def _where(stderr: bytes) -> str:
-    """The innermost lines of ours or scikit-learn's that a crash happened in."""
-    frames = re.findall(rb'File ".*?([^/]+)", line (\d+) in (\w+)', stderr)[:3]
-    return "".join(f" < {file.decode()}:{line.decode()}" for file, line, _ in frames)
+    """The innermost lines that a crash happened in."""
+    frames = re.findall(rb'File ".*?([^/]+)", line (\d+) in', stderr)[:3]
+    return "".join(f" < {file.decode()}:{line.decode()}" for file, line in frames)
 
 
 def _watch(
-    child: subprocess.Popen[bytes], name: str, first: int, end: int, outcome: Outcome
+    child: subprocess.Popen[bytes], cases: Sequence[Case], outcome: Outcome
 ) -> tuple[int, str]:
-    """The case that a child was at when it ended, and how it ended."""
+    """How many cases the child had done when it ended, and how it ended."""
     assert child.stdout is not None
-    at, data = first, b""
-    try:
-        while True:
-            if not select.select([child.stdout], [], [], PATIENCE)[0]:
-                return at, "it hangs"
-            piece = os.read(child.stdout.fileno(), 65536)
-            if not piece:
-                break
-            *lines, data = (data + piece).split(b"\n")
-            for line in lines:
-                at = _note(name, at, line.decode(), outcome)
-    finally:
-        child.kill()
-        code = child.wait()
-    return at, signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    done, data = 0, b""
+    while True:
+        if not select.select([child.stdout], [], [], PATIENCE)[0]:
+            child.kill()
+            return done, "it hangs"
+        piece = os.read(child.stdout.fileno(), 65536)
+        if not piece:
+            break
+        *lines, data = (data + piece).split(b"\n")
+        for line in lines:
+            _note(cases[done], line.decode(), outcome)
+            done += 1
+    code = child.wait()
+    return done, signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _note(name: str, at: int, line: str, outcome: Outcome) -> int:
-    if line == "ready":
-        return at
+def _note(case: Case, line: str, outcome: Outcome) -> None:
     outcome.counts[line.split(":")[0]] += 1
     if line.startswith("fault"):
-        outcome.faults.append(f"{name} {at}: {line}")
-    return at + 1
+        outcome.faults.append(f"{case[0]} {case[1]}: {line}")
 
 
-def child(published: Path, name: str, first: int, end: int) -> None:
-    """Run cases, one line each."""
+def run_here(published: Path, cases: Sequence[Case]) -> None:
+    """Run cases in this process, one line each."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with tempfile.TemporaryDirectory() as folder:
-        subject = Subject(published, Path(folder), name)
-        print("ready", flush=True)
-        for number in range(first, end):
-            try:
-                print(subject.run(number), flush=True)
-            except Exception as error:
-                print(
-                    f"fault: {type(error).__name__}: {error!s:.200}".replace("\n", " "), flush=True
-                )
+        for name, numbers in groupby(cases, key=itemgetter(0)):
+            subject = Subject(published, Path(folder), name)
+            for _, number in numbers:
+                try:
+                    print(subject.run(number), flush=True)
+                except Exception as error:
+                    fault = f"fault: {type(error).__name__}: {error!s:.200}"
+                    print(fault.replace("\n", " "), flush=True)
 
 
 def fuzz(seconds: float, names: Sequence[str]) -> Outcome:
@@ -130,7 +138,8 @@ def fuzz(seconds: float, names: Sequence[str]) -> Outcome:
                 if time.monotonic() > until:
                     return outcome
                 known = len(outcome.faults)
-                run_batch(Path(folder), name, first, BATCH, outcome)
+                cases = [(name, number) for number in range(first, first + BATCH)]
+                run_cases(Path(folder), cases, outcome)
                 for fault in outcome.faults[known:]:
                     print(fault, flush=True)
     return outcome
@@ -138,7 +147,7 @@ def fuzz(seconds: float, names: Sequence[str]) -> Outcome:
 
 def main(arguments: Sequence[str]) -> int:
     if arguments[0] == "--child":
-        child(Path(arguments[1]), arguments[2], int(arguments[3]), int(arguments[4]))
+        run_here(Path(arguments[1]), [(name, number) for name, number in json.load(sys.stdin)])
         return 0
     if arguments[0] == "--case":
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):

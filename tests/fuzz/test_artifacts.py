@@ -8,35 +8,37 @@ from typing import Final
 import numpy as np
 import pytest
 
-from .__main__ import Outcome, run_batch
+from .__main__ import Outcome, run_cases
 from .cases import publish
 from .mutation import INTEGERS, changed
 from .subjects import SUBJECTS
 
-CASES: Final = 6
+CASES: Final = 8
+PARTS: Final = 4
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_an_artifact_with_another_value_ends_in_a_sentence_or_an_answer(
-    name: str, tmp_path: Path
+    part: int, tmp_path: Path
 ) -> None:
-    publish(tmp_path, name)
+    names = list(SUBJECTS)[part::PARTS]
+    for name in names:
+        publish(tmp_path, name)
     outcome = Outcome()
-    run_batch(tmp_path, name, 0, CASES, outcome)
+    run_cases(tmp_path, [(name, number) for name in names for number in range(CASES)], outcome)
     assert outcome.faults == []
-    assert sum(outcome.counts.values()) == CASES
+    assert sum(outcome.counts.values()) == len(names) * CASES
 
 
 @pytest.mark.process
-def test_a_case_that_crashes_or_ends_its_process_is_told_and_the_next_one_runs(
-    tmp_path: Path,
-) -> None:
-    """The store has no such subject, so its child ends before the first case."""
+def test_a_case_that_ends_its_process_is_told_and_the_next_one_runs(tmp_path: Path) -> None:
+    """The store has no such subject, so the child ends at the first case of it."""
+    publish(tmp_path, "network")
     outcome = Outcome()
-    run_batch(tmp_path, "tree", 0, 2, outcome)
-    assert [fault.split(":")[0] for fault in outcome.faults] == ["tree 0", "tree 1"]
-    assert all("exit code 1" in fault for fault in outcome.faults)
+    run_cases(tmp_path, [("tree", 0), ("tree", 1), ("network", 0)], outcome)
+    assert outcome.faults == ["tree 0: exit code 1", "tree 1: exit code 1"]
+    assert sum(outcome.counts.values()) == 1
 
 
 @pytest.mark.parametrize(
