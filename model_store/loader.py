@@ -112,6 +112,8 @@ class Loader(Reader):
         if what.name == NEW_OBJECT_EX:
             return self._create(kind, *rest)
         base, items = rest
+        if base is tuple:
+            return self._create(kind, items)
         made = self._create(kind, ())
         if items is not None:
             if base is not dict or type(items) is not dict or not isinstance(made, dict):

@@ -114,6 +114,8 @@ SPECIAL: dict[str, Callable[[type], Any]] = {
     "GammaRegressor": lambda kind: kind().fit(X, Y + 1),
     "GaussianRandomProjection": lambda kind: kind(2, random_state=0).fit(X),
     "GridSearchCV": lambda kind: kind(LinearRegression(), {}).fit(X, Y),
+    "HalvingGridSearchCV": lambda kind: kind(LinearRegression(), {"positive": [True]}).fit(X, Y),
+    "HalvingRandomSearchCV": lambda kind: kind(LinearRegression(), {"positive": [True]}).fit(X, Y),
     "KernelCenterer": lambda kind: kind().fit(X @ X.T),
     "Pipeline": lambda kind: kind([("a", StandardScaler()), ("b", LinearRegression())]).fit(X, Y),
     "RandomizedSearchCV": lambda kind: kind(LinearRegression(), {}, n_iter=1).fit(X, Y),
