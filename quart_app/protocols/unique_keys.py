@@ -41,11 +41,16 @@ def outermost(content: Any) -> Sequence[Any]:
 
 def members(content: Any, *names: str) -> Sequence[Any]:
     """An object, and the values of these members of it, or what those hold that are lists."""
+    if type(content) is not dict:
+        return ()
     found = [content]
-    if isinstance(content, dict):
-        for name in names:
-            value = content.get(name)
-            found += value if isinstance(value, list) else (value,)
+    for name in names:
+        if name in content:
+            value = content[name]
+            if type(value) is list:
+                found += value
+            else:
+                found.append(value)
     return found
 
 
