@@ -69,7 +69,7 @@ class Heads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (fault := fault_of(scope)) is not None:
             state_of(scope).refusal = fault
-            await self._app(scope, _no_body(), _last_word(scope, receive, send))
+            await self._app(scope, no_body(), last_word(scope, receive, send))
         else:
             await self._app(scope, receive, send)
 
@@ -158,8 +158,8 @@ def _shown(value: bytes) -> str:
     return repr(value[:60].decode("ascii", "backslashreplace"))
 
 
-def _last_word(scope: Scope, receive: Receive, send: Send) -> Send:
-    """Send an answer whose connection is closed after it, once the body has been read."""
+def last_word(scope: Scope, receive: Receive, send: Send) -> Send:
+    """Send an answer at once, and close the connection after it, once the body has been read."""
     if scope["http_version"] in {"2", "3"}:
         return send
 
@@ -188,8 +188,8 @@ async def _linger(receive: Receive) -> None:
                 more = message.get("more_body", False)
 
 
-def _no_body() -> Receive:
-    """What the app receives of a refused request."""
+def no_body() -> Receive:
+    """What the app receives of a request whose body is not read."""
     received = False
 
     async def receive() -> Message:

@@ -38,7 +38,7 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
-from .sockets import FULL
+from .sockets import FULL, HALF_CLOSED_SECONDS
 
 HEAD_SECONDS: Final = 10.0
 """How long a head may take from its first byte on, within the keep-alive time; up to two fifths
@@ -49,10 +49,6 @@ LATE_HEAD_SECONDS: Final = 2.0
 
 LINGER_SECONDS: Final = 5.0
 """How long a client may take to read the last of what was sent to it."""
-
-HALF_CLOSED_SECONDS: Final = 0.5
-"""How long a request goes on whose client sends no more: it may be gone, or have closed its side
-alone, and nothing tells which."""
 
 LOOK_SECONDS: Final = 0.25
 """How often it is looked which connections have waited for too long."""
