@@ -184,6 +184,17 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
 }
 
 
+OF_UVICORN: dict[str, set[int]] = {
+    "HTTP/2 from the start": {400},
+    "frames after a handshake": {200},
+    "a handshake that is none": {200},
+    "an absurd method": {400},
+    "a method of 5,000 letters": {400},
+    "a tunnel": {400},
+}
+"""Where Uvicorn answers otherwise: it takes known methods only, and ignores an upgrade."""
+
+
 @pytest.fixture(scope="module", params=["hypercorn", "uvicorn"])
 def server(
     request: pytest.FixtureRequest, bundled_root: Path, tmp_path_factory: pytest.TempPathFactory
@@ -219,12 +230,13 @@ def statuses(answer: bytes) -> list[int]:
 
 
 def test_each_hostile_request_has_one_answer_or_none_and_the_next_good_one_is_answered(
-    server: Server,
+    server: Server, request: pytest.FixtureRequest
 ) -> None:
+    otherwise = OF_UVICORN if "uvicorn" in request.node.name else {}
     with ThreadPoolExecutor(len(REQUESTS)) as pool:
         found = pool.map(lambda request: sent(server, request[0]), REQUESTS.values())
         for (name, (_, expected)), answer in zip(REQUESTS.items(), found, strict=True):
-            allowed = [[status] for status in expected] or [[]]
+            allowed = [[status] for status in otherwise.get(name, expected)] or [[]]
             assert statuses(answer) in allowed, (name, answer[:200])
     assert statuses(sent(server, GOOD)) == [200]
 
@@ -242,14 +254,14 @@ def test_a_body_is_asked_for_by_who_waits_to_be_asked_and_is_answered(server: Se
     with connect(server) as connection:
         connection.sendall(POST + b"Expect: 100-Continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
-        connection.sendall(BODY)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-        connection.sendall(GOOD)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(BODY + GOOD)
+        answers = b""
+        while part := connection.recv(65536):
+            answers += part
+        assert statuses(answers) == [200, 200]
 
 
 def test_who_begins_many_tables_and_stalls_keeps_out_nobody_else(server: Server) -> None:
-    """And the other way round: who is alone may have all places."""
     form = (
         b"POST /models/exam/file HTTP/1.1\r\nHost: x\r\n"
         b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
@@ -260,9 +272,8 @@ def test_who_begins_many_tables_and_stalls_keeps_out_nobody_else(server: Server)
     small = CSV + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(table) + table
     for beginning in begun, form:
         with contextlib.ExitStack() as stalled:
-            for _ in range(8):
+            while statuses(sent(server, small)) != [503]:
                 stalled.enter_context(connect(server)).sendall(beginning)
-            until(lambda: statuses(sent(server, small)) == [503])
             for _ in range(2):
                 assert statuses(sent(server, small, source="127.0.0.2")) == [200]
     until(lambda: statuses(sent(server, small)) == [200])
@@ -281,9 +292,10 @@ def test_tables_in_gzip_have_their_disk_together(bundled_root: Path, tmp_path: P
         server.wait_until_ready()
         for _ in range(2):  # all but the last bytes
             others.enter_context(connect(server)).sendall(request + bomb[:-10])
-        until(lambda: statuses(sent(server, request + bomb)) == [503])
+        until(lambda: disk(server) > 19_000_000)
+        assert statuses(sent(server, request + bomb)) == [503]
         others.close()
-        until(lambda: statuses(sent(server, request + bomb)) == [200])
+        until(lambda: disk(server) == 0)
 
 
 def test_a_head_that_is_refused_is_answered_before_its_body_is_there(server: Server) -> None:
@@ -351,6 +363,15 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def disk(server: Server) -> int:
+    """Bytes of temporary files, which have no name, that the server has open."""
+    found = 0
+    for file in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += file.stat().st_size if "(deleted)" in os.readlink(file) else 0
+    return found
 
 
 def held(server: Server) -> float:
