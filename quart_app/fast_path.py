@@ -29,7 +29,7 @@ from .middleware import cors
 from .middleware.access import Access
 from .middleware.body_stream import BUFFERED, in_time, replay
 from .middleware.headers import NOSNIFF, apply_forwarded, identify
-from .middleware.limits import InFlight
+from .middleware.limits import VERSIONS, InFlight, is_host
 from .middleware.request_record import shown_rule, tell
 from .middleware.slow_requests import ClientGone, Exchange, Lookout, TooSlow
 from .protocols.protocol import JSON, Payload, Protocol
@@ -219,6 +219,8 @@ def _is_plain(scope: Scope, headers: Mapping[bytes, bytes], route: Route) -> boo
         or not UNUSUAL.isdisjoint(headers)
         or protocol.raw_header in headers
         or scope["query_string"]
+        or scope["http_version"] not in VERSIONS
+        or not is_host(headers.get(b"host", b" "))
         or scope.get("root_path")
         or scope.get("raw_path") != route.path.encode()
         or b"text/" in headers.get(b"accept", b"").lower()

@@ -16,7 +16,6 @@ state of the request, as those of `bodies` are, and is answered by the one table
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -30,6 +29,7 @@ from ..asgi import ASGIApp, Receive, Scope, Send, state_of
 from ..config import Config
 from ..marks import NONE, Marks, marks_of
 from . import cors
+from .clients import client_of
 
 if TYPE_CHECKING:
     from .rates import Rates
@@ -50,8 +50,6 @@ PORTS: Final = {"http": 80, "https": 443}
 
 UNCOUNTED: Final = ("/health", "/v2/health/", "/ping", "/metrics", "/static/", "/docs/assets/")
 """How the addresses begin that no rate holds for: what a platform asks, and the files of pages."""
-IPV6_PREFIX: Final = 64
-"""The bits of an IPv6 address that tell its network: one client has all addresses in it."""
 
 
 class Guard:
@@ -129,7 +127,7 @@ class Access:
         sent = _keys_sent(scope)
         owner = state.key = next(filter(None, map(self._keys.owner, sent)), None)
         if is_counted and self._rates is not None:
-            seconds = self._rates.hit("key" if owner else "client", owner or _client(scope))
+            seconds = self._rates.hit("key" if owner else "client", owner or client_of(scope))
             if seconds is not None:
                 raise TooManyRequests("More requests came than may.", retry_after=seconds)
         if needs_key and owner is None:
@@ -197,20 +195,6 @@ def _keys_sent(scope: Scope) -> list[str]:
             if name.lower() in CARRIERS
         )
     )
-
-
-def _client(scope: Scope) -> str:
-    """The address that a request came from; of IPv6 the network, since a client has many."""
-    host = (scope.get("client") or ("", 0))[0]
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{int(address) >> (128 - IPV6_PREFIX):x}"
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

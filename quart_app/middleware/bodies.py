@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
-from typing import IO, Final, cast
+from typing import IO, Final, TypeVar, cast
 
 from quart import request
 from werkzeug.exceptions import RequestTimeout
@@ -34,12 +34,17 @@ from .body_stream import (
     inflated,
     inflated_part,
     inflater_for,
+    is_waiting,
+    length_of,
     mimetype,
     parts,
     read_part,
     replay,
 )
+from .clients import client_of
+from .limits import last_word, no_body
 from .spool import spool
+from .table_places import DiskRoom, Place, TablePlaces
 
 TABLE_PATH: Final = re.compile(r"/models/[^/]+(/versions/[^/]+)?/predict")
 UPLOAD_PATH: Final = re.compile(r"/models/[^/]+/file")
@@ -47,6 +52,12 @@ FORM_BYTES: Final = 64 * 1024
 """Bytes that a form may have beside its file."""
 
 BODIES_RETRY_AFTER: Final = 1
+
+ROOM_TIMES: Final = 2
+"""All tables together may have so many times the bytes of the largest, in temporary files. Of eight
+in gzip, which come in no time, the disk would take eight times as many."""
+
+Refusal = TypeVar("Refusal", bound=Exception)
 
 _CSV: Final = csv.CONTENT_TYPE.encode()
 _MULTIPART: Final = form.MULTIPART.encode()
@@ -63,7 +74,8 @@ class BodyLimit:
         self._config = config
         self._protocols = protocols
         self._limits = limits
-        self._tables = 0
+        self._places = TablePlaces(config.max_tables)
+        self._room = DiskRoom(ROOM_TIMES * config.max_csv_bytes)
         self._held = 0  # bytes of bodies in memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,13 +94,32 @@ class BodyLimit:
             Disconnected: the client left before the body was there.
         """
         headers = first_headers(scope)
-        if state_of(scope).refusal is not None:
+        state = state_of(scope)
+        if is_waiting(headers) and state.refusal is None:
+            state.refusal = self._refusal_of_head(scope, headers)
+        if state.refusal is not None and is_waiting(headers):
+            await self._app(scope, no_body(), last_word(scope, receive, send))
+        elif state.refusal is not None:
             await drain(parts(receive))
             await self._app(scope, replay(b"", receive), in_time(send))
         elif _brings_table(scope, headers):
             await self._with_table(scope, headers, receive, send)
         else:
             await self._with_body(scope, headers, receive, send)
+
+    def _refusal_of_head(self, scope: Scope, headers: Headers) -> InvalidRequest | None:
+        """Why a body is not wanted, by its head, where the client waits to be told."""
+        if _brings_table(scope, headers):
+            limit = self._config.max_csv_bytes + FORM_BYTES
+        else:
+            limit = self._protocols.at(scope["path"]).body_limit(headers, self._limits)
+        try:
+            inflater_for(headers, limit)
+        except InvalidRequest as refusal:
+            return _alone(refusal)
+        if length_of(headers) > limit:
+            return RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+        return None
 
     async def _with_body(
         self, scope: Scope, headers: Headers, receive: Receive, send: Send
@@ -121,22 +152,29 @@ class BodyLimit:
     ) -> None:
         """Give the app a request whose table is in a file, or a refusal in its place."""
         state = state_of(scope)
-        self._tables += 1
+        try:
+            place = self._places.enter(client_of(scope))
+        except NotReady as refusal:
+            state.refusal = _alone(refusal)
+            await drain(parts(receive))
+            await self._app(scope, replay(b"", receive), in_time(send))
+            return
         try:
             with contextlib.ExitStack() as owner:
                 try:
-                    file, filename = await self._spool(headers, parts(receive))
+                    file, filename = await self._spool(headers, parts(receive), place)
                 except (InvalidRequest, NotReady, RequestTimeout) as refusal:
                     state.refusal = _alone(refusal)
                 else:
+                    place.is_arriving = False
                     state.table = SpooledTable(owner.enter_context(file), owner, filename)
                     state.until = self._until()
-                await self._app(scope, replay(b"", receive), in_time(send))
+                await self._app(scope, replay(b"", receive), in_time(send, place.wait))
         finally:
-            self._tables -= 1
+            self._places.leave(place)
 
     async def _spool(
-        self, headers: Headers, body: AsyncIterator[bytes]
+        self, headers: Headers, body: AsyncIterator[bytes], place: Place
     ) -> tuple[IO[bytes], str | None]:
         """The table in a file, and what the sender calls it.
 
@@ -144,26 +182,22 @@ class BodyLimit:
             Disconnected, InvalidRequest, NotReady, RequestTimeout
         """
         limit = self._config.max_csv_bytes
-        filename = None
+        decoder = None
         try:
-            if self._tables > self._config.max_tables:
-                raise tables_full()
             inflater = inflater_for(headers, limit)
             table = body if inflater is None else inflated(body, inflater)
             if mimetype(headers) == _MULTIPART:
                 decoder = _form_decoder(headers)
-                file = await spool(
-                    _uploaded(table, decoder, limit), limit=limit, seconds=self._config.deadline
-                )
-                filename = decoder.filename
-            else:
-                file = await spool(table, limit=limit, seconds=self._config.deadline)
+                table = _uploaded(table, decoder, limit)
+            file = await spool(
+                table, limit=limit, seconds=self._config.deadline, room=self._room, wait=place.wait
+            )
         except TimeoutError:
-            raise RequestTimeout from None
+            raise (tables_full() if place.gave_way else RequestTimeout()) from None
         except (InvalidRequest, NotReady):
             await drain(body)
             raise
-        return file, filename
+        return file, decoder.filename if decoder else None
 
     async def _read(
         self, limit: int, headers: Headers, receive: Receive, until: float
@@ -227,7 +261,7 @@ async def raise_refusal() -> None:
         raise refusal
 
 
-def _alone(refusal: Exception) -> Exception:
+def _alone(refusal: Refusal) -> Refusal:
     """The exception without what was going on when it was raised. The frames there hold parts of
     the body, and the scope, which is to hold the exception: a circle that would keep them until
     garbage is looked for."""

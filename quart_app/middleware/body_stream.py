@@ -10,6 +10,7 @@ from typing import Final
 from ..asgi import Message, Receive, Scope, Send
 from ..protocols.protocol import Headers
 from .compression import Inflater
+from .table_places import Wait
 
 BUFFERED: Final = 4096
 """A smaller piece of a response mostly goes to a buffer, and costs less than to watch it."""
@@ -46,6 +47,18 @@ def inflater_for(headers: Headers, limit: int) -> Inflater | None:
     """
     coding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
     return None if coding in {"", "identity"} else Inflater(coding, limit)
+
+
+def is_waiting(headers: Headers) -> bool:
+    """Whether a client sends no body before it is told to (RFC 9110, section 10.1.1). The server
+    tells it as soon as something is received."""
+    return headers.get(b"expect", b"").lower() == b"100-continue"
+
+
+def length_of(headers: Headers) -> int:
+    """How long a body is by its head; 0 where that does not tell."""
+    length = headers.get(b"content-length", b"")
+    return int(length) if length.isdigit() else 0
 
 
 async def read_part(receive: Receive) -> tuple[bytes, bool]:
@@ -103,14 +116,14 @@ async def drain(rest: AsyncIterator[bytes]) -> None:
                     break
 
 
-def in_time(send: Send) -> Send:
+def in_time(send: Send, wait: Wait = asyncio.timeout_at) -> Send:
     """Give up a client that takes no more; the connection is closed then."""
 
     async def send_in_time(event: Message) -> None:
         if event["type"] != "http.response.body" or len(event.get("body", b"")) < BUFFERED:
             await send(event)
             return
-        async with asyncio.timeout(STALL_SECONDS):
+        async with wait(asyncio.get_running_loop().time() + STALL_SECONDS):
             await send(event)
 
     return send_in_time

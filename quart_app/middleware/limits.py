@@ -1,8 +1,9 @@
 """What a request may be and how many there may be, before anything of it is understood.
 
-`fault_of` looks at the head of a request, before its body is read: at its size, and at what frames
-the body, since a server and the proxy before it that disagree on where a request ends can be made
-to answer one that nobody sent (RFC 9112, section 11.2). `InFlight` bounds what is answered at a
+`fault_of` looks at the head of a request, before its body is read: at its version, its size, its
+one host, and at what frames the body, since a server and the proxy before it that disagree on where
+a request ends can be made to answer one that nobody sent (RFC 9112, section 11.2). The parser of
+neither server tells all of that. `InFlight` bounds what is answered at a
 time, after the body has been read, so that slow senders take nobody's place. An ASGI middleware
 around each asks it.
 
@@ -15,10 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import Final
 
-from werkzeug.exceptions import RequestHeaderFieldsTooLarge, RequestURITooLarge
+from werkzeug.exceptions import (
+    HTTPVersionNotSupported,
+    NotImplemented,
+    RequestHeaderFieldsTooLarge,
+    RequestURITooLarge,
+)
 
 from ..asgi import ASGIApp, Message, Receive, Scope, Send, state_of
 from ..inference import BUSY_RETRY_AFTER, InvalidRequest, NotReady
@@ -31,6 +38,20 @@ HEAD_BYTES: Final = 16 * 1024
 
 FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 """Headers that say how long the body is."""
+
+VERSIONS: Final = frozenset({"1.0", "1.1", "2", "3"})
+"""As ASGI has them; a server's own command may speak the latter two."""
+
+NO_VERSION: Final = "0.9"
+"""What httptools makes of a request line without a version."""
+
+TRANSFER_ENCODING: Final = b"transfer-encoding"
+
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]{2,64}\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?",
+    re.ASCII,
+)
+"""A host as an address has it, and a port (RFC 3986, section 3.2.2)."""
 
 TARGET_BYTES: Final = 48 * 1024
 """A query may hold a value for each of a thousand columns."""
@@ -48,7 +69,7 @@ class Heads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (fault := fault_of(scope)) is not None:
             state_of(scope).refusal = fault
-            await self._app(scope, _no_body(), _last_word(scope, receive, send))
+            await self._app(scope, no_body(), last_word(scope, receive, send))
         else:
             await self._app(scope, receive, send)
 
@@ -96,28 +117,50 @@ class InFlightLimit:
             self._in_flight.leave()
 
 
+def is_host(value: bytes) -> bool:
+    """Whether a header Host has a form that it may have."""
+    return _HOST.fullmatch(value) is not None
+
+
 def fault_of(scope: Scope) -> Exception | None:
     """Why a request is to be refused by what its head says, if it is."""
+    version: str = scope["http_version"]
+    if version not in VERSIONS:
+        if version == NO_VERSION:
+            return InvalidRequest("The request line names no version of HTTP.")
+        return HTTPVersionNotSupported(f"Expected HTTP/1.1, got HTTP/{version:.10}.")
     headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
     if len(headers) > HEADERS:
         return RequestHeaderFieldsTooLarge(f"A request may have {HEADERS} headers.")
     if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
         return RequestURITooLarge(f"The address of a request may have {TARGET_BYTES} bytes.")
-    size, framed = 0, 0
+    size, framed, hosts = 0, 0, 0
     for name, value in headers:
         size += len(name) + len(value) + 4
         if name in FRAMING:
             framed += 1
+            if name == TRANSFER_ENCODING and value.lower() != b"chunked":
+                return NotImplemented("Transfer-Encoding: expected chunked alone.")
+        elif name == b"host":
+            hosts += 1
+            if not is_host(value):
+                return InvalidRequest(f"Host: expected a host and a port, got {_shown(value)}.")
     if size > HEAD_BYTES:
         return RequestHeaderFieldsTooLarge(f"The headers of a request may have {HEAD_BYTES} bytes.")
     if framed > 1:
         return InvalidRequest("The length of the body is said in more than one way.")
+    if hosts > 1 or (not hosts and version == "1.1"):
+        return InvalidRequest(f"Expected one header Host, got {hosts or 'none'}.")
     return None
 
 
-def _last_word(scope: Scope, receive: Receive, send: Send) -> Send:
-    """Send an answer whose connection is closed after it, once the body has been read."""
-    if not scope["http_version"].startswith("1"):
+def _shown(value: bytes) -> str:
+    return repr(value[:60].decode("ascii", "backslashreplace"))
+
+
+def last_word(scope: Scope, receive: Receive, send: Send) -> Send:
+    """Send an answer at once, and close the connection after it, once the body has been read."""
+    if scope["http_version"] in {"2", "3"}:
         return send
 
     async def send_last(event: Message) -> None:
@@ -145,8 +188,8 @@ async def _linger(receive: Receive) -> None:
                 more = message.get("more_body", False)
 
 
-def _no_body() -> Receive:
-    """What the app receives of a refused request."""
+def no_body() -> Receive:
+    """What the app receives of a request whose body is not read."""
     received = False
 
     async def receive() -> Message:

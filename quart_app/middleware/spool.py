@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import AsyncIterator
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from ..inference import NotReady, RequestTooLarge
+from .table_places import DiskRoom, TableFile, Wait
 
 MINIMUM_RATE: Final = 64 * 1024
 """Bytes in a second that a sender must keep up with, beside the time that any request has."""
@@ -25,29 +27,34 @@ NO_ROOM_RETRY_AFTER: Final = 60
 logger = logging.getLogger(__name__)
 
 
-async def spool(parts: AsyncIterator[bytes], *, limit: int, seconds: float) -> IO[bytes]:
+async def spool(
+    parts: AsyncIterator[bytes], *, limit: int, seconds: float, room: DiskRoom, wait: Wait
+) -> TableFile:
     """The parts in a file that stands at its beginning, for the caller to close.
+
+    `room` is what it takes its bytes of, until it is closed; `wait` is around the wait for a part.
 
     `seconds` is what the parts may take, and longer by what comes at `MINIMUM_RATE`.
 
     Raises:
         RequestTooLarge: there are more than `limit` bytes; the rest is not read.
         TimeoutError: they came too slowly.
-        NotReady: the file could not be written.
+        NotReady: the file could not be written, or there is no room for it.
     """
     begun = asyncio.get_running_loop().time()
     received = 0
     block = bytearray()
-    file = temporary_file()
+    file = TableFile(cast(io.FileIO, temporary_file(buffering=0)), room)
     try:
         while True:
-            async with asyncio.timeout_at(begun + seconds + received / MINIMUM_RATE):
+            async with wait(begun + seconds + received / MINIMUM_RATE):
                 part = await anext(parts, None)
             if part is None:
                 break
             received += len(part)
             if received > limit:
                 raise RequestTooLarge(f"A table may have {limit} bytes.")
+            file.take_room(len(part))
             block += part
             if len(block) >= BLOCK:
                 await asyncio.to_thread(write, file, bytes(block))
@@ -61,10 +68,10 @@ async def spool(parts: AsyncIterator[bytes], *, limit: int, seconds: float) -> I
     return file
 
 
-def temporary_file() -> IO[bytes]:
+def temporary_file(*, buffering: int = -1) -> IO[bytes]:
     """A new one without a name. Raises NotReady."""
     try:
-        return tempfile.TemporaryFile()
+        return tempfile.TemporaryFile(buffering=buffering)
     except OSError as error:
         raise _no_room(error) from error
 

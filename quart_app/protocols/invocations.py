@@ -13,6 +13,7 @@ Source: mlflow.org/docs/latest/ml/deployment/deploy-model-locally
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from model_store import InvalidRows
@@ -23,6 +24,7 @@ from . import csv, rows, v1
 from .json_body import kind, parse_object
 from .native import body_limit
 from .protocol import JSON, Limits, Payload, Protocol, Reply
+from .unique_keys import members
 from .v1 import encode
 
 __all__ = ["PROTOCOL", "decode", "decode_csv", "encode", "error"]
@@ -34,10 +36,10 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
     """The rows in a JSON body.
 
     Raises:
-        InvalidRequest: it has none of the four forms, or several.
+        InvalidRequest: it has none of the four forms, or several, or a key stands twice.
         RequestTooLarge: more than `max_rows` rows.
     """
-    content = parse_object(body)
+    content = parse_object(body, _objects)
     given = [name for name in FORMS if name in content]
     if len(given) != 1:
         raise InvalidRequest(
@@ -50,6 +52,11 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
     if given == ["dataframe_records"]:
         return _records(content["dataframe_records"], max_rows)
     return v1.tensors(content, max_rows=max_rows)
+
+
+def _objects(content: Any) -> Sequence[Any]:
+    """The body, and what the four members hold: a table, rows, or an object of columns."""
+    return members(content, *FORMS)
 
 
 ERROR_CODES: Final = {

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ..inference import InvalidRequest, RequestTooLarge
+from . import unique_keys
+from .unique_keys import Objects, outermost
 
 Body = TypeVar("Body")
 
@@ -26,41 +29,49 @@ BEGINNING: Final = 16 * 1024
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse(body: bytes, expected: str) -> Any:
+def parse(body: bytes, expected: str, objects: Objects) -> Any:
     """The values in a JSON body; `expected` says in words what should be there.
 
     Raises:
-        InvalidRequest: it is empty or no JSON.
+        InvalidRequest: it is empty or no JSON, or one of `objects` has a key twice.
         RequestTooLarge: it holds too many lists and objects. Brackets in texts count as well.
     """
     if not body.strip():
         raise InvalidRequest(f"Expected {expected}, got an empty body.")
     try:
         _require_few(body)
-        return msgspec.json.decode(body)
+        content = msgspec.json.decode(body)
     except RecursionError:
         raise InvalidRequest("The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _parse_leniently(body, error)
+        content = _parse_leniently(body, error)
+    unique_keys.require(body, content, objects)
+    return content
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, objects: Objects = outermost) -> dict[str, Any]:
     """The members of a JSON object.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is none, or one of `objects` has a key twice.
     """
-    content = parse(body, "a JSON object")
+    content = parse(body, "a JSON object", objects)
     if not isinstance(content, dict):
         raise InvalidRequest(f"Expected a JSON object, got {kind(content)}.")
     return content
 
 
-def parse_as(body: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
+def parse_as(
+    body: bytes,
+    decoder: msgspec.json.Decoder[Body],
+    entries: Callable[[Body], int],
+    objects: Objects,
+) -> Body:
     """A JSON body as the msgspec structure of `decoder`, in one pass.
 
     A body that this pass refuses is read again by `parse_object` and `convert`: they take what is
-    lenient JSON, and say what is wrong.
+    lenient JSON, and say what is wrong. `entries` says how many keys a structure was surely made
+    of, `objects` finds in parsed JSON those objects that may have no key twice.
 
     Raises:
         InvalidRequest, RequestTooLarge: as those two.
@@ -69,10 +80,12 @@ def parse_as(body: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
         _require_few(body)
         if not body.isascii():
             body.decode()  # the decoder skips unknown members without a look at their UTF-8
-        return decoder.decode(body)
+        content = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    return convert(parse_object(body), decoder.type)
+        return convert(parse_object(body, objects), decoder.type)
+    if not unique_keys.has_entries(body, entries(content)):
+        unique_keys.require_by_parsing(body, objects)
+    return content
 
 
 def convert(content: Any, type_: type[Body]) -> Body:

@@ -33,10 +33,11 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
     """The rows in a JSON body.
 
     Raises:
-        InvalidRequest: not JSON, or neither an object nor a list of objects.
+        InvalidRequest: not JSON, or neither an object nor a list of objects, or one of these has a
+            key twice.
         RequestTooLarge: more than `max_rows` rows.
     """
-    content = parse(body, "a JSON object or a list of them")
+    content = parse(body, "a JSON object or a list of them", _objects)
     if isinstance(content, dict):
         rows.require_names(len(content))
         return InferenceRequest({name: (value,) for name, value in content.items()}, rows=1)
@@ -44,6 +45,11 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
         raise InvalidRequest(f"Expected a JSON object or a list of them, got {kind(content)}.")
     rows.require_count(len(content), max_rows)
     return InferenceRequest(rows.of_objects(content), rows=len(content), many=True)
+
+
+def _objects(content: Any) -> Sequence[Any]:
+    """The row, or the rows."""
+    return content if isinstance(content, list) else (content,)
 
 
 def encode(response: InferenceResponse, *, many: bool) -> bytes:

@@ -11,6 +11,7 @@ Source: tensorflow.org/tfx/serving/api_rest
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,16 +23,17 @@ from ..inference import InferenceRequest, InferenceResponse, InvalidRequest
 from . import rows, v2_documents
 from .json_body import parse_object
 from .protocol import Protocol, Reply
+from .unique_keys import members
 
 
 def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
     """The rows in a JSON body.
 
     Raises:
-        InvalidRequest: it has none of the two forms, or both.
+        InvalidRequest: it has none of the two forms, or both, or a key stands twice.
         RequestTooLarge: more than `max_rows` rows.
     """
-    return tensors(parse_object(body), max_rows=max_rows)
+    return tensors(parse_object(body, objects), max_rows=max_rows)
 
 
 def tensors(content: dict[str, Any], *, max_rows: int) -> InferenceRequest:
@@ -49,6 +51,11 @@ def tensors(content: dict[str, Any], *, max_rows: int) -> InferenceRequest:
     if name == "inputs" and isinstance(content[name], dict):
         return rows.of_columns(content[name], name, rules=TYPED, max_rows=max_rows)
     return rows.of_list(content[name], name, rules=TYPED, max_rows=max_rows)
+
+
+def objects(content: Any) -> Sequence[Any]:
+    """The body, and what its two members hold: rows, or an object of columns."""
+    return members(content, "instances", "inputs")
 
 
 def encode(response: InferenceResponse) -> bytes:

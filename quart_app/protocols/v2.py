@@ -42,6 +42,7 @@ from . import datatypes
 from .datatypes import BYTES, DATATYPES, FP64, Datatype, Tensor
 from .json_body import parse_as
 from .rows import require_count
+from .unique_keys import members
 
 Parameters = dict[str, Any]
 
@@ -132,9 +133,9 @@ def parse_request(body: bytes) -> Request:
     """The members of the JSON.
 
     Raises:
-        InvalidRequest: it is no JSON, or a member is absent or of another type.
+        InvalidRequest: it is no JSON, or a member is absent, of another type, or stands twice.
     """
-    return parse_as(body, _DECODER)
+    return parse_as(body, _DECODER, _entries, _objects)
 
 
 def read(request: Request, read_values: ReadValues, *, max_rows: int) -> InferenceRequest:
@@ -244,6 +245,28 @@ def size(shape: Sequence[int], name: str) -> int:
 
 
 # Reading ------------------------------------------------------------------------
+
+
+def _entries(request: Request) -> int:
+    """How many keys a request was made of, those that were not counted left out."""
+    entries = 1 + (request.id is not None)
+    for each in request.inputs:
+        entries += 3 if each.data is msgspec.UNSET else 4
+        if each.parameters is not None:
+            entries += 1 + len(each.parameters)
+    if request.outputs is not None:
+        entries += 1 + len(request.outputs)
+        for output in request.outputs:
+            if output.parameters is not None:
+                entries += 1 + len(output.parameters)
+    if request.parameters is not None:
+        entries += 1 + len(request.parameters)
+    return entries
+
+
+def _objects(content: Any) -> Sequence[Any]:
+    """The body, its inputs and its outputs; parameters may say anything."""
+    return members(content, "inputs", "outputs")
 
 
 def _values(each: Input, read_values: ReadValues, max_rows: int) -> Values:

@@ -38,7 +38,7 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
-from .sockets import FULL
+from .sockets import FULL, HALF_CLOSED_SECONDS
 
 HEAD_SECONDS: Final = 10.0
 """How long a head may take from its first byte on, within the keep-alive time; up to two fifths
@@ -50,10 +50,6 @@ LATE_HEAD_SECONDS: Final = 2.0
 LINGER_SECONDS: Final = 5.0
 """How long a client may take to read the last of what was sent to it."""
 
-HALF_CLOSED_SECONDS: Final = 0.5
-"""How long a request goes on whose client sends no more: it may be gone, or have closed its side
-alone, and nothing tells which."""
-
 LOOK_SECONDS: Final = 0.25
 """How often it is looked which connections have waited for too long."""
 
@@ -64,6 +60,7 @@ SMALL_SECONDS: Final = 0.1
 has trickled in meanwhile costs as much as a single byte."""
 
 HTTP_2: Final = b"PRI"
+VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 LENGTHS: Final = re.compile(rb"\ncontent-length:([^\n]*)", re.IGNORECASE)
 
 Action = Callable[[], Coroutine[Any, Any, None]]
@@ -169,13 +166,18 @@ class Connection:
     ) -> None:
         """Give the app a request. What it leaves of the body is thrown away."""
         self.stop_head()
-        body = _Body(receive, send)
+        body = _Body(receive, send, self._invite_body)
         try:
             await self._owner.app(scope, body.receive, body.send)
         finally:
             body.discard()
             if scope["type"] == "websocket":  # refused; if more came, Hypercorn would not close it
                 self.close()
+
+    async def _invite_body(self) -> None:
+        """Tell a client that waits for it that its body is wanted (RFC 9110, section 10.1.1)."""
+        if self._protocol is not None:
+            await self._protocol.send_100_continue()
 
     def stop_head(self) -> None:
         """No head is arriving any more."""
@@ -360,6 +362,12 @@ class Http1(H11Protocol):
         complete = self.connection.their_state in {h11.DONE, h11.MUST_CLOSE}
         return complete and self.stream is not None
 
+    async def send_100_continue(self) -> None:
+        """Answer `100 Continue` to a client that waits for it."""
+        if getattr(self.connection, "client_is_waiting_for_100_continue", False):
+            headers = self.config.response_headers("h11")
+            await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=headers))
+
     async def _close_stream(self) -> None:
         self.answered.set()
         await super()._close_stream()
@@ -370,8 +378,13 @@ class Http1(H11Protocol):
 
 class _Requests(h11.Connection):
     """Ignores what follows a request that said it is the last: h11 finds fault with it, and then
-    Hypercorn answers that, in the place of the request. Refuses two lengths of a body, which h11
-    takes for one where they are equal, and other servers may not (RFC 9110, section 8.6)."""
+    Hypercorn answers that, in the place of the request. Refuses what h11 takes in a head and other
+    servers may not, or may read otherwise: see `fault_of_head`."""
+
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        """Never, to Hypercorn, which would answer that before anybody has looked at the head."""
+        return False
 
     def receive_data(self, data: bytes) -> None:
         if self.their_state is not h11.MUST_CLOSE:
@@ -386,10 +399,33 @@ class _Requests(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             head = before[: len(before) - len(self.trailing_data[0])]
-            lengths = LENGTHS.findall(head)
-            if len(lengths) > 1 or (lengths and b"," in lengths[0]):
-                raise h11.RemoteProtocolError("The length of the body is said more than once.")
+            fault = fault_of_head(head, event)
+            if fault is not None:
+                raise fault
         return event
+
+
+def fault_of_head(head: bytes, request: h11.Request) -> h11.RemoteProtocolError | None:
+    """What is wrong with a head that h11 takes.
+
+    - a version that is not HTTP/1.0 or HTTP/1.1;
+    - lines that do not end in CRLF, or that go on the line before (RFC 9112, sections 2.2 and 5.2);
+    - a method in small letters, which Hypercorn would raise: methods are what they are, to the
+      letter (RFC 9110, section 9.1);
+    - two lengths of the body, also where they are equal (RFC 9110, section 8.6).
+    """
+    if request.http_version not in VERSIONS:
+        return h11.RemoteProtocolError("This version of HTTP is not spoken.", 505)
+    if head.count(b"\n") != head.count(b"\r\n"):
+        return h11.RemoteProtocolError("A line of the head does not end in CRLF.")
+    if b"\n " in head or b"\n\t" in head:
+        return h11.RemoteProtocolError("A header goes on in the next line.")
+    if request.method != request.method.upper():
+        return h11.RemoteProtocolError("The method is not in capital letters.")
+    lengths = LENGTHS.findall(head)
+    if len(lengths) > 1 or (lengths and b"," in lengths[0]):
+        return h11.RemoteProtocolError("The length of the body is said more than once.")
+    return None
 
 
 class _Body:
@@ -399,15 +435,24 @@ class _Body:
     notices that the answer is complete nor that the client has gone.
     """
 
-    __slots__ = ("_more", "_receive", "_rest", "_send")
+    __slots__ = ("_invite", "_more", "_receive", "_rest", "_send")
 
-    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    def __init__(
+        self, receive: ASGIReceiveCallable, send: ASGISendCallable, invite: Action
+    ) -> None:
         self._receive = receive
         self._send = send
+        self._invite: Action | None = invite
         self._more = True
         self._rest: asyncio.Task[None] | None = None
 
     async def receive(self) -> ASGIReceiveEvent:
+        invite, self._invite = self._invite, None
+        if invite is not None:
+            await invite()
+        return await self._take()
+
+    async def _take(self) -> ASGIReceiveEvent:
         message = await self._receive()
         if not message.get("more_body", False):
             self._more = False
@@ -426,4 +471,4 @@ class _Body:
     async def _discard(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             while self._more:
-                await self.receive()
+                await self._take()

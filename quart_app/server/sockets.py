@@ -24,6 +24,10 @@ FULL = (
 )
 """What a connection is told that is one too many, before it is closed."""
 
+HALF_CLOSED_SECONDS = 0.5
+"""How long a request goes on whose client sends no more: it may be gone, or have closed its side
+alone, and nothing tells which."""
+
 SETTLE = 0.25  # seconds, a round trip: the end of a handshake, the request that follows it
 
 

@@ -27,11 +27,18 @@ except ImportError:
         "pip install 'quart-app[uvicorn]'."
     ) from None
 
-from .sockets import BACKLOG, FULL, LISTENERS
+from .sockets import BACKLOG, FULL, HALF_CLOSED_SECONDS, LISTENERS
 
 KIB = 1024
 MAX_WAITING = 64 * KIB
-"""Bytes of a request whose header has not ended: httptools itself has no bound."""
+"""Bytes of a head that has not ended, or of what comes between two parts of a body, such as the
+extension of a chunk: httptools itself has no bound."""
+
+TOO_LONG = b"The head of the request is too long.\n"
+HEAD_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(TOO_LONG), TOO_LONG)
+)
 
 MAX_COPIED = 64 * KIB
 """Bytes of a body up to which it is copied behind its head, to leave with it in one write."""
@@ -129,7 +136,8 @@ class _Connection(HttpToolsProtocol):
     """A connection that has to send a whole header within `keep_alive`, as with Hypercorn.
 
     Uvicorn waits so long for the first byte of every request but the first, and for the rest of
-    its header for ever.
+    its header for ever. It closes the connection of a client that sends no more, though that may
+    have closed its side alone.
 
     One too many takes the place of the one that has been idle for longest, and where each has a
     request it is told 503 and closed.
@@ -164,7 +172,24 @@ class _Connection(HttpToolsProtocol):
             cycle.message_event.set()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Go on for a while with requests that are complete, and close the connection then."""
+        if not self._is_answering() or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False  # closes it with the end of the last response
+        self.loop.call_later(HALF_CLOSED_SECONDS, self.transport.close)
+        return True
+
+    def on_body(self, body: bytes) -> None:
+        self._waiting = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._waiting = 0
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
+        self._waiting = 0
         self.server_state.idle.pop(self, None)
         super().on_headers_complete()
         self._cycles.append(self.cycle)
@@ -180,17 +205,20 @@ class _Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         timer = self.timeout_keep_alive_task
-        super().data_received(data)
-        if timer is None:
-            return
-        if self._is_answering() or self.transport.is_closing():
-            self._waiting = 0
-            return
         self._waiting += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
         if self._waiting > MAX_WAITING:
-            self.send_400_response("The header of the request is too long.")
-        elif self.timeout_keep_alive_task is None:
+            self._refuse_head()
+        elif timer and not self.timeout_keep_alive_task and not self._is_answering():
             self._wait_until(timer.when())
+
+    def _refuse_head(self) -> None:
+        """Close the connection, and say why where no response is on its way."""
+        if not self._is_answering() or not self._cycles[0].response_started:
+            self.transport.write(HEAD_TOO_LONG)
+        self.transport.close()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -365,7 +365,7 @@ def scope() -> HTTPScope:
         "raw_path": EXAM.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [(b"host", b"x"), (b"content-type", b"application/json")],
         "client": None,
         "server": None,
         "state": cast(Any, {}),

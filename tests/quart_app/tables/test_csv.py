@@ -14,9 +14,9 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import numpy as np
@@ -26,7 +26,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from model_store import ModelStore
 from quart_app import create_app
+from quart_app.inference import NotReady, RequestTooLarge
 from quart_app.middleware.spool import spool
+from quart_app.middleware.table_places import DiskRoom
 
 from ...conftest import Server, serving, started
 
@@ -360,21 +362,43 @@ async def parts_of(*parts: bytes, pause: float = 0) -> AsyncIterator[bytes]:
         yield part
 
 
+def spooled(
+    parts: AsyncIterator[bytes], limit: int, seconds: float, room: DiskRoom | None = None
+) -> Awaitable[IO[bytes]]:
+    room = room or DiskRoom(10**7)
+    return spool(parts, limit=limit, seconds=seconds, room=room, wait=asyncio.timeout_at)
+
+
 async def test_a_spool_has_all_parts_from_the_beginning() -> None:
     parts = [bytes([n]) * 300_000 for n in range(10)]
-    with await spool(parts_of(*parts), limit=3_000_000, seconds=10) as file:
+    with await spooled(parts_of(*parts), limit=3_000_000, seconds=10) as file:
         assert file.read() == b"".join(parts)
 
 
 async def test_a_spool_gives_more_time_for_more_bytes() -> None:
     second = b"x" * 64 * 1024
-    with await spool(parts_of(*[second] * 4, pause=0.2), limit=10**6, seconds=0.3) as file:
+    with await spooled(parts_of(*[second] * 4, pause=0.2), limit=10**6, seconds=0.3) as file:
         assert len(file.read()) == 4 * len(second)
     with pytest.raises(TimeoutError):
-        await spool(parts_of(*[b"x"] * 4, pause=0.2), limit=10**6, seconds=0.3)
+        await spooled(parts_of(*[b"x"] * 4, pause=0.2), limit=10**6, seconds=0.3)
 
 
 # Over a real port ----------------------------------------------------------------
+
+
+async def test_files_take_room_together_until_they_are_closed() -> None:
+    room = DiskRoom(1000)
+    first = await spooled(parts_of(b"x" * 600), 700, 10, room)
+    with pytest.raises(NotReady, match="1000 bytes together"):
+        await spooled(parts_of(b"x" * 300, b"x" * 300), 700, 10, room)
+    assert room.taken == 600
+    with pytest.raises(RequestTooLarge):
+        await spooled(parts_of(b"x" * 300, b"x" * 600), 700, 10, room)
+    first.close()
+    first.close()
+    assert room.taken == 0
+    with await spooled(parts_of(b"x" * 700), 700, 10, room) as second:
+        assert second.read() == b"x" * 700
 
 
 @contextlib.contextmanager
