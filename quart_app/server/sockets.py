@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import errno
 import ipaddress
-import resource
 import select
 import socket
 import struct
@@ -29,14 +28,6 @@ SETTLE = 0.25  # seconds, a round trip: the end of a handshake, the request that
 
 class BindError(OSError):
     """The address cannot be listened on. The message is a sentence that says what to do."""
-
-
-def allow_many() -> None:
-    """Raise the number of open files, and so of connections, to what the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(ValueError, OSError):  # macOS has a bound of its own below `hard`
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def bind(host: str | None, port: int | None) -> socket.socket:

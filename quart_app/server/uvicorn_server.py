@@ -27,6 +27,7 @@ except ImportError:
         "pip install 'quart-app[uvicorn]'."
     ) from None
 
+from .options import ServerOptions
 from .sockets import BACKLOG, FULL, LISTENERS
 
 KIB = 1024
@@ -43,10 +44,7 @@ async def serve(
     app: ASGIFramework,
     sock: socket.socket,
     until_stop: Callable[[], Awaitable[None]],
-    *,
-    keep_alive: float,
-    patience: float,
-    max_connections: int,
+    options: ServerOptions,
 ) -> None:
     """See `HttpServer`."""
     config = uvicorn.Config(
@@ -63,12 +61,12 @@ async def serve(
         server_header=False,
         forwarded_allow_ips=[],
         backlog=BACKLOG,
-        timeout_keep_alive=math.ceil(keep_alive),
+        timeout_keep_alive=math.ceil(options.keep_alive),
     )
     logging.getLogger("uvicorn.error").addFilter(_is_not_cut_off)
     with contextlib.ExitStack() as stack:
         own = [stack.enter_context(sock.dup()) for _ in range(LISTENERS)]
-        await _Server(config, until_stop, patience, max_connections).serve(sockets=own)
+        await _Server(config, until_stop, options).serve(sockets=own)
 
 
 def _is_not_cut_off(record: logging.LogRecord) -> bool:
@@ -83,13 +81,12 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         until_stop: Callable[[], Awaitable[None]],
-        patience: float,
-        max_connections: int,
+        options: ServerOptions,
     ) -> None:
         super().__init__(config)
-        self.server_state = _State(max_connections)
+        self.server_state = _State(options.max_connections)
         self._until_stop = until_stop
-        self._patience = patience
+        self._patience = options.patience
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         return contextlib.nullcontext()
