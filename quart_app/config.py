@@ -277,6 +277,12 @@ class Config:
         "published later and fails changes nothing.",
     )
     threads: int = _setting(2, _count, "Threads that predict.")
+    show_errors: bool = _setting(
+        False,
+        _boolean,
+        "Whether clients are told what a pipeline said that failed, for development; else the log "
+        "alone has it.",
+    )
     max_batch_size: int = _setting(256, _count, "Rows that one call of predict takes together.")
     max_queue_size: int = _setting(
         20_000, _count, "Rows that may wait for one model; more are refused with 503."

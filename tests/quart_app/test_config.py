@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "MAX_REQUESTS": 1000,
     "MAX_CONNECTIONS": 1000,
     "MAX_MEMORY": None,
+    "SHOW_ERRORS": False,
     "MAX_HELD_BYTES": 33_554_432,
     "MAX_ROWS": 10_000,
     "MAX_JSON_BYTES": 1_048_576,
@@ -89,6 +90,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("TEMPLATES", str(Path(__file__).parent), Path(__file__).parent),
     ("ACCESS_LOG", "false", False),
     ("METRICS", "no", False),
+    ("SHOW_ERRORS", "yes", True),
     ("CLASSIC", "false", False),
     ("TOUR", "no", False),
     ("CLASSIC_PREFIX", "", ""),
@@ -180,6 +182,7 @@ BAD: list[tuple[str, str, str]] = [
     *(("TEMPLATES", text, "a folder that exists") for text in ("", "no/such/folder", __file__)),
     ("ACCESS_LOG", "-", "true or false"),
     ("METRICS", "/metrics", "true or false"),
+    ("SHOW_ERRORS", "all", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
     ("TOUR", "maybe", "true or false"),
     *(
