@@ -23,6 +23,12 @@ FULL = (
 )
 """What a connection is told that is one too many, before it is closed."""
 
+UNSENT = 64 * 1024
+"""Bytes that the kernel takes of a connection beyond what its client has room for. By itself it
+takes up to 4 MB, and a client that reads nothing has that many responses made."""
+NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+"""Its number on Linux, which Python did not know before 3.12."""
+
 SETTLE = 0.25  # seconds, a round trip: the end of a handshake, the request that follows it
 
 
@@ -43,7 +49,10 @@ def bind(host: str | None, port: int | None) -> socket.socket:
     if not 0 <= port <= 65535:
         raise BindError(f"Port {port} does not exist; set PORT to a number from 0 to 65535.")
     try:
-        return _listen_everywhere(port) if everywhere else _listen(host, port)
+        sock = _listen_everywhere(port) if everywhere else _listen(host, port)
+        if sys.platform == "linux":  # what is accepted inherits it
+            sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, UNSENT)
+        return sock
     except (OSError, UnicodeError) as error:
         name = "all interfaces" if everywhere else host
         raise BindError(_advice(error, name, port)) from error

@@ -29,10 +29,16 @@ except ImportError:
 
 from .options import ServerOptions
 from .sockets import BACKLOG, FULL, LISTENERS
+from .turns import Turns
 
 KIB = 1024
 MAX_WAITING = 64 * KIB
 """Bytes of a request whose header has not ended: httptools itself has no bound."""
+
+PIECE = 4 * KIB
+MAX_PIPELINED = 16
+"""Requests of a connection that wait for the answer to one before, and in what pieces of what came
+they are looked for: httptools itself makes all of them at once."""
 
 MAX_COPIED = 64 * KIB
 """Bytes of a body up to which it is copied behind its head, to leave with it in one write."""
@@ -119,6 +125,7 @@ class _State(ServerState):
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
+        self.turns = Turns(asyncio.get_running_loop().time)
         self.idle: dict[_Connection, None] = {}  # those for longest first
 
 
@@ -139,6 +146,7 @@ class _Connection(HttpToolsProtocol):
         self._responses = _Responses(transport)
         self._cycles: deque[RequestResponseCycle] = deque()  # what was asked and not yet answered
         self._waiting = 0
+        self._unparsed = b""
         if len(self.connections) > self.server_state.most and not self._make_room():
             transport.write(FULL)
             transport.close()
@@ -172,12 +180,15 @@ class _Connection(HttpToolsProtocol):
         self._cycles.popleft()
         self._responses.end()
         super().on_response_complete()
+        if self._unparsed and not self.transport.is_closing():
+            data, self._unparsed = self._unparsed, b""
+            self._parse(data)
         if not self.transport.is_closing() and not self._is_answering():
             self.server_state.idle[self] = None
 
     def data_received(self, data: bytes) -> None:
         timer = self.timeout_keep_alive_task
-        super().data_received(data)
+        self._parse(data)
         if timer is None:
             return
         if self._is_answering() or self.transport.is_closing():
@@ -188,6 +199,28 @@ class _Connection(HttpToolsProtocol):
             self.send_400_response("The header of the request is too long.")
         elif self.timeout_keep_alive_task is None:
             self._wait_until(timer.when())
+
+    def _parse(self, data: bytes) -> None:
+        """Parse what came, until too many requests wait; the rest when one of them is answered."""
+        if self._unparsed:
+            self._unparsed += data
+            return
+        for start in range(0, len(data), PIECE):
+            super().data_received(data[start : start + PIECE])
+            if self.transport.is_closing():
+                return
+            if len(self.pipeline) >= MAX_PIPELINED:
+                self._unparsed = data[start + PIECE :]
+                self.flow.pause_reading()
+                return
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start it; what has waited for the one before, when its turn comes."""
+        if not self._cycles:  # it is not in the line, and so the first
+            super()._start_asgi_task(cycle, app)
+            return
+        start = super()._start_asgi_task
+        self.loop.call_later(self.server_state.turns.take(), start, cycle, app)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

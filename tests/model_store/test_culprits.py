@@ -34,7 +34,7 @@ def test_nothing_is_told_where_there_was_no_time_for_all() -> None:
     assert culprits(np.ones((1, 4)), KNOWN, lambda other: True, seconds=-1) == []
 
 
-class Picky(LogisticRegression):
+class Picky(LogisticRegression):  # type: ignore[misc]
     """Has no answer where a value of the first column is 13, or both are above 100."""
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:

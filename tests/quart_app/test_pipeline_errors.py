@@ -26,7 +26,7 @@ V2_ROW = [
 ]
 
 
-class Telling(LogisticRegression):
+class Telling(LogisticRegression):  # type: ignore[misc]
     """Raises for a 13, what is of the row, and for a 14, what is a defect."""
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
@@ -46,7 +46,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PREDICT = "/models/telling/predict"
-TABLE = "x0,x1\n1,1\n13,1\n14,1\n"
+TABLE = "x0,x1\n" + "1,1\n" * 1000 + "13,1\n14,1\n"
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "JSON": (PREDICT, {"json": ROW}),
     "many rows": (PREDICT, {"json": [ROW, {"x0": 1, "x1": 1}]}),
