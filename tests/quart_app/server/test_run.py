@@ -79,7 +79,7 @@ code = serve(
         keep_alive={keep_alive!r},
         max_connections={max_connections!r},
     ),
-    on_signal=lambda: print("signal", flush=True),
+    on_stop=lambda reason: print(reason, flush=True),
     on_listening={on_listening},
 )
 print("code", code, flush=True)

@@ -1,4 +1,4 @@
-"""Requests that are sent in one go: how many are answered before somebody reads, and in what turn."""
+"""Requests that are sent in one go: how many are answered before somebody reads, and when."""
 
 from __future__ import annotations
 
