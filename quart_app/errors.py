@@ -102,15 +102,15 @@ def kind_of(error: Exception) -> str:
 def note_error(error: Exception) -> None:
     """Let the record of the current request say what it ended in, and the log what a pipeline said
     of that."""
-    _note(kind_of(error))
+    _note(error, kind_of(error))
+
+
+def _note(error: Exception, kind: str) -> None:
+    state = get_state()
+    if state.record is not None:
+        state.record.error = kind
     if isinstance(error, Unanswerable):
-        log_words(error, get_state().request_id)
-
-
-def _note(kind: str) -> None:
-    record = get_state().record
-    if record is not None:
-        record.error = kind
+        log_words(error, state.request_id)
 
 
 def sentence_of(error: Exception) -> str:
@@ -130,7 +130,7 @@ async def answer(error: Exception) -> Response:
 async def answer_with(error: Exception, status: int, kind: str) -> Response:
     """The exception as an answer in the client's own kind, with this status. The access log and
     the metrics call it by this kind, of which there may be a bounded number."""
-    _note(kind)
+    _note(error, kind)
     if status == 500:
         asked = request.method, request.path, get_state().request_id
         logger.error("%s %r failed (request %s)", *asked, exc_info=error)
