@@ -98,7 +98,17 @@ class PredictionFailed(ModelStoreError):
 
 
 class Unanswerable(PredictionFailed):
-    pass
+    """The message is ours. `words` is what the pipeline raised, which may say anything: it is for
+    whoever runs the model, and not for whoever asked it."""
+
+    def __init__(self, message: str, words: str | None = None) -> None:
+        super().__init__(message)
+        self.words = words
+
+    @property
+    def told(self) -> str:
+        """The message with those words, for whoever runs the model."""
+        return str(self) if self.words is None else f"{self} {self.words}"
 
 
 class StoreNotWritable(ModelStoreError):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from . import frames
 from .arrow import ArrowArray, is_arrow
 from .column_facts import JSONLabel
+from .culprits import culprits
 from .errors import (
     GoldenMismatch,
     InvalidColumns,
@@ -35,6 +36,9 @@ from .values import ABSENT, Values
 
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
+
+
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +141,13 @@ class Model:
 
         Raises:
             Unanswerable: it raised a ValueError or answered with what is not finite, which it
-                does not do for its golden rows.
+                does not do for its golden rows. Of one row it names the columns, where each of them
+                alone would have to be another.
             PredictionFailed: it raised something else, or its answer is not usable.
         """
+        return self._explained(self._predict, matrix)
+
+    def _predict(self, matrix: NDArray[Any]) -> Prediction:
         prediction = self._short(matrix)
         if prediction is None:
             rows = frames.as_fitted(matrix, self.manifest.signature)
@@ -179,6 +187,9 @@ class Model:
         Raises:
             Unanswerable, PredictionFailed: as `predict`.
         """
+        return self._explained(self._decide, matrix)
+
+    def _decide(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
         rows = frames.as_fitted(matrix, self.manifest.signature)
         with self._declared(), np.errstate(all="ignore"):
             scores = np.asarray(self.pipeline.decision_function(rows), dtype=np.float64)
@@ -189,6 +200,31 @@ class Model:
         if not np.isfinite(scores).all():
             raise self._no_answer("a score would not be a finite number")
         return scores
+
+    def _explained(self, ask: Callable[[NDArray[Any]], Asked], matrix: NDArray[Any]) -> Asked:
+        """What `ask` says of these rows. Of one row without an answer the error names the columns
+        to blame."""
+        try:
+            return ask(matrix)
+        except Unanswerable as error:
+            if len(matrix) != 1:
+                raise
+            names = self._culprits(ask, matrix)
+            if not names:
+                raise
+            message = f"{str(error)[:-1]}; with another value of {' or '.join(names)} it has one."
+            raise Unanswerable(message, error.words) from error.__cause__
+
+    def _culprits(self, ask: Callable[[NDArray[Any]], object], row: NDArray[Any]) -> list[str]:
+        def answers(other: NDArray[Any]) -> bool:
+            try:
+                ask(other)
+            except PredictionFailed:
+                return False
+            return True
+
+        names = self.manifest.signature.names
+        return [names[column] for column in culprits(row, self.golden_rows()[0], answers)]
 
     def golden_rows(self) -> NDArray[Any]:
         """The rows of the sample, of shape (rows, columns)."""
@@ -209,7 +245,12 @@ class Model:
             GoldenMismatch: an answer differs from the one that was published.
             PredictionFailed: the pipeline does not answer at all.
         """
-        rows = self.golden_rows()
+        try:
+            self._replay(self.golden_rows())
+        except Unanswerable as error:
+            raise PredictionFailed(error.told) from error
+
+    def _replay(self, rows: NDArray[Any]) -> None:
         rounding = 0.0 if self.shortcut is None else self.shortcut.rounding
         self._require_published(self.predict(rows), rounding)
         if self.shortcut is not None:
@@ -240,7 +281,8 @@ class Model:
         try:
             yield
         except (ValueError, ArithmeticError) as error:
-            raise self._no_answer(str(error)) from error
+            words = f"{type(error).__name__}: {error}"
+            raise self._no_answer(words=words) from error
         except (Exception, SystemExit) as error:
             raise PredictionFailed(
                 f"The pipeline {self.manifest.name} failed on these rows: {error}"
@@ -258,9 +300,9 @@ class Model:
                 f"hold an answer for each of its {rows} golden rows; publish it again."
             )
 
-    def _no_answer(self, reason: str) -> Unanswerable:
-        name = self.manifest.name
-        return Unanswerable(f"The model {name} has no answer to these values: {reason}")
+    def _no_answer(self, reason: str | None = None, words: str | None = None) -> Unanswerable:
+        sentence = f"The model {self.manifest.name} has no answer to these values"
+        return Unanswerable(f"{sentence}: {reason}." if reason else f"{sentence}.", words)
 
     def _drift(self, row: int, before: object, now: object) -> GoldenMismatch:
         libraries = self.manifest.libraries

@@ -27,12 +27,17 @@ SECONDS: Final = 1.0
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
+MEMORY_UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": 1024 * MIB}
+LEAST_MEMORY: Final = 16 * MIB
+"""Less than any server takes."""
+
 SERVERS: Final = ("hypercorn", "uvicorn")
 DEFAULT_DATABASE: Final = "sqlite:///instance/quart_app.sqlite3"
 
 # A scheme, a host and a port where it is not the usual one, as browsers send them (RFC 6454, 6.2).
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _RATE: Final = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+_MEMORY: Final = re.compile(r"([0-9]{1,15})([KMG]?)")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -92,6 +97,19 @@ def _count(value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 12 and int(value) > 0):
         raise ValueError("a whole number from 1 on")
     return int(value)
+
+
+def memory_size(value: str) -> int:
+    """Bytes from a size such as 300M.
+
+    Raises:
+        ValueError: it is none. The message says what was expected.
+    """
+    match = _MEMORY.fullmatch(value)
+    size = int(match[1]) * MEMORY_UNITS[match[2]] if match else 0
+    if size < LEAST_MEMORY:
+        raise ValueError(f"a size such as 300M, in K, M or G, from {LEAST_MEMORY // MIB}M on")
+    return size
 
 
 def _port(value: str) -> int:
@@ -259,6 +277,12 @@ class Config:
         "published later and fails changes nothing.",
     )
     threads: int = _setting(2, _count, "Threads that predict.")
+    show_errors: bool = _setting(
+        False,
+        _boolean,
+        "Whether clients are told what a pipeline said that failed, for development; else the log "
+        "alone has it.",
+    )
     max_batch_size: int = _setting(256, _count, "Rows that one call of predict takes together.")
     max_queue_size: int = _setting(
         20_000, _count, "Rows that may wait for one model; more are refused with 503."
@@ -286,6 +310,13 @@ class Config:
         _count,
         "Bytes of bodies that are held in memory at a time; more are refused with 503, unless they "
         "are of one body.",
+    )
+    max_memory: int | None = _setting(
+        None,
+        memory_size,
+        "Memory of the process, as 300M, beyond which the server lets caches go, and if that does "
+        "not help turns unready, answers what it has accepted and ends with 1, to be started anew; "
+        "no limit. It is held on Linux alone.",
     )
     max_rows: int = _setting(10_000, _count, "Rows that one request may bring.")
     max_json_bytes: int = _setting(1 * MIB, _count, "Bytes that a JSON body may have.")

@@ -86,5 +86,11 @@ async def get_call(name: str | None = None, version: str | None = None) -> Call:
 
 def scorer_of(servable: Servable) -> Scorer:
     """What answers tables with this model."""
-    infer = partial(get_answering().infer, servable)
-    return Scorer(servable.manifest, infer, get_config().deadline)
+    config = get_config()
+    return Scorer(
+        servable.manifest,
+        partial(get_answering().infer, servable),
+        config.deadline,
+        request_id=get_state().request_id,
+        show_errors=config.show_errors,
+    )

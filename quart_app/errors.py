@@ -2,7 +2,8 @@
 
 A client reads `{"error": "...", "details": [...]}`, a browser a page with the same sentence, and
 whoever prefers plain text the sentence alone. What is not in the table is a defect of ours: it is
-logged with its traceback, and the client is told nothing of it.
+logged with its traceback, and the client is told nothing of it. What a pipeline says of its failure
+is logged as well, and told to clients with SHOW_ERRORS alone: it may name a path or a setting.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .inference import (
     UnsupportedBody,
 )
 from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
+from .pipeline_errors import log_words, shown
 from .serving.batcher import Closed, QueueFull
 from .tables.jobs import JobNotFound
 from .templating import bundled_template
@@ -98,14 +100,22 @@ def kind_of(error: Exception) -> str:
 
 
 def note_error(error: Exception) -> None:
-    """Let the record of the current request say what it ended in."""
-    _note(kind_of(error))
+    """Let the record of the current request say what it ended in, and the log what a pipeline said
+    of that."""
+    _note(error, kind_of(error))
 
 
-def _note(kind: str) -> None:
-    record = get_state().record
-    if record is not None:
-        record.error = kind
+def _note(error: Exception, kind: str) -> None:
+    state = get_state()
+    if state.record is not None:
+        state.record.error = kind
+    if isinstance(error, Unanswerable):
+        log_words(error, state.request_id)
+
+
+def sentence_of(error: Exception) -> str:
+    """What a client is told of an error of a model."""
+    return shown(error, words=context_of(current_app).config.show_errors)
 
 
 async def answer(error: Exception) -> Response:
@@ -120,7 +130,7 @@ async def answer(error: Exception) -> Response:
 async def answer_with(error: Exception, status: int, kind: str) -> Response:
     """The exception as an answer in the client's own kind, with this status. The access log and
     the metrics call it by this kind, of which there may be a bounded number."""
-    _note(kind)
+    _note(error, kind)
     if status == 500:
         asked = request.method, request.path, get_state().request_id
         logger.error("%s %r failed (request %s)", *asked, exc_info=error)
@@ -175,7 +185,7 @@ def _message(error: Exception, status: int) -> str:
     if isinstance(error, QueueFull | Closed):
         return BUSY
     if isinstance(error, PredictionFailed) and status == 500:
-        return FAILED
+        return str(error) if context_of(current_app).config.show_errors else FAILED
     if status == 500:
         return DESCRIPTIONS[500]
-    return str(error)
+    return sentence_of(error)

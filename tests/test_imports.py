@@ -76,6 +76,7 @@ LAYERS = [
         "inference",
         "keys",
         "lazy_rules",
+        "pipeline_errors",
         "random_ids",
         "server",
         "tasks",

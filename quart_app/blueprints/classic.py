@@ -33,7 +33,7 @@ from ..context import (
     get_state,
     get_until,
 )
-from ..errors import note_error
+from ..errors import note_error, sentence_of
 from ..inference import InferenceError, InferenceRequest, InferenceResponse, InvalidRequest
 from ..marks import form_page, predicts
 from ..negotiation import (
@@ -289,7 +289,7 @@ async def _form_page(
         form=action,
         fields=found,
         errors=errors,
-        unanswerable=str(error) if isinstance(error, Unanswerable) else None,
+        unanswerable=sentence_of(error) if isinstance(error, Unanswerable) else None,
         stray=[fault for name, fault in errors.items() if name not in signature.names],
         told=told,
         prediction_text=_sentence(told),

@@ -21,7 +21,7 @@ from model_store.literals import parse_number
 from ..answering import note
 from ..asgi import SpooledTable
 from ..context import get_config, get_jobs, get_registry, get_state, get_until, scorer_of
-from ..errors import note_error
+from ..errors import note_error, sentence_of
 from ..inference import (
     TABLES_RETRY_AFTER,
     InvalidRequest,
@@ -144,7 +144,7 @@ async def _form_page(
     page = await render_template(
         "pages/file.html",
         manifest=manifest,
-        problem=str(error) if isinstance(error, InvalidRequest | Unanswerable) else None,
+        problem=sentence_of(error) if isinstance(error, InvalidRequest | Unanswerable) else None,
         faults=[(_line(fault, manifest), fault) for fault in faults],
         total=error.total if isinstance(error, InvalidRows) else 0,
         checked=CHECKED_ROWS,

@@ -16,7 +16,7 @@ from ..serving.registry import LOADING_RETRY_AFTER, Registry
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
 
-Phase = Literal["starting", "serving", "hung", "draining"]
+Phase = Literal["starting", "serving", "hung", "draining", "memory"]
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -35,7 +35,8 @@ class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
 class Ready(msgspec.Struct, frozen=True):
     """Whether traffic should come here, in what phase the server is, and where each model is.
 
-    The phase is `hung` when no thread is left that predicts.
+    The phase is `hung` when no thread is left that predicts, and `memory` when the process takes
+    too much of it and is to end.
     """
 
     ready: bool
@@ -66,7 +67,9 @@ async def ready() -> Response:
 
 def _state_of(registry: Registry) -> Ready:
     status: Phase = "serving"
-    if registry.draining:
+    if registry.out_of_memory:
+        status = "memory"
+    elif registry.draining:
         status = "draining"
     elif registry.waiting:
         status = "starting"

@@ -26,7 +26,7 @@ from ..about.card import read_card
 from ..about.description import describe
 from ..context import get_registry, get_until
 from ..documents import ErrorBody, ModelDescription, ModelList
-from ..errors import note_error
+from ..errors import note_error, sentence_of
 from ..inference import InferenceRequest, InferenceResponse
 from ..marks import form_page, mark, predicts
 from ..negotiation import html_response, json_response, varied, wants_html
@@ -155,7 +155,7 @@ async def model_page(
         examples=examples(manifest, servable.sample) if version is None else (),
         fields=fields(manifest.signature.columns, values or {}, errors),
         errors=errors,
-        unanswerable=str(error) if isinstance(error, Unanswerable) else None,
+        unanswerable=sentence_of(error) if isinstance(error, Unanswerable) else None,
         stray=[fault for name, fault in errors.items() if name not in manifest.signature.names],
         result=told,
         action=predict_url(manifest.name, version),

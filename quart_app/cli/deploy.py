@@ -11,17 +11,29 @@ import click
 
 from model_store import ModelStore
 
-from ..config import Config
+from ..config import Config, memory_size
 from ..version import VERSION
 from . import footprint
-from .deployment import MODELS, Deployment, DeploymentError, Platform
-from .footprint import MB, MEMORY_LIMIT, SLUG_LIMIT, Memory, Slug
+from .deployment import MEMORY, MIB, MODELS, Deployment, DeploymentError, Platform
+from .footprint import MB, SLUG_LIMIT, Memory, Slug
 from .lock import REQUIREMENTS, read_pins
 from .options import Option, allow_version_option, settings, store_option
 
-MIB = 1024 * 1024
 NEARLY = 0.9
 """The share of a limit from which on there is a warning."""
+
+
+class _Memory(click.ParamType[int]):
+    """A size, as the setting MAX_MEMORY takes it."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: object, ctx: object) -> int:
+        """The bytes."""
+        try:
+            return memory_size(str(value))
+        except ValueError as error:
+            raise click.BadParameter(f"expected {error}, got {value!r}") from None
 
 
 @click.group()
@@ -49,6 +61,13 @@ def _deploy_options(command: Any) -> Any:
             help="A distribution to install besides, as it is installed here.",
         ),
         click.option("--tour", is_flag=True, help="Take the tour along, and what it needs."),
+        click.option(
+            "--memory",
+            type=_Memory(),
+            default=f"{MEMORY // MIB}M",
+            show_default=True,
+            help="The memory of the machine; with nine tenths of it the server starts anew.",
+        ),
         click.option("--force", is_flag=True, help="Write over files that this did not write."),
         store_option,
         allow_version_option,
@@ -86,6 +105,7 @@ def _write(
     names: Sequence[str],
     packages: Sequence[str],
     tour: bool,
+    memory: int,
     force: bool,
     store: Path | None,
     allow_version: bool,
@@ -98,6 +118,7 @@ def _write(
         packages,
         allow_version=config.allow_version,
         tour=tour,
+        memory=memory,
     )
     for verified in deployment.models:
         for warning in verified.warnings:
@@ -108,9 +129,9 @@ def _write(
     pins = read_pins((folder / REQUIREMENTS).read_text(encoding="utf-8"))
     _tell_size(platform, Slug.of(folder, files, pins), _models_size(folder, files))
     click.echo("Starting it once, to see its memory", err=True)
-    _tell_memory(footprint.measure(folder, deployment.command))
+    _tell_memory(footprint.measure(folder, deployment.unlimited_command), memory)
     click.echo("\nType next:\n")
-    for line in _steps(platform, folder):
+    for line in _steps(platform, folder, memory):
         click.echo(f"  {line}")
 
 
@@ -141,29 +162,30 @@ def _tell_size(platform: Platform, slug: Slug, models: int) -> None:
         )
 
 
-def _tell_memory(memory: Memory) -> None:
+def _tell_memory(memory: Memory, limit: int) -> None:
     if memory.resident is None:
         click.echo(f"Memory: not measured, {memory.reason}")
     else:
         click.echo(
-            f"Memory: {memory.resident / MIB:.0f} MiB of {MEMORY_LIMIT / MIB:.0f} MiB once the "
+            f"Memory: {memory.resident / MIB:.0f} MiB of {limit / MIB:.0f} MiB once the "
             "models are loaded; requests take more"
         )
-        if memory.resident > NEARLY * MEMORY_LIMIT:
+        if memory.resident > NEARLY * limit:
             _warn(
-                "That is more than the smallest machines have, or nearly; take fewer models "
-                "along, or a larger machine."
+                "That is more than the machine has, or nearly, and the server would start again "
+                "and again; take fewer models along, or a larger machine, and say so by --memory."
             )
     for name, reason in (memory.failed or {}).items():
         _warn(f"{name} does not load there: {reason}")
 
 
-def _steps(platform: Platform, folder: Path) -> list[str]:
+def _steps(platform: Platform, folder: Path, memory: int) -> list[str]:
     place = shlex.quote(str(folder))
     if platform == "docker":
         return [
             f"docker build --tag quart-app {place}",
-            "docker run --rm --publish 8000:8000 --stop-timeout 30 quart-app",
+            f"docker run --detach --restart on-failure --memory {memory // MIB}m "
+            "--publish 8000:8000 --stop-timeout 30 quart-app",
         ]
     new = [] if (folder / ".git").exists() else ["git init --initial-branch main", "heroku create"]
     return [

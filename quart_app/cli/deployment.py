@@ -32,8 +32,13 @@ from .lock import REQUIREMENTS, normalized, read_lock, read_pins, without
 Platform = Literal["heroku", "docker"]
 
 MODELS: Final = "models"
+MIB: Final = 1024 * 1024
 KEEP_ALIVE: Final = 95
 """Seconds; the router of Heroku keeps its connections to an app for 90, others for less."""
+MEMORY: Final = 512 * MIB
+"""Bytes that the smallest dynos of Heroku have, and the smallest machines of many others."""
+USABLE_MEMORY: Final = 0.9
+"""The share of the memory of a machine that the server may take before it is started anew."""
 RECORD: Final = ".quart-app.json"
 GIT: Final = (".git", ".gitignore", ".gitattributes")
 """What a folder may hold that still counts as empty, when it is a new repository."""
@@ -55,7 +60,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What a platform gets. `packages` are distributions to install besides, in the versions that
-    are installed here. `tour` takes the tour along, with what only it needs."""
+    are installed here. `tour` takes the tour along, with what only it needs. `memory` are the bytes
+    that the machine has."""
 
     platform: Platform
     store: ModelStore
@@ -63,6 +69,7 @@ class Deployment:
     packages: Sequence[str] = ()
     allow_version: bool = False
     tour: bool = False
+    memory: int = MEMORY
 
     @classmethod
     def of(
@@ -74,6 +81,7 @@ class Deployment:
         *,
         allow_version: bool = False,
         tour: bool = False,
+        memory: int = MEMORY,
     ) -> Deployment:
         """The versions that serve of these models, or of all, each proven.
 
@@ -90,7 +98,7 @@ class Deployment:
         verified = [store.verify(name, allow_version=allow_version) for name in names]
         if not allow_version:
             _require_locked(each.manifest for each in verified)
-        return cls(platform, store, verified, tuple(packages), allow_version, tour)
+        return cls(platform, store, verified, tuple(packages), allow_version, tour, memory)
 
     @property
     def manifests(self) -> list[Manifest]:
@@ -99,6 +107,12 @@ class Deployment:
     @property
     def command(self) -> list[str]:
         """What the platform starts, in the folder. No word of it means anything to a shell."""
+        usable = int(USABLE_MEMORY * self.memory) // MIB
+        return [*self.unlimited_command, "--max-memory", f"{usable}M"]
+
+    @property
+    def unlimited_command(self) -> list[str]:
+        """The same without a limit of memory."""
         allowed = ["--allow-version"] if self.allow_version else []
         kept = ["--keep-alive", str(KEEP_ALIVE)]
         tour = [] if self.tour else ["--no-tour"]

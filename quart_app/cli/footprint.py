@@ -25,9 +25,6 @@ MB: Final = 1_000_000
 SLUG_LIMIT: Final = 500 * MB
 """Of a slug of Heroku, once it is compressed."""
 
-MEMORY_LIMIT: Final = 512 * 1024 * 1024
-"""Of its smallest dynos."""
-
 SAMPLE: Final = 64 * 1024
 START: Final = 60.0
 """Seconds in which a process must listen on Heroku, and here be ready."""

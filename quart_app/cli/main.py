@@ -115,6 +115,7 @@ def cli() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.")
 @click.option("--server", "server_name", type=click.Choice(SERVERS), help="The HTTP server.")
 @click.option("--keep-alive", help="Seconds that an idle connection is kept open.")
+@click.option("--max-memory", help="Memory with which the server ends itself, as 300M.")
 @store_option
 @allow_version_option
 @click.option("--no-tour", is_flag=True, help="Serve no tour.")
@@ -124,6 +125,7 @@ def serve(
     port: int | None,
     server_name: str | None,
     keep_alive: str | None,
+    max_memory: str | None,
     store: Path | None,
     allow_version: bool,
     no_tour: bool,
@@ -135,6 +137,7 @@ def serve(
         port=port,
         server=server_name,
         keep_alive=keep_alive,
+        max_memory=max_memory,
         model_store=store,
         allow_version=allow_version,
         tour="false" if no_tour else None,
@@ -147,7 +150,8 @@ def serve(
 
 def _serve(app: Quart, stdout: LineWriter | None) -> int:
     """Serve the app by its settings; the exit code. Without stdout there is no access log."""
-    from ..server import run, sockets
+    from ..server import descriptors, run, sockets
+    from ..server.options import ServerOptions, Shutdown
 
     context = context_of(app)
     config, registry = context.config, context.registry
@@ -159,23 +163,27 @@ def _serve(app: Quart, stdout: LineWriter | None) -> int:
     def announce(url: str) -> None:
         print(f"Serving on {url} (CTRL+C to quit)\nModels in {config.model_store.absolute()}")
 
-    def drain() -> None:
+    def drain(reason: run.Reason) -> None:
         registry.draining = True
+        registry.out_of_memory = reason == "memory"
 
-    sockets.allow_many()
+    descriptors.allow_many()
     if config.access_log and stdout is not None:
         context.observers.append(AccessLog(stdout))
+    options = ServerOptions(
+        keep_alive=config.keep_alive,
+        max_connections=config.max_connections,
+        max_memory=config.max_memory,
+        shutdown=Shutdown.within(delay=config.shutdown_delay, drain=config.deadline + ANSWERING),
+    )
     return run.serve(
         app,
         sockets.bind(config.host, config.port),
         http,
-        on_signal=drain,
+        options,
+        on_stop=drain,
         on_listening=announce,
-        shutdown=run.Shutdown.within(
-            delay=config.shutdown_delay, drain=config.deadline + ANSWERING
-        ),
-        keep_alive=config.keep_alive,
-        max_connections=config.max_connections,
+        release=registry.release,
     )
 
 

@@ -21,9 +21,12 @@ MAX_WINDOWS: Final = 20_000
 
 
 class Rates:
-    """Counts requests by whoever sent them, in this process alone."""
+    """Counts requests by whoever sent them, in this process alone.
 
-    def __init__(self, limits: Sequence[str], clock: Callable[[], float] = time.time) -> None:
+    `clock` tells seconds since some moment, and only goes forward.
+    """
+
+    def __init__(self, limits: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._items = [parse(limit) for limit in limits]
         self._windows = Windows(clock)
         self._limiter = FixedWindowRateLimiter(self._windows)

@@ -39,6 +39,7 @@ from hypercorn.typing import (
 from hypercorn.utils import parse_socket_addr
 
 from .sockets import FULL, HALF_CLOSED_SECONDS
+from .turns import Turns
 
 HEAD_SECONDS: Final = 10.0
 """How long a head may take from its first byte on, within the keep-alive time; up to two fifths
@@ -76,6 +77,7 @@ class Connection:
     ) -> None:
         self.context = WorkerContext(None)
         self.head_until = 0.0  # when the head that is arriving has to be there; 0: there is none
+        self.turns = owner.turns
         self._reader = reader
         self._writer = writer
         self._owner = owner
@@ -230,6 +232,7 @@ class Connections:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        self.turns = Turns(self.now)
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -325,6 +328,7 @@ class _Server(TCPServer):
             async with TaskGroup(self.loop) as group:
                 self._task_group = group
                 protocol = Http1(
+                    connection.turns,
                     self.app,
                     self.config,
                     self.context,
@@ -348,8 +352,9 @@ class _Server(TCPServer):
 class Http1(H11Protocol):
     """HTTP/1.1 and nothing else."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, turns: Turns, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self._turns = turns
         self.answered = asyncio.Event()
         """Set with each end of an answer."""
         self.connection = _Requests(
@@ -371,6 +376,12 @@ class Http1(H11Protocol):
     async def _close_stream(self) -> None:
         self.answered.set()
         await super()._close_stream()
+
+    async def _maybe_recycle(self) -> None:
+        """Begin with the next request; one that is there already has to wait for its turn."""
+        if self.connection.trailing_data[0]:
+            await asyncio.sleep(self._turns.take())
+        await super()._maybe_recycle()
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """A request to go on in HTTP/2 is answered in HTTP/1.1."""

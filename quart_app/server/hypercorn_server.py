@@ -14,6 +14,7 @@ from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 
 from .connections import Connections
+from .options import ServerOptions
 from .sockets import BACKLOG, LISTENERS
 
 logger = logging.getLogger(__name__)
@@ -23,25 +24,22 @@ async def serve(
     app: ASGIFramework,
     sock: socket.socket,
     until_stop: Callable[[], Awaitable[None]],
-    *,
-    keep_alive: float,
-    patience: float,
-    max_connections: int,
+    options: ServerOptions,
 ) -> None:
     """See `HttpServer`."""
     config = _Config()
-    config.keep_alive_timeout = keep_alive
+    config.keep_alive_timeout = options.keep_alive
     config.keep_alive_max_requests = sys.maxsize  # it protects from nothing here
     config.errorlog = logger
     config.errorlog.setLevel(logging.ERROR)
-    connections = Connections(app, config, await _state_of(app), most=max_connections)
+    connections = Connections(app, config, await _state_of(app), most=options.max_connections)
     listeners = [await connections.listen(sock.dup(), BACKLOG) for _ in range(LISTENERS)]
     try:
         await until_stop()
     finally:
         for listener in listeners:
             listener.close()
-    if not await connections.end(patience):
+    if not await connections.end(options.patience):
         logger.warning("Connections were left open, as they did not close in time.")
 
 

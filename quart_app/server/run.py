@@ -5,7 +5,7 @@ both.
 
 At the first SIGTERM, SIGINT or SIGHUP (which, where it is ignored, as with nohup, stays so):
 
-1. `on_signal` is called (readiness turns to 503). For `delay` seconds connections are accepted
+1. `on_stop` is called (readiness turns to 503). For `delay` seconds connections are accepted
    as before, so that whoever routes to us can stop doing so. Answers now say
    `Connection: close`: clients that keep connections open move away by themselves.
 2. The kernel drops further handshakes, what it had queued is accepted, and for `SETTLE` seconds
@@ -14,6 +14,9 @@ At the first SIGTERM, SIGINT or SIGHUP (which, where it is ignored, as with nohu
    answered have `drain` seconds; one that is not finished by then is cancelled, and its client gets
    status 500 or a cut-off body.
 4. The app's lifespan is shut down, in `background` seconds and a little. Exit code 0.
+
+A process that takes more memory than it may (`memory.py`) ends in the same way, as if that was the
+signal, but with exit code 1: a platform starts it anew.
 
 So a connection is either refused before it is established or served. What cannot be promised, by
 the nature of HTTP/1.1: a request sent on a kept-alive connection that has been idle since before
@@ -41,10 +44,11 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 from hypercorn.typing import (
     ASGIFramework,
@@ -54,13 +58,13 @@ from hypercorn.typing import (
     Scope,
 )
 
+from . import memory
+from .descriptors import connections_within
+from .options import OPTIONS, SLACK, ServerOptions
 from .sockets import stop_accepting, url
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 1.0
-BACKGROUND = 2 * SECONDS  # for the app to end its own work
-SLACK = 0.5 * SECONDS  # for what has just been cancelled to end
 GARBAGE = (10_000, 20, 100)
 """How many new objects there are before garbage is looked for, and how often among older ones. With
 Python's own 700, 10 and 10, a body of 350,000 empty lists has it go through all that scikit-learn
@@ -74,28 +78,10 @@ FREE_BLOCK = 2 * LARGE_BLOCK
 MEGABYTE = 1024 * 1024
 ADDRESS_SPACE = 1024 * MEGABYTE
 """Bytes that a server of small models takes, threads and libraries, mapped and mostly unused."""
+Reason = Literal["signal", "memory"]
+"""Why a server stops."""
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class Shutdown:
-    """How long each step of an exit may take, in seconds from the end of the one before it.
-
-    The watchdog counts from the signal, or from the failure that ends the process.
-    """
-
-    delay: float = 1 * SECONDS
-    drain: float = 20 * SECONDS
-    background: float = BACKGROUND
-    watchdog: float = 24 * SECONDS
-
-    @classmethod
-    def within(cls, delay: float, drain: float) -> Shutdown:
-        """These times, with a watchdog that leaves each step its own: 24 s for 1 and 20."""
-        return cls(delay, drain, BACKGROUND, delay + drain + BACKGROUND + 2 * SLACK)
-
-
-SHUTDOWN = Shutdown()
 
 
 class ServeError(Exception):
@@ -106,10 +92,9 @@ class HttpServer(Protocol):
     """What parses HTTP and calls the app.
 
     It accepts connections on a duplicate of the socket, calls `until_stop` once it does so, and
-    after that has returned closes idle connections, lets requests end, and returns. Answers that
-    are still on their way out have `patience`, in seconds from then; `keep_alive` is how long an
-    idle connection is kept. There are at most `max_connections`: a further one takes the place of
-    the one that has been without a request for longest, or is told 503 and closed.
+    after that has returned closes idle connections, lets requests end, and returns. Of `options`
+    it reads `keep_alive`, `patience` and `max_connections`: a connection beyond these takes the
+    place of the one that has been without a request for longest, or is told 503 and closed.
     """
 
     def __call__(
@@ -117,10 +102,7 @@ class HttpServer(Protocol):
         app: ASGIFramework,
         sock: socket.socket,
         until_stop: Callable[[], Awaitable[None]],
-        *,
-        keep_alive: float,
-        patience: float,
-        max_connections: int,
+        options: ServerOptions,
     ) -> Coroutine[Any, Any, None]: ...
 
 
@@ -141,13 +123,11 @@ def serve(
     app: ASGIFramework,
     sock: socket.socket,
     http: HttpServer,
+    options: ServerOptions = OPTIONS,
     *,
-    on_signal: Callable[[], None],
+    on_stop: Callable[[Reason], None],
     on_listening: Callable[[str], None] | None = None,
-    shutdown: Shutdown = SHUTDOWN,
-    startup_timeout: float = 60 * SECONDS,
-    keep_alive: float = 5 * SECONDS,
-    max_connections: int = 1000,
+    release: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve the app until SIGTERM, SIGINT or SIGHUP; the exit code.
 
@@ -156,9 +136,9 @@ def serve(
 
     0 after a signal, also when requests had to be cut off (that is logged) or the app was still
     starting. 1 after a failure: the app does not start, does not stop, or anything unexpected.
-    `on_listening` gets the URL when connections are accepted. Both callbacks run in the event
-    loop. `keep_alive` is how long an idle connection is kept, in seconds; `max_connections` says
-    how many connections there are at a time.
+    `on_listening` gets the URL when connections are accepted, `on_stop` is told why it
+    stops, and `release` lets caches of the app go, when there is little memory left. They run in
+    the event loop.
     """
     gc.set_threshold(*GARBAGE)
     _return_memory()
@@ -166,29 +146,41 @@ def serve(
     with sock, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(_report)
-        stop = asyncio.Event()
-
-        def leave() -> None:
-            stop.set()
-            on_signal()
+        stop = _Stop(options.shutdown.watchdog, on_stop)
 
         def interrupt() -> None:
-            _start_watchdog(shutdown.watchdog)
-            loop.call_soon_threadsafe(leave)
+            stop.start_watchdog()
+            loop.call_soon_threadsafe(stop.set, "signal")
 
-        service = _Service(
-            app,
-            sock,
-            http,
-            stop,
-            on_listening,
-            shutdown,
-            startup_timeout,
-            keep_alive,
-            max_connections,
-        )
+        service = _Service(app, sock, http, options, stop, on_listening, release)
         with _first_signal(interrupt):
             return runner.run(service.exit_code())
+
+
+class _Stop:
+    """The end of the server, once it was asked for, and why."""
+
+    def __init__(self, watchdog: float, on_stop: Callable[[Reason], None]) -> None:
+        self.reason: Reason | None = None
+        self._watchdog = watchdog
+        self._watched = False
+        self._on_stop = on_stop
+        self._event = asyncio.Event()
+        self.wait = self._event.wait
+
+    def set(self, reason: Reason) -> None:
+        """Begin to stop. The first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            self.start_watchdog()
+            self._event.set()
+            self._on_stop(reason)
+
+    def start_watchdog(self) -> None:
+        """Let it count from the first call on."""
+        if not self._watched:
+            self._watched = True
+            _start_watchdog(self._watchdog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +188,10 @@ class _Service:
     app: ASGIFramework
     sock: socket.socket
     http: HttpServer
-    stop: asyncio.Event
+    options: ServerOptions
+    stop: _Stop
     on_listening: Callable[[str], None] | None
-    shutdown: Shutdown
-    startup_timeout: float
-    keep_alive: float
-    max_connections: int
+    release: Callable[[], None]
 
     async def exit_code(self) -> int:
         try:
@@ -211,23 +201,24 @@ class _Service:
         except Exception:
             logger.exception("The server has failed.")
         else:
-            return 0
-        if not self.stop.is_set():
-            _start_watchdog(self.shutdown.watchdog)
+            return 1 if self.stop.reason == "memory" else 0
+        self.stop.start_watchdog()
         return 1
 
     async def _run(self) -> None:
         lifespan = _Lifespan(self.app)
         if not await self._started(lifespan):
             return
+        watching = asyncio.create_task(self._watch_memory())
         try:
             await self._serve_http(_Requests(self.app, lifespan.state))
         finally:
-            await lifespan.shutdown(self.shutdown.background + SLACK)
+            watching.cancel()
+            await lifespan.shutdown(self.options.shutdown.background + SLACK)
 
     async def _started(self, lifespan: _Lifespan) -> bool:
         """Start the app up; False if the signal came first."""
-        starting = asyncio.create_task(lifespan.startup(self.startup_timeout))
+        starting = asyncio.create_task(lifespan.startup(self.options.startup_timeout))
         stopping = asyncio.create_task(self.stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -236,6 +227,23 @@ class _Service:
             return True
         starting.cancel()
         return False
+
+    async def _watch_memory(self) -> None:
+        """Stop when there is more than `max_memory` of it."""
+        begun, limit = time.monotonic(), self.options.max_memory
+        if limit is None:
+            return
+        if memory.resident() is None:
+            logger.warning("MAX_MEMORY cannot be held: this system has no /proc/self/statm.")
+            return
+        found = await memory.exceeded(limit, self.release)
+        if self.stop.reason is None:
+            logger.error(
+                "The process takes %d MB of memory after %d s, and may take %d MB (MAX_MEMORY). It "
+                "answers what it has accepted and ends with 1, to be started anew.",
+                *(found // MEGABYTE, time.monotonic() - begun, limit // MEGABYTE),
+            )
+            self.stop.set("memory")
 
     async def _serve_http(self, requests: _Requests) -> None:
         """Accept and answer until `stop` is set, then drain.
@@ -249,28 +257,21 @@ class _Service:
                 self.on_listening(url(self.sock))
             await self.stop.wait()
             requests.closing = True
-            await asyncio.sleep(self.shutdown.delay)
+            await asyncio.sleep(self.options.shutdown.delay)
             await stop_accepting(self.sock)
-            loop.call_later(self.shutdown.drain, requests.cut_off)
-            loop.call_later(self.shutdown.drain + SLACK, server.cancel)
+            loop.call_later(self.options.shutdown.drain, requests.cut_off)
+            loop.call_later(self.options.shutdown.drain + SLACK, server.cancel)
 
         loop = asyncio.get_running_loop()
-        server = asyncio.create_task(
-            self.http(
-                requests,
-                self.sock,
-                until_stop,
-                keep_alive=self.keep_alive,
-                patience=self.shutdown.drain + SLACK / 2,  # after `cut_off`, before `cancel`
-                max_connections=self.max_connections,
-            )
-        )
+        most = connections_within(self.options.max_connections)
+        options = replace(self.options, max_connections=most)
+        server = asyncio.create_task(self.http(requests, self.sock, until_stop, options))
         await asyncio.wait({server})
         if server.cancelled():
             logger.warning("Connections were left open, as they did not close in time.")
         else:
             server.result()
-        if not self.stop.is_set():
+        if self.stop.reason is None:
             raise ServeError("The HTTP server stopped without a signal.")
 
 

@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import errno
 import ipaddress
-import resource
 import select
 import socket
 import struct
@@ -27,20 +26,17 @@ FULL = (
 HALF_CLOSED_SECONDS = 0.5
 """How long a request goes on whose client sends no more: it may be gone, or have closed its side
 alone, and nothing tells which."""
+UNSENT = 64 * 1024
+"""Bytes that the kernel takes of a connection beyond what its client has room for. By itself it
+takes up to 4 MB, and a client that reads nothing has that many responses made."""
+NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+"""Its number on Linux, which Python did not know before 3.12."""
 
 SETTLE = 0.25  # seconds, a round trip: the end of a handshake, the request that follows it
 
 
 class BindError(OSError):
     """The address cannot be listened on. The message is a sentence that says what to do."""
-
-
-def allow_many() -> None:
-    """Raise the number of open files, and so of connections, to what the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(ValueError, OSError):  # macOS has a bound of its own below `hard`
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def bind(host: str | None, port: int | None) -> socket.socket:
@@ -56,7 +52,10 @@ def bind(host: str | None, port: int | None) -> socket.socket:
     if not 0 <= port <= 65535:
         raise BindError(f"Port {port} does not exist; set PORT to a number from 0 to 65535.")
     try:
-        return _listen_everywhere(port) if everywhere else _listen(host, port)
+        sock = _listen_everywhere(port) if everywhere else _listen(host, port)
+        if sys.platform == "linux":  # what is accepted inherits it
+            sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, UNSENT)
+        return sock
     except (OSError, UnicodeError) as error:
         name = "all interfaces" if everywhere else host
         raise BindError(_advice(error, name, port)) from error

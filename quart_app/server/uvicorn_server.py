@@ -27,7 +27,9 @@ except ImportError:
         "pip install 'quart-app[uvicorn]'."
     ) from None
 
+from .options import ServerOptions
 from .sockets import BACKLOG, FULL, HALF_CLOSED_SECONDS, LISTENERS
+from .turns import Turns
 
 KIB = 1024
 MAX_WAITING = 64 * KIB
@@ -40,6 +42,11 @@ HEAD_TOO_LONG = (
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(TOO_LONG), TOO_LONG)
 )
 
+PIECE = 4 * KIB
+MAX_PIPELINED = 16
+"""Requests of a connection that wait for the answer to one before, and in what pieces of what came
+they are looked for: httptools itself makes all of them at once."""
+
 MAX_COPIED = 64 * KIB
 """Bytes of a body up to which it is copied behind its head, to leave with it in one write."""
 
@@ -50,10 +57,7 @@ async def serve(
     app: ASGIFramework,
     sock: socket.socket,
     until_stop: Callable[[], Awaitable[None]],
-    *,
-    keep_alive: float,
-    patience: float,
-    max_connections: int,
+    options: ServerOptions,
 ) -> None:
     """See `HttpServer`."""
     config = uvicorn.Config(
@@ -70,12 +74,12 @@ async def serve(
         server_header=False,
         forwarded_allow_ips=[],
         backlog=BACKLOG,
-        timeout_keep_alive=math.ceil(keep_alive),
+        timeout_keep_alive=math.ceil(options.keep_alive),
     )
     logging.getLogger("uvicorn.error").addFilter(_is_not_cut_off)
     with contextlib.ExitStack() as stack:
         own = [stack.enter_context(sock.dup()) for _ in range(LISTENERS)]
-        await _Server(config, until_stop, patience, max_connections).serve(sockets=own)
+        await _Server(config, until_stop, options).serve(sockets=own)
 
 
 def _is_not_cut_off(record: logging.LogRecord) -> bool:
@@ -90,13 +94,12 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         until_stop: Callable[[], Awaitable[None]],
-        patience: float,
-        max_connections: int,
+        options: ServerOptions,
     ) -> None:
         super().__init__(config)
-        self.server_state = _State(max_connections)
+        self.server_state = _State(options.max_connections)
         self._until_stop = until_stop
-        self._patience = patience
+        self._patience = options.patience
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
         return contextlib.nullcontext()
@@ -129,6 +132,7 @@ class _State(ServerState):
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
+        self.turns = Turns(asyncio.get_running_loop().time)
         self.idle: dict[_Connection, None] = {}  # those for longest first
 
 
@@ -150,6 +154,7 @@ class _Connection(HttpToolsProtocol):
         self._responses = _Responses(transport)
         self._cycles: deque[RequestResponseCycle] = deque()  # what was asked and not yet answered
         self._waiting = 0
+        self._unparsed = b""
         if len(self.connections) > self.server_state.most and not self._make_room():
             transport.write(FULL)
             transport.close()
@@ -200,13 +205,15 @@ class _Connection(HttpToolsProtocol):
         self._cycles.popleft()
         self._responses.end()
         super().on_response_complete()
+        if self._unparsed and not self.transport.is_closing():
+            data, self._unparsed = self._unparsed, b""
+            self._parse(data)
         if not self.transport.is_closing() and not self._is_answering():
             self.server_state.idle[self] = None
 
     def data_received(self, data: bytes) -> None:
         timer = self.timeout_keep_alive_task
-        self._waiting += len(data)
-        super().data_received(data)
+        self._parse(data)
         if self.transport.is_closing():
             return
         if self._waiting > MAX_WAITING:
@@ -214,11 +221,35 @@ class _Connection(HttpToolsProtocol):
         elif timer and not self.timeout_keep_alive_task and not self._is_answering():
             self._wait_until(timer.when())
 
+    def _parse(self, data: bytes) -> None:
+        """Parse what came, until too many requests wait; the rest when one of them is answered."""
+        if self._unparsed:
+            self._unparsed += data
+            return
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            self._waiting += len(piece)
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
+            if len(self.pipeline) >= MAX_PIPELINED:
+                self._unparsed = data[start + PIECE :]
+                self.flow.pause_reading()
+                return
+
     def _refuse_head(self) -> None:
         """Close the connection, and say why where no response is on its way."""
         if not self._is_answering() or not self._cycles[0].response_started:
             self.transport.write(HEAD_TOO_LONG)
         self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start it; what has waited for the one before, when its turn comes."""
+        if not self._cycles:  # it is not in the line, and so the first
+            super()._start_asgi_task(cycle, app)
+            return
+        start = super()._start_asgi_task
+        self.loop.call_later(self.server_state.turns.take(), start, cycle, app)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -5,7 +5,8 @@ Any other version, also of a model published later, is loaded on its first reque
 after the other, each verify → load → warm, and a failed one stays failed and visible. An operator
 may load a name again, which then serves what it resolves to now, or unload it in every version.
 
-Known weak point: what was loaded stays in memory, every version that was ever asked for.
+Known weak point: what was loaded stays in memory, every version that was ever asked for, until
+there is little left of it (`release`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ HUNG = 0.75
 """The share of the deadline after which a call of predict hangs."""
 
 WATCH_SECONDS = 0.5
+
+UNUSED_SECONDS = 60.0
+"""After so long without a request another version may be let go."""
 
 VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
@@ -67,7 +71,8 @@ class Registry:
     """Belongs to one event loop; all its methods are called there.
 
     `starting` lasts until the names of the models are known; `started` is set when each of them
-    is ready or has failed. `draining` is set when the process was told to end. `workers` are the
+    is ready or has failed. `draining` is set when the process is to end, and `out_of_memory` when
+    that is since it takes too much of it. `workers` are the
     threads that predict: with all of them hung it is not ready.
     """
 
@@ -82,6 +87,7 @@ class Registry:
         self.starting = True
         self.started = asyncio.Event()
         self.draining = False
+        self.out_of_memory = False
 
     # What is there ---------------------------------------------------------------
 
@@ -233,6 +239,15 @@ class Registry:
             self._entries[name] = Entry(State.UNLOADED)
             for key in [key for key in self._others if key[0] == name]:
                 self._others.pop(key)
+
+    def release(self) -> None:
+        """Let go the other versions of models that nobody has asked for lately. They are loaded
+        again when they are asked for."""
+        for key, entry in self.others.items():
+            servable = entry.servable
+            known = key[0] in self._entries  # else it may be all that makes this server ready
+            if known and servable is not None and servable.unused_for > UNUSED_SECONDS:
+                del self._others[key]
 
     async def _load_into(self, entry: Entry, name: str, version: int | None) -> None:
         async with self._loading:

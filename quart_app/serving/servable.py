@@ -41,6 +41,7 @@ PATIENCE: Final = 2.0
 """Seconds, within a quarter of the deadline, after which a batch does not hold up the next."""
 
 HUNG_RETRY_AFTER: Final = 10
+NANOSECONDS: Final = 1e9
 
 Scores = NDArray[np.float64]
 
@@ -59,6 +60,7 @@ class Servable:
         self.sample: Sample = model.sample
         self.statistics = Statistics()
         self.load_seconds = 0.0
+        self._asked = time.perf_counter_ns()
         self._ids = RandomIds()
         self._model = model
         self._workers = workers
@@ -81,6 +83,11 @@ class Servable:
     def waiting_rows(self) -> int:
         """Rows that wait for a call of predict."""
         return self._batcher.waiting_rows + self._decider.waiting_rows
+
+    @property
+    def unused_for(self) -> float:
+        """Seconds since the last request, or since it was loaded."""
+        return (time.perf_counter_ns() - self._asked) / NANOSECONDS
 
     @property
     def example(self) -> dict[str, JSONLabel | None]:
@@ -114,7 +121,7 @@ class Servable:
         """
         if until is None:
             until = asyncio.get_running_loop().time() + self._deadline
-        begun = time.perf_counter_ns()
+        begun = self._asked = time.perf_counter_ns()
         counted = self.statistics.fail
         try:
             wanted = request.outputs

@@ -27,6 +27,7 @@ from ..inference import (
     InferenceResponse,
     InvalidRequest,
 )
+from ..pipeline_errors import log_words, shown
 from ..protocols.csv import Cells, Decoder, Encoder, answers_of
 from ..serving.batcher import Closed, QueueFull
 
@@ -201,13 +202,27 @@ def _faults(request: InferenceRequest, signature: Signature) -> InvalidRows:
 
 
 class Scorer:
-    """Answers tables with one version of one model, by `infer`."""
+    """Answers tables with one version of one model, by `infer`, for the request of this id.
 
-    def __init__(self, manifest: Manifest, infer: Infer, deadline: float) -> None:
+    What its pipeline says of a failure is logged for the first such row of a table, and with
+    `show_errors` told for each.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        infer: Infer,
+        deadline: float,
+        *,
+        request_id: str | None = None,
+        show_errors: bool = False,
+    ) -> None:
         self.manifest = manifest
         self._infer = infer
         self._deadline = deadline
-        self._logged = False
+        self._request_id = request_id
+        self._show_errors = show_errors
+        self._logged: set[type[Exception]] = set()
 
     async def answer(self, file: IO[bytes]) -> AsyncGenerator[Piece, None]:
         """The answer in pieces. Until the first of them, a failure is that of the request.
@@ -278,12 +293,20 @@ class Scorer:
         """What the sender is told of rows that have no answer."""
         if isinstance(error, QueueFull | Closed):
             return BUSY
-        if isinstance(error, DeadlineExceeded | Unanswerable):
+        if isinstance(error, DeadlineExceeded):
             return str(error)
-        if not self._logged:
-            logger.error("A row of a table failed", exc_info=error)
-            self._logged = True
-        return FAILED
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            self._log(error)
+        if isinstance(error, Unanswerable):
+            return shown(error, words=self._show_errors)
+        return str(error) if self._show_errors else FAILED
+
+    def _log(self, error: Exception) -> None:
+        if isinstance(error, Unanswerable):
+            log_words(error, self._request_id)
+        else:
+            logger.error("A row of a table failed (request %s)", self._request_id, exc_info=error)
 
 
 def _by_row(error: InvalidRows, positions: Sequence[int]) -> dict[int, str]:

@@ -42,6 +42,8 @@ DEFAULTS: dict[str, Any] = {
     "MAX_WAIT": 2.0,
     "MAX_REQUESTS": 1000,
     "MAX_CONNECTIONS": 1000,
+    "MAX_MEMORY": None,
+    "SHOW_ERRORS": False,
     "MAX_HELD_BYTES": 33_554_432,
     "MAX_ROWS": 10_000,
     "MAX_JSON_BYTES": 1_048_576,
@@ -88,6 +90,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("TEMPLATES", str(Path(__file__).parent), Path(__file__).parent),
     ("ACCESS_LOG", "false", False),
     ("METRICS", "no", False),
+    ("SHOW_ERRORS", "yes", True),
     ("CLASSIC", "false", False),
     ("TOUR", "no", False),
     ("CLASSIC_PREFIX", "", ""),
@@ -122,6 +125,10 @@ GOOD: list[tuple[str, str, Any]] = [
         )
     ),
     ("MAX_WAIT", "0.5", 0.5),
+    ("MAX_MEMORY", "300M", 300 * 1024**2),
+    ("MAX_MEMORY", "2G", 2 * 1024**3),
+    ("MAX_MEMORY", "16384K", 16 * 1024**2),
+    ("MAX_MEMORY", "16777216", 16 * 1024**2),
     ("DEADLINE", "0.5", 0.5),
     ("DEADLINE", "86400", 86_400.0),
     ("SHUTDOWN_DELAY", "0", 0.0),
@@ -167,10 +174,15 @@ BAD: list[tuple[str, str, str]] = [
         )
     ),
     ("MAX_WAIT", "0", "a number of seconds above 0"),
+    *(
+        ("MAX_MEMORY", text, "a size such as 300M, in K, M or G, from 16M on")
+        for text in ("", "300", "300m", "300 M", "15M", "-1G", "0.5G", "half", "²M", "9" * 40)
+    ),
     *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
     *(("TEMPLATES", text, "a folder that exists") for text in ("", "no/such/folder", __file__)),
     ("ACCESS_LOG", "-", "true or false"),
     ("METRICS", "/metrics", "true or false"),
+    ("SHOW_ERRORS", "all", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
     ("TOUR", "maybe", "true or false"),
     *(

@@ -35,7 +35,7 @@ from quart_app.cli.main import cli
 from quart_app.config import SETTINGS
 from quart_app.extras import TOUR
 from quart_app.keys import Keys
-from quart_app.server.run import SHUTDOWN
+from quart_app.server.options import OPTIONS
 
 pytestmark = pytest.mark.process
 
@@ -130,7 +130,8 @@ def test_heroku_finds_its_files_and_one_lock(exam: ModelStore, tmp_path: Path) -
     folder = written("heroku", exam, tmp_path / "out")
 
     assert (folder / "Procfile").read_text() == (
-        "web: python -m quart_app serve --store models --keep-alive 95 --no-tour\n"
+        "web: python -m quart_app serve --store models --keep-alive 95 --no-tour "
+        "--max-memory 460M\n"
     )
     assert (folder / ".python-version").read_text() == "{}.{}\n".format(*sys.version_info)
     assert (folder / "requirements.txt").read_text() == without(read_lock(), TOUR)
@@ -172,8 +173,8 @@ def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
     assert lines["USER"] == "10001:10001"
     assert lines["STOPSIGNAL"] == "SIGTERM"
     assert "PORT=8000" in lines["ENV"]
-    command = ["python", "-m", "quart_app", "serve", "--store", "models", "--keep-alive", "95"]
-    assert json.loads(lines["CMD"]) == [*command, "--no-tour"]
+    command = "python -m quart_app serve --store models --keep-alive 95 --no-tour --max-memory 460M"
+    assert json.loads(lines["CMD"]) == command.split()
     ignored = (folder / ".dockerignore").read_text().splitlines()
     assert {".git", RECORD, "Dockerfile", "instance"} <= set(ignored)
     assert not {path.split("/")[0] for path in contents(folder)} & {"Procfile", ".slugignore"}
@@ -441,7 +442,7 @@ def test_the_guide_lets_every_platform_wait_for_the_drain_and_ask_for_readiness(
     assert delay is not None
     assert stop is not None
     for seconds in (fly["kill_timeout"], delay[1], stop[1]):
-        assert int(seconds) > SHUTDOWN.watchdog
+        assert int(seconds) > OPTIONS.shutdown.watchdog
     assert f"PORT={fly['http_service']['internal_port']}\n" in image
     (check,) = fly["http_service"]["checks"]
     (startup,) = dokku["healthchecks"]["web"]

@@ -65,19 +65,22 @@ RUN = """
 import sys
 if {loop!r} == "asyncio":
     sys.modules["uvloop"] = None
-from quart_app.server.run import Shutdown, http_server, serve
+from quart_app.server.options import ServerOptions, Shutdown
+from quart_app.server.run import http_server, serve
 from quart_app.server.sockets import bind
 
 code = serve(
     app,
     bind("127.0.0.1", 0),
     http_server({http_server!r}),
-    on_signal=lambda: print("signal", flush=True),
+    ServerOptions(
+        shutdown=Shutdown(**{shutdown!r}),
+        startup_timeout={startup_timeout!r},
+        keep_alive={keep_alive!r},
+        max_connections={max_connections!r},
+    ),
+    on_stop=lambda reason: print(reason, flush=True),
     on_listening={on_listening},
-    shutdown=Shutdown(**{shutdown!r}),
-    startup_timeout={startup_timeout!r},
-    keep_alive={keep_alive!r},
-    max_connections={max_connections!r},
 )
 print("code", code, flush=True)
 sys.exit(code)

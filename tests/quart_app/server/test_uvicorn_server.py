@@ -15,8 +15,10 @@ import pytest
 if None in map(importlib.util.find_spec, ("uvicorn", "httptools")):
     pytest.skip("needs the extra uvicorn", allow_module_level=True)
 
+from quart_app.server.options import ServerOptions, Shutdown
 from quart_app.server.uvicorn_server import MAX_COPIED, _Responses, serve
 
+OPTIONS = ServerOptions(shutdown=Shutdown(drain=1), max_connections=10)
 LONG = 30.0  # seconds; no test waits this long unless it fails
 LARGE = b"x" * (MAX_COPIED + 1)
 
@@ -57,9 +59,7 @@ async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Stre
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
-        serving = asyncio.create_task(
-            serve(app, listener, until_stop, keep_alive=5, patience=1, max_connections=10)
-        )
+        serving = asyncio.create_task(serve(app, listener, until_stop, OPTIONS))
         async with asyncio.timeout(LONG):
             await started.wait()
             reader, writer = await asyncio.open_connection(*listener.getsockname())
