@@ -328,7 +328,10 @@ class Config:
     )
     max_form_bytes: int = _setting(64 * KIB, _count, "Bytes that a form may have.")
     max_csv_bytes: int = _setting(
-        512 * MIB, _count, "Bytes that a CSV table may have; they are kept in a temporary file."
+        512 * MIB,
+        _count,
+        "Bytes that a CSV table may have; they are kept in a temporary file. All together may have "
+        "twice as many.",
     )
     max_tables: int = _setting(
         8, _count, "CSV tables that are taken at a time; more are refused with 503."

@@ -41,7 +41,7 @@ def outermost(content: Any) -> Sequence[Any]:
 
 def members(content: Any, *names: str) -> Sequence[Any]:
     """An object, and the values of these members of it, or what those hold that are lists."""
-    if type(content) is not dict:
+    if not isinstance(content, dict):
         return ()
     found = [content]
     for name in names:
