@@ -190,10 +190,10 @@ def array(
     return as_named(made, kind)
 
 
-def as_named(made: Any, kind: Named) -> Any:
+def as_named(made: Any, what: Named) -> Any:
     """The array as the class that was named; what was on a file is an array here."""
     views = {MATRIX: np.matrix, RECORDS: np.recarray}
-    return made.view(views[kind.name]) if kind.name in views else made
+    return made.view(views[what.name]) if what.name in views else made
 
 
 def of_contents(

@@ -69,14 +69,14 @@ def _pandas(name: str) -> Any:
     return find("pandas", name)
 
 
-def _index(kind: Named, parts: dict[str, Any]) -> Any:
+def _index(what: Named, parts: dict[str, Any]) -> Any:
     name = parts.get("name")
-    if kind.name == RANGE:
+    if what.name == RANGE:
         return _pandas("RangeIndex")(parts["start"], parts["stop"], parts["step"], name=name)
     data = parts["data"]
     if data.dtype == np.dtype(object) and not all(map(is_key, data)):
         refuse("has an index hold others than plain values", "what a dict may look for")
-    if kind.name == CATEGORY_INDEX:
+    if what.name == CATEGORY_INDEX:
         return _pandas("CategoricalIndex")(data, name=name)
     return _pandas("Index")(data, dtype=data.dtype, name=name, copy=False)
 
@@ -95,12 +95,12 @@ def _category_dtype(state: dict[str, Any]) -> Any:
     return _pandas("CategoricalDtype")(state["categories"], state["ordered"])
 
 
-def _backed(kind: Named, _checksum: int, _none: None, state: tuple[Any, ...]) -> Any:
+def _backed(what: Named, _checksum: int, _none: None, state: tuple[Any, ...]) -> Any:
     """An array of texts or of categories."""
     dtype, data, *rest = state
     if isinstance(dtype, np.ndarray):  # pandas before 2 wrote them in this order.
         dtype, data = data, dtype
-    if kind.name == CATEGORIES:
+    if what.name == CATEGORIES:
         if not _CATEGORY_DTYPE.fits(dtype) or data.dtype.kind != "i":
             refuse("has categories without codes", "integers")
         return _pandas("Categorical").from_codes(data, dtype=dtype)
