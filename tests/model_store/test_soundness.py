@@ -744,7 +744,7 @@ def test_a_version_is_refused_whoever_signed_it(pipeline: Any, tmp_path: Path) -
     write(folder / MANIFEST, manifest.write(signed))
     verified = store.verify("small")
     # Of a position the reader of pickles tells before it makes the generator.
-    with pytest.raises(ModelStoreError, match="is not what it should be|integer from 0 to 624"):
+    with pytest.raises(ModelStoreError, match=r"is not what it should be|integer from 0 to 624"):
         store.load(verified)
 
 
