@@ -138,6 +138,7 @@ MODEL = LinearRegression().fit(X, X[:, 0])
 SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.takes(w.file("a.pkl", b"\x80\x02c__main__\nRatio\n)\x81.")),
     lambda w: w.takes(w.file("a.pkl", b"cposix\nsystem\n(S'true'\ntR.")),
+    lambda w: w.takes(w.file("a.pkl", b"cnumpy\nadd\n(I1\nI2\ntR.")),
     lambda w: w.takes(
         w.file(
             "a.pkl",
