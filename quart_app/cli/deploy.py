@@ -23,17 +23,12 @@ NEARLY = 0.9
 """The share of a limit from which on there is a warning."""
 
 
-class _Memory(click.ParamType[int]):
+def _bytes(context: click.Context, parameter: click.Parameter, value: str) -> int:
     """A size, as the setting MAX_MEMORY takes it."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: object, ctx: object) -> int:
-        """The bytes."""
-        try:
-            return memory_size(str(value))
-        except ValueError as error:
-            raise click.BadParameter(f"expected {error}, got {value!r}") from None
+    try:
+        return memory_size(value)
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}, got {value!r}") from None
 
 
 @click.group()
@@ -63,7 +58,7 @@ def _deploy_options(command: Any) -> Any:
         click.option("--tour", is_flag=True, help="Take the tour along, and what it needs."),
         click.option(
             "--memory",
-            type=_Memory(),
+            callback=_bytes,
             default=f"{MEMORY // MIB}M",
             show_default=True,
             help="The memory of the machine; with nine tenths of it the server starts anew.",
