@@ -30,6 +30,8 @@ def machine(value: Any) -> None:
         if size not in (0, pairs):
             raise Wrong(f"its {name} has {size} numbers, and should have {pairs} or none")
     equal(len(own(value, "_probA")), len(own(value, "_probB")), "the size of its _probA")
+    if not len(own(value, "_probA")) and _says_probabilities(value):
+        raise Wrong("it says that it knows probabilities, and has no numbers for them")
     rows, *columns = _shape_fit(value)
     within(support, rows, "a support vector")
     if callable(own(value, "kernel")):
@@ -38,6 +40,13 @@ def machine(value: Any) -> None:
     else:
         equal([count(value, "n_features_in_", 0)], columns, "its n_features_in_")
     _require_vectors(value, len(support), expected - 1, columns[0])
+
+
+def _says_probabilities(value: Any) -> bool:
+    """Whether libsvm is told to read them: since scikit-learn 1.9 by another attribute."""
+    told = own(value, "_effective_probability")
+    told = own(value, "probability") if told is MISSING else told
+    return told not in (False, MISSING, "deprecated")
 
 
 def _require_counts(value: Any, per_class: Any, vectors: int, single: bool) -> None:

@@ -352,6 +352,10 @@ LIES: dict[str, tuple[Any, Any, Any, Callable[[Any], None], str]] = {
         "its max_doc_update_iter is",
     ),
     "more support vectors": (SVC(), X, THREE, item("_n_support", 0, 1000), "_n_support are"),
+    "probabilities that are not there": (
+        SVC(), scipy.sparse.csr_array(X), Y, put("_effective_probability", True),
+        "it says that it knows probabilities",
+    ),
     "fewer intercepts": (
         SVC(), X, THREE, put("_intercept_", lambda before: before[:1]), "number of its intercepts"
     ),
