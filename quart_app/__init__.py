@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .app import create_app
+    from quart import Quart
+
+    from .protocols.protocol import Protocol
 
 __all__ = ["create_app"]
 
 
-def __getattr__(name: str) -> Any:
-    # Imported when it is first used: the client alone needs nothing of what the server needs.
-    if name == "create_app":
-        from .app import create_app
+def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
+    """The app, as `quart_app.app.create_app` makes it.
 
-        return create_app
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    That is imported when it is called: the client alone needs nothing of what the server needs.
+    """
+    from . import app
+
+    return app.create_app(protocols, **settings)

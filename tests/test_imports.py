@@ -22,7 +22,7 @@ ALLOWED = {
     "model_store/soundness": {"numpy"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
     "model_store/shortcuts/converted.py": {"numpy", "onnxruntime", "skl2onnx"},
-    "quart_app/__init__.py": set(),
+    "quart_app/__init__.py": {"quart"},
     "quart_app/app.py": {"model_store", "quart"},
     "quart_app/documents.py": {"model_store", "msgspec"},
     "quart_app/extras.py": set(),

@@ -316,7 +316,8 @@ def _start_watchdog(seconds: float) -> None:
 
     faulthandler rather than a Python thread: it needs no interpreter lock, so it also ends a
     process in which a C extension keeps that lock from then on, and it says where every thread
-    hangs.
+    hangs. Weak point: it reads the stack of a thread that may go on meanwhile, and now and then the
+    process ends by SIGSEGV in that moment, instead of with 1.
     """
     try:
         # Opened anew, so that it can be written without waiting for who reads it, and stays as it

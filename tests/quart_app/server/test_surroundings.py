@@ -32,6 +32,8 @@ ROOT = Path(__file__).parent.parent.parent.parent
 SERVE = f"exec {sys.executable} -m quart_app serve"
 
 FAILING = """
+import time
+
 from sklearn.linear_model import LogisticRegression
 
 
@@ -42,7 +44,7 @@ class Model(LogisticRegression):
         if (X == 4712).any():
             print("a model that prints " * 200)
         while (X == 4713).any():
-            pass
+            time.sleep(60)
         return super().predict(X)
 """
 
