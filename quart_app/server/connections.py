@@ -168,7 +168,8 @@ class Connection:
     ) -> None:
         """Give the app a request. What it leaves of the body is thrown away."""
         self.stop_head()
-        body = _Body(receive, send, self._invite_body)
+        is_awaited = self._protocol is not None and self._protocol.is_awaited
+        body = _Body(receive, send, self._invite_body if is_awaited else None)
         try:
             await self._owner.app(scope, body.receive, body.send)
         finally:
@@ -367,9 +368,14 @@ class Http1(H11Protocol):
         complete = self.connection.their_state in {h11.DONE, h11.MUST_CLOSE}
         return complete and self.stream is not None
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the client waits for `100 Continue`."""
+        return bool(getattr(self.connection, "client_is_waiting_for_100_continue", False))
+
     async def send_100_continue(self) -> None:
         """Answer `100 Continue` to a client that waits for it."""
-        if getattr(self.connection, "client_is_waiting_for_100_continue", False):
+        if self.is_awaited:
             headers = self.config.response_headers("h11")
             await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=headers))
 
@@ -449,21 +455,18 @@ class _Body:
     __slots__ = ("_invite", "_more", "_receive", "_rest", "_send")
 
     def __init__(
-        self, receive: ASGIReceiveCallable, send: ASGISendCallable, invite: Action
+        self, receive: ASGIReceiveCallable, send: ASGISendCallable, invite: Action | None
     ) -> None:
         self._receive = receive
         self._send = send
-        self._invite: Action | None = invite
+        self._invite = invite
         self._more = True
         self._rest: asyncio.Task[None] | None = None
 
     async def receive(self) -> ASGIReceiveEvent:
-        invite, self._invite = self._invite, None
-        if invite is not None:
+        if self._invite is not None:
+            invite, self._invite = self._invite, None
             await invite()
-        return await self._take()
-
-    async def _take(self) -> ASGIReceiveEvent:
         message = await self._receive()
         if not message.get("more_body", False):
             self._more = False
@@ -480,6 +483,7 @@ class _Body:
             self._rest = asyncio.create_task(self._discard())
 
     async def _discard(self) -> None:
+        self._invite = None  # nobody wants it
         with contextlib.suppress(asyncio.CancelledError):
             while self._more:
-                await self._take()
+                await self.receive()
