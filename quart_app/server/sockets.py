@@ -23,6 +23,9 @@ FULL = (
 )
 """What a connection is told that is one too many, before it is closed."""
 
+MAX_COPIED = 64 * 1024
+"""Bytes of a body up to which it is copied behind its head, to leave with it in one write."""
+
 HALF_CLOSED_SECONDS = 0.5
 """How long a request goes on whose client sends no more: it may be gone, or have closed its side
 alone, and nothing tells which."""

@@ -28,7 +28,7 @@ except ImportError:
     ) from None
 
 from .options import ServerOptions
-from .sockets import BACKLOG, FULL, HALF_CLOSED_SECONDS, LISTENERS
+from .sockets import BACKLOG, FULL, HALF_CLOSED_SECONDS, LISTENERS, MAX_COPIED
 from .turns import Turns
 
 KIB = 1024
@@ -46,9 +46,6 @@ PIECE = 4 * KIB
 MAX_PIPELINED = 16
 """Requests of a connection that wait for the answer to one before, and in what pieces of what came
 they are looked for: httptools itself makes all of them at once."""
-
-MAX_COPIED = 64 * KIB
-"""Bytes of a body up to which it is copied behind its head, to leave with it in one write."""
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ if None in map(importlib.util.find_spec, ("uvicorn", "httptools")):
     pytest.skip("needs the extra uvicorn", allow_module_level=True)
 
 from quart_app.server.options import ServerOptions, Shutdown
-from quart_app.server.uvicorn_server import MAX_COPIED, _Responses, serve
+from quart_app.server.sockets import MAX_COPIED
+from quart_app.server.uvicorn_server import _Responses, serve
 
 OPTIONS = ServerOptions(shutdown=Shutdown(drain=1), max_connections=10)
 LONG = 30.0  # seconds; no test waits this long unless it fails
