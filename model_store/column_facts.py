@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import Any, Final, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 JSONLabel = str | int | float | bool
+Null = Literal["nan", "none", "na"]
+"""A missing value: NaN, None, or that of pandas."""
+
+Narrow = type[np.float16] | type[np.float32]
+_NARROW: Final[dict[str, Narrow]] = {"float16": np.float16, "float32": np.float32}
 
 
 class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -20,8 +27,8 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     resolution, such as 0.1, or None of finer data.
     `categories` are the values that are known; with `open` the pipeline answers others as well.
     `missing` says that null is an answerable value here, and `null` which one the pipeline knows.
-    `dtype` is what the column had in training: numpy's or pandas's name, or of dates in a matrix of
-    objects `str`, `date` or `datetime`.
+    `dtype` is what the column had in training: numpy's or pandas's name, or of dates that are
+    objects of Python `date` or `datetime`. `ordered` says that pandas's categories are in order.
     """
 
     name: str
@@ -37,10 +44,55 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     categories: tuple[JSONLabel, ...] | None = None
     open: bool = False
     missing: bool = False
-    null: Literal["nan", "none"] = "nan"
+    null: Null = "nan"
     dtype: str = "float64"
+    ordered: bool = False
 
     @cached_property
     def known(self) -> dict[JSONLabel, JSONLabel]:
         """The categories by value: 1.0 finds the category 1."""
         return {category: category for category in self.categories or ()}
+
+    @cached_property
+    def usual(self) -> bool:
+        """Whether what equals a category is that category: of truths and narrow floats it is not
+        always."""
+        return self.narrow is None and not any(isinstance(each, bool) for each in self.known)
+
+    @cached_property
+    def narrow(self) -> Narrow | None:
+        """The floats of fewer than 64 bits that the column had in training, if it had such."""
+        return _NARROW.get(self.dtype.lower())
+
+    def shown(self, number: float) -> float:
+        """A number as the shortest decimal that the floats of the column round to it: 0.1, and not
+        0.10000000149011612."""
+        return number if self.narrow is None else shortest(self.narrow(number))
+
+
+def plain_label(value: Any) -> Any:
+    """A category of numpy as Python's own: of narrow floats the shortest decimal."""
+    if isinstance(value, np.float16 | np.float32):
+        return shortest(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def null_of(objects: NDArray[Any]) -> Null | None:
+    """The missing value that objects have most of; None where there is none."""
+    counts: dict[Null, int] = {}
+    for value in objects.tolist():
+        if value is None:
+            kind: Null = "none"
+        elif type(value).__name__ == "NAType":
+            kind = "na"
+        elif isinstance(value, float | np.floating) and value != value:
+            kind = "nan"
+        else:
+            continue
+        counts[kind] = counts.get(kind, 0) + 1
+    return max(counts, key=lambda kind: counts[kind], default=None)
+
+
+def shortest(number: np.floating[Any]) -> float:
+    """The shortest decimal that rounds to a float of its width."""
+    return float(str(number))

@@ -5,7 +5,8 @@ is it walked value by value (`cell`), to say which row is wrong and why. So good
 bad input is told all its faults. What a value of a type is, its type says (`column_types`).
 
 In a matrix of one numeric dtype a cell has that dtype. In a matrix of objects it is a Python value:
-float, int, bool, str, or for a date what the pipeline was trained on.
+float, int, bool, str, or for a date what the pipeline was trained on. A cell is the value itself:
+what a dtype would round is `Inexact`, and the rows become a matrix of objects.
 """
 
 from __future__ import annotations
@@ -53,6 +54,16 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         """The type."""
         return TYPES[self.type]
 
+    @cached_property
+    def array_dtype(self) -> np.dtype[Any] | None:
+        """What the column was in training where that was one of numpy's numbers or truths, which
+        tell no missing value from others or are floats; else None."""
+        try:
+            found = np.dtype(self.dtype)
+        except TypeError:
+            return None
+        return found if found.kind in "iufb" else None
+
     @property
     def expected(self) -> str:
         """What a value must be, in words."""
@@ -70,13 +81,17 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
             cell = cell.astype("datetime64[us]").item()
         if isinstance(cell, np.generic):
             cell = cell.item()
-        return None if cell is None or cell != cell else self.kind.plain(cell)
+        if cell is None or cell != cell:
+            return None
+        found = self.kind.plain(cell)
+        return self.shown(found) if isinstance(found, float) else found
 
     def cell(self, value: object, dtype: np.dtype[Any], rules: TextRules = JSON) -> Any:
         """One value as the cell of a matrix.
 
         Raises:
             Unfit: it is none of this column.
+            Inexact: no cell of this dtype holds it as it is.
         """
         if type(value) not in PYTHONS_OWN:
             value = python_value(value)
@@ -88,7 +103,11 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
 
     def fill(self, target: Cells, values: Values, rules: TextRules = JSON) -> Positions | None:
         """Fill the cells of this column at once, and tell the positions of the values that do not
-        fit; None where each value needs a closer look."""
+        fit; None where each value needs a closer look.
+
+        Raises:
+            Inexact: the cells cannot hold a value as it is.
+        """
         if isinstance(values, np.ndarray):
             return self._fill_array(target, values, rules)
         if isinstance(values, Repeated):

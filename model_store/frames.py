@@ -1,23 +1,29 @@
 """What a pipeline was fitted on, made of the matrix of a batch; and pandas, where that is needed.
 
 A pipeline that was fitted on a DataFrame looks its columns up by name, or warns when it gets a bare
-matrix. A column gets the dtype that it had in training, except that a missing value makes an
-integer a float and a boolean an object, as in pandas itself.
+matrix. A column gets the dtype that it had in training. What that dtype does not hold is held as
+pandas itself would: a larger integer in a wider dtype, integers with a missing value or a fraction
+among them as floats, booleans with a missing value as objects. So the dtype of a column may depend
+on all of its rows; `parts` says which rows are to be asked apart because of that.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .column_facts import Null, null_of
 from .columns import Column
 from .errors import LoadFailed
 from .signature import Matrix, Signature
+from .values import Positions
 
-WITHOUT_NULL: Final = ("int", "uint", "bool")
-"""How the names of dtypes begin that know no missing value."""
+EXACT: Final = 2**53
+"""Up to it all integers are floats of 64 bits."""
+OF_OBJECTS: Final = frozenset({"object", "date", "datetime"})
+"""How columns of objects are called."""
 
 
 def was_fitted_on_frame(pipeline: Any) -> bool:
@@ -26,14 +32,30 @@ def was_fitted_on_frame(pipeline: Any) -> bool:
 
 
 def as_fitted(matrix: Matrix, signature: Signature) -> Any:
-    """Rows as the pipeline knows them: the matrix, a DataFrame, or an array of texts.
+    """Rows as the pipeline knows them: an array, a DataFrame, or an array of texts.
 
     Raises:
         LoadFailed: pandas is needed and not installed.
     """
     if signature.container == "texts":
         return matrix[:, 0]
-    return from_matrix(matrix, signature) if signature.container == "frame" else matrix
+    return (
+        from_matrix(matrix, signature)
+        if signature.container == "frame"
+        else _as_array(matrix, signature)
+    )
+
+
+def _as_array(matrix: Matrix, signature: Signature) -> Matrix:
+    """The matrix with the dtype that the array of training had, as far as that holds the rows."""
+    trained = signature.trained
+    if trained is None:
+        return _with_nulls(matrix, signature)
+    if trained == matrix.dtype:
+        return matrix
+    if trained.kind in "iu":
+        return _integers(matrix, trained)
+    return matrix.astype(trained)
 
 
 def from_matrix(matrix: Matrix, signature: Signature) -> Any:
@@ -50,7 +72,7 @@ def from_matrix(matrix: Matrix, signature: Signature) -> Any:
             "pip install 'quart-app[pandas]', or fit the pipeline on a numpy array."
         ) from error
     names = list(signature.names)
-    if all(column.dtype == matrix.dtype.name for column in signature.columns):
+    if signature.trained == matrix.dtype:
         return pandas.DataFrame(matrix, columns=names)
     columns = enumerate(signature.columns)
     frame = pandas.DataFrame({i: _as_series(matrix[:, i], column) for i, column in columns})
@@ -60,41 +82,169 @@ def from_matrix(matrix: Matrix, signature: Signature) -> Any:
 def _as_series(cells: NDArray[Any], column: Column) -> Any:
     import pandas
 
-    if column.dtype == "category":
-        return pandas.Series(pandas.Categorical(cells, categories=list(column.categories or ())))
-    if column.dtype.startswith("datetime64"):
-        moments = pandas.to_datetime(pandas.Series(cells), utc="," in column.dtype)
-        return moments.astype(column.dtype)
-    if column.dtype.startswith(WITHOUT_NULL) and column.missing and _any_missing(cells):
-        return pandas.Series(
-            cells, dtype="object" if column.dtype.startswith("bool") else "float64"
+    dtype = column.dtype
+    if dtype == "category":
+        categories = pandas.Categorical(
+            cells, categories=list(column.categories or ()), ordered=column.ordered
         )
-    dtype = "object" if column.dtype in {"date", "datetime"} else column.dtype
-    return pandas.Series(cells).astype(dtype)
+        return pandas.Series(categories)
+    if dtype.startswith("datetime64"):
+        moments = pandas.to_datetime(pandas.Series(cells), utc="," in dtype)
+        return moments.astype(dtype)
+    if dtype in OF_OBJECTS or (dtype == "str" and pandas.__version__ < "3"):
+        return pandas.Series(_with_null(cells, column), dtype="object")
+    if column.array_dtype is None:
+        return _of_pandas(cells, dtype)
+    if column.array_dtype.kind in "iu":
+        return pandas.Series(_integers(cells, column.array_dtype))
+    if column.array_dtype.kind == "b" and _missing(cells).any():
+        return pandas.Series(cells, dtype="object")
+    return pandas.Series(cells.astype(column.array_dtype))
 
 
-def _any_missing(cells: NDArray[Any]) -> bool:
-    return bool((cells != cells).any()) or any(cell is None for cell in cells)
+def _of_pandas(cells: NDArray[Any], dtype: str) -> Any:
+    """A column of a dtype that is pandas's own; a wider one where that is needed."""
+    import pandas
+
+    values = [
+        None if missing else cell
+        for cell, missing in zip(cells.tolist(), _missing(cells), strict=True)
+    ]
+    try:
+        return pandas.Series(pandas.array(values, dtype=dtype))
+    except (TypeError, ValueError, OverflowError):
+        return pandas.Series(pandas.array(values))
 
 
-def columns_of(frame: Any) -> list[tuple[str, NDArray[Any], str, tuple[Any, ...] | None]]:
-    """The columns of a DataFrame: name, values, dtype, and the categories where it has them.
+def _with_null(cells: NDArray[Any], column: Column) -> NDArray[Any]:
+    """Objects in which what is missing is pandas's own, where training had that."""
+    if column.null != "na" or not column.missing:
+        return cells
+    import pandas
 
-    Missing values come as NaN, or None where the column holds nothing but None for them.
+    found = cells.copy()
+    found[_missing(cells)] = pandas.NA
+    return found
+
+
+def _with_nulls(matrix: Matrix, signature: Signature) -> Matrix:
+    if not any(column.null == "na" for column in signature.columns):
+        return matrix
+    columns = enumerate(signature.columns)
+    return np.stack([_with_null(matrix[:, i], column) for i, column in columns], axis=1)
+
+
+def _integers(cells: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers as integers of this dtype, of a wider one, or as floats; as objects where these
+    would round them. The shape stays."""
+    if cells.dtype.kind == "O":
+        return _of_python(cells, dtype)
+    with np.errstate(invalid="ignore"):
+        for wider in (dtype, np.dtype(np.int64), np.dtype(np.uint64)):
+            found = cells.astype(wider)
+            if (found == cells).all():
+                return found
+    return cells
+
+
+def _of_python(cells: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    values = cells.ravel().tolist()
+    if all(type(value) is int or (type(value) is float and value.is_integer()) for value in values):
+        low, high = int(min(values, default=0)), int(max(values, default=0))
+        for wider in (dtype, np.dtype(np.int64), np.dtype(np.uint64)):
+            bounds = np.iinfo(wider)
+            if bounds.min <= low and high <= bounds.max:
+                return np.array([int(value) for value in values], dtype=wider).reshape(cells.shape)
+        return cells
+    large = any(type(value) is int and abs(value) > EXACT for value in values)
+    return cells if large else cells.astype(np.float64)
+
+
+def _missing(cells: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which cells of a matrix are missing: NaN, NaT or None."""
+    if cells.dtype.kind != "O":
+        odd: NDArray[np.bool_] = cells != cells
+        return odd
+    return np.array([cell is None or cell != cell for cell in cells.tolist()], dtype=bool)
+
+
+# Rows that change the dtype of a column ----------------------------------------
+
+
+def parts(matrix: Matrix, signature: Signature) -> list[Positions] | None:
+    """The positions of the rows that are asked together, where not all are; else None.
+
+    A row goes with those that leave its columns the same dtypes. That is looked at where the
+    pipeline does, and where integers would be rounded to floats for the sake of others.
     """
+    if len(matrix) == 1 or not (signature.apart or matrix.dtype.kind == "O"):
+        return None
+    codes = [
+        _codes(matrix[:, place], column.array_dtype, apart=signature.apart)
+        for place, column in enumerate(signature.columns)
+        if column.array_dtype is not None and column.array_dtype.kind in "iub"
+    ]
+    if not any(code.any() for code in codes):
+        return None
+    table = np.stack(codes, axis=1)
+    if signature.container == "matrix":
+        table = table.max(axis=1, keepdims=True)
+    kinds, places = np.unique(table, axis=0, return_inverse=True)
+    if len(kinds) == 1:
+        return None
+    return [np.flatnonzero(places.ravel() == place) for place in range(len(kinds))]
+
+
+def _codes(cells: NDArray[Any], dtype: np.dtype[Any], *, apart: bool) -> NDArray[np.int8]:
+    """Of each cell whether its column keeps its dtype (0), is wider (1), or is none of integers or
+    of booleans (2)."""
+    found = np.zeros(len(cells), dtype=np.int8)
+    if dtype.kind == "b":
+        if apart:
+            found[_missing(cells)] = 2
+        return found
+    values = cells.tolist()
+    other = np.array([value is None or value != value or value != int(value) for value in values])
+    bounds = np.iinfo(dtype)
+    present = [0 if odd else value for value, odd in zip(values, other, strict=True)]
+    if apart:
+        found[[not bounds.min <= value <= bounds.max for value in present]] = 1
+    if apart or any(abs(value) > EXACT for value in present):
+        found[other] = 2
+    return found
+
+
+# What a DataFrame holds ----------------------------------------------------------
+
+
+class FrameColumn(NamedTuple):
+    """A column of a DataFrame: what is missing in `values` is None, or NaN, whatever the `null`
+    was, the most frequent one."""
+
+    name: str
+    values: NDArray[Any]
+    dtype: str
+    categories: tuple[Any, ...] | None = None
+    ordered: bool = False
+    null: Null | None = None
+
+
+def columns_of(frame: Any) -> list[FrameColumn]:
+    """The columns of a DataFrame."""
     return [_column_of(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
 
 
-def _column_of(name: str, series: Any) -> tuple[str, NDArray[Any], str, tuple[Any, ...] | None]:
+def _column_of(name: str, series: Any) -> FrameColumn:
     dtype = str(series.dtype)
     if dtype == "category":
-        categories = tuple(series.cat.categories.tolist())
-        return name, _objects(series), dtype, categories
+        categories = tuple(series.cat.categories.to_numpy())
+        return FrameColumn(name, _objects(series), dtype, categories, bool(series.cat.ordered))
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iufb":
-        return name, series.to_numpy(), dtype, None
+        return FrameColumn(name, series.to_numpy(), dtype)
     if dtype.startswith("datetime64"):
-        return name, _objects(series.astype("object")), dtype, None
-    return name, _objects(series), dtype, None
+        return FrameColumn(name, _objects(series.astype("object")), dtype)
+    null = null_of(series.to_numpy(dtype=object)) if dtype == "object" else None
+    return FrameColumn(name, _objects(series), dtype, null=null)
 
 
 def _objects(series: Any) -> NDArray[Any]:
@@ -111,8 +261,10 @@ def _objects(series: Any) -> NDArray[Any]:
 def texts_of(frame: Any) -> dict[str, list[str]]:
     """The columns of a DataFrame as text, empty where a value is missing."""
     return {
-        name: ["" if value is None or value != value else str(value) for value in _plain(values)]
-        for name, values, *_ in columns_of(frame)
+        column.name: [
+            "" if value is None or value != value else str(value) for value in _plain(column.values)
+        ]
+        for column in columns_of(frame)
     }
 
 

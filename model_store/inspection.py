@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 
 from . import frames
@@ -20,7 +21,7 @@ from .columns import Column
 from .errors import InvalidPipeline, InvalidRows, LoadFailed
 from .manifest import Target
 from .model import Prediction, ask, close, json_labels
-from .probe import Probe
+from .probe import Probe, looks_at_dtypes
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
 from .targets import targets_of
@@ -67,6 +68,8 @@ class Inspection:
             signature = _answered(pipeline, _signatures(structure, training), training, structure)
             golden = _golden_rows(pipeline, signature, training, structure)
             prediction = _ask(pipeline, signature, golden)
+            if looks_at_dtypes(pipeline, signature, golden):
+                signature = msgspec.structs.replace(signature, apart=True)
             if training is not None:
                 _require_same(pipeline, prediction, signature, golden, training)
         rows = 0 if training is None else len(training)

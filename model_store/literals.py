@@ -45,4 +45,7 @@ def iso(value: date) -> str:
 
 def shown_category(value: str | float | bool) -> str:
     """A category in a sentence: 2 and not 2.0."""
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:.12g}"
+    return short if float(short) == value else repr(value)

@@ -32,7 +32,7 @@ from .manifest import Manifest, Sample
 from .shortcuts import NotCovered, Shortcut
 from .signature import UnfitRows
 from .text_rules import JSON, TextRules
-from .values import ABSENT, Values
+from .values import ABSENT, Positions, Values
 
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
@@ -85,6 +85,21 @@ def ask(pipeline: Any, rows: Any, *, probabilities: bool, several: bool = False)
         return Prediction(labels, tuple(np.asarray(each, dtype=np.float64) for each in shares))
     applies = np.asarray(shares, dtype=np.float64)
     return Prediction(labels, tuple(np.stack([1 - p, p], axis=1) for p in applies.T))
+
+
+def joined(predictions: Sequence[Prediction], parts: Sequence[Positions]) -> Prediction:
+    """One prediction of those of parts of the rows, which stand at these positions."""
+    labels = in_order([each.labels for each in predictions], parts)
+    tables = [each.probabilities for each in predictions if each.probabilities is not None]
+    if not tables:
+        return Prediction(labels, None)
+    return Prediction(labels, tuple(in_order(each, parts) for each in zip(*tables, strict=True)))
+
+
+def in_order(arrays: Sequence[NDArray[Any]], parts: Sequence[Positions]) -> NDArray[Any]:
+    """The rows of arrays, which stand at these positions, one below the other."""
+    found: NDArray[Any] = np.concatenate(arrays)[np.argsort(np.concatenate(parts))]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +165,9 @@ class Model:
     def _predict(self, matrix: NDArray[Any]) -> Prediction:
         prediction = self._short(matrix)
         if prediction is None:
+            parts = frames.parts(matrix, self.manifest.signature)
+            if parts is not None:
+                return joined([self._predict(matrix[rows]) for rows in parts], parts)
             rows = frames.as_fitted(matrix, self.manifest.signature)
             with self._declared():
                 prediction = ask(
@@ -190,6 +208,9 @@ class Model:
         return self._explained(self._decide, matrix)
 
     def _decide(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
+        parts = frames.parts(matrix, self.manifest.signature)
+        if parts is not None:
+            return in_order([self._decide(matrix[rows]) for rows in parts], parts)
         rows = frames.as_fitted(matrix, self.manifest.signature)
         with self._declared(), np.errstate(all="ignore"):
             scores = np.asarray(self.pipeline.decision_function(rows), dtype=np.float64)

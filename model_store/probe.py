@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from . import frames
+from .column_facts import Null, plain_label
 from .columns import Column
-from .signature import Signature
+from .signature import Matrix, Signature
+
+SAME: Final = 1e-9
+"""How far two answers may differ, of their size, that count as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Probe:
         # An integer matrix cannot hold a missing value, so the signature's dtype may change.
         row = np.empty((1, len(self.cells)), dtype="float64" if dtype == "int64" else dtype)
         for i, cell in enumerate(self.cells):
-            row[0, i] = changes.get(i, cell)
+            row[0, i] = plain_label(changes.get(i, cell))
         with np.errstate(all="ignore"):
             labels = np.asarray(self.pipeline.predict(frames.as_fitted(row, self._lenient())))
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
@@ -60,7 +64,7 @@ class Probe:
                 column,
                 missing=null is not None,
                 null=null or column.null,
-                open=self._answers_unseen(i, column),
+                open=column.open or self._answers_unseen(i, column),
             )
             for i, (column, null) in enumerate(zip(self.signature.columns, nulls, strict=True))
         )
@@ -74,15 +78,16 @@ class Probe:
         every = range(len(self.cells))
         if self.signature.dtype == "bool":
             return [None for _ in every]
-        if self.answers(dict.fromkeys(every, self._null("nan"))):
-            return ["nan" for _ in every]
-        kinds = ("nan", "none") if self.signature.dtype == "object" else ("nan",)
+        known = [column.null for column in self.signature.columns]
+        if self.answers({i: self._null(null) for i, null in enumerate(known)}):
+            return known
+        others: tuple[Null, ...] = ("nan", "none") if self.signature.dtype == "object" else ("nan",)
         return [
-            next((kind for kind in kinds if self.answers({i: self._null(kind)})), None)
-            for i in every
+            next((kind for kind in (null, *others) if self.answers({i: self._null(kind)})), None)
+            for i, null in enumerate(known)
         ]
 
-    def _null(self, kind: str) -> Any:
+    def _null(self, kind: Null) -> Any:
         if self.signature.dtype.startswith("datetime64"):
             return np.datetime64("NaT")
         return None if kind == "none" else math.nan
@@ -97,3 +102,30 @@ class Probe:
             msgspec.structs.replace(column, missing=True) for column in self.signature.columns
         )
         return msgspec.structs.replace(self.signature, columns=columns)
+
+
+def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
+    """Whether rows that the pipeline answers get another answer, or none, where their integers are
+    floats and their booleans objects, as they are in a column with a missing value."""
+    columns = tuple(map(_wider, signature.columns))
+    if columns == signature.columns:
+        return False
+    wider = msgspec.structs.replace(signature, columns=columns)
+    try:
+        with np.errstate(all="ignore"):
+            before = np.asarray(pipeline.predict(frames.as_fitted(rows, signature)))
+            after = np.asarray(pipeline.predict(frames.as_fitted(rows, wider)))
+    except MemoryError:
+        raise
+    except Exception:
+        return True
+    if before.dtype.kind in "fc" and before.shape == after.shape:
+        return not np.allclose(before, after, rtol=SAME, atol=0.0)
+    return not np.array_equal(before, after)
+
+
+def _wider(column: Column) -> Column:
+    if column.array_dtype is None or column.array_dtype.kind == "f":
+        return column
+    dtype = "object" if column.array_dtype.kind == "b" else "float64"
+    return msgspec.structs.replace(column, dtype=dtype)

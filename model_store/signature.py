@@ -28,7 +28,7 @@ from .columns import Column
 from .errors import Fault, InvalidRows
 from .literals import NAMES_SHOWN
 from .text_rules import JSON, TextRules
-from .values import ABSENT, PYTHONS_OWN, Mask, Positions, Values, python_value, value_at
+from .values import ABSENT, PYTHONS_OWN, Inexact, Mask, Positions, Values, python_value, value_at
 
 MAX_FAULTS: Final = 1000
 GOT_LENGTH: Final = 60
@@ -67,7 +67,8 @@ class UnfitRows(NamedTuple):
 
 class CheckedRows(NamedTuple):
     """Rows as the matrix of shape (rows, columns), and those of them that do not fit, if there are
-    some: what stands in these has no meaning."""
+    some: what stands in these has no meaning. The matrix has the dtype of the signature, or is one
+    of objects, where that dtype would round a value."""
 
     matrix: Matrix
     unfit: UnfitRows | None = None
@@ -142,18 +143,27 @@ class _Misfits:
 class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The columns of a pipeline in the order in which it was trained.
 
-    `dtype` is numpy's name of the matrix's; `object` where the columns are of several kinds.
-    `container` says what the pipeline was fitted on: the `matrix`, a DataFrame (`frame`), or its
-    one column as a list of texts.
+    `dtype` is numpy's name of the matrix's; `object` where the columns are of several kinds, or
+    have integers that floats would round. `container` says what the pipeline was fitted on: the
+    `matrix`, a DataFrame (`frame`), or its one column as a list of texts. `apart` says that the
+    pipeline looks at the dtypes of its columns: rows that would change them for others, since a
+    value is missing or too large, are asked by themselves.
     """
 
     columns: tuple[Column, ...]
     dtype: Annotated[str, msgspec.Meta(pattern=_DTYPE)] = "float64"
     container: Container = "matrix"
+    apart: bool = False
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def trained(self) -> np.dtype[Any] | None:
+        """The dtype that all columns had in training, where they had one of numpy's numbers."""
+        found = {column.array_dtype for column in self.columns}
+        return found.pop() if len(found) == 1 else None
 
     def validate(
         self, values: Mapping[str, Values | ArrowArray], rows: int, rules: TextRules = JSON
@@ -184,9 +194,17 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         Raises:
             InvalidColumns: a column is an Arrow array of a type that no column has.
         """
+        try:
+            return self._check(values, rows, rules, self.dtype)
+        except Inexact:
+            return self._check(values, rows, rules, "object")
+
+    def _check(
+        self, values: Mapping[str, Values | ArrowArray], rows: int, rules: TextRules, dtype: str
+    ) -> CheckedRows:
         # A table that lacks columns may claim to be far larger than what was sent.
         whole = all(column.name in values for column in self.columns)
-        matrix = np.empty((rows, len(self.columns) if whole else 1), dtype=self.dtype)
+        matrix = np.empty((rows, len(self.columns) if whole else 1), dtype=dtype)
         misfits = _Misfits(rows)
         for i, column in enumerate(self.columns):
             given = values.get(column.name)
@@ -211,7 +229,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _plain(self) -> Mapping[str, frozenset[type]] | None:
         """By column the types of plain numbers, where all columns take such; else None."""
-        types = {column.name: column.kind.exact(self.dtype) for column in self.columns}
+        types = {column.name: column.kind.exact(column, self.dtype) for column in self.columns}
         return types if all(types.values()) else None
 
     def _unknown(self, values: Mapping[str, Values | ArrowArray]) -> Iterator[Iterator[_Misfit]]:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .column_facts import JSONLabel
+from .column_facts import JSONLabel, Null, null_of, plain_label
 from .column_types import BOOLEAN, CATEGORY, TEXT, ColumnType
 
 QUANTILES: Final = (0.5, 0.1, 0.9, 0.3, 0.7, 0.0, 1.0)
@@ -36,7 +36,7 @@ class Hint:
     """What is known of one column: nothing, or some of this.
 
     `values` are plausible ones, the most typical first. `dtype` is set where the pipeline wants
-    pandas's categories.
+    pandas's categories. `null` is the missing value that its encoder knows.
     """
 
     categories: tuple[JSONLabel, ...] | None = None
@@ -45,6 +45,7 @@ class Hint:
     minimum: float | None = None
     maximum: float | None = None
     dtype: str | None = None
+    null: Null | None = None
 
     @property
     def kind(self) -> ColumnType | None:
@@ -185,6 +186,7 @@ def _encoder(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
     for hint, categories in zip(hints, estimator.categories_, strict=False):
         known = [_plain(category) for category in categories]
         hint.categories = tuple(category for category in known if category is not None)
+        hint.null = null_of(categories) if categories.dtype.kind == "O" else None
         hint.suggest(hint.categories)
     return False
 
@@ -340,8 +342,7 @@ def dtype_of(categories: tuple[JSONLabel, ...]) -> str:
 
 
 def _plain(value: Any) -> JSONLabel | None:
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain_label(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | bool) else None

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .column_facts import JSONLabel
+from .column_facts import JSONLabel, Null, null_of, plain_label
 from .column_types import BOOLEAN, CATEGORY, TYPES, ColumnType
+from .column_types.base import most_exact
 from .columns import Column
 from .errors import InvalidPipeline
 from .literals import parse_number
@@ -31,14 +32,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Feature:
     """One column of the data: `values` of shape (rows,), and the dtype that it came with.
 
-    Texts, dates and mixtures are an array of objects, with NaN or None for what is missing.
-    `categories` are those that its dtype has.
+    Texts, dates and mixtures are an array of objects, with NaN or None for what is missing, which
+    was the missing value `null`. `categories` are those that its dtype has, perhaps `ordered`.
     """
 
     name: str
     values: NDArray[Any]
     dtype: str
     categories: tuple[Any, ...] | None = None
+    ordered: bool = False
+    null: Null | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +135,29 @@ def _of_frame(frame: Any, names: Sequence[str] | None) -> Training:
     found = frames.columns_of(frame)
     if not found:
         raise InvalidPipeline("The training data has no columns.")
-    chosen = _names(names, [name for name, *_ in found])
-    features = tuple(
-        Feature(name, values, dtype, categories)
-        for name, (_, values, dtype, categories) in zip(chosen, found, strict=True)
-    )
-    kinds = {feature.values.dtype for feature in features}
-    return Training(features, _matrix_dtype(kinds), "frame", frame)
+    chosen = _names(names, [column.name for column in found])
+    features = tuple(Feature(name, *column[1:]) for name, column in zip(chosen, found, strict=True))
+    return Training(features, _matrix_dtype([each.values for each in features]), "frame", frame)
 
 
-def _matrix_dtype(kinds: set[np.dtype[Any]]) -> str:
-    """That of the matrix that numeric columns make together, as in numpy."""
+def _matrix_dtype(columns: Sequence[NDArray[Any]]) -> str:
+    """That of the matrix that numeric columns make together, if it holds each of them as it is."""
+    kinds = {column.dtype for column in columns}
     if any(kind.kind not in "iuf" for kind in kinds):
         return "bool" if kinds == {np.dtype(bool)} else "object"
-    return _numeric_dtype(np.result_type(*kinds))
+    together = np.result_type(*kinds)
+    found = "int64"
+    if together.kind == "f" or len({kind.kind for kind in kinds}) > 1:
+        found = "float32" if together == np.float32 else "float64"
+    exact = (_holds(np.dtype(found), column) for column in columns if column.dtype.kind in "iu")
+    return found if all(exact) else "object"
 
 
-def _numeric_dtype(dtype: np.dtype[Any]) -> str:
-    if dtype.kind in "iu":
-        return "int64"
-    return "float32" if dtype == np.float32 else "float64"
+def _holds(dtype: np.dtype[Any], integers: NDArray[Any]) -> bool:
+    """Whether a matrix of this dtype holds the integers as they are."""
+    most = most_exact(dtype) if dtype.kind == "f" else np.iinfo(dtype).max
+    least = -most if dtype.kind == "f" else np.iinfo(dtype).min
+    return not len(integers) or bool(least <= integers.min() and integers.max() <= most)
 
 
 def _of_texts(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Training:
@@ -172,13 +178,17 @@ def _of_matrix(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Trai
         raise InvalidPipeline(
             f"Training data must be numbers, texts, booleans or dates, got the dtype {array.dtype}."
         )
-    dtype = array.dtype.name
-    if kind in "iuf":
-        dtype = _numeric_dtype(array.dtype)
-    elif kind in "OU":
-        array, dtype = array.astype(object), "object"
-    features = tuple(Feature(name, array[:, i], dtype) for i, name in enumerate(chosen))
-    return Training(features, dtype, "matrix", np.asarray(X))
+    given = np.asarray(X)
+    if array.dtype == np.longdouble:
+        array = array.astype(np.float64)
+    if kind in "OU":
+        array = array.astype(object)
+    dtype = _matrix_dtype(list(array.T)) if kind in "iuf" else array.dtype.name
+    features = tuple(
+        Feature(name, values, array.dtype.name, null=null_of(values) if kind == "O" else None)
+        for name, values in zip(chosen, array.T, strict=True)
+    )
+    return Training(features, dtype, "matrix", given)
 
 
 def _names(given: Sequence[str] | None, found: Sequence[str]) -> tuple[str, ...]:
@@ -244,8 +254,18 @@ def _describe(feature: Feature, hint: Hint) -> Column:
     present = feature.values[~missing(feature.values)]
     kind = _kind(feature, present, hint)
     learned = kind.learn(present, feature.dtype, _categories(feature, hint))
-    facts = {"dtype": hint.dtype or feature.dtype} | learned
-    return Column(name=feature.name, type=kind.name, **facts)
+    facts: dict[str, Any] = {"dtype": hint.dtype or feature.dtype} | learned
+    if null := feature.null or hint.null:
+        facts["null"] = null
+    # Only an encoder, or pandas's own categories, vouch for a list.
+    vouched = hint.categories is not None or feature.categories is not None
+    return Column(
+        name=feature.name,
+        type=kind.name,
+        open=kind is CATEGORY and not vouched,
+        ordered=feature.ordered,
+        **facts,
+    )
 
 
 def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
@@ -265,10 +285,10 @@ def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
 
 def _categories(feature: Feature, hint: Hint) -> tuple[JSONLabel, ...] | None:
     """The categories that are known of a column, if there are such."""
-    known = hint.categories or feature.categories
+    known = feature.categories or hint.categories
     if known is None:
         return None
-    plain = [value.item() if isinstance(value, np.generic) else value for value in known]
+    plain = [plain_label(value) for value in known]
     odd = [value for value in plain if not isinstance(value, str | int | float)]
     if odd:
         raise InvalidPipeline(

@@ -36,6 +36,10 @@ FINER: Final = frozenset({"ns", "ps", "fs", "as"})
 """Units of `datetime64` below a microsecond, which Python's own moments cannot hold."""
 
 
+class Inexact(Exception):
+    """A value fits its column, and cells of this dtype cannot hold it as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repeated(Sequence[object]):
     """Values of which many are alike: they are `distinct[places[0]]`, `distinct[places[1]]`, …"""

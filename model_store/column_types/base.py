@@ -11,7 +11,7 @@ import numpy as np
 
 from ..column_facts import ColumnFacts, JSONLabel
 from ..text_rules import TextRules
-from ..values import Cells, Positions
+from ..values import Cells, Inexact, Positions
 
 Control = Literal["number", "choice", "suggestions", "date", "datetime", "line", "paragraph"]
 """What a person enters a value with: `choice` is one of few, `line` and `paragraph` are text."""
@@ -48,6 +48,7 @@ class ColumnType(ABC):
 
         Raises:
             Unfit: it is none of this column.
+            Inexact: it is one, and no cell of this dtype holds it as it is.
         """
 
     @abstractmethod
@@ -128,7 +129,7 @@ class ColumnType(ABC):
             return [None] * count
         return [choices[place] for place in random.integers(len(choices), size=count)]
 
-    def exact(self, dtype: str) -> frozenset[type]:
+    def exact(self, column: ColumnFacts, dtype: str) -> frozenset[type]:
         """The types whose finite values stand in a matrix of this dtype as they are."""
         return frozenset()
 
@@ -165,4 +166,21 @@ def missing_cell(column: ColumnFacts, dtype: np.dtype[Any]) -> Any:
         raise Unfit
     if dtype.kind == "M":
         return np.datetime64("NaT")
+    if dtype.kind in "iub":
+        raise Inexact
     return None if column.null == "none" and dtype.kind == "O" else math.nan
+
+
+def require_exact(number: float, dtype: np.dtype[Any]) -> None:
+    """Raises Inexact where a cell of this dtype would hold another number than this finite one."""
+    if dtype.kind == "f" and isinstance(number, int) and abs(number) > most_exact(dtype):
+        raise Inexact
+    if dtype.kind in "iu":
+        bounds = np.iinfo(dtype)
+        if number != int(number) or not bounds.min <= number <= bounds.max:
+            raise Inexact
+
+
+def most_exact(dtype: np.dtype[Any]) -> int:
+    """Up to which all integers are floats of this dtype."""
+    return 1 << (int(np.finfo(dtype).nmant) + 1)

@@ -13,7 +13,7 @@ from ..column_facts import ColumnFacts, JSONLabel
 from ..literals import NAMES_SHOWN, shown_category
 from ..text_rules import TextRules
 from ..values import NOWHERE, Cells, Positions
-from .base import ColumnType, Control, Datatype, Schema, Unfit
+from .base import ColumnType, Control, Datatype, Schema, Unfit, require_exact
 from .numbers import as_number, read_number
 
 MOST_CATEGORIES: Final = 20
@@ -27,20 +27,25 @@ class CategoryType(ColumnType):
     name = "category"
 
     def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> JSONLabel:
+        if not isinstance(value, str | int | float):
+            raise Unfit
         if self.numeric(column):
-            value = as_number(value)
-            if isinstance(value, float) and not math.isfinite(value):
+            value = _finite(column, value)
+        elif isinstance(value, int | float) and not _is_known(column, value):
+            if not isinstance(value, int) or isinstance(value, bool):
                 raise Unfit
-        elif isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
+        if _is_known(column, value):
+            value = column.known[value]
+        elif not column.open:
             raise Unfit
-        if value not in column.known and not column.open:
-            raise Unfit
-        return column.known.get(value, value)
+        if isinstance(value, str):
+            return value
+        require_exact(value, dtype)
+        return value if column.narrow is None else float(column.narrow(value))
 
     def fill(self, column: ColumnFacts, target: Cells, values: Sequence[object]) -> bool:
-        if not set(map(type, values)) <= {str, int, float}:
+        if not column.usual or not set(map(type, values)) <= {str, int, float}:
             return False
         known: dict[Any, JSONLabel] = column.known
         try:
@@ -104,6 +109,10 @@ class CategoryType(ColumnType):
         if text in column.known:
             return text
         found = super().read(column, text, rules)
+        if isinstance(found, str) and rules.numerals and found not in column.known:
+            for category in column.categories or ():
+                if not isinstance(category, str) and _is_written(category, found):
+                    return category
         if isinstance(found, str) and self.numeric(column):
             return read_number(found, rules)
         return found
@@ -112,6 +121,29 @@ class CategoryType(ColumnType):
         self, column: ColumnFacts, target: Cells, texts: Sequence[str], rules: TextRules
     ) -> Positions | None:
         return NOWHERE if self.fill(column, target, texts) else None
+
+
+def _finite(column: ColumnFacts, value: object) -> JSONLabel:
+    """A value of a column of numbers or truths; of narrow floats the shortest decimal."""
+    if isinstance(value, bool) and _is_known(column, value):
+        return value
+    number = as_number(value)
+    if not math.isfinite(number):
+        raise Unfit
+    return number if number in column.known else column.shown(number)
+
+
+def _is_known(column: ColumnFacts, value: JSONLabel) -> bool:
+    """Whether it is a category. A truth is no number, whatever Python says."""
+    found = column.known.get(value)
+    return found is not None and isinstance(found, bool) == isinstance(value, bool)
+
+
+def _is_written(category: float | bool, text: str) -> bool:
+    """Whether a text says a category that is none: in the case of any of its letters."""
+    if isinstance(category, bool):
+        return text.lower() == str(category).lower()
+    return text == shown_category(category)
 
 
 def all_texts(values: Cells) -> bool:

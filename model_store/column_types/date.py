@@ -47,13 +47,14 @@ class DateType(ColumnType):
         moment = parse_date(value) if isinstance(value, str) else _moment(value)
         if moment is None:
             raise Unfit
-        aware = "," in column.dtype
-        if moment.tzinfo is not None and not aware and column.dtype != "str":
-            raise Unfit("a date without a time zone")
         if "[ns" in column.dtype and not _within_nanoseconds(moment):
             raise Unfit("a date from 1678 to 2261")
-        if column.dtype == "str":
+        if _is_text(column):
             return value if isinstance(value, str) else _written(column, value, moment)
+        if moment.tzinfo is None and _is_aware(column):
+            raise Unfit("a date with a time zone, such as 2024-12-31T08:00:00+01:00")
+        if moment.tzinfo is not None and not _is_aware(column):
+            raise Unfit("a date without a time zone")
         if column.dtype == "date":
             if moment.time() != datetime.min.time():
                 raise Unfit("a date without a time")
@@ -71,7 +72,8 @@ class DateType(ColumnType):
         return iso(cell) if isinstance(cell, date) else str(cell)
 
     def expected(self, column: ColumnFacts) -> str:
-        return "a date such as 2024-12-31"
+        example = "2024-12-31T08:00:00+01:00" if _is_aware(column) else "2024-12-31"
+        return f"a date such as {example}"
 
     def schema(self, column: ColumnFacts) -> Schema:
         moments = "T" in str(column.typical)
@@ -82,8 +84,8 @@ class DateType(ColumnType):
         moments = any(len(text) > DAY_LENGTH for text in known)
         sent = _MOMENT if moments else _DAY
         # Where texts were trained on, a pipeline may read no other format than theirs.
-        odd = column.dtype == "str" and not all(map(sent.fullmatch, known))
-        if odd or "," in column.dtype:
+        odd = _is_text(column) and not all(map(sent.fullmatch, known))
+        if odd or _is_aware(column):
             return "line"
         return "datetime" if moments else "date"
 
@@ -111,12 +113,24 @@ class DateType(ColumnType):
         return about
 
     def fill_array(self, column: ColumnFacts, target: Cells, array: Cells) -> Positions | None:
-        if array.dtype.kind != "M" or column.dtype == "str":
+        if array.dtype.kind != "M" or _is_text(column):
             return None
+        if _is_aware(column):
+            return np.arange(len(array))
         fits = _fits(column, array, _resolution(column.dtype, target.dtype))
         cells = array[fits].astype(_cell_dtype(column, target.dtype))
         target[fits] = cells if target.dtype.kind == "M" else cells.astype(object)
         return np.flatnonzero(~fits)
+
+
+def _is_text(column: ColumnFacts) -> bool:
+    """Whether training had the dates as texts. Dates that are objects are called by their class."""
+    return column.dtype in {"str", "object"} or column.dtype.startswith("string")
+
+
+def _is_aware(column: ColumnFacts) -> bool:
+    """Whether the dates of training had a time zone."""
+    return "," in column.dtype or "tz=" in column.dtype
 
 
 def _moment(value: object) -> datetime | None:
@@ -198,8 +212,6 @@ def _fits(column: ColumnFacts, array: Cells, wanted: np.dtype[Any]) -> Mask:
 
 def _dtype(ordered: Sequence[object], dtype: str) -> str:
     """What a column of these moments is called, which came with this dtype."""
-    if ordered and all(isinstance(moment, str) for moment in ordered):
-        return "str"
-    if dtype != "object":
+    if dtype != "object" or all(isinstance(moment, str) for moment in ordered):
         return dtype
     return "date" if {type(moment) for moment in ordered} == {date} else "datetime"

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..column_facts import ColumnFacts, JSONLabel
+from ..column_facts import ColumnFacts, JSONLabel, shortest
 from ..literals import parse_number
 from ..text_rules import TextRules
-from ..values import NOWHERE, Cells, Mask, Positions
-from .base import ColumnType, Control, Datatype, Schema, Unfit, missing_cell
+from ..values import NOWHERE, Cells, Inexact, Mask, Positions
+from .base import (
+    ColumnType,
+    Control,
+    Datatype,
+    Schema,
+    Unfit,
+    missing_cell,
+    most_exact,
+    require_exact,
+)
 
 MOST_DECIMALS: Final = 6
 """Numbers of more decimals were not entered by a person."""
 
 _NUMERALS = "0123456789+-.eE "
 _INT64 = np.iinfo(np.int64)
+_UINT64 = np.iinfo(np.uint64)
+_BYTES: Final = 8
+"""Of the widest integers."""
 
 
 def as_number(value: object) -> float | int:
@@ -152,7 +164,7 @@ class _Amounts(ColumnType):
         """As `_rounded`, with no more digits than the training data."""
 
 
-def _ranges(ordered: NDArray[Any], convert: type[int] | type[float]) -> dict[str, Any]:
+def _ranges(ordered: NDArray[Any], convert: Callable[[Any], int | float]) -> dict[str, Any]:
     """Facts of finite numbers in order, of which there are some."""
 
     def quantile(share: float) -> int | float:
@@ -188,15 +200,14 @@ class NumberType(_Amounts):
 
     def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> float | int:
         number = as_number(value)
-        narrow = np.float32 if dtype.kind == "O" and column.dtype == "float32" else dtype.type
         try:
             with np.errstate(over="ignore"):
-                rounded = float(number) if narrow is np.object_ else narrow(number)
+                rounded = float(_held(column, dtype)(number))
         except OverflowError:
             raise Unfit("a finite number") from None
         if not math.isfinite(rounded):
             raise Unfit("a finite number")
-        return float(rounded) if dtype.kind == "O" else number
+        return rounded
 
     def plain(self, cell: Any) -> float:
         return float(cell)
@@ -221,11 +232,11 @@ class NumberType(_Amounts):
     ) -> dict[str, Any]:
         numbers = values.astype(np.float64) if values.dtype.kind == "O" else values
         finite = np.sort(numbers[np.isfinite(numbers)])
-        return _ranges(finite, float) | {"step": _step(finite)} if len(finite) else {}
+        return _ranges(finite, shortest) | {"step": _step(finite)} if len(finite) else {}
 
-    def exact(self, dtype: str) -> frozenset[type]:
-        exact = {float, int, np.float64, np.int64} if dtype == "float64" else ()
-        return frozenset(exact)
+    def exact(self, column: ColumnFacts, dtype: str) -> frozenset[type]:
+        wide = dtype == "float64" and column.narrow is None
+        return frozenset({float, int, np.float64, np.int64} if wide else ())
 
     def _converted(self, texts: Sequence[str], may_miss: bool) -> NDArray[Any] | None:
         if may_miss:
@@ -236,10 +247,8 @@ class NumberType(_Amounts):
 
     def _cells(self, column: ColumnFacts, array: Cells, dtype: np.dtype[Any]) -> tuple[Cells, Mask]:
         # Alone or in company, an integer takes the same way: rounded to a float64 first.
-        cells = array.astype(np.float64)
-        if "float32" in (dtype.name, column.dtype if dtype.kind == "O" else None):
-            with np.errstate(over="ignore"):
-                cells = cells.astype(np.float32)
+        with np.errstate(over="ignore"):
+            cells = array.astype(np.float64).astype(_held(column, dtype))
         return cells, ~np.isfinite(cells)
 
     def _rounded(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
@@ -253,8 +262,14 @@ class NumberType(_Amounts):
         return [round(number, decimals) for number in numbers]
 
 
+def _held(column: ColumnFacts, dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """The floats that a value is rounded to: those of training, else those of the matrix."""
+    of_matrix: type[np.floating[Any]] = dtype.type if dtype.kind == "f" else np.float64
+    return column.narrow or of_matrix
+
+
 class IntegerType(_Amounts):
-    """An integer of 64 bits."""
+    """An integer of 64 bits, unsigned where those of training were."""
 
     name = "integer"
     _filled = frozenset({int})
@@ -263,8 +278,9 @@ class IntegerType(_Amounts):
         number = as_number(value)
         if isinstance(number, float) and not number.is_integer():
             raise Unfit
-        if not _INT64.min <= number <= _INT64.max:
+        if not _INT64.min <= number <= _highest(column):
             raise Unfit("an integer of at most 64 bits")
+        require_exact(int(number), dtype)
         return int(number)
 
     def plain(self, cell: Any) -> int:
@@ -291,27 +307,55 @@ class IntegerType(_Amounts):
         ordered = np.sort(values)
         return _ranges(ordered, int) | {"step": 1} if len(ordered) else {}
 
-    def exact(self, dtype: str) -> frozenset[type]:
+    def exact(self, column: ColumnFacts, dtype: str) -> frozenset[type]:
         return frozenset({int, np.int64} if dtype in ("float64", "int64") else ())
 
     def _converted(self, texts: Sequence[str], may_miss: bool) -> NDArray[Any] | None:
         return np.array(list(map(int, texts)), dtype=np.int64)
 
     def _cells(self, column: ColumnFacts, array: Cells, dtype: np.dtype[Any]) -> tuple[Cells, Mask]:
-        if array.dtype.kind == "f":
-            numbers = array.astype(np.float64)
-            whole = numbers == np.floor(numbers)
-            odd = ~whole | (np.abs(numbers) > 2.0**63) | (numbers == 2.0**63)
-            return np.where(odd, 0, numbers).astype(np.int64), odd
-        beyond = array.dtype.kind == "u" and array.itemsize == 8
-        odd = array > _INT64.max if beyond else np.zeros(len(array), dtype=bool)
-        return array.astype(np.int64), odd
+        cells, odd = _whole_numbers(array, _highest(column))
+        if dtype.kind == "f":
+            most = most_exact(dtype)
+            if ((cells > most) | (cells < -most)).any():
+                raise Inexact
+        elif dtype.kind == "i" and cells.dtype.kind != "i":
+            raise Inexact
+        return cells, odd
 
     def _rounded(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
         return [round(number) for number in numbers]
 
     def _such_as_data(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
         return self._rounded(column, numbers)
+
+
+def _highest(column: ColumnFacts) -> int:
+    return int((_UINT64 if column.dtype.lower() == "uint64" else _INT64).max)
+
+
+def _whole_numbers(array: Cells, highest: int) -> tuple[Cells, Mask]:
+    """The integers of 64 bits that numbers are, and which are none up to the highest."""
+    if array.dtype.kind == "f":
+        numbers = array.astype(np.float64)
+        odd = (numbers != np.floor(numbers)) | (numbers < _INT64.min) | (numbers >= highest)
+        numbers = np.where(odd, 0, numbers)
+        if (numbers < 2.0**63).all():
+            return numbers.astype(np.int64), odd
+        # Of both signs and 64 bits, no integers of numpy are.
+        whole = numbers.astype(np.uint64) if (numbers >= 0).all() else _python_integers(numbers)
+        return whole, odd
+    if array.dtype.kind == "i" or array.itemsize < _BYTES:
+        return array.astype(np.int64), np.zeros(len(array), dtype=bool)
+    odd = array > highest
+    within = np.where(odd, 0, array)
+    return within if (within > _INT64.max).any() else within.astype(np.int64), odd
+
+
+def _python_integers(numbers: NDArray[np.float64]) -> Cells:
+    cells = np.empty(len(numbers), dtype=object)
+    cells[:] = [int(number) for number in numbers.tolist()]
+    return cells
 
 
 def _step(numbers: NDArray[Any]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model_store.column_types import Unfit
 from model_store.columns import Column
 from model_store.text_rules import CSV, FORM, JSON, TENSOR, TYPED, TextRules
+from model_store.values import Inexact
 
 COLUMNS = {
     "number": (Column(name="x", type="number"), "float64"),
@@ -56,14 +57,17 @@ written = st.one_of(
 
 
 def one_by_one(
-    column: Column, values: Iterable[object], dtype: str, rules: TextRules
+    column: Column, values: Sequence[object] | NDArray[Any], dtype: str, rules: TextRules
 ) -> tuple[list[int], list[object]]:
-    """Which of the values do not fit, and what each of the others alone becomes."""
+    """Which of the values do not fit, and what each of the others alone becomes; an object, where
+    a cell of the dtype does not hold one of them."""
     unfit, cells = [], []
     for row, value in enumerate(values):
         cell = np.empty(1, dtype=dtype)
         try:
             cell[0] = column.cell(value, cell.dtype, rules)
+        except Inexact:
+            return one_by_one(column, values, "object", rules)
         except Unfit:
             unfit.append(row)
         else:
@@ -76,7 +80,10 @@ def at_once(
 ) -> tuple[list[int], list[object]] | None:
     """The same, as the whole column tells it."""
     target = np.empty(len(values), dtype=dtype)
-    unfit = column.fill(target, values, rules)
+    try:
+        unfit = column.fill(target, values, rules)
+    except Inexact:
+        return at_once(column, values, "object", rules)
     return None if unfit is None else (unfit.tolist(), shown(np.delete(target, unfit)))
 
 

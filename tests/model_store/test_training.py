@@ -166,7 +166,7 @@ MOMENT = datetime(2024, 5, 1, 8, 30)
         (objects(True, False, True, None), "boolean", "object", True),
         (objects(DAY, DAY), "date", "date", "2024-05-01"),
         (objects(MOMENT, MOMENT), "date", "datetime", "2024-05-01T08:30:00"),
-        (objects("2024-05-01", "2024-05-03", "2024-05-02"), "date", "str", "2024-05-02"),
+        (objects("2024-05-01", "2024-05-03", "2024-05-02"), "date", "object", "2024-05-02"),
         (np.array([[True], [False], [False]]), "boolean", "bool", False),
         (np.array([["2024-05-01"]], dtype="datetime64[D]"), "date", "datetime64[D]", "2024-05-01"),
         (np.array([["a"], ["a"], ["b"]]), "category", "object", "a"),

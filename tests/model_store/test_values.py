@@ -45,7 +45,10 @@ def result(column: Column, dtype: str, given: Given, rules: TextRules) -> Result
 
 
 def one_by_one(column: Column, dtype: str, values: Sequence[object], rules: TextRules) -> Result:
-    """The same, of each value in a list of its own."""
+    """The same, of each value in a list of its own; as objects, where one of them needs that."""
+    signature = Signature(columns=(column,), dtype=dtype)
+    if any(signature.check({"x": [value]}, 1, rules).matrix.dtype.kind == "O" for value in values):
+        dtype = "object"
     cells, odd, faults, total = [], [], [], 0
     for row, value in enumerate(values):
         found = result(column, dtype, [value], rules)

@@ -65,7 +65,7 @@ async def test_each_column_is_told_with_its_public_fields_alone(kinds_client: Cl
 
 def test_no_field_of_a_column_is_told_but_those_that_a_client_may_use() -> None:
     assert Input.__struct_fields__ == PUBLIC
-    assert set(Column.__struct_fields__) - set(PUBLIC) == {"dtype", "null"}
+    assert set(Column.__struct_fields__) - set(PUBLIC) == {"dtype", "null", "ordered"}
 
 
 CLASSES = {"water": ["cold", "warm"], "wind": ["calm", "storm"]}
