@@ -12,6 +12,7 @@ what a dtype would round is `Inexact`, and the rows become a matrix of objects.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from types import NoneType
@@ -33,6 +34,8 @@ from .values import (
     Values,
     python_value,
 )
+
+_INTEGERS: Final = re.compile(r"u?int(8|16|32|64)", re.IGNORECASE)
 
 FEW: Final = 8
 """So few values are walked as fast as numpy looks at them together."""
@@ -63,6 +66,18 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         except TypeError:
             return None
         return found if found.kind in "iufb" else None
+
+    @cached_property
+    def discrete(self) -> np.dtype[Any] | None:
+        """The integers or truths that the column had in training, of numpy or, where they are
+        `nullable`, of pandas; a value that they do not hold changes its dtype."""
+        found = np.dtype(self.dtype.lower()) if _INTEGERS.fullmatch(self.dtype) else None
+        return np.dtype(bool) if self.dtype == "bool" else found
+
+    @property
+    def nullable(self) -> bool:
+        """Whether its dtype is one of pandas's own, which has a missing value."""
+        return self.array_dtype is None
 
     @property
     def expected(self) -> str:

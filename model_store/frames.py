@@ -72,7 +72,7 @@ def from_matrix(matrix: Matrix, signature: Signature) -> Any:
             "pip install 'quart-app[pandas]', or fit the pipeline on a numpy array."
         ) from error
     names = list(signature.names)
-    if signature.trained == matrix.dtype:
+    if signature.trained is not None and signature.trained == matrix.dtype:
         return pandas.DataFrame(matrix, columns=names)
     columns = enumerate(signature.columns)
     frame = pandas.DataFrame({i: _as_series(matrix[:, i], column) for i, column in columns})
@@ -113,7 +113,7 @@ def _of_pandas(cells: NDArray[Any], dtype: str) -> Any:
     try:
         return pandas.Series(pandas.array(values, dtype=dtype))
     except (TypeError, ValueError, OverflowError):
-        return pandas.Series(pandas.array(values))
+        return pandas.Series(pandas.array(values) if None in values else values)
 
 
 def _with_null(cells: NDArray[Any], column: Column) -> NDArray[Any]:
@@ -180,9 +180,9 @@ def parts(matrix: Matrix, signature: Signature) -> list[Positions] | None:
     if len(matrix) == 1 or not (signature.apart or matrix.dtype.kind == "O"):
         return None
     codes = [
-        _codes(matrix[:, place], column.array_dtype, apart=signature.apart)
+        _codes(matrix[:, place], column, apart=signature.apart)
         for place, column in enumerate(signature.columns)
-        if column.array_dtype is not None and column.array_dtype.kind in "iub"
+        if column.discrete is not None
     ]
     if not any(code.any() for code in codes):
         return None
@@ -195,22 +195,23 @@ def parts(matrix: Matrix, signature: Signature) -> list[Positions] | None:
     return [np.flatnonzero(places.ravel() == place) for place in range(len(kinds))]
 
 
-def _codes(cells: NDArray[Any], dtype: np.dtype[Any], *, apart: bool) -> NDArray[np.int8]:
+def _codes(cells: NDArray[Any], column: Column, *, apart: bool) -> NDArray[np.int8]:
     """Of each cell whether its column keeps its dtype (0), is wider (1), or is none of integers or
-    of booleans (2)."""
+    of truths (2)."""
     found = np.zeros(len(cells), dtype=np.int8)
-    if dtype.kind == "b":
-        if apart:
-            found[_missing(cells)] = 2
+    missing = _missing(cells)
+    if column.discrete is None or column.discrete.kind == "b":
+        found[missing] = 2 if apart else 0
         return found
-    values = cells.tolist()
-    other = np.array([value is None or value != value or value != int(value) for value in values])
-    bounds = np.iinfo(dtype)
-    present = [0 if odd else value for value, odd in zip(values, other, strict=True)]
+    values = [0 if odd else cell for cell, odd in zip(cells.tolist(), missing, strict=True)]
+    fraction = np.array([value != int(value) for value in values])
+    if not column.nullable:
+        fraction |= missing
     if apart:
-        found[[not bounds.min <= value <= bounds.max for value in present]] = 1
-    if apart or any(abs(value) > EXACT for value in present):
-        found[other] = 2
+        bounds = np.iinfo(column.discrete)
+        found[[not bounds.min <= value <= bounds.max for value in values]] = 1
+    if apart or any(abs(value) > EXACT for value in values):
+        found[fraction] = 2
     return found
 
 

@@ -48,7 +48,7 @@ class Probe:
         """
         dtype = self.signature.dtype
         # An integer matrix cannot hold a missing value, so the signature's dtype may change.
-        row = np.empty((1, len(self.cells)), dtype="float64" if dtype == "int64" else dtype)
+        row = np.empty((1, len(self.cells)), dtype="object" if dtype == "int64" else dtype)
         for i, cell in enumerate(self.cells):
             row[0, i] = plain_label(changes.get(i, cell))
         with np.errstate(all="ignore"):
@@ -70,7 +70,7 @@ class Probe:
         )
         dtype = self.signature.dtype
         if dtype == "int64" and any(column.missing for column in columns):
-            dtype = "float64"
+            dtype = "float64" if all(map(_is_exact, columns)) else "object"
         return msgspec.structs.replace(self.signature, columns=columns, dtype=dtype)
 
     def _nulls(self) -> list[Any]:
@@ -124,8 +124,15 @@ def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
     return not np.array_equal(before, after)
 
 
+def _is_exact(column: Column) -> bool:
+    """Whether floats hold all integers of the training data."""
+    known = (column.minimum, column.maximum, *(column.categories or ()))
+    return not any(isinstance(each, int) and abs(each) > frames.EXACT for each in known)
+
+
 def _wider(column: Column) -> Column:
-    if column.array_dtype is None or column.array_dtype.kind == "f":
+    if column.discrete is None:
         return column
-    dtype = "object" if column.array_dtype.kind == "b" else "float64"
+    floats = "Float64" if column.nullable else "float64"
+    dtype = "object" if column.discrete.kind == "b" else floats
     return msgspec.structs.replace(column, dtype=dtype)

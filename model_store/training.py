@@ -271,6 +271,8 @@ def _describe(feature: Feature, hint: Hint) -> Column:
 def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
     if feature.categories is not None:
         return CATEGORY
+    if BOOLEAN.recognizes(present):
+        return BOOLEAN  # an encoder may have made numbers of truths
     if hint.kind is not None and hint.kind is not BOOLEAN:
         return hint.kind
     for kind in TYPES.values():
