@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from model_store import Column, ModelStore, Signature, frames
 from model_store.errors import InvalidPipeline, LoadFailed
+from model_store.structure import Structure
+from model_store.training import Training
 
 from .conftest import LABELS, X, classifier
+
+NAN = float("nan")
 
 
 def frame(columns: tuple[Any, ...] = ("height", "width"), **extra: Any) -> Any:
@@ -111,3 +119,140 @@ def test_without_pandas_a_frame_is_refused_with_the_way_out(
         frames.from_matrix(X, PAIR)
     with pytest.raises(LoadFailed, match=r"pip install 'quart-app\[pandas\]'"):
         model.replay()
+
+
+# The dtypes of training ----------------------------------------------------------
+
+
+def series(dtype: str, *values: Any) -> Any:
+    pandas = pytest.importorskip("pandas")
+    return pandas.Series(list(values), dtype=dtype)
+
+
+def served(trained: Any, *sent: object) -> Any:
+    """What a pipeline that was fitted on a frame of this column gets of these values."""
+    training = Training.of(trained.to_frame("x"))
+    columns = tuple(replace(column, missing=True) for column in training.columns([]))
+    signature = Signature(columns=columns, dtype=training.dtype, container="frame")
+    if signature.dtype == "int64":
+        signature = replace(signature, dtype="float64")
+    matrix = signature.validate({"x": list(sent)}, len(sent))
+    return frames.as_fitted(matrix, signature)["x"]
+
+
+LARGE = 2**60 + 1
+
+HELD = {
+    "a narrow integer": (("int8", 1, 2), (3,), ("int8", 3)),
+    "one that does not fit": (("int8", 1, 2), (130,), ("int64", 130)),
+    "one below those without a sign": (("uint8", 1, 2), (-3,), ("int64", -3)),
+    "one missing": (("int8", 1, 2), (None,), ("float64", NAN)),
+    "one missing beside another": (("int64", 1, 2), (5, None), ("float64", 5.0, NAN)),
+    "one of 61 bits": (("int64", 1, 2), (LARGE,), ("int64", LARGE)),
+    "one of 61 bits beside one missing": (("int64", 1, 2), (LARGE, None), ("object", LARGE, NAN)),
+    "64 bits without a sign": (("uint64", 1, 2), (2**64 - 1,), ("uint64", 2**64 - 1)),
+    "both ends of 64 bits": (("uint64", 1, 2), (2**64 - 1, -1), ("object", 2**64 - 1, -1)),
+    "a float of 32 bits": (("float32", 0.5, 1), (0.1,), ("float32", float(np.float32(0.1)))),
+    "a float of 16 bits": (("float16", 0.5, 1), (0.1,), ("float16", float(np.float16(0.1)))),
+    "a truth": (("bool", True, False), (True,), ("bool", True)),
+    "a truth missing": (("bool", True, False), (True, None), ("object", True, NAN)),
+    "integers of pandas": (("Int64", 1, None), (LARGE, None), ("Int64", LARGE, None)),
+    "one too large for them": (("Int8", 1, None), (130,), ("int64", 130)),
+    "and beside one missing": (("Int8", 1, None), (130, None), ("Int64", 130, None)),
+    "truths of pandas": (("boolean", True, None), (False, None), ("boolean", False, None)),
+    "texts of pandas": (("string", "a", None), ("b", None), ("string", "b", None)),
+    "None among texts": (("object", "a", None), ("b", None), ("object", "b", "None")),
+    "NaN among texts": (("object", "a", NAN), ("b", None), ("object", "b", "nan")),
+    "integers that are objects": (("object", 1, 2), (LARGE,), ("object", LARGE)),
+    "moments of a unit": (("datetime64[s]", "2024-01-01"), ("2024-02-03",), ("datetime64[s]",)),
+    "moments with a zone": (
+        ("datetime64[ns, Europe/Berlin]", "2024-01-01T00:00:00+01:00"),
+        ("2024-07-01T08:00:00+02:00",),
+        ("datetime64[ns, Europe/Berlin]",),
+    ),
+    "days that are texts": (("object", "2024-01-01"), ("2024-01-02",), ("object", "2024-01-02")),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_a_column_has_the_dtype_of_training_or_what_pandas_widens_it_to(kind: str) -> None:
+    trained, sent, (dtype, *values) = HELD[kind]
+    found = served(series(*trained), *sent)
+    assert str(found.dtype) == dtype
+    if not values:
+        return
+    cells = [None if repr(cell) == "<NA>" else cell for cell in found.tolist()]
+    if "None" in values or "nan" in values:
+        cells = [cell if isinstance(cell, str) else str(cell) for cell in cells]
+    assert list(map(repr, cells)) == list(map(repr, values))
+
+
+def test_the_missing_value_of_pandas_stays_that_among_objects() -> None:
+    pandas = pytest.importorskip("pandas")
+    found = served(series("object", "a", pandas.NA), "b", None)
+    assert found.tolist()[1] is pandas.NA
+
+
+def test_ordered_categories_keep_their_order() -> None:
+    pandas = pytest.importorskip("pandas")
+    sizes = pandas.CategoricalDtype(["low", "mid", "high"], ordered=True)
+    found = served(pandas.Series(["low", "high"], dtype=sizes), "mid", None)
+    assert found.dtype == sizes
+    assert found.cat.codes.tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("sent", [0.1, float(np.float32(0.1)), "0.1"])
+def test_a_category_of_narrow_floats_is_taken_as_it_is_shown(sent: object) -> None:
+    trained = np.array([[0.1], [0.7]], dtype=np.float32)
+    hints = Structure.of(OneHotEncoder().fit(trained)).hints
+    signature = Signature(columns=Training.of(trained).columns(hints), dtype="float32")
+    assert signature.columns[0].categories == (0.1, 0.7)
+    assert signature.validate({"x0": [sent]}, 1).tolist() == [[float(np.float32(0.1))]]
+
+
+WRITES = """
+import numpy as np
+
+def written(X):
+    rows = np.asarray(X, dtype=object)
+    return np.array([[len(str(cell)) + (cell if cell == cell else 0) for cell in row] for row in rows])
+
+def kinds(X):
+    return X.fillna(0).to_numpy(dtype=float) + [kind.itemsize for kind in X.dtypes]
+"""
+
+
+@pytest.fixture
+def step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module with steps that look at the dtypes of their columns."""
+    path = tmp_path / "dtype_steps.py"
+    path.write_text(WRITES)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield path
+    sys.modules.pop(path.stem, None)
+
+
+@pytest.mark.parametrize(
+    ("function", "array"), [("written", False), ("written", True), ("kinds", False)]
+)
+def test_a_row_that_widens_a_column_changes_no_answer_of_others(
+    empty: ModelStore, step: Path, function: str, array: bool
+) -> None:
+    module = import_module(step.stem)
+    data: Any = frame()[["height"]].assign(n=np.arange(len(X))).astype("int8")
+    data = data.to_numpy() if array else data
+    step_ = FunctionTransformer(getattr(module, function))
+    pipeline = make_pipeline(step_, LinearRegression()).fit(data, np.arange(len(data)) % 4)
+    empty.publish("dtypes", pipeline, data, code=step)
+    model = empty.load(empty.verify("dtypes"))
+    assert model.manifest.signature.apart
+    names = model.manifest.signature.names
+    rows = [(1, 2), (1, 300), (1, None), (3, 4), (None, 4)]
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    together = model.answer(columns, len(rows)).labels.tolist()
+    alone = [
+        model.answer({name: [values[i]] for name, values in columns.items()}, 1).labels[0]
+        for i in range(len(rows))
+    ]
+    assert together == alone
+    assert together[1:3] != [together[0], together[0]]
