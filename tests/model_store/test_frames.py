@@ -142,7 +142,7 @@ def served(trained: Any, *sent: object) -> Any:
 
 LARGE = 2**60 + 1
 
-HELD = {
+HELD: dict[str, tuple[Any, Any, Any]] = {
     "a narrow integer": (("int8", 1, 2), (3,), ("int8", 3)),
     "one that does not fit": (("int8", 1, 2), (130,), ("int64", 130)),
     "one below those without a sign": (("uint8", 1, 2), (-3,), ("int64", -3)),
@@ -214,8 +214,8 @@ WRITES = """
 import numpy as np
 
 def written(X):
-    rows = np.asarray(X, dtype=object)
-    return np.array([[len(str(cell)) + (cell if cell == cell else 0) for cell in row] for row in rows])
+    cells = np.asarray(X, dtype=object)
+    return np.vectorize(lambda cell: len(str(cell)) + (cell if cell == cell else 0.0))(cells)
 
 def kinds(X):
     return X.fillna(0).to_numpy(dtype=float) + [kind.itemsize for kind in X.dtypes]
