@@ -55,6 +55,8 @@ def _as_array(matrix: Matrix, signature: Signature) -> Matrix:
         return matrix
     if trained.kind in "iu":
         return _integers(matrix, trained)
+    if trained.kind == "b" and any(_missing(cells).any() for cells in matrix.T):
+        return matrix
     return matrix.astype(trained)
 
 

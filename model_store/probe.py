@@ -15,6 +15,9 @@ from .column_facts import Null, plain_label
 from .columns import Column
 from .signature import Matrix, Signature
 
+WITHOUT_NULL: Final = frozenset({"int64", "bool"})
+"""The dtypes of a matrix that has no missing value."""
+
 SAME: Final = 1e-9
 """How far two answers may differ, of their size, that count as one."""
 
@@ -47,8 +50,9 @@ class Probe:
             ValueError: the answer is not finite. Also whatever the pipeline raises.
         """
         dtype = self.signature.dtype
-        # An integer matrix cannot hold a missing value, so the signature's dtype may change.
-        row = np.empty((1, len(self.cells)), dtype="object" if dtype == "int64" else dtype)
+        # Neither integers nor truths have a missing value, so the signature's dtype may change.
+        strict = dtype in WITHOUT_NULL
+        row = np.empty((1, len(self.cells)), dtype="object" if strict else dtype)
         for i, cell in enumerate(self.cells):
             row[0, i] = plain_label(changes.get(i, cell))
         with np.errstate(all="ignore"):
@@ -69,15 +73,14 @@ class Probe:
             for i, (column, null) in enumerate(zip(self.signature.columns, nulls, strict=True))
         )
         dtype = self.signature.dtype
-        if dtype == "int64" and any(column.missing for column in columns):
-            dtype = "float64" if all(map(_is_exact, columns)) else "object"
+        if dtype in WITHOUT_NULL and any(column.missing for column in columns):
+            floats = dtype == "int64" and all(map(_is_exact, columns))
+            dtype = "float64" if floats else "object"
         return msgspec.structs.replace(self.signature, columns=columns, dtype=dtype)
 
     def _nulls(self) -> list[Any]:
         """For each column the missing value that is answered, if one is."""
         every = range(len(self.cells))
-        if self.signature.dtype == "bool":
-            return [None for _ in every]
         known = [column.null for column in self.signature.columns]
         if self.answers({i: self._null(null) for i, null in enumerate(known)}):
             return known

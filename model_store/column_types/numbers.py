@@ -269,7 +269,7 @@ def _held(column: ColumnFacts, dtype: np.dtype[Any]) -> type[np.floating[Any]]:
 
 
 class IntegerType(_Amounts):
-    """An integer of 64 bits, unsigned where those of training were."""
+    """An integer of 64 bits, with or without a sign where those of training were so."""
 
     name = "integer"
     _filled = frozenset({int})
@@ -331,7 +331,7 @@ class IntegerType(_Amounts):
 
 
 def _highest(column: ColumnFacts) -> int:
-    return int((_UINT64 if column.dtype.lower() == "uint64" else _INT64).max)
+    return int((_UINT64 if column.dtype.lower() in {"uint64", "object"} else _INT64).max)
 
 
 def _whole_numbers(array: Cells, highest: int) -> tuple[Cells, Mask]:
