@@ -153,6 +153,7 @@ class Draft:
             estimator=inspection.estimator,
             libraries=Libraries.installed(),
             source=source,
+            varies=inspection.varies,
             allowed=tuple(sorted(trust.allowed)),
             code=None if trust.code is None else f"{trust.code.name}.py",
             files={},
@@ -210,6 +211,8 @@ def _answered(
         predictions=json_labels(prediction.labels),
         probabilities=None if shares is None else [each.tolist() for each in shares],
     )
+    if draft.varies is not None:
+        return sample, Served.found("pipeline", "its answers vary"), None
     return sample, *judge(pipeline, inspection.signature, golden)
 
 

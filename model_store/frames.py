@@ -32,18 +32,36 @@ def was_fitted_on_frame(pipeline: Any) -> bool:
 
 
 def as_fitted(matrix: Matrix, signature: Signature) -> Any:
-    """Rows as the pipeline knows them: an array, a DataFrame, or an array of texts.
+    """Rows as the pipeline knows them: an array, a DataFrame, a sparse matrix, or an array or a
+    Series of texts.
 
     Raises:
         LoadFailed: pandas is needed and not installed.
     """
+    if signature.container == "matrix":
+        return _as_array(matrix, signature)
     if signature.container == "texts":
         return matrix[:, 0]
-    return (
-        from_matrix(matrix, signature)
-        if signature.container == "frame"
-        else _as_array(matrix, signature)
-    )
+    if signature.container == "sparse":
+        return _sparse(_as_array(matrix, signature))
+    frame = from_matrix(matrix, signature)
+    return frame.iloc[:, 0] if signature.container == "series" else frame
+
+
+def _sparse(matrix: Matrix) -> Any:
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(matrix)
+
+
+def is_sparse(rows: Any) -> bool:
+    """Whether these are a sparse matrix or array of scipy."""
+    return hasattr(rows, "tocsr") and hasattr(rows, "toarray")
+
+
+def is_series(rows: Any) -> bool:
+    """Whether these are a Series of pandas."""
+    return hasattr(rows, "iloc") and not hasattr(rows, "columns")
 
 
 def _as_array(matrix: Matrix, signature: Signature) -> Matrix:

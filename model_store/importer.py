@@ -55,7 +55,8 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `files` come in the order of their steps. `trusted` names globals beyond those of every
     artifact; `trust` allows all that the files name. `sample` is a CSV file with rows of the
-    training data, of which `target` are the columns that the pipeline tells. Without `attempt`
+    training data, of which `target` are the columns that the pipeline tells. `allow_varying` takes
+    a pipeline whose answer to a row is not that row's alone. Without `attempt`
     nothing of the files is run: they are read by the rules of the default, or not at all.
     `publish` asks for a draft.
     """
@@ -68,6 +69,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     trust: bool = False
     trusted: tuple[str, ...] = ()
     allow_version: bool = False
+    allow_varying: bool = False
     attempt: bool = True
     publish: bool = True
 
@@ -151,6 +153,8 @@ def import_files(
     draft = Draft.of(order.name, pipeline, inspection, about, trust=trust, source=source)
     if draft.manifest.runs_code:
         told.append(draft.manifest.reading)
+    if draft.manifest.variation is not None:
+        told.append(draft.manifest.variation)
     finding = ImportReport(
         files=found,
         warnings=tuple(told),
@@ -335,7 +339,7 @@ class _Answers:
 
 def _inspect(pipeline: Any, order: ImportRequest) -> tuple[Inspection, list[_Answers]]:
     if order.sample is None:
-        return Inspection.of_data(pipeline), []
+        return Inspection.of_data(pipeline, allow_varying=order.allow_varying), []
     structure = Structure.of(pipeline)
     table = Table.read(Path(order.sample), max_rows=SAMPLE_ROWS)
     targets, rest = _split(table, order)
@@ -347,6 +351,7 @@ def _inspect(pipeline: Any, order: ImportRequest) -> tuple[Inspection, list[_Ans
         Training.of_table(inputs.columns, structure),
         y,
         target_name=order.target or None,
+        allow_varying=order.allow_varying,
     )
     return inspection, _answers(pipeline, inspection, inputs, y)
 

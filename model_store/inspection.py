@@ -2,7 +2,7 @@
 
 What the pipeline takes is found out by asking it: a probe row that lacks a column, or has a
 category that was never seen, is answered or is not. Without data the rows are made of what the
-pipeline itself knows of its columns.
+pipeline itself knows of its columns. And it is asked whether its answer to a row is that row's alone.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 
-from . import frames
+from .answers import answers_of
 from .column_types import NUMBER
 from .columns import Column
-from .errors import InvalidPipeline, InvalidRows, LoadFailed
-from .manifest import Target
-from .model import Prediction, ask, close, json_labels
+from .containers import Trial, possible
+from .errors import InvalidPipeline, LoadFailed
+from .manifest import Target, Variation
+from .model import Prediction
 from .probe import Probe, looks_at_dtypes
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
 from .targets import targets_of
 from .training import Training, missing
+from .trial_rows import as_sent, trial_rows, usable, validated
+from .variation import Finding, of_batches, of_calls
 
 GOLDEN_ROWS: Final = 8
 
@@ -35,7 +39,7 @@ class Inspection:
     """All of a manifest that can be read off the pipeline and its data.
 
     `golden` has the shape (golden rows, columns), evenly spread over the data, which had `rows`
-    rows; None without data.
+    rows; None without data. `varies` says how its answers vary, where that was allowed.
     """
 
     task: Literal["classification", "regression"]
@@ -45,6 +49,7 @@ class Inspection:
     estimator: str
     golden: Matrix
     rows: int | None
+    varies: Variation | None = None
 
     @classmethod
     def of(
@@ -55,23 +60,28 @@ class Inspection:
         y: Any = None,
         *,
         target_name: str | Sequence[str] | None = None,
+        allow_varying: bool = False,
     ) -> Inspection:
         """Look at a fitted pipeline, with rows that it was trained on or without. Blocks.
 
         Raises:
-            InvalidPipeline: it does not predict those rows, or without rows it does not tell what
-                its columns are.
+            InvalidPipeline: it does not predict those rows, or not by what a client can send of
+                them; or without rows it does not tell what its columns are; or its answer to a row
+                is not that row's alone, and `allow_varying` is not set.
         """
         with warnings.catch_warnings():
             # What a pipeline says of a probe is nobody's concern.
             warnings.simplefilter("ignore")
-            signature = _answered(pipeline, _signatures(structure, training), training, structure)
+            trial = None if training is None else Trial(pipeline, training, trial_rows(training, y))
+            varies = _allowed(trial and trial.calls(), allow_varying)
+            signature = _signature(pipeline, structure, trial, compared=varies is None)
             golden = _golden_rows(pipeline, signature, training, structure)
             prediction = _ask(pipeline, signature, golden)
             if looks_at_dtypes(pipeline, signature, golden):
                 signature = msgspec.structs.replace(signature, apart=True)
-            if training is not None:
-                _require_same(pipeline, prediction, signature, golden, training)
+            if varies is None:
+                finding = _variation(pipeline, signature, trial, golden)
+                varies = _allowed(finding, allow_varying)
         rows = 0 if training is None else len(training)
         targets = targets_of(pipeline, prediction.labels, y, rows=rows, names=target_name)
         return cls(
@@ -82,6 +92,7 @@ class Inspection:
             estimator=estimator_name(pipeline),
             golden=golden,
             rows=None if training is None else rows,
+            varies=varies,
         )
 
     @classmethod
@@ -93,6 +104,7 @@ class Inspection:
         *,
         feature_names: Sequence[str] | None = None,
         target_name: str | Sequence[str] | None = None,
+        allow_varying: bool = False,
     ) -> Inspection:
         """The same with training data as it is in a notebook: see `Training.of`.
 
@@ -104,7 +116,9 @@ class Inspection:
         training = None
         if X is not None:
             training = Training.of(_in_order(X, structure), _named(structure, X, feature_names))
-        return cls.of(pipeline, structure, training, y, target_name=target_name)
+        return cls.of(
+            pipeline, structure, training, y, target_name=target_name, allow_varying=allow_varying
+        )
 
 
 def _in_order(X: Any, structure: Structure) -> Any:
@@ -147,21 +161,35 @@ def estimator_name(pipeline: Any) -> str:
 # The signature -------------------------------------------------------------------
 
 
+def _signature(
+    pipeline: Any, structure: Structure, trial: Trial | None, *, compared: bool
+) -> Signature:
+    """What the pipeline takes, with what the probes find. Where the same rows have several answers,
+    containers cannot be `compared`, and the first that is answered is taken.
+
+    Raises:
+        InvalidPipeline: it does not predict, or not as a client could ask it.
+    """
+    training = None if trial is None else trial.training
+    signatures = _signatures(structure, training)
+    answered = _answered(pipeline, signatures, training, structure)
+    if trial is None or not compared:
+        found = next(answered, None)
+    else:
+        found = trial.choose(answered)
+    if found is None:
+        raise _unanswered(pipeline, structure, trial, signatures)
+    return found
+
+
 def _signatures(structure: Structure, training: Training | None) -> list[Signature]:
-    """What the pipeline may take, the likeliest first; it is asked which one it is."""
+    """What the pipeline may take, the cheapest first; it is asked which one it is."""
     if training is None:
         return [_of_structure(structure)]
     columns = training.columns(structure.hints)
-    if training.container == "frame" and structure.names is None:
-        # Whether a DataFrame or its values was fitted on, not every transformer remembers.
-        kinds: tuple[Literal["matrix", "frame"], ...] = ("matrix", "frame")
-        return [Signature(columns=columns, dtype=training.dtype, container=kind) for kind in kinds]
     return [
-        Signature(
-            columns=columns,
-            dtype=training.dtype,
-            container="frame" if structure.names else training.container,
-        )
+        Signature(columns=columns, dtype=training.dtype, container=container)
+        for container in possible(training, named=structure.names is not None)
     ]
 
 
@@ -199,27 +227,36 @@ def _answered(
     signatures: Sequence[Signature],
     training: Training | None,
     structure: Structure,
-) -> Signature:
-    """The first signature of which a row is answered, with what the probes find.
-
-    Raises:
-        InvalidPipeline: none is.
-    """
-    reason: Exception | None = None
+) -> Iterator[Signature]:
+    """Those of the signatures of which a row is answered, with what the probes find."""
     for signature in signatures:
         for cells in _candidates(signature, training, structure):
             probe = Probe(pipeline, signature, cells)
-            try:
-                probe.ask({})
-            except (LoadFailed, MemoryError):
-                raise
-            except Exception as error:
-                reason = reason or error
-                continue
-            return probe.findings()
+            if probe.answers({}):
+                yield probe.findings()
+                break
+
+
+def _unanswered(
+    pipeline: Any, structure: Structure, trial: Trial | None, signatures: Sequence[Signature]
+) -> InvalidPipeline:
+    """Why a pipeline is not taken that answers no row by any of the signatures."""
+    signature = signatures[-1]
+    blamed = None if trial is None else trial.blame(signature)
+    if blamed is not None:
+        return blamed
+    training = None if trial is None else trial.training
+    cells = next(_candidates(signature, training, structure))
+    reason: Exception | None = None
+    try:
+        Probe(pipeline, signature, cells).ask({})
+    except Exception as error:
+        reason = error
     what = "rows that its own parts suggest" if training is None else "rows of its training data"
     more = "; give some that it was trained on (--sample rows.csv)" if training is None else ""
-    raise InvalidPipeline(f"The pipeline does not predict {what}: {reason}{more}") from reason
+    refusal = InvalidPipeline(f"The pipeline does not predict {what}: {reason}{more}")
+    refusal.__cause__ = reason
+    return refusal
 
 
 def _candidates(
@@ -247,7 +284,7 @@ def _golden_rows(
 ) -> Matrix:
     """Up to GOLDEN_ROWS rows that the signature takes, evenly spread over the data."""
     if training is not None:
-        return _validated(signature, _plain_rows(signature, training, _usable(signature, training)))
+        return as_sent(signature, training, _usable(signature, training))
     suggested = _suggested(structure, signature)
     answered = [row for row in suggested if _answers(pipeline, signature, row)]
     if not answered:
@@ -259,21 +296,13 @@ def _golden_rows(
 
 
 def _usable(signature: Signature, training: Training) -> list[int]:
-    usable = np.ones(len(training), dtype=bool)
-    for column, feature in zip(signature.columns, training.features, strict=True):
-        null = missing(feature.values)
-        usable &= (null & column.missing) | ~null
-        if feature.values.dtype.kind == "f":
-            usable &= ~np.isinf(feature.values)
-        if column.kind.closed(column):
-            known = set(column.kind.choices(column))
-            usable &= null | np.array([value in known for value in feature.values])
-    if not usable.any():
+    found = usable(signature, training)
+    if not found.any():
         raise InvalidPipeline(
             "Every row of the training data has a missing, infinite or unknown value that the "
             "pipeline does not take; impute it inside the pipeline."
         )
-    return _spread(np.flatnonzero(usable))
+    return _spread(np.flatnonzero(found))
 
 
 def _spread(rows: Sequence[int] | Any) -> list[int]:
@@ -282,16 +311,6 @@ def _spread(rows: Sequence[int] | Any) -> list[int]:
         return []
     chosen = np.unique(np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(int))
     return [int(rows[i]) for i in chosen]
-
-
-def _plain_rows(
-    signature: Signature, training: Training, rows: Sequence[int]
-) -> list[dict[str, Any]]:
-    pairs = list(zip(signature.columns, training.features, strict=True))
-    return [
-        {column.name: column.plain(feature.values[row]) for column, feature in pairs}
-        for row in rows
-    ]
 
 
 def _suggested(structure: Structure, signature: Signature) -> list[dict[str, Any]]:
@@ -319,12 +338,7 @@ def _answers(pipeline: Any, signature: Signature, row: dict[str, Any]) -> bool:
 
 def _validated(signature: Signature, rows: Sequence[dict[str, Any]]) -> Matrix:
     columns = {name: [row[name] for row in rows] for name in signature.names}
-    try:
-        return signature.validate(columns, len(rows))
-    except InvalidRows as error:
-        raise InvalidPipeline(
-            f"Rows of the training data do not fit the signature that they gave: {error}"
-        ) from error
+    return validated(signature, columns, len(rows))
 
 
 # Asking --------------------------------------------------------------------------
@@ -336,14 +350,9 @@ def _ask(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
     Raises:
         InvalidPipeline
     """
-    rows = frames.as_fitted(matrix, signature)
     try:
-        labels = ask(pipeline, rows, probabilities=False, several=True).labels
-        several = labels.ndim == 2 and labels.shape[1] > 1
-        prediction = ask(
-            pipeline, rows, probabilities=_tells_probabilities(pipeline), several=several
-        )
-    except MemoryError:
+        prediction = answers_of(pipeline, signature, matrix)
+    except (LoadFailed, MemoryError):
         raise
     except Exception as error:
         raise InvalidPipeline(
@@ -356,27 +365,32 @@ def _ask(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
     return prediction
 
 
-def _tells_probabilities(pipeline: Any) -> bool:
-    return hasattr(pipeline, "predict_proba") and getattr(pipeline, "classes_", None) is not None
+def _variation(
+    pipeline: Any, signature: Signature, trial: Trial | None, golden: Matrix
+) -> Finding | None:
+    """How the answers to rows vary as they are served: the golden rows, and with training data
+    those of the trial, where it answers them all."""
+    ask = partial(answers_of, pipeline, signature)
+    matrix = golden if trial is None else trial.answered(signature, golden)
+    try:
+        return of_calls(lambda: ask(matrix), len(matrix)) or of_batches(ask, matrix)
+    except (LoadFailed, MemoryError):
+        raise
+    except Exception as error:
+        raise InvalidPipeline(
+            "The pipeline answers rows together, and not each of them alone, as a client may ask: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
-def _require_same(
-    pipeline: Any, prediction: Prediction, signature: Signature, golden: Matrix, training: Training
-) -> None:
-    """A row must get one answer, whether it comes as it was in training or over the wire.
+def _allowed(finding: Finding | None, allow_varying: bool) -> Variation | None:
+    """How answers vary.
 
     Raises:
-        InvalidPipeline
+        InvalidPipeline: they do, and it is not allowed.
     """
-    original = training.take(_usable(signature, training))
-    if original is None or (training.container == "frame") != (signature.container == "frame"):
-        return
-    several = prediction.labels.ndim > 1
-    before = ask(pipeline, original, probabilities=False, several=several).labels
-    for now, then in zip(json_labels(prediction.labels), json_labels(before), strict=True):
-        if now != then and not close(now, then):
-            raise InvalidPipeline(
-                f"The pipeline answers a row of its training data with {then}, and with {now} when "
-                "the same values come as JSON; make what it does with a column depend on the "
-                "values alone, not on the dtype."
-            )
+    if finding is None:
+        return None
+    if not allow_varying:
+        raise finding.refusal
+    return finding.kind

@@ -30,6 +30,16 @@ SAMPLE: Final = "sample.json"
 GRAPH: Final = "pipeline.onnx"
 
 
+Variation = Literal["batch", "call"]
+"""How answers to a row vary: with the rows beside it, or from one call to the next."""
+
+_VARIATIONS: Final[dict[Variation, str]] = {
+    "batch": "Its answer to a row depends on the rows beside it, so each row is asked alone.",
+    "call": "Its answer to the same row varies from call to call; each row is asked alone, and what "
+    "it answered when it was published is not compared.",
+}
+
+
 class File(msgspec.Struct, frozen=True):
     """The size in bytes and the sha256 of a file of the version."""
 
@@ -105,8 +115,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answered. `allowed` are the globals that the artifact may name and call beyond those of every
     artifact, and `code` is the file of the version that defines its own classes; with either, to
     read the artifact may run code (`runs_code`). `served` is what the
-    comparison of its shortcut, or of its ONNX graph, found; None before there was one. `revision`
-    counts the edits of all this; the artifact is the same in each.
+    comparison of its shortcut, or of its ONNX graph, found; None before there was one. `varies` says
+    how its answer to a row is not that row's alone, which was allowed when it was published; None
+    where nothing of the kind was found. `revision` counts the edits of all this; the artifact is
+    the same in each.
     """
 
     format: int
@@ -133,6 +145,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     allowed: tuple[str, ...] = ()
     code: str | None = None
     served: Served | None = None
+    varies: Variation | None = None
     files: dict[str, File]
 
     @property
@@ -154,6 +167,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         own = "" if self.code is None else f"defines classes in {self.code}"
         why = " and ".join(filter(None, (names and f"may call {names}", own)))
         return f"Reading the artifact may run code: it {why}."
+
+    @property
+    def variation(self) -> str | None:
+        """How its answers vary, for a person; None where they do not."""
+        return None if self.varies is None else _VARIATIONS[self.varies]
 
     @property
     def several(self) -> bool:

@@ -165,7 +165,7 @@ class Model:
     def _predict(self, matrix: NDArray[Any]) -> Prediction:
         prediction = self._short(matrix)
         if prediction is None:
-            parts = frames.parts(matrix, self.manifest.signature)
+            parts = self._parts(matrix)
             if parts is not None:
                 return joined([self._predict(matrix[rows]) for rows in parts], parts)
             rows = frames.as_fitted(matrix, self.manifest.signature)
@@ -178,6 +178,13 @@ class Model:
                 )
         self._check(prediction, len(matrix))
         return prediction
+
+    def _parts(self, matrix: NDArray[Any]) -> list[Positions] | None:
+        """The positions of the rows that are asked together, where not all are. Where answers vary
+        each row is asked alone, so that nobody's depends on the rows of others."""
+        if self.manifest.varies is not None and len(matrix) > 1:
+            return list(np.arange(len(matrix))[:, None])
+        return frames.parts(matrix, self.manifest.signature)
 
     def _short(self, matrix: NDArray[Any]) -> Prediction | None:
         """The answer of the shortcut, if there is one and it takes these rows."""
@@ -208,7 +215,7 @@ class Model:
         return self._explained(self._decide, matrix)
 
     def _decide(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
-        parts = frames.parts(matrix, self.manifest.signature)
+        parts = self._parts(matrix)
         if parts is not None:
             return in_order([self._decide(matrix[rows]) for rows in parts], parts)
         rows = frames.as_fitted(matrix, self.manifest.signature)
@@ -284,6 +291,8 @@ class Model:
         probabilities, where they are beyond this `rounding` as well."""
         labels = json_labels(prediction.labels)
         self._require_answers(len(labels))
+        if self.manifest.varies == "call":
+            return
         exact = self.manifest.task == "classification"
         for row, (now, before) in enumerate(zip(labels, self.sample.predictions, strict=True)):
             if not (now == before if exact else close(now, before)):

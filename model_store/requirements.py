@@ -26,7 +26,7 @@ def packages(verified: Verified) -> set[str]:
         UnreadableFile: the artifact is no pickle.
     """
     found = {named.module.split(".")[0] for named in pickles.listing(verified.artifact).globals}
-    if verified.manifest.signature.container == "frame":
+    if verified.manifest.signature.container in {"frame", "series"}:
         found.add("pandas")
     if verified.graph is not None:
         found.add("onnxruntime")

@@ -38,7 +38,7 @@ LONG_BITS: Final = 1024
 _DTYPE: Final = r"^(float64|float32|int64|bool|object|datetime64\[[a-zA-Z]+\])$"
 
 Matrix = NDArray[Any]
-Container = Literal["matrix", "frame", "texts"]
+Container = Literal["matrix", "frame", "texts", "series", "sparse"]
 
 
 class _Misfit(NamedTuple):
@@ -144,10 +144,11 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The columns of a pipeline in the order in which it was trained.
 
     `dtype` is numpy's name of the matrix's; `object` where the columns are of several kinds, or
-    have integers that floats would round. `container` says what the pipeline was fitted on: the
-    `matrix`, a DataFrame (`frame`), or its one column as a list of texts. `apart` says that the
-    pipeline looks at the dtypes of its columns: rows that would change them for others, since a
-    value is missing or too large, are asked by themselves.
+    have integers that floats would round. `container` says what the pipeline takes: the `matrix`, a
+    DataFrame (`frame`), a `sparse` matrix, or its one column of texts as an array (`texts`) or as a
+    Series of pandas (`series`). `apart` says that the pipeline looks at the dtypes of its columns:
+    rows that would change them for others, since a value is missing or too large, are asked by
+    themselves.
     """
 
     columns: tuple[Column, ...]

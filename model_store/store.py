@@ -228,6 +228,7 @@ class ModelStore:
         feature_names: Sequence[str] | None = None,
         target_name: str | Sequence[str] | None = None,
         code: str | os.PathLike[str] | None = None,
+        allow_varying: bool = False,
         **about: Any,
     ) -> Manifest:
         """Put a fitted pipeline into the store as the next version of `name`.
@@ -236,13 +237,16 @@ class ModelStore:
         targets) are the training data: the signature, the ranges and the golden rows are read off
         them; they are not stored. Without `X` the pipeline's own parts must tell. `code` is the
         file of the module that defines classes of the pipeline which no installed package has.
+        `allow_varying` takes a pipeline whose answer to a row depends on the rows beside it, or
+        changes from call to call: then each row is asked alone.
         `about` are the fields of `Metadata`: title, description, notice, words, labels, units,
         descriptions, metrics, validation, evaluations and data.
 
         Raises:
             InvalidName: the name is not `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
-            InvalidPipeline: it is not fitted, or does not predict that data, or what is said of it
-                does not fit it.
+            InvalidPipeline: it is not fitted, or does not predict that data, or not by what a
+                client can send of it; its answers vary; it needs a module that no server would
+                find; or what is said of it does not fit it.
             UnreadableFile: `code` is no module.
             StoreNotWritable: no version was published.
             NotDurable: one was, and is perhaps not safe from a loss of power yet.
@@ -254,7 +258,12 @@ class ModelStore:
         require_name(name)
         module = None if code is None else Code.read(Path(code))
         inspection = Inspection.of_data(
-            pipeline, X, y, feature_names=feature_names, target_name=target_name
+            pipeline,
+            X,
+            y,
+            feature_names=feature_names,
+            target_name=target_name,
+            allow_varying=allow_varying,
         )
         return self.add(Draft.of(name, pipeline, inspection, Metadata(**about), code=module))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from .errors import InvalidPipeline
 from .literals import parse_number
 from .signature import Container
 from .structure import Hint, Structure
+
+MOST_CELLS: Final = 20_000_000
+"""Of a sparse matrix."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -94,8 +97,10 @@ class Training:
         """These rows as they were given; None where they came as text."""
         if hasattr(self.original, "iloc"):
             return self.original.iloc[list(rows)]
-        if self.original is None or isinstance(self.original, np.ndarray):
-            return None if self.original is None else self.original[list(rows)]
+        if self.original is None:
+            return None
+        if isinstance(self.original, np.ndarray) or frames.is_sparse(self.original):
+            return self.original[list(rows)]
         return [self.original[row] for row in rows]
 
     def columns(self, hints: Sequence[Hint]) -> tuple[Column, ...]:
@@ -120,6 +125,8 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _array(X: Any) -> NDArray[Any]:
+    if frames.is_sparse(X):
+        return _dense(X)
     try:
         array = np.asarray(X)
     except ValueError as error:
@@ -129,6 +136,19 @@ def _array(X: Any) -> NDArray[Any]:
             f"Training data needs the shape (rows, columns), got {tuple(array.shape)}."
         )
     return array
+
+
+def _dense(X: Any) -> NDArray[Any]:
+    """A sparse matrix as a matrix: each of its columns is a value that a client sends."""
+    cells = int(np.prod(X.shape))
+    if cells > MOST_CELLS:
+        raise InvalidPipeline(
+            f"Sparse training data of the shape {X.shape} would have {cells} values, and at most "
+            f"{MOST_CELLS} are taken; put what makes it sparse, such as a vectorizer, into the "
+            "pipeline, and give what that takes."
+        )
+    dense: NDArray[Any] = np.asarray(X.toarray())
+    return dense
 
 
 def _of_frame(frame: Any, names: Sequence[str] | None) -> Training:
@@ -178,7 +198,7 @@ def _of_matrix(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Trai
         raise InvalidPipeline(
             f"Training data must be numbers, texts, booleans or dates, got the dtype {array.dtype}."
         )
-    given = np.asarray(X)
+    given = X.tocsr() if frames.is_sparse(X) else np.asarray(X)
     if array.dtype == np.longdouble:
         array = array.astype(np.float64)
     if kind in "OU":

@@ -84,13 +84,15 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     validation: str | None = None
     served: str | None = None
     reading: str | None = None
+    varies: str | None = None
 
 
 class ModelDescription(Description, frozen=True, kw_only=True):
     """A model as its clients see it. `version` is the one that answers where none is named; it
     is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
     says whether the pipeline, an exact shortcut of it or its ONNX form answers, and why; `reading`
-    says whether reading its artifact may run code."""
+    says whether reading its artifact may run code; `varies` how its answer to a row is not that row's
+    alone, or nothing."""
 
     state: State
 

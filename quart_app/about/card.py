@@ -52,7 +52,8 @@ class CardVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to know of one version of a model before it is trusted. `words` say its classes
-    in a person's language. `served` says what answers, and why."""
+    in a person's language. `served` says what answers, and why; `varies` how its answer to a row is
+    not that row's alone, or nothing."""
 
     name: str
     version: int
@@ -69,6 +70,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     words: dict[str, str]
     versions: Sequence[CardVersion]
     served: str
+    varies: str | None
 
 
 def card(
@@ -106,6 +108,7 @@ def card(
             for number in versions
         ],
         served=served_here(manifest.served).sentence,
+        varies=manifest.variation,
     )
 
 

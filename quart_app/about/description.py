@@ -141,6 +141,7 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
         "validation": manifest.validation,
         "served": served_here(manifest.served).sentence,
         "reading": manifest.reading,
+        "varies": manifest.variation,
     }
 
 

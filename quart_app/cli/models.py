@@ -79,6 +79,8 @@ def list_models(store: ModelStore, as_json: bool) -> None:
         manifest = store.manifest(name)
         if manifest.runs_code:
             click.echo(f"{name}: {manifest.reading}")
+        if manifest.variation is not None:
+            click.echo(f"{name}: {manifest.variation}")
 
 
 @models.command()
@@ -117,6 +119,7 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "allowed": ", ".join(manifest.allowed),
         "code": manifest.code,
         "reading": manifest.reading,
+        "varies": manifest.variation,
     }
     if source is not None:
         about["imported"] = ", ".join(source.files)
@@ -180,6 +183,11 @@ def _intake_options(command: Any) -> Any:
         click.option("--trust", is_flag=True, help="Allow all that the files name."),
         click.option("--trusted", multiple=True, metavar="NAME", help="Allow this global."),
         allow_version_option,
+        click.option(
+            "--allow-varying",
+            is_flag=True,
+            help="Allow answers that depend on the rows beside, or vary from call to call.",
+        ),
         click.option("--time-limit", default=SECONDS, show_default=True, help="In seconds."),
         click.option("--memory-limit", default=MEGABYTES, show_default=True, help="In megabytes."),
         json_option,

@@ -1,0 +1,111 @@
+"""What a pipeline answers before it is published, and when two answers to a row are one.
+
+Numbers count as one where they differ by no more than 1e-9 of the size of the answers: many
+estimators add the same numbers up in another order when there are more rows, or when the rows lie
+otherwise in memory, and so differ in the last bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import frames
+from .model import Prediction, ask, json_labels
+from .signature import Matrix, Signature
+
+SAME: Final = 1e-9
+"""How far numbers may differ, as a share of their size and of that of all answers together: what
+is left where large terms cancel out has the last bits of these."""
+SAME_SINGLE: Final = 1e-5
+"""The same of what is computed in single precision."""
+
+
+def answers_of(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
+    """What the pipeline says of the rows of a matrix when it is served by this signature; whatever
+    it raises passes."""
+    return answers_to(pipeline, frames.as_fitted(matrix, signature))
+
+
+def answers_to(pipeline: Any, rows: Any) -> Prediction:
+    """What the pipeline says of rows as it takes them, with probabilities where it knows some;
+    whatever it raises passes."""
+    labels = ask(pipeline, rows, probabilities=False, several=True).labels
+    several = labels.ndim == 2 and labels.shape[1] > 1
+    return ask(pipeline, rows, probabilities=_tells_probabilities(pipeline), several=several)
+
+
+def _tells_probabilities(pipeline: Any) -> bool:
+    return hasattr(pipeline, "predict_proba") and getattr(pipeline, "classes_", None) is not None
+
+
+def differing(
+    one: Prediction, other: Prediction, among: Prediction | None = None
+) -> NDArray[np.bool_]:
+    """Which rows have another answer, of shape (n,): another label, a number that is not the same,
+    or a probability. `among` are the answers whose size counts, else these."""
+    among = among or one
+    if _shapes(one) != _shapes(other):
+        return np.ones(len(one), dtype=bool)
+    differ = _differing_labels(one.labels, other.labels, among.labels)
+    tables = zip(_tables(one), _tables(other), _tables(among), strict=True)
+    for shares, others, all_shares in tables:
+        differ |= _by_row(_far(shares, others, all_shares))
+    return differ
+
+
+def answers_at(one: Prediction, other: Prediction, row: int) -> tuple[Any, Any]:
+    """Two answers to a row that differ: labels, or where these are one, probabilities."""
+    pairs = [(one.labels, other.labels), *zip(_tables(one), _tables(other), strict=False)]
+    for found, others in pairs:
+        if found.shape != others.shape:
+            return json_labels(found), json_labels(others)
+        answers = json_labels(found[row : row + 1])[0], json_labels(others[row : row + 1])[0]
+        if answers[0] != answers[1]:
+            return answers
+    return answers
+
+
+def _tables(answers: Prediction) -> tuple[NDArray[np.float64], ...]:
+    return answers.probabilities or ()
+
+
+def _shapes(answers: Prediction) -> list[tuple[int, ...]]:
+    return [answers.labels.shape, *(shares.shape for shares in _tables(answers))]
+
+
+def _differing_labels(
+    one: NDArray[Any], other: NDArray[Any], among: NDArray[Any]
+) -> NDArray[np.bool_]:
+    kinds = one.dtype.kind + other.dtype.kind
+    if "f" in kinds and set(kinds) <= set("fiub"):
+        return _by_row(_far(one, other, among))
+    pairs = zip(json_labels(one.ravel()), json_labels(other.ravel()), strict=True)
+    return _by_row(np.array([not _same(*pair) for pair in pairs]).reshape(one.shape))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two labels are one: a text is never a number, and NaN is NaN."""
+    if isinstance(one, float) and isinstance(other, float):
+        return bool(np.isclose(one, other, rtol=SAME, atol=0, equal_nan=True))
+    return one is other or (isinstance(one, str) == isinstance(other, str) and bool(one == other))
+
+
+def _far(one: NDArray[Any], other: NDArray[Any], among: NDArray[Any]) -> NDArray[np.bool_]:
+    one, other, among = (each.astype(np.float64) for each in (one, other, among))
+    tolerance = SAME_SINGLE if _is_single(one) and _is_single(other) else SAME
+    size = float(np.abs(among[np.isfinite(among)]).max(initial=0.0))
+    return ~np.isclose(one, other, rtol=tolerance, atol=tolerance * size, equal_nan=True)
+
+
+def _is_single(numbers: NDArray[np.float64]) -> bool:
+    """Whether all of them are numbers of single precision, as if they were computed in it."""
+    with np.errstate(all="ignore"):
+        return bool(np.array_equal(numbers, numbers.astype(np.float32), equal_nan=True))
+
+
+def _by_row(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    rows: NDArray[np.bool_] = cells.reshape(len(cells), -1).any(axis=1)
+    return rows
