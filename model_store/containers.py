@@ -18,6 +18,7 @@ import numpy as np
 from . import frames
 from .answers import answers_at, answers_of, answers_to, differing
 from .errors import InvalidPipeline, LoadFailed
+from .literals import shown_value
 from .model import Prediction
 from .signature import Container, Matrix, Signature
 from .training import Training
@@ -28,8 +29,6 @@ OF_NAMES: Final = "feature names"
 """What scikit-learn's warning says where an estimator was fitted with names and gets none."""
 SECONDS: Final = 1.0
 """For rows that are asked one by one, where they are not answered together."""
-SHOWN: Final = 60
-"""Characters of a value in a message."""
 
 
 def possible(training: Training, *, named: bool) -> tuple[Container, ...]:
@@ -87,9 +86,7 @@ class Trial:
     def answered(self, signature: Signature, golden: Matrix) -> Matrix:
         """The rows as they are served, where they are answered; else the golden ones."""
         usable_rows = usable(signature, self.training)
-        matrix = as_sent(
-            signature, self.training, [row for row in self.rows if usable_rows[row]]
-        )
+        matrix = as_sent(signature, self.training, [row for row in self.rows if usable_rows[row]])
         try:
             answers_of(self.pipeline, signature, matrix)
         except MemoryError:
@@ -97,6 +94,18 @@ class Trial:
         except Exception:
             return golden
         return matrix
+
+    def answers(self, signature: Signature) -> bool:
+        """Whether the rows are answered together as they are served."""
+        could = usable(signature, self.training)
+        rows = [row for row in self.rows if could[row]]
+        try:
+            answers_of(self.pipeline, signature, as_sent(signature, self.training, rows))
+        except MemoryError:
+            raise
+        except Exception:
+            return False
+        return len(rows) > 1
 
     def blame(self, signature: Signature) -> InvalidPipeline | None:
         """Why the rows are answered as they were given, and not by this signature; None where they
@@ -183,17 +192,15 @@ class Trial:
             )
         begin += " when the same values come from a client"
         if column is None:
-            ending = "fit it on a matrix of numbers, or on a DataFrame whose columns have texts for names"
-            sentence = f"{begin}, as {_SAID[outcome.signature.container]}; {ending}"
+            sentence = f"{begin}, as {_SAID[outcome.signature.container]}"
         else:
             name = outcome.signature.names[column]
             given = _shown(_cell(self.training.take([difference.row]), column))
             served = frames.as_fitted(difference.matrix, outcome.signature)
             sentence = (
                 f"{begin}: of the column {name} it was fitted on {given}, and gets "
-                f"{_shown(_cell(served, column))}; make the column one of texts, numbers, booleans "
-                "or dates before it is fitted, so that what is done with it depends on the value "
-                "alone"
+                f"{_shown(_cell(served, column))}; fit it on texts, numbers, booleans or dates "
+                "there, so that what it does depends on the value alone"
             )
         if cause is None:
             return InvalidPipeline(f"{sentence}.")
@@ -253,11 +260,11 @@ class _Outcome:
 
 
 _SAID: Final[dict[Container, str]] = {
-    "matrix": "a matrix",
-    "frame": "a matrix or as a DataFrame",
-    "texts": "an array of texts",
-    "series": "an array or as a Series of texts",
-    "sparse": "a matrix or as a sparse matrix",
+    "matrix": "an array of numbers or objects; fit it on such an array, or on a DataFrame",
+    "frame": "an array or as a DataFrame with texts for names; fit it on one of these",
+    "texts": "an array of objects; fit it on a list of texts, or on a DataFrame",
+    "series": "an array or as a Series; fit it on a list of texts, or on a DataFrame",
+    "sparse": "an array or as a csr_matrix; fit it on one of these",
 }
 
 
@@ -271,7 +278,7 @@ def _alike(given: Any, served: Any) -> bool:
 
 
 def _mixed(served: Any, given: Any, count: int) -> Any:
-    """A row of which the first columns are as they are served, and the others as they were given."""
+    """A row whose first columns are as they are served, and the others as they were given."""
     if isinstance(given, np.ndarray):
         parts = [served[:, :count].astype(object), given[:, count:].astype(object)]
         return np.concatenate(parts, axis=1)
@@ -290,6 +297,5 @@ def _cell(row: Any, column: int) -> Any:
 
 def _shown(value: Any) -> str:
     """A value with its type, since it may be this that was lost."""
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    text = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-    return f"{text} ({type(value).__name__})"
+    plain = value.item() if isinstance(value, np.generic) else value
+    return f"{shown_value(plain)} ({type(value).__name__})"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from .columns import Column
 from .comparison import judge
 from .errors import InvalidPipeline
 from .inspection import Inspection
+from .installed import is_installed, place_of
 from .libraries import Libraries
 from .literals import NAMES_SHOWN
 from .manifest import (
@@ -128,8 +130,8 @@ class Draft:
     ) -> Draft:
         """The pipeline as it will lie in the store, once it answered its golden rows from there.
 
-        Without `trust`, whatever its artifact names is allowed: it is the caller's own pipeline.
-        `code` is then the module in which its own classes are.
+        Without `trust`, whatever its artifact names of installed packages is allowed: it is the
+        caller's own pipeline. `code` is then the module in which its own classes are.
 
         Raises:
             InvalidPipeline: it cannot be pickled, or does not come back.
@@ -176,17 +178,35 @@ def _own(artifact: bytes, code: Code | None) -> Trust:
     """Trust in all that an artifact names, but for what no other process would find.
 
     Raises:
-        InvalidPipeline: it names a class of `__main__`.
+        InvalidPipeline: it names what is of `__main__`, or of a module that is not installed.
     """
     trust = Trust(code=code)
     refused = trust.refused(pickles.listing(artifact).globals)
-    lost = [str(each) for each in refused if each.module == "__main__"]
-    if lost:
-        raise InvalidPipeline(
-            f"{lost[0]} is defined in the program that runs now, where no server finds it; put it "
-            "into a module of its own, and publish with code='that_module.py'."
-        )
+    for named in refused:
+        if named.module == "__main__":
+            raise InvalidPipeline(
+                f"{named} is defined in the program that runs now, where no server finds it; put "
+                "it into a module of its own, and publish with code='that_module.py'."
+            )
+        if not is_installed(named.module):
+            raise InvalidPipeline(
+                f"{named} is of the module {named.module}, which is of no installed package, so "
+                f"no server finds it; {_way_out(named.module)}."
+            )
     return Trust(allowed=frozenset(map(str, refused)), code=code)
+
+
+def _way_out(module: str) -> str:
+    """What makes a module, which is not installed, known to a server. A version has one of them."""
+    place = place_of(module)
+    if "." in module or place is None or place.suffix != ".py":
+        return (
+            "install the package that it is of, or put what the pipeline needs into a module of "
+            "its own, and publish with code='that_module.py'"
+        )
+    here = Path.cwd()
+    file = place.relative_to(here) if place.is_relative_to(here) else place
+    return f"publish with code={str(file)!r}"
 
 
 def _answered(

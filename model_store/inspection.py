@@ -2,7 +2,7 @@
 
 What the pipeline takes is found out by asking it: a probe row that lacks a column, or has a
 category that was never seen, is answered or is not. Without data the rows are made of what the
-pipeline itself knows of its columns. And it is asked whether its answer to a row is that row's alone.
+pipeline itself knows of its columns. Whether its answer to a row is that row's alone is asked too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .errors import InvalidPipeline, LoadFailed
 from .manifest import Target, Variation
 from .model import Prediction
 from .probe import Probe, looks_at_dtypes
+from .refusals import unanswered
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
 from .targets import targets_of
@@ -73,11 +74,11 @@ class Inspection:
             # What a pipeline says of a probe is nobody's concern.
             warnings.simplefilter("ignore")
             trial = None if training is None else Trial(pipeline, training, trial_rows(training, y))
-            varies = _allowed(trial and trial.calls(), allow_varying)
+            varies = _allowed(None if trial is None else trial.calls(), allow_varying)
             signature = _signature(pipeline, structure, trial, compared=varies is None)
             golden = _golden_rows(pipeline, signature, training, structure)
-            prediction = _ask(pipeline, signature, golden)
-            if looks_at_dtypes(pipeline, signature, golden):
+            prediction = _ask(pipeline, signature, golden, structure, training)
+            if varies is None and looks_at_dtypes(pipeline, signature, golden):
                 signature = msgspec.structs.replace(signature, apart=True)
             if varies is None:
                 finding = _variation(pipeline, signature, trial, golden)
@@ -112,6 +113,11 @@ class Inspection:
             InvalidPipeline
         """
         require_predict(pipeline)
+        if hasattr(X, "columns") and not hasattr(X, "iloc"):
+            raise InvalidPipeline(
+                f"Training data may be a DataFrame of pandas, got {type(X).__module__}."
+                f"{type(X).__qualname__}; give its to_pandas()."
+            )
         structure = Structure.of(pipeline)
         training = None
         if X is not None:
@@ -173,12 +179,9 @@ def _signature(
     training = None if trial is None else trial.training
     signatures = _signatures(structure, training)
     answered = _answered(pipeline, signatures, training, structure)
-    if trial is None or not compared:
-        found = next(answered, None)
-    else:
-        found = trial.choose(answered)
+    found = trial.choose(answered) if trial and compared else next(answered, None)
     if found is None:
-        raise _unanswered(pipeline, structure, trial, signatures)
+        raise _unanswered(pipeline, structure, trial, signatures[-1])
     return found
 
 
@@ -186,7 +189,9 @@ def _signatures(structure: Structure, training: Training | None) -> list[Signatu
     """What the pipeline may take, the cheapest first; it is asked which one it is."""
     if training is None:
         return [_of_structure(structure)]
-    columns = training.columns(structure.hints)
+    # Texts without a table around them are texts, also where they are few.
+    hints = [Hint(text=True)] if training.container == "texts" else structure.hints
+    columns = training.columns(hints)
     return [
         Signature(columns=columns, dtype=training.dtype, container=container)
         for container in possible(training, named=structure.names is not None)
@@ -238,25 +243,20 @@ def _answered(
 
 
 def _unanswered(
-    pipeline: Any, structure: Structure, trial: Trial | None, signatures: Sequence[Signature]
+    pipeline: Any, structure: Structure, trial: Trial | None, signature: Signature
 ) -> InvalidPipeline:
-    """Why a pipeline is not taken that answers no row by any of the signatures."""
-    signature = signatures[-1]
+    """Why a pipeline is not taken that answers no row, at last not by this signature."""
     blamed = None if trial is None else trial.blame(signature)
     if blamed is not None:
         return blamed
     training = None if trial is None else trial.training
     cells = next(_candidates(signature, training, structure))
-    reason: Exception | None = None
-    try:
-        Probe(pipeline, signature, cells).ask({})
-    except Exception as error:
-        reason = error
-    what = "rows that its own parts suggest" if training is None else "rows of its training data"
-    more = "; give some that it was trained on (--sample rows.csv)" if training is None else ""
-    refusal = InvalidPipeline(f"The pipeline does not predict {what}: {reason}{more}")
-    refusal.__cause__ = reason
-    return refusal
+    return unanswered(
+        Probe(pipeline, signature, cells),
+        structure,
+        training=training is not None,
+        together=trial is not None and trial.answers(signature),
+    )
 
 
 def _candidates(
@@ -330,7 +330,7 @@ def _suggested(structure: Structure, signature: Signature) -> list[dict[str, Any
 
 def _answers(pipeline: Any, signature: Signature, row: dict[str, Any]) -> bool:
     try:
-        _ask(pipeline, signature, _validated(signature, [row]))
+        answers_of(pipeline, signature, _validated(signature, [row]))
     except Exception:
         return False
     return True
@@ -344,7 +344,13 @@ def _validated(signature: Signature, rows: Sequence[dict[str, Any]]) -> Matrix:
 # Asking --------------------------------------------------------------------------
 
 
-def _ask(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
+def _ask(
+    pipeline: Any,
+    signature: Signature,
+    matrix: Matrix,
+    structure: Structure,
+    training: Training | None,
+) -> Prediction:
     """The answer to the golden rows, with probabilities where the pipeline knows some.
 
     Raises:
@@ -355,12 +361,21 @@ def _ask(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
     except (LoadFailed, MemoryError):
         raise
     except Exception as error:
+        for cells in matrix:
+            probe = Probe(pipeline, signature, list(cells))
+            if not probe.answers({}):
+                raise unanswered(
+                    probe, structure, training=training is not None, together=False
+                ) from error
         raise InvalidPipeline(
-            f"The pipeline does not predict rows of its training data: {error}"
+            "The pipeline predicts each row of its training data alone, and not several together. "
+            f"It said: {type(error).__name__}: {error}"
         ) from error
     if len(prediction.labels) != len(matrix):
         raise InvalidPipeline(
-            f"The pipeline answers {len(matrix)} rows with the shape {prediction.labels.shape}."
+            f"The pipeline answers {len(matrix)} rows with the shape {prediction.labels.shape}, "
+            "and should give an answer to each; one that begins with a vectorizer takes a list of "
+            "texts, as a column of a DataFrame is one."
         )
     return prediction
 

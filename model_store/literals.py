@@ -8,6 +8,8 @@ from typing import Final
 
 NAMES_SHOWN: Final = 20
 """So many names are listed in a sentence."""
+VALUE_LENGTH: Final = 60
+"""Characters of a value in a sentence for whoever publishes."""
 
 INTEGER_LENGTH: Final = 40
 """Longer digits are read as a float: they are beyond 64 bits, where a float says so as well."""
@@ -49,3 +51,9 @@ def shown_category(value: str | float | bool) -> str:
         return str(value)
     short = f"{value:.12g}"
     return short if float(short) == value else repr(value)
+
+
+def shown_value(value: object) -> str:
+    """A value of any type as Python writes it, shortened."""
+    text = repr(value)
+    return text if len(text) <= VALUE_LENGTH else f"{text[: VALUE_LENGTH - 1]}…"

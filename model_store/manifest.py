@@ -35,8 +35,10 @@ Variation = Literal["batch", "call"]
 
 _VARIATIONS: Final[dict[Variation, str]] = {
     "batch": "Its answer to a row depends on the rows beside it, so each row is asked alone.",
-    "call": "Its answer to the same row varies from call to call; each row is asked alone, and what "
-    "it answered when it was published is not compared.",
+    "call": (
+        "Its answer to the same row varies from call to call; each row is asked alone, and what it "
+        "answered when it was published is not compared."
+    ),
 }
 
 
@@ -114,11 +116,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     and `data` says where they came from. `libraries` are those with which the golden rows were
     answered. `allowed` are the globals that the artifact may name and call beyond those of every
     artifact, and `code` is the file of the version that defines its own classes; with either, to
-    read the artifact may run code (`runs_code`). `served` is what the
-    comparison of its shortcut, or of its ONNX graph, found; None before there was one. `varies` says
-    how its answer to a row is not that row's alone, which was allowed when it was published; None
-    where nothing of the kind was found. `revision` counts the edits of all this; the artifact is
-    the same in each.
+    read the artifact may run code (`runs_code`). `served` is what the comparison of its shortcut,
+    or of its ONNX graph, found; None before there was one. `varies` says how its answer to a row is
+    not that row's alone, which was allowed when it was published; None where nothing of the kind
+    was found. `revision` counts the edits of all this; the artifact is the same in each.
     """
 
     format: int

@@ -21,7 +21,7 @@ from .column_types import BOOLEAN, CATEGORY, TYPES, ColumnType
 from .column_types.base import most_exact
 from .columns import Column
 from .errors import InvalidPipeline
-from .literals import parse_number
+from .literals import parse_number, shown_value
 from .signature import Container
 from .structure import Hint, Structure
 
@@ -107,7 +107,7 @@ class Training:
         """What the columns are, with what the pipeline tells of them, if anything."""
         known = hints if len(hints) == len(self.features) else [Hint()] * len(self.features)
         return tuple(
-            _describe(feature, hint) for feature, hint in zip(self.features, known, strict=True)
+            _described(feature, hint) for feature, hint in zip(self.features, known, strict=True)
         )
 
 
@@ -129,13 +129,35 @@ def _array(X: Any) -> NDArray[Any]:
         return _dense(X)
     try:
         array = np.asarray(X)
-    except ValueError as error:
-        raise InvalidPipeline(f"The rows of the training data differ in length: {error}") from error
-    if array.ndim not in {1, 2} or 0 in array.shape:
+    except ValueError:
+        raise InvalidPipeline(f"Training data is a table: {_uneven(X)}.") from None
+    if array.ndim == 0:
+        raise InvalidPipeline(
+            f"Training data is an array of the shape (rows, columns), a DataFrame of pandas or a "
+            f"list of texts, got a {type(X).__name__}."
+        )
+    if array.ndim > 2 or 0 in array.shape:
         raise InvalidPipeline(
             f"Training data needs the shape (rows, columns), got {tuple(array.shape)}."
         )
+    if array.dtype.names:
+        raise InvalidPipeline(
+            f"The training data is an array of records with the fields "
+            f"{', '.join(array.dtype.names)}; give a DataFrame of it."
+        )
     return array
+
+
+def _uneven(X: Any) -> str:
+    """Which of the rows has another length than the first."""
+    try:
+        lengths = [len(row) for row in X]
+    except TypeError:
+        return "each of its rows needs as many values as it has columns"
+    row = next((row for row, length in enumerate(lengths) if length != lengths[0]), None)
+    if row is None:
+        return "a value of it is a list or an array itself"
+    return f"row 0 has {lengths[0]} values, and row {row} has {lengths[row]}"
 
 
 def _dense(X: Any) -> NDArray[Any]:
@@ -182,13 +204,15 @@ def _holds(dtype: np.dtype[Any], integers: NDArray[Any]) -> bool:
 
 def _of_texts(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Training:
     values = array.astype(object)
-    if not all(isinstance(value, str) for value in values):
+    odd = next((row for row, value in enumerate(values) if not isinstance(value, str)), None)
+    if odd is not None:
         raise InvalidPipeline(
             f"Training data needs the shape (rows, columns), got {tuple(array.shape)}; only texts "
-            "may come as a list."
+            f"may come as a list, and row {odd} is {shown_value(values[odd])}."
         )
     (name,) = _names(names, ["text"])
-    return Training((Feature(name, values, "object"),), "object", "texts", X)
+    dtype = str(X.dtype) if frames.is_series(X) else "object"
+    return Training((Feature(name, values, dtype),), "object", "texts", X)
 
 
 def _of_matrix(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Training:
@@ -270,6 +294,21 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
 # What a column is ----------------------------------------------------------------
 
 
+def _described(feature: Feature, hint: Hint) -> Column:
+    """What the column is.
+
+    Raises:
+        InvalidPipeline: it is none that a client could send values of.
+    """
+    try:
+        return _describe(feature, hint)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidPipeline(
+            f"The values of the column {feature.name} do not go together, as times with a zone and "
+            f"without do not: {type(error).__name__}: {error}; make them of one kind."
+        ) from error
+
+
 def _describe(feature: Feature, hint: Hint) -> Column:
     present = feature.values[~missing(feature.values)]
     kind = _kind(feature, present, hint)
@@ -298,11 +337,21 @@ def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
     for kind in TYPES.values():
         if kind.recognizes(present):
             return kind
-    shown = ", ".join(sorted({type(value).__name__ for value in present.tolist()}))
     raise InvalidPipeline(
-        f"The column {feature.name} holds values of several kinds, or of one that is not "
-        f"known: {shown}; make them texts, numbers, booleans or dates."
+        f"The column {feature.name} holds values of several kinds, or of one that is not known: "
+        f"{_examples(feature)}; make them texts, numbers, booleans or dates."
     )
+
+
+def _examples(feature: Feature) -> str:
+    """The types of the values of a column, each with the first of them."""
+    found: dict[str, str] = {}
+    null = missing(feature.values)
+    for row, value in enumerate(feature.values.tolist()):
+        name = type(value).__name__
+        if not null[row] and name not in found:
+            found[name] = f"{name} (row {row}: {shown_value(value)})"
+    return ", ".join(found[name] for name in sorted(found))
 
 
 def _categories(feature: Feature, hint: Hint) -> tuple[JSONLabel, ...] | None:

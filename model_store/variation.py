@@ -27,9 +27,7 @@ AGAIN: Final = 8
 SECONDS: Final = 1.0
 """After which a slow pipeline is asked no more: each question is asked once in any case."""
 
-ALLOW: Final = (
-    "allow it with allow_varying=True, or when a file is imported with --allow-varying"
-)
+ALLOW: Final = "allow it with allow_varying=True, or when a file is imported with --allow-varying"
 
 
 @dataclass(frozen=True, slots=True)
