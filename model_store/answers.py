@@ -97,10 +97,8 @@ def _far(one: NDArray[Any], other: NDArray[Any], among: NDArray[Any]) -> NDArray
     one, other, among = (each.astype(np.float64) for each in (one, other, among))
     tolerance = SAME_SINGLE if _is_single(one) and _is_single(other) else SAME
     size = float(np.abs(among[np.isfinite(among)]).max(initial=0.0))
-    far: NDArray[np.bool_] = np.logical_not(
-        np.isclose(one, other, rtol=tolerance, atol=tolerance * size, equal_nan=True)
-    )
-    return far
+    near = np.isclose(one, other, rtol=tolerance, atol=tolerance * size, equal_nan=True)
+    return np.asarray(np.logical_not(near))
 
 
 def _is_single(numbers: NDArray[np.float64]) -> bool:
@@ -110,5 +108,4 @@ def _is_single(numbers: NDArray[np.float64]) -> bool:
 
 
 def _by_row(cells: NDArray[Any]) -> NDArray[np.bool_]:
-    rows: NDArray[np.bool_] = cells.reshape(len(cells), -1).any(axis=1)
-    return rows
+    return np.asarray(cells.reshape(len(cells), -1).any(axis=1))

@@ -270,25 +270,19 @@ _SAID: Final[dict[Container, str]] = {
 
 def _alike(given: Any, served: Any) -> bool:
     """Whether columns of the one can stand in the other without another dtype."""
-    if hasattr(given, "iloc") and hasattr(given, "columns"):
-        return hasattr(served, "iloc") and hasattr(served, "columns")
+    if frames.is_frame(given):
+        return frames.is_frame(served)
     if not isinstance(given, np.ndarray) or not isinstance(served, np.ndarray):
         return False
-    return given.ndim == served.ndim == 2 and "O" in given.dtype.kind + served.dtype.kind
+    kinds = {given.dtype, served.dtype}
+    return given.ndim == served.ndim == 2 and (len(kinds) == 1 or np.dtype(object) in kinds)
 
 
 def _mixed(served: Any, given: Any, count: int) -> Any:
     """A row whose first columns are as they are served, and the others as they were given."""
-    if isinstance(given, np.ndarray):
-        parts = [served[:, :count].astype(object), given[:, count:].astype(object)]
-        return np.concatenate(parts, axis=1)
-    import pandas
-
-    columns = [
-        (served if place < count else given).iloc[:, place].reset_index(drop=True)
-        for place in range(given.shape[1])
-    ]
-    return pandas.concat(columns, axis=1).set_axis(given.columns, axis="columns")
+    if frames.is_frame(given):
+        return frames.beside(served, given, count)
+    return np.concatenate([served[:, :count], given[:, count:]], axis=1)
 
 
 def _cell(row: Any, column: int) -> Any:

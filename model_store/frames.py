@@ -59,6 +59,23 @@ def is_sparse(rows: Any) -> bool:
     return hasattr(rows, "tocsr") and hasattr(rows, "toarray")
 
 
+def is_frame(rows: Any) -> bool:
+    """Whether these are a DataFrame of pandas."""
+    return hasattr(rows, "iloc") and hasattr(rows, "columns")
+
+
+def beside(first: Any, second: Any, count: int) -> Any:
+    """A DataFrame with so many columns of the first, and the others of the second, whose names all
+    of them have."""
+    import pandas
+
+    columns = [
+        (first if place < count else second).iloc[:, place].reset_index(drop=True)
+        for place in range(second.shape[1])
+    ]
+    return pandas.concat(columns, axis=1).set_axis(second.columns, axis="columns")
+
+
 def is_series(rows: Any) -> bool:
     """Whether these are a Series of pandas."""
     return hasattr(rows, "iloc") and not hasattr(rows, "columns")

@@ -17,7 +17,7 @@ STDLIB = set(sys.stdlib_module_names)
 ALLOWED = {
     "model_store": {"numpy", "sklearn", "joblib", "msgspec"},
     "model_store/arrow.py": {"numpy", "pyarrow"},
-    "model_store/frames.py": {"numpy", "pandas"},
+    "model_store/frames.py": {"numpy", "pandas", "scipy"},
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/soundness": {"numpy"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
