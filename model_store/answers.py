@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .model import Prediction, ask, json_labels
+from .model import Prediction, ask, joined, json_labels
 from .signature import Matrix, Signature
 
 SAME: Final = 1e-9
@@ -26,6 +26,10 @@ SAME_SINGLE: Final = 1e-5
 def answers_of(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
     """What the pipeline says of the rows of a matrix when it is served by this signature; whatever
     it raises passes."""
+    parts = frames.parts(matrix, signature)
+    if parts is not None:
+        found = [answers_of(pipeline, signature, matrix[rows]) for rows in parts]
+        return joined(found, parts)
     return answers_to(pipeline, frames.as_fitted(matrix, signature))
 
 
