@@ -24,6 +24,7 @@ from .errors import InvalidPipeline
 from .literals import parse_number, shown_value
 from .signature import Container
 from .structure import Hint, Structure
+from .values import python_value
 
 MOST_CELLS: Final = 20_000_000
 """Of a sparse matrix."""
@@ -294,6 +295,15 @@ def _objects(values: Sequence[Any]) -> NDArray[Any]:
 # What a column is ----------------------------------------------------------------
 
 
+def _without_numpy(values: NDArray[Any]) -> NDArray[Any]:
+    """Objects of which those that are numpy's scalars are Python's own, as a client sends them."""
+    if values.dtype.kind != "O" or not any(isinstance(value, np.generic) for value in values):
+        return values
+    return _objects(
+        [python_value(each) if isinstance(each, np.generic) else each for each in values]
+    )
+
+
 def _described(feature: Feature, hint: Hint) -> Column:
     """What the column is.
 
@@ -310,7 +320,7 @@ def _described(feature: Feature, hint: Hint) -> Column:
 
 
 def _describe(feature: Feature, hint: Hint) -> Column:
-    present = feature.values[~missing(feature.values)]
+    present = _without_numpy(feature.values[~missing(feature.values)])
     kind = _kind(feature, present, hint)
     learned = kind.learn(present, feature.dtype, _categories(feature, hint))
     facts: dict[str, Any] = {"dtype": hint.dtype or feature.dtype} | learned

@@ -6,6 +6,7 @@ is lost on the way from a client.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
@@ -70,9 +71,11 @@ def _odd_rows(values: NDArray[Any], seen: NDArray[np.intp]) -> Iterator[int]:
     present = np.flatnonzero(~null)
     lacking = _spread(np.flatnonzero(null), LACKING)
     yield from lacking[:2]
-    if values.dtype.kind in "iufMm" and len(present):
-        yield int(present[values[present].argmin()])
-        yield int(present[values[present].argmax()])
+    # What cannot be put in order, such as texts beside numbers, has no extremes.
+    with contextlib.suppress(TypeError):
+        if len(present):
+            yield int(present[values[present].argmin()])
+            yield int(present[values[present].argmax()])
     yield from _rarest(values, seen[~null[seen]])
     yield from lacking[2:]
 

@@ -131,8 +131,8 @@ def test_names_that_do_not_fit_the_columns_are_refused(names: list[str], sentenc
         (np.empty((0, 3)), r"got \(0, 3\)\.$"),
         (np.empty((3, 0)), r"got \(3, 0\)\.$"),
         (np.zeros((2, 2, 2)), r"got \(2, 2, 2\)\.$"),
-        (5.0, r"got \(\)\.$"),
-        ([[1.0, 2.0], [3.0]], r"^The rows of the training data differ in length: "),
+        (5.0, r"got a float\.$"),
+        ([[1.0, 2.0], [3.0]], r"table: row 0 has 2 values, and row 1 has 1\.$"),
         ([[1 + 1j]], r"must be numbers, texts, booleans or dates, got the dtype complex128\.$"),
         (pandas.DataFrame(), r"^The training data has no columns\.$"),
         (pandas.DataFrame({"a": []}), r"^There are no rows in the training data\.$"),
@@ -209,7 +209,12 @@ def test_a_column_is_of_the_kind_of_its_values(
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [((1, "a"), "int, str"), ((b"a", b"b"), "bytes"), (([1], [2]), "list"), ((1 + 1j,), "complex")],
+    [
+        ((1, "a"), r"int \(row 0: 1\), str \(row 1: 'a'\)"),
+        ((b"a", b"b"), r"bytes \(row 0: b'a'\)"),
+        (([1], [2]), r"list \(row 0: \[1\]\)"),
+        ((1 + 1j,), r"complex \(row 0: \(1\+1j\)\)"),
+    ],
 )
 def test_a_column_of_another_or_of_several_kinds_is_refused_by_its_name(
     values: Sequence[Any], told: str
