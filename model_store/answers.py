@@ -36,9 +36,7 @@ def answers_of(pipeline: Any, signature: Signature, matrix: Matrix) -> Predictio
 def answers_to(pipeline: Any, rows: Any) -> Prediction:
     """What the pipeline says of rows as it takes them, with probabilities where it knows some;
     whatever it raises passes."""
-    labels = ask(pipeline, rows, probabilities=False, several=True).labels
-    several = labels.ndim == 2 and labels.shape[1] > 1
-    return ask(pipeline, rows, probabilities=_tells_probabilities(pipeline), several=several)
+    return ask(pipeline, rows, probabilities=_tells_probabilities(pipeline), several=None)
 
 
 def _tells_probabilities(pipeline: Any) -> bool:

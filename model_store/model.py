@@ -65,8 +65,11 @@ class Prediction:
         return Prediction(self.labels[rows], probabilities)
 
 
-def ask(pipeline: Any, rows: Any, *, probabilities: bool, several: bool = False) -> Prediction:
-    """What the pipeline says, brought to one shape; whatever it raises passes.
+def ask(
+    pipeline: Any, rows: Any, *, probabilities: bool, several: bool | None = False
+) -> Prediction:
+    """What the pipeline says, brought to one shape; whatever it raises passes. `several` says that
+    it has several targets, None that its answer tells.
 
     scikit-learn answers several targets with a list of arrays of probabilities, or with one array
     where each target is a class that applies or not.
@@ -74,6 +77,8 @@ def ask(pipeline: Any, rows: Any, *, probabilities: bool, several: bool = False)
     # An overflow shows in the answer, which is checked: numpy need not warn of it as well.
     with np.errstate(all="ignore"):
         labels = np.asarray(pipeline.predict(rows))
+        if several is None:
+            several = labels.ndim == 2 and labels.shape[1] > 1
         if not several and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if not probabilities:

@@ -18,7 +18,7 @@ from .manifest import Variation
 from .model import Prediction
 from .signature import Matrix
 
-LONE: Final = 16
+LONE: Final = 10
 """Rows that are asked alone."""
 DRAWS: Final = 32
 """So many rows are asked again in all, since a few may draw the same answers twice."""

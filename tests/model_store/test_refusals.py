@@ -170,7 +170,7 @@ DATA: dict[str, tuple[Any, Callable[[Any], Any], str]] = {
     "a text for a number": (
         with_values(["x"] * 12),
         of_numbers,
-        r": it has no answer to 'x' in the column a, and has one to another value there; .* It said",
+        r": it has no answer to 'x' in the column a, and has one to another value there; .* It sa",
     ),
     "a column that a step wants": (
         FRAME[["b"]].rename(columns={"b": "c"}),

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -170,10 +171,10 @@ def test_an_import_refuses_answers_that_vary_unless_it_is_allowed(
     file, table = tmp_path / "m.pkl", tmp_path / "rows.csv"
     file.write_bytes(pickle.dumps(pipeline.fit(X, LABELS)))
     table.write_text("a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in X))
-    order = {"name": "m", "files": (str(file),), "sample": str(table) if sample else None}
+    order = ImportRequest(name="m", files=(str(file),), sample=str(table) if sample else None)
     with pytest.raises(InvalidPipeline, match=SENTENCES["call"]):
-        import_files(ImportRequest(**order))
-    report, draft = import_files(ImportRequest(**order, allow_varying=True))
+        import_files(order)
+    report, draft = import_files(msgspec.structs.replace(order, allow_varying=True))
     assert draft is not None
     assert draft.manifest.varies == "call"
     assert draft.manifest.variation in report.warnings

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from quart.typing import TestClientProtocol as Client
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, scale
 
 from model_store import Manifest, ModelStore
 from model_store.manifest import File, Source
@@ -125,6 +128,30 @@ async def test_the_page_and_the_descriptions_say_what_it_is_to_read_a_model(
     assert (await fetch(client, "/models/exam"))["reading"] == reading
     assert (await fetch(client, "/models/exam/card"))["origin"]["reading"] == reading
     assert reading in await (await client.get("/models/exam/about")).get_data(as_text=True)
+
+
+async def test_a_model_whose_answers_vary_says_so_and_answers_each_row_as_if_alone(
+    store: ModelStore,
+) -> None:
+    X = np.array([[9.0, 1.0], [1.0, 9.0], [8.0, 2.0], [3.0, 6.0]] * 5)
+    pipeline = make_pipeline(FunctionTransformer(scale), LogisticRegression())
+    pipeline.fit(X, [1, 0, 1, 0] * 5)
+    sentence = store.publish("scaled", pipeline, X, allow_varying=True).variation
+    assert sentence is not None
+    async with started(create_app(MODEL_STORE=store.root, RECIPES="")) as app:
+        client = app.test_client()
+        assert (await fetch(client, "/models/scaled"))["varies"] == sentence
+        assert (await fetch(client, "/models/scaled/card"))["varies"] == sentence
+        assert (await fetch(client, "/models/exam/card"))["varies"] is None
+        for page in ("/models/scaled/about", "/models/scaled"):
+            shown = await client.get(page, headers={"Accept": "text/html"})
+            assert html.escape(sentence) in await shown.get_data(as_text=True)
+        rows = X[:4].tolist()
+        together = await client.post("/v1/models/scaled:predict", json={"instances": rows})
+        found = (await together.get_json())["predictions"]
+        for row, answer in zip(rows, found, strict=True):
+            alone = await fetch(client, f"/models/scaled/predict?x0={row[0]}&x1={row[1]}")
+            assert alone["prediction"] == answer
 
 
 async def test_each_version_has_a_card_and_is_not_loaded_for_it(store: ModelStore) -> None:

@@ -17,6 +17,7 @@ import pytest
 import sklearn
 from click.testing import CliRunner, Result
 from sklearn.datasets import load_iris
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -313,6 +314,22 @@ def test_train_says_why_a_table_is_not_taken(
     assert ended.code in {1, 2}
     assert sentence in ended.stderr
     assert empty.models() == []
+
+
+def test_import_list_and_show_say_of_a_model_that_its_answers_vary(
+    empty: ModelStore, tmp_path: Path
+) -> None:
+    X = np.arange(12.0).reshape(6, 2)
+    file = tmp_path / "vary.pkl"
+    pipeline = make_pipeline(StandardScaler(), DummyClassifier(strategy="uniform"))
+    file.write_bytes(pickle.dumps(pipeline.fit(X, [0, 1] * 3)))
+    allowed = run("models", "import", str(file), "--allow-varying", store=empty)
+    assert allowed.exit_code == 0, allowed.output
+    sentence = empty.manifest("vary").variation
+    assert sentence is not None
+    assert f"Warning: {sentence}" in allowed.stderr
+    assert run("models", "list", store=empty).stdout.endswith(f"\nvary: {sentence}\n")
+    assert sentence in run("models", "show", "vary", store=empty).stdout
 
 
 def test_list_show_and_import_say_whether_reading_a_model_may_run_code(
