@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from .errors import InvalidPipeline
+from .errors import InvalidPipeline, LoadFailed
 from .literals import NAMES_SHOWN, shown_value
 from .probe import Probe
 from .structure import Structure
@@ -18,9 +18,15 @@ def unanswered(
     probe: Probe, structure: Structure, *, training: bool, together: bool
 ) -> InvalidPipeline:
     """The refusal of a pipeline that does not answer the row of the probe. `training` says that the
-    row is one of training data, `together` that it does answer several of them together."""
+    row is one of training data, `together` that it does answer several of them together.
+
+    Raises:
+        LoadFailed: pandas is needed and not installed.
+    """
     try:
         probe.ask({})
+    except (LoadFailed, MemoryError):
+        raise
     except Exception as error:
         said = f"It said: {type(error).__name__}: {error}"
         reason = _reason(probe, structure, error, together=together)

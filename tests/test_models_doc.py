@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
 import re
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._criterion import Gini
 
@@ -99,19 +101,45 @@ class Work:
         file = self.file("f.pkl", LinearRegression().fit(frame, X[:, 0]))
         return self.imports(file, path=blocked.parent)
 
-    def publishes_by_dtype(self) -> str:
-        numbers = np.array([[1, 2], [3, 4]], dtype=np.int64)
-        by_dtype = FunctionTransformer(kind_of_dtype)
-        pipeline = make_pipeline(by_dtype, LinearRegression()).fit(numbers, [0.0, 1.0])
-        frame = pandas.DataFrame(numbers, columns=["a", "b"], dtype=np.int16)
+    def publishes(self, pipeline: Any, data: Any) -> str:
+        """What is wrong with a pipeline that is published with this data."""
         with pytest.raises(ModelStoreError) as raised:
-            ModelStore(self.folder / "models").publish("m", pipeline, frame.to_numpy(), [0.0, 1.0])
+            ModelStore(self.folder / "models").publish("m", pipeline, data)
         return str(raised.value)
 
+    def publishes_by_type(self) -> str:
+        texts = np.empty((2, 1), dtype=object)
+        texts[:, 0] = np.str_("a"), "b"
+        return self.publishes(step(kind_of_text).fit(texts, [0.0, 1.0]), texts)
 
-def kind_of_dtype(values: Any) -> Any:
-    """Tells int16 from int64, as no transformer should."""
-    return values.astype(float) + values.dtype.itemsize
+    def publishes_by_position(self) -> str:
+        frame = pandas.DataFrame(X[:, :2])
+        return self.publishes(step(first_column).fit(frame, X[:, 0]), frame)
+
+    def publishes_local(self) -> str:
+        file = self.folder / self.text("beside_it.py", "def same(rows):\n    return rows\n")
+        spec = importlib.util.spec_from_file_location("beside_it", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules["beside_it"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        try:
+            return self.publishes(step(module.same).fit(X, X[:, 0]), X)
+        finally:
+            del sys.modules["beside_it"]
+
+
+def step(function: Any) -> Any:
+    return make_pipeline(FunctionTransformer(function), LinearRegression())
+
+
+def kind_of_text(values: Any) -> Any:
+    """Tells numpy's texts from Python's, as no transformer should."""
+    return np.array([[float(type(value) is np.str_)] for value in values[:, 0]])
+
+
+def first_column(rows: Any) -> Any:
+    return rows[[0]]
 
 
 def contradictory() -> Any:
@@ -168,7 +196,12 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.takes(w.file("a.pkl", with_criterion())),
     lambda w: w.tells(w.file("a.pkl", of_texts(token_pattern=r"\w+"))),
     lambda w: w.stubborn("os.kill(os.getpid(), 11)"),
-    Work.publishes_by_dtype,
+    Work.publishes_by_type,
+    Work.publishes_by_position,
+    lambda w: w.publishes(step(scale).fit(X, X[:, 0]), X),
+    lambda w: w.publishes(DummyClassifier(strategy="uniform").fit(X, [0, 1, 0, 1, 0]), X),
+    Work.publishes_local,
+    lambda w: w.publishes(LinearRegression(), X),
 ]
 
 
