@@ -2,11 +2,13 @@
 
 Numbers count as one where they differ by no more than 1e-9 of the size of the answers: many
 estimators add the same numbers up in another order when there are more rows, or when the rows lie
-otherwise in memory, and so differ in the last bits.
+otherwise in memory, and so differ in the last bits. Where large terms cancel out, last bits of the
+terms are far more of what is left: then a change of the row's own last bits tells how far they go.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,8 @@ SAME: Final = 1e-9
 is left where large terms cancel out has the last bits of these."""
 SAME_SINGLE: Final = 1e-5
 """The same of what is computed in single precision."""
+ROUNDING: Final = 100.0
+"""How many times as far as by the last bits of its own values an answer may move by rounding."""
 
 
 def answers_of(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
@@ -68,6 +72,47 @@ def answers_at(one: Prediction, other: Prediction, row: int) -> tuple[Any, Any]:
         if answers[0] != answers[1]:
             return answers
     return answers
+
+
+def is_rounding(
+    ask: Callable[[Matrix], Prediction], row: Matrix, one: Prediction, other: Prediction
+) -> bool:
+    """Whether two answers to a row, of shape (1, columns), differ by no more than rounding does:
+    its own values, changed in the last bit, move the answer about as far."""
+    if _shapes(one) != _shapes(other) or not _are_numbers(one, other):
+        return False
+    here = _numbers(ask(row))
+    beside = [_numbers(ask(_nudged(row, towards))) for towards in (-np.inf, np.inf)]
+    moved = np.max([[_most(*pair) for pair in zip(each, here, strict=True)] for each in beside], 0)
+    apart = [_most(*pair) for pair in zip(_numbers(one), _numbers(other), strict=True)]
+    return bool((np.array(apart) <= ROUNDING * moved).all())
+
+
+def _are_numbers(one: Prediction, other: Prediction) -> bool:
+    """Whether what differs are numbers: a label is not rounded."""
+    if one.labels.dtype.kind == other.labels.dtype.kind == "f":
+        return True
+    return not _differing_labels(one.labels, other.labels, one.labels).any()
+
+
+def _numbers(answers: Prediction) -> list[NDArray[np.float64]]:
+    labels = [answers.labels] if answers.labels.dtype.kind == "f" else []
+    return [each.astype(np.float64) for each in (*labels, *_tables(answers))]
+
+
+def _most(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(np.abs(one - other).max())
+
+
+def _nudged(row: Matrix, towards: float) -> Matrix:
+    """A row with each of its floats at the next one in this direction."""
+    if row.dtype.kind == "f":
+        return np.asarray(np.nextafter(row, row.dtype.type(towards)))
+    cells = row.copy()
+    for place, cell in enumerate(row[0] if row.dtype.kind == "O" else ()):
+        if isinstance(cell, float):
+            cells[0, place] = np.nextafter(cell, towards).item()
+    return cells
 
 
 def _tables(answers: Prediction) -> tuple[NDArray[np.float64], ...]:

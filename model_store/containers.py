@@ -11,12 +11,13 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from . import frames
-from .answers import answers_at, answers_of, answers_to, differing
+from .answers import answers_at, answers_of, answers_to, differing, is_rounding
 from .errors import InvalidPipeline, LoadFailed
 from .literals import shown_value
 from .model import Prediction
@@ -27,6 +28,8 @@ from .variation import Finding, of_calls
 
 OF_NAMES: Final = "feature names"
 """What scikit-learn's warning says where an estimator was fitted with names and gets none."""
+ROUNDED: Final = 10
+"""Rows of which it is looked at whether their answers differ by rounding alone."""
 SECONDS: Final = 1.0
 """For rows that are asked one by one, where they are not answered together."""
 
@@ -131,13 +134,23 @@ class Trial:
         except Exception as error:
             return _Outcome(signature, refused, difference=self._failed(signature, rows, error))
         warned = any(OF_NAMES in str(each.message) for each in told)
-        differ = np.flatnonzero(differing(now, then))
-        if not len(differ):
+        place = self._first(signature, matrix, then, now)
+        if place is None:
             return _Outcome(signature, refused, warned)
-        place = int(differ[0])
         answers = answers_at(then, now, place)
         difference = _Difference(rows[place], matrix[[place]], answers)
         return _Outcome(signature, refused, warned, difference)
+
+    def _first(
+        self, signature: Signature, matrix: Matrix, then: Prediction, now: Prediction
+    ) -> int | None:
+        """The first row whose answers differ by more than rounding."""
+        ask = partial(answers_of, self.pipeline, signature)
+        for place in np.flatnonzero(differing(now, then))[:ROUNDED].tolist():
+            one, other = then[place : place + 1], now[place : place + 1]
+            if not is_rounding(ask, matrix[[place]], one, other):
+                return int(place)
+        return None
 
     def _failed(self, signature: Signature, rows: Sequence[int], error: Exception) -> _Difference:
         """The first of the rows that is not answered alone, if there is one."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .answers import answers_at, differing
+from .answers import answers_at, differing, is_rounding
 from .errors import InvalidPipeline
 from .manifest import Variation
 from .model import Prediction
@@ -71,8 +71,9 @@ def of_batches(ask: Callable[[Matrix], Prediction], matrix: Matrix) -> Finding |
     same rows."""
     together, until = ask(matrix), time.monotonic() + SECONDS
     for row in _some(len(matrix)):
-        found = _first(together[row : row + 1], ask(matrix[[row]]), among=together)
-        if found is not None:
+        among, alone = together[row : row + 1], ask(matrix[[row]])
+        found = _first(among, alone, together)
+        if found is not None and not is_rounding(ask, matrix[[row]], among, alone):
             return Finding("batch", *found)
         if time.monotonic() > until:
             break

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -95,6 +96,7 @@ HONEST = {
     "support vectors of classes": (SVC(), LABELS),
     "forest": (RandomForestClassifier(5, random_state=0), LABELS),
     "outliers": (IsolationForest(n_estimators=5, random_state=0), None),
+    "large terms that cancel out": (KernelRidge(alpha=1e-3), NUMBERS),
     "a number near zero": (LinearRegression(), NUMBERS - NUMBERS[0]),
 }
 
