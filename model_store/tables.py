@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -86,10 +86,7 @@ class Table:
 
     def named(self, name: str) -> str | None:
         """The column of this name, or else the one that has it but for spaces around and case."""
-        if name in self.columns:
-            return name
-        folded = {each.strip().casefold(): each for each in self.columns}
-        return folded.get(name.strip().casefold())
+        return same_name(self.columns, name)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A column as numbers, NaN where one is missing.
@@ -113,9 +110,17 @@ class Table:
         return found
 
 
+def same_name(names: Collection[str], name: str) -> str | None:
+    """The one of the names that is this, or else that is but for spaces around and case."""
+    if name in names:
+        return name
+    folded = {each.strip().casefold(): each for each in names}
+    return folded.get(name.strip().casefold())
+
+
 def separator_line(line: str) -> str | None:
-    """The delimiter that a line `sep=;` tells, as Excel writes it before the names; None where it is
-    no such line."""
+    """The delimiter that a line `sep=;` tells, which Excel writes before the names; None of any
+    other line."""
     found = _SEPARATOR.fullmatch(line)
     return None if found is None else found[1]
 

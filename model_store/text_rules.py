@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-
 MISSING_WORDS: Final = frozenset(
     {"", "NA", "N/A", "n/a", "NaN", "nan", "NaT", "None", "null", "NULL", "<NA>", "#N/A"}
 )
