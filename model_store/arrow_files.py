@@ -41,6 +41,12 @@ class ArrowFile:
             table = _read(path, kind, max_rows)
         except (pyarrow.ArrowException, OSError) as error:
             raise InvalidTable(f"{path} cannot be read as a {kind} file: {error}") from error
+        for field in table.schema:
+            if not _is_plain(field.type):
+                raise InvalidTable(
+                    f"{path}: the column {field.name} is an Arrow {field.type}; expected numbers, "
+                    "texts, booleans or dates."
+                )
         if not table.num_rows or not table.num_columns:
             raise InvalidTable(f"{path} has no rows.")
         return cls(table)
@@ -102,6 +108,16 @@ def _plain(table: Any) -> Any:
             column = table.column(i).cast(pyarrow.float64())
             table = table.set_column(i, field.name, column)
     return table
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether values of this type may be those of a column."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    odd = (types.is_nested, types.is_binary, types.is_large_binary, types.is_time)
+    return not any(each(kind) for each in (*odd, types.is_duration, types.is_fixed_size_binary))
 
 
 def _array(column: Any) -> NDArray[Any]:

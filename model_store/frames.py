@@ -265,9 +265,18 @@ def _series_of(column: FrameColumn) -> Any:
         moments = pandas.to_datetime(pandas.Series(values), utc="," in column.dtype)
         return moments.astype(column.dtype)
     if column.dtype == "text":
-        known = None if None in values.tolist() else pandas.Series(["a"]).dtype
-        return pandas.Series(values, dtype=known or "object")
+        return _texts(column)
     return pandas.Series(values, dtype=column.dtype)
+
+
+def _texts(column: FrameColumn) -> Any:
+    pandas = _pandas()
+    if column.null == "na":
+        values = column.values.copy()
+        values[_missing(values)] = pandas.NA
+        return pandas.Series(values, dtype="object")
+    plain = not any(value is None for value in column.values)
+    return pandas.Series(column.values, dtype=pandas.Series(["a"]).dtype if plain else "object")
 
 
 def columns_of(frame: Any) -> list[FrameColumn]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import formats, frames, origin, pickles
 from .agreement import Agreement, Compared, Truth
+from .arrow_files import kind_of
 from .draft import Draft, Metadata
 from .errors import (
     IncompatibleVersion,
@@ -133,7 +134,6 @@ def import_files(
         if not told:
             raise
         raise InvalidPipeline(f"{error}. It may be the version: {' '.join(told)}") from error
-    told += _doubts(order, compared)
     progress("packing")
     source = Source(
         files={Path(path).name: File.of(data) for path, data in contents.items()},
@@ -143,6 +143,7 @@ def import_files(
     draft = Draft.of(order.name, pipeline, inspection, about, trust=trust, source=source)
     if draft.manifest.runs_code:
         told.append(draft.manifest.reading)
+    told += _doubts(order, compared)
     finding = ImportReport(
         files=found,
         warnings=tuple(told),
@@ -377,10 +378,16 @@ def _doubts(order: ImportRequest, compared: Sequence[Compared]) -> list[str]:
 def _ways(order: ImportRequest) -> str:
     """How types get here that a sample of text does not keep."""
     store = "" if order.store is None else repr(order.store)
+    publish = (
+        "publish where the data is: from model_store import ModelStore; "
+        f"ModelStore({store}).publish({order.name!r}, pipeline, X, y)"
+    )
+    assert order.sample is not None
+    if kind_of(Path(order.sample)) is not None:
+        return f"You can {publish}"
     return (
         "Say what a column was with --type COLUMN=TYPE, give the sample as Parquet, which keeps "
-        "types (--sample rows.parquet), or publish where the data is: from model_store import "
-        f"ModelStore; ModelStore({store}).publish({order.name!r}, pipeline, X, y)"
+        f"types (--sample rows.parquet), or {publish}"
     )
 
 

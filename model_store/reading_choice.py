@@ -11,21 +11,28 @@ comes of that agrees badly with the truth, which is told.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from .agreement import Truth
-from .errors import Undecided
+from .column_facts import Null
+from .errors import InvalidPipeline, Undecided
+from .literals import parse_number
 from .questions import Questions, State, Texts, same
 from .readings import Reading
 from .signature import Container
+from .text_rules import MISSING_WORDS
 
 PASSES: Final = 2
+
+_NUMERAL: Final = re.compile(r"[+-]?[0-9][0-9.,'\s]*[%€$]?")
+"""A number as people write it."""
 
 _CONTAINERS: Final = {"frame": "a DataFrame", "matrix": "a matrix", "texts": "a list of texts"}
 
@@ -42,6 +49,7 @@ def choose(
 
     Raises:
         Undecided: the answers differ, and nothing tells which reading is right.
+        InvalidPipeline: a column holds numbers as no client could send them.
         LoadFailed: a DataFrame is needed, and pandas is not installed.
     """
     plainest = State(containers[0], tuple(each[0] for each in readings))
@@ -53,7 +61,9 @@ def choose(
         columns = [_Column(*each) for each in zip(texts.columns, count(), readings)]
         search = _Search(questions, _Rows(containers), columns)
         state = search.first_taken(plainest)
-        if search.questions.answer(state) is not None:
+        if search.questions.answer(state) is None:
+            _require_numerals(texts)
+        else:
             state, said = search.decide(state)
     return _with_nulls(pipeline, texts, truth, state), said
 
@@ -225,6 +235,19 @@ class _Search:
         return f"{place.subject} {taken}, not {' or '.join(left)}."
 
 
+def _require_numerals(texts: Texts) -> None:
+    """Raises InvalidPipeline where a column that the pipeline does not take holds numbers as no
+    client could send them: with a comma for the point, between thousands, or a unit behind."""
+    for name, cells in texts.columns.items():
+        given = {cell for cell in cells if cell.strip() not in MISSING_WORDS}
+        odd = sorted(cell for cell in given if parse_number(cell.strip()) is None)
+        if odd and all(_NUMERAL.fullmatch(cell.strip()) for cell in given):
+            raise InvalidPipeline(
+                f"The pipeline does not take the column {name} of the sample as texts, and numbers "
+                f"are written like 1234.5 here, got {odd[0]!r}."
+            )
+
+
 def _kind(reading: Reading) -> tuple[str, str]:
     return reading.type, reading.dtype
 
@@ -242,7 +265,7 @@ def _with_nulls(pipeline: Any, texts: Texts, truth: Truth | None, state: State) 
     questions = Questions.of(pipeline, texts, truth, np.asarray(alone if alone.any() else wanted))
     for place in places.tolist():
         reading = state.readings[place]
-        null: Literal["nan", "none"] = "none" if reading.null == "nan" else "nan"
+        null: Null = "none" if reading.null == "nan" else "nan"
         other = state.put(place, replace(reading, null=null))
         groups = questions.groups([state, other])
         best = questions.best(groups) if len(groups) == 2 else groups[0] if groups else None

@@ -89,7 +89,8 @@ class Reading:
                 values = values.astype(dtype)
             except (TypeError, ValueError):  # a text that an encoder of numbers does not know
                 dtype = "object"
-        return Feature(name, values, dtype, self.categories, kind=self.kind)
+        null = self.null if self.lacks(distinct) else None
+        return Feature(name, values, dtype, self.categories, null=null, kind=self.kind)
 
     def _dtype(self, texts: Iterable[str]) -> str:
         """As pandas has it: integers beside missing values are floats, truths are objects."""

@@ -92,7 +92,13 @@ class Training:
             (feature,) = features
             found = _of_texts(feature.values, feature.values.tolist(), names)
         elif container == "frame":
-            found = _of_frame(frames.made_of([_frame_column(each) for each in features]), None)
+            columns = [
+                frames.FrameColumn(
+                    each.name, each.values, each.dtype, each.categories, each.ordered, each.null
+                )
+                for each in features
+            ]
+            found = _of_frame(frames.made_of(columns), None)
         else:
             found = _of_matrix(_matrix(features), None, names)
             if found.dtype != "object":
@@ -203,12 +209,6 @@ def _of_matrix(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Trai
     return Training(features, dtype, "matrix", given)
 
 
-def _frame_column(feature: Feature) -> frames.FrameColumn:
-    return frames.FrameColumn(
-        feature.name, feature.values, feature.dtype, feature.categories, feature.ordered
-    )
-
-
 def _matrix(features: Sequence[Feature]) -> NDArray[Any]:
     """Columns side by side: in the dtype that numbers have in common, or as objects."""
     columns = [feature.values for feature in features]
@@ -266,6 +266,8 @@ def _describe(feature: Feature, hint: Hint) -> Column:
 
 
 def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
+    if feature.kind is not None:
+        return feature.kind
     if feature.categories is not None:
         return CATEGORY
     if BOOLEAN.recognizes(present):

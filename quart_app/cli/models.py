@@ -311,7 +311,7 @@ def _warn(warnings: Sequence[str]) -> None:
     """The last that is printed, so that nothing hides it."""
     sys.stdout.flush()
     for warning in warnings:
-        click.secho(f"\nWARNING: {warning}", err=True, bold=True)
+        click.secho(f"\nWarning: {warning}", err=True, bold=True)
 
 
 def _name_of(file: str) -> str:
@@ -544,7 +544,7 @@ def _shown_target(target: Target) -> str:
     name = target.name or "the prediction"
     if target.classes is None:
         return f"{name}, a number"
-    shown = [_cell(label) for label in target.classes[:CATEGORIES_SHOWN]]
+    shown = [_cell(shown_category(label)) for label in target.classes[:CATEGORIES_SHOWN]]
     more = len(target.classes) - len(shown)
     return f"{name}: {', '.join(shown)}{f' and {more} more' if more else ''}"
 

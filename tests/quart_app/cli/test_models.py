@@ -182,7 +182,7 @@ def test_inspect_takes_a_sample_only_where_it_predicts(
     arguments = ["models", "inspect", iris, "--sample", "rows.csv"]
     ended = command(*arguments, QUART_APP_MODEL_STORE=str(empty.root))
     assert ended.code == 2
-    assert "--sample and --target are used with --try only" in ended.stderr
+    assert "--sample, --target and --type are used with --try only" in ended.stderr
 
 
 def of_version_1_5_2(model: Any) -> bytes:
