@@ -101,6 +101,11 @@ class Questions:
             self._answers[state] = self._ask(state, self.rows)
         return self._answers[state]
 
+    def is_steady(self, state: State) -> bool:
+        """Whether the pipeline says the same when it is asked again. Of one that does not, answers
+        tell nothing."""
+        return same(self.answer(state), self._ask(state, self.rows))
+
     def groups(self, states: Sequence[State]) -> list[list[State]]:
         """Those that are answered, by what is answered."""
         groups: list[list[State]] = []

@@ -63,7 +63,7 @@ def choose(
         state = search.first_taken(plainest)
         if search.questions.answer(state) is None:
             _require_numerals(texts)
-        else:
+        elif search.questions.is_steady(state):
             state, said = search.decide(state)
     return _with_nulls(pipeline, texts, truth, state), said
 

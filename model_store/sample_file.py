@@ -6,6 +6,7 @@ types.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,10 @@ def read_sample(
         readings(name, cells, hint, said.get(name))
         for (name, cells), hint in zip(texts.columns.items(), hints, strict=True)
     ]
-    state, decided = choose(pipeline, texts, possible, containers, truth)
+    with warnings.catch_warnings():
+        # What a pipeline says of a reading that it was not trained on is nobody's concern.
+        warnings.simplefilter("ignore")
+        state, decided = choose(pipeline, texts, possible, containers, truth)
     return SampleRows(texts.read(state), truth, (*notes, *decided))
 
 
@@ -276,7 +280,9 @@ def _of_types(
 
 def _takes(pipeline: Any, training: Training) -> bool:
     try:
-        pipeline.predict(training.take(range(min(len(training), ASKED))))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pipeline.predict(training.take(range(min(len(training), ASKED))))
     except (LoadFailed, MemoryError):
         raise
     except Exception:

@@ -96,7 +96,9 @@ def test_an_import_that_agrees_badly_warns_last_and_on_the_card(tmp_path: Path) 
 def test_numbers_that_agree_badly_are_doubted_as_well(tmp_path: Path) -> None:
     pipeline = LinearRegression().fit(X, X[:, 0])
     report, _ = taken(pipeline, tmp_path, table(range(1000, 1020)))
-    assert report.warnings[-1].startswith("y: the pipeline is off by 999.75 on average over 20 rows")
+    assert report.warnings[-1].startswith(
+        "y: the pipeline is off by 999.75 on average over 20 rows"
+    )
 
 
 def test_rows_without_a_truth_are_in_no_score_and_stay_in_the_ranges(tmp_path: Path) -> None:

@@ -530,3 +530,18 @@ def test_a_column_of_lists_is_refused_by_its_name(tmp_path: Path) -> None:
     path = str(tmp_path / "rows.parquet")
     with pytest.raises(ModelStoreError, match=r"rows\.parquet: the column c is an Arrow list"):
         read_sample(pipeline, Structure.of(pipeline), path)
+
+
+class Moody(BaseEstimator):  # type: ignore[misc]
+    """Answers otherwise each time."""
+
+    asked = 0
+
+    def predict(self, X: Any) -> Any:
+        self.asked += 1
+        return np.full(len(X), float(self.asked))
+
+
+def test_answers_that_vary_by_themselves_tell_nothing_of_the_readings(tmp_path: Path) -> None:
+    sample = read(Moody(), repeated(1, 2), tmp_path, target=None)
+    assert sample.training.columns([])[0].type == "integer"
