@@ -3,6 +3,7 @@
 ModelStoreError
 ├── InvalidName           a model or an alias with a name that the store does not take
 ├── InvalidPipeline       what was given to publish is not a fitted pipeline for that data
+│   └── Undecided         nothing tells which types the rows of a sample had
 ├── UnreadableFile        a file to import is no pickle of a kind that is read here, or is cut off
 ├── InvalidTable          a CSV file that is no table
 ├── Untrusted             a pickle names what is not allowed; nothing was unpickled
@@ -42,6 +43,10 @@ class InvalidName(ModelStoreError):
 
 
 class InvalidPipeline(ModelStoreError):
+    pass
+
+
+class Undecided(InvalidPipeline):
     pass
 
 

@@ -9,6 +9,8 @@ on all of its rows; `parts` says which rows are to be asked apart because of tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -101,6 +103,21 @@ def from_matrix(matrix: Matrix, signature: Signature) -> Any:
     Raises:
         LoadFailed: pandas is not installed.
     """
+    pandas = _pandas()
+    names = list(signature.names)
+    if signature.trained is not None and signature.trained == matrix.dtype:
+        return pandas.DataFrame(matrix, columns=names)
+    columns = enumerate(signature.columns)
+    frame = pandas.DataFrame({i: _as_series(matrix[:, i], column) for i, column in columns})
+    return frame.set_axis(names, axis="columns")
+
+
+def is_installed() -> bool:
+    """Whether there is pandas."""
+    return find_spec("pandas") is not None
+
+
+def _pandas() -> Any:
     try:
         import pandas
     except ModuleNotFoundError as error:
@@ -108,12 +125,7 @@ def from_matrix(matrix: Matrix, signature: Signature) -> Any:
             "This pipeline was fitted on a DataFrame and needs pandas; install it with "
             "pip install 'quart-app[pandas]', or fit the pipeline on a numpy array."
         ) from error
-    names = list(signature.names)
-    if signature.trained is not None and signature.trained == matrix.dtype:
-        return pandas.DataFrame(matrix, columns=names)
-    columns = enumerate(signature.columns)
-    frame = pandas.DataFrame({i: _as_series(matrix[:, i], column) for i, column in columns})
-    return frame.set_axis(names, axis="columns")
+    return pandas
 
 
 def _as_series(cells: NDArray[Any], column: Column) -> Any:
@@ -265,6 +277,43 @@ class FrameColumn(NamedTuple):
     categories: tuple[Any, ...] | None = None
     ordered: bool = False
     null: Null | None = None
+
+
+def made_of(columns: Sequence[FrameColumn]) -> Any:
+    """A DataFrame of such columns. Of the dtype `text` are those to which pandas gives the dtype
+    that texts have there; with a None among them, which is no missing text to pandas, they stay
+    objects.
+
+    Raises:
+        LoadFailed: pandas is not installed.
+    """
+    series = {i: _series_of(column) for i, column in enumerate(columns)}
+    return _pandas().DataFrame(series).set_axis([each.name for each in columns], axis="columns")
+
+
+def _series_of(column: FrameColumn) -> Any:
+    pandas, values = _pandas(), column.values
+    if column.dtype == "category":
+        categories = pandas.Categorical(
+            values, categories=column.categories, ordered=column.ordered
+        )
+        return pandas.Series(categories)
+    if column.dtype.startswith("datetime64"):
+        moments = pandas.to_datetime(pandas.Series(values), utc="," in column.dtype)
+        return moments.astype(column.dtype)
+    if column.dtype == "text":
+        return _texts(column)
+    return pandas.Series(values, dtype=column.dtype)
+
+
+def _texts(column: FrameColumn) -> Any:
+    pandas = _pandas()
+    if column.null == "na":
+        values = column.values.copy()
+        values[_missing(values)] = pandas.NA
+        return pandas.Series(values, dtype="object")
+    plain = not any(value is None for value in column.values)
+    return pandas.Series(column.values, dtype=pandas.Series(["a"]).dtype if plain else "object")
 
 
 def columns_of(frame: Any) -> list[FrameColumn]:

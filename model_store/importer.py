@@ -6,46 +6,42 @@ done by a hostile file to the process that does it, so `isolated.py` runs it in 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from . import formats, frames, origin, pickles, text_rules
-from .column_facts import JSONLabel
+from . import formats, frames, origin, pickles
+from .agreement import Agreement, Compared, Truth
+from .arrow_files import kind_of
 from .draft import Draft, Metadata
 from .errors import (
     IncompatibleVersion,
     InvalidPipeline,
-    InvalidRows,
     LoadFailed,
     ModelStoreError,
+    Undecided,
     UnreadableFile,
     Unsound,
     Untrusted,
 )
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
-from .literals import parse_number
 from .manifest import File, Sample, Source, Target
-from .model import ask, json_labels
+from .model import ask
 from .pickles import Listing
+from .sample_file import read_sample
 from .signature import Signature
 from .soundness.check import require_sound, warnings_of
 from .structure import Structure
-from .tables import Table
-from .training import Training
+from .training import Training, missing
 from .trust import Trust
 from .user_module import Code
 
 SKOPS: Final = ".skops"
-SAMPLE_ROWS: Final = 100_000
 
 Progress = Callable[[str], None]
 
@@ -54,10 +50,12 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to take in, and what the operator allows.
 
     `files` come in the order of their steps. `trusted` names globals beyond those of every
-    artifact; `trust` allows all that the files name. `sample` is a CSV file with rows of the
-    training data, of which `target` are the columns that the pipeline tells. `allow_varying` takes
-    a pipeline whose answer to a row is not that row's alone. Without `attempt`
-    nothing of the files is run: they are read by the rules of the default, or not at all.
+    artifact; `trust` allows all that the files name. `sample` is a CSV, Parquet or Feather file
+    with rows of the training data, of which `target` are the columns that the pipeline tells;
+    `types` says by name what others were. `store` is where it is to be published, for sentences
+    that say how. `allow_varying` takes a pipeline whose answer to a row is not that row's alone.
+    Without `attempt` nothing of the files is run: they are read by the rules of the default, or not
+    at all.
     `publish` asks for a draft.
     """
 
@@ -65,6 +63,8 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     sample: str | None = None
     target: tuple[str, ...] = ()
+    types: Mapping[str, str] = {}
+    store: str | None = None
     code: str | None = None
     trust: bool = False
     trusted: tuple[str, ...] = ()
@@ -85,18 +85,9 @@ class FileFinding(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[str, ...]
 
 
-class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """In how many of `rows` the pipeline says what the sample's target says; None for numbers,
-    where `error` is the mean absolute difference."""
-
-    target: str
-    rows: int
-    equal: int | None = None
-    error: float | None = None
-
-
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. `refusals` say why the files cannot be imported. Those behind `warnings` are
+    """What was found. `refusals` say why the files cannot be imported, and `notes` how the sample
+    was read. Those behind `warnings` are
     None where only a look was ordered and something is refused or nothing was to be loaded."""
 
     files: tuple[FileFinding, ...]
@@ -107,6 +98,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...] | None = None
     sample: Sample | None = None
     agreements: tuple[Agreement, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def import_files(
@@ -139,7 +131,7 @@ def import_files(
     pipeline = join(parts)
     progress("asking for the first predictions")
     try:
-        inspection, answers = _inspect(pipeline, order)
+        inspection, compared, notes = _inspect(pipeline, order)
     except InvalidPipeline as error:
         if not told:
             raise
@@ -149,12 +141,13 @@ def import_files(
         files={Path(path).name: File.of(data) for path, data in contents.items()},
         scikit_learn=_writers(found),
     )
-    about = _about(order, answers)
+    about = _about(order, compared)
     draft = Draft.of(order.name, pipeline, inspection, about, trust=trust, source=source)
     if draft.manifest.runs_code:
         told.append(draft.manifest.reading)
     if draft.manifest.variation is not None:
         told.append(draft.manifest.variation)
+    told += _doubts(order, compared)
     finding = ImportReport(
         files=found,
         warnings=tuple(told),
@@ -162,7 +155,8 @@ def import_files(
         signature=draft.manifest.signature,
         targets=draft.manifest.targets,
         sample=draft.sample,
-        agreements=tuple(map(_agreement, answers)),
+        agreements=tuple(each.agreement for each in compared),
+        notes=notes,
     )
     return finding, draft if order.publish else None
 
@@ -328,187 +322,100 @@ def _advice(part: Any) -> str:
 # The first predictions -----------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Answers:
-    """What the pipeline says of the sample's rows for one target, and what the sample says."""
-
-    target: Target
-    now: NDArray[Any]
-    then: NDArray[Any]
-
-
-def _inspect(pipeline: Any, order: ImportRequest) -> tuple[Inspection, list[_Answers]]:
+def _inspect(
+    pipeline: Any, order: ImportRequest
+) -> tuple[Inspection, list[Compared], tuple[str, ...]]:
+    """What is found, what the pipeline says of the sample's targets, and how that was read."""
     if order.sample is None:
-        return Inspection.of_data(pipeline, allow_varying=order.allow_varying), []
+        return Inspection.of_data(pipeline, allow_varying=order.allow_varying), [], ()
     structure = Structure.of(pipeline)
-    table = Table.read(Path(order.sample), max_rows=SAMPLE_ROWS)
-    targets, rest = _split(table, order)
-    inputs = _inputs(rest, structure, order)
-    y = _told(pipeline, targets)
-    inspection = Inspection.of(
-        pipeline,
-        structure,
-        Training.of_table(inputs.columns, structure),
-        y,
-        target_name=order.target or None,
-        allow_varying=order.allow_varying,
-    )
-    return inspection, _answers(pipeline, inspection, inputs, y)
-
-
-def _split(table: Table, order: ImportRequest) -> tuple[Table, Table]:
-    """What the sample tells of the targets, by the names they were ordered by, and the rest.
-
-    Raises:
-        InvalidPipeline: a target is not there.
-    """
-    found = {name: table.named(name) for name in order.target}
-    lacking = [name for name, column in found.items() if column is None]
-    if lacking:
-        raise InvalidPipeline(
-            f"{order.sample} has no column {lacking[0]!r}; it has {', '.join(table.columns)}."
-        )
-    targets = {name: table.columns[column] for name, column in found.items() if column is not None}
-    rest = {name: texts for name, texts in table.columns.items() if name not in found.values()}
-    return Table(targets, table.rows), Table(rest, table.rows)
-
-
-def _inputs(table: Table, structure: Structure, order: ImportRequest) -> Table:
-    """The columns of the sample that the pipeline takes, by its names and in its order.
-
-    Raises:
-        InvalidPipeline: they are others, or more, or fewer.
-    """
-    there = ", ".join(table.columns)
-    hint = "name what the pipeline tells with --target, and take out what it does not take"
-    if structure.names is None:
-        count = len(structure.hints)
-        if count not in {0, len(table.columns)}:
-            raise InvalidPipeline(
-                f"The pipeline takes {count} columns, and {order.sample} has "
-                f"{len(table.columns)}: {there}; {hint}."
-            )
-        return Table({name.strip(): texts for name, texts in table.columns.items()}, table.rows)
-    found = {name: table.named(name) for name in structure.names}
-    lacking = [name for name, column in found.items() if column is None]
-    if lacking:
-        raise InvalidPipeline(
-            f"{order.sample} lacks the columns {', '.join(lacking)}; it has {there}."
-        )
-    strange = [name for name in table.columns if name not in found.values()]
-    if strange:
-        raise InvalidPipeline(
-            f"{order.sample} has columns that the pipeline does not know: {', '.join(strange)}; "
-            f"{hint}."
-        )
-    columns = {name: table.columns[column] for name, column in found.items() if column is not None}
-    return Table(columns, table.rows)
-
-
-def _told(pipeline: Any, targets: Table) -> NDArray[Any] | None:
-    """What the sample says the pipeline should tell: of shape (rows,) or (rows, targets)."""
-    if not targets.columns:
-        return None
-    classes = getattr(pipeline, "classes_", None)
-    tables = classes if isinstance(classes, list) else [classes] * len(targets.columns)
-    columns = [
-        targets.numbers(name) if known is None else _labels(targets, name, json_labels(known))
-        for name, known in zip(targets.columns, tables, strict=False)
-    ]
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
-
-
-def _labels(table: Table, name: str, classes: Sequence[JSONLabel]) -> NDArray[Any]:
-    known = {str(label): label for label in classes}
-    numbers = {label: label for label in classes if not isinstance(label, str | bool)}
-    labels = np.empty(table.rows, dtype=object)
-    for row, text in enumerate(table.columns[name]):
-        found = known.get(text.strip(), numbers.get(parse_number(text.strip()) or 0))
-        if found is None:
-            raise InvalidPipeline(
-                f"Row {row} of the sample: {name}: expected one of {', '.join(known)}, "
-                f"got {text!r}."
-            )
-        labels[row] = found
-    return labels
-
-
-def _answers(
-    pipeline: Any, inspection: Inspection, table: Table, y: NDArray[Any] | None
-) -> list[_Answers]:
-    """The answers to the rows of the sample, for each target that it tells."""
-    if y is None:
-        return []
-    signature = inspection.signature
-    rows = _sound_rows(signature, table)
-    if not rows:
-        return []
-    columns = {name: np.array(table.columns[name], dtype=object)[rows] for name in signature.names}
-    matrix = signature.validate(columns, len(rows), text_rules.CSV)
-    several = len(inspection.targets) > 1
-    answered = ask(
-        pipeline, frames.as_fitted(matrix, signature), probabilities=False, several=several
-    ).labels
-    told = y[rows]
-    pairs = zip(answered.T, told.T, strict=True) if several else [(answered, told)]
-    return [
-        _Answers(target, now, then)
-        for target, (now, then) in zip(inspection.targets, pairs, strict=True)
-    ]
-
-
-def _sound_rows(signature: Signature, table: Table) -> list[int]:
-    """The rows of the sample that a client could send."""
-    columns = {name: table.columns[name] for name in signature.names}
     try:
-        signature.validate(columns, table.rows, text_rules.CSV)
-    except InvalidRows as error:
-        faulty = {fault.row for fault in error.faults}
-        # Beyond the faults that are listed nothing is known.
-        end = table.rows if error.total == len(error.faults) else max(faulty)
-        return [row for row in range(end) if row not in faulty]
-    return list(range(table.rows))
+        rows = read_sample(pipeline, structure, order.sample, order.target, order.types)
+    except Undecided as error:
+        raise InvalidPipeline(f"{error} {_ways(order)}") from error
+    truth = rows.truth
+    y = None if truth is None else truth.y
+    try:
+        inspection = Inspection.of(
+            pipeline,
+            structure,
+            rows.training,
+            y,
+            target_name=order.target or None,
+            allow_varying=order.allow_varying,
+        )
+    except InvalidPipeline as error:
+        raise InvalidPipeline(f"{error}. {_ways(order)}".replace("..", ".")) from error
+    compared = [] if truth is None else _compared(pipeline, inspection, rows.training, truth)
+    return inspection, compared, rows.notes
 
 
-def _agreement(answers: _Answers) -> Agreement:
-    """How often the pipeline says what the sample says; of a training sample that is no score."""
-    name, rows = answers.target.name or "target", len(answers.now)
-    if answers.target.classes is None:
-        return Agreement(target=name, rows=rows, error=_error(answers))
-    return Agreement(target=name, rows=rows, equal=_equal(answers))
+def _compared(
+    pipeline: Any, inspection: Inspection, training: Training, truth: Truth
+) -> list[Compared]:
+    """The answers to the rows of the sample that a client could send, for each target."""
+    signature = inspection.signature
+    columns = {each.name: each.values for each in training.features}
+    checked = signature.check(columns, len(training))
+    fits = np.ones(len(training), bool) if checked.unfit is None else ~checked.unfit.mask
+    if not fits.any():
+        return []
+    several = len(inspection.targets) > 1
+    given = frames.as_fitted(checked.fit, signature)
+    labels = ask(pipeline, given, probabilities=False, several=several).labels
+    found = []
+    pairs = zip(inspection.targets, truth.columns, strict=True)
+    for i, (target, column) in enumerate(pairs):
+        told = column[fits]
+        known = ~missing(told)
+        if known.any():
+            answers = labels[:, i] if several else labels
+            found.append(Compared(target, answers[known], told[known]))
+    return found
 
 
-def _about(order: ImportRequest, answers: Sequence[_Answers]) -> Metadata:
+def _doubts(order: ImportRequest, compared: Sequence[Compared]) -> list[str]:
+    """Warnings of answers that agree with the sample no better than one answer to all of it."""
+    return [
+        f"{each.doubt} So the sample is not what the pipeline was trained on, or is not read as it "
+        f"was then. {_ways(order)}"
+        for each in compared
+        if each.doubt is not None
+    ]
+
+
+def _ways(order: ImportRequest) -> str:
+    """How types get here that a sample of text does not keep."""
+    store = "" if order.store is None else repr(order.store)
+    publish = (
+        "publish where the data is: from model_store import ModelStore; "
+        f"ModelStore({store}).publish({order.name!r}, pipeline, X, y)"
+    )
+    assert order.sample is not None
+    if kind_of(Path(order.sample)) is not None:
+        return f"You can {publish}"
+    return (
+        "Say what a column was with --type COLUMN=TYPE, give the sample as Parquet, which keeps "
+        f"types (--sample rows.parquet), or {publish}"
+    )
+
+
+def _about(order: ImportRequest, compared: Sequence[Compared]) -> Metadata:
     """What the sample tells of the pipeline: a score where it has one target, what it answered
-    for each."""
+    for each, and a notice where it agrees badly."""
     if order.sample is None:
         return Metadata()
     data = f"the sample {Path(order.sample).name}, which was given when it was imported"
-    if not answers:
+    if not compared:
         return Metadata(data=data)
+    doubts = [each.doubt for each in compared if each.doubt is not None]
     return Metadata(
-        metrics=_metrics(answers[0]) if len(answers) == 1 else {},
+        metrics=compared[0].metrics if len(compared) == 1 else {},
         validation=GIVEN,
         evaluations=tuple(
-            evaluate(each.then, each.now, classes=each.target.classes, target=each.target.name)
-            for each in answers
+            evaluate(each.truth, each.answers, classes=each.target.classes, target=each.target.name)
+            for each in compared
         ),
         data=data,
+        notice=" ".join(["On the rows given when it was imported:", *doubts]) if doubts else None,
     )
-
-
-def _metrics(answers: _Answers) -> dict[str, float]:
-    """The score of finite answers."""
-    if answers.target.classes is not None:
-        return {"accuracy_on_the_rows_given": _equal(answers) / len(answers.now)}
-    error = _error(answers)
-    return {"mean_absolute_error_on_the_rows_given": error} if math.isfinite(error) else {}
-
-
-def _error(answers: _Answers) -> float:
-    return float(np.mean(np.abs(answers.now.astype(float) - answers.then.astype(float))))
-
-
-def _equal(answers: _Answers) -> int:
-    pairs = zip(json_labels(answers.now), json_labels(answers.then), strict=True)
-    return sum(now == then for now, then in pairs)

@@ -46,11 +46,13 @@ def iso(value: date) -> str:
 
 
 def shown_category(value: str | float | bool) -> str:
-    """A category in a sentence: 2 and not 2.0."""
-    if not isinstance(value, float):
-        return str(value)
-    short = f"{value:.12g}"
-    return short if float(short) == value else repr(value)
+    """A category in a sentence: 2 and not 2.0, and a text in quotes where nothing else would show
+    where it begins and ends."""
+    if isinstance(value, float):
+        short = f"{value:.12g}"
+        return short if float(short) == value else repr(value)
+    text = str(value)
+    return text if text and text == text.strip() else f'"{text}"'
 
 
 def shown_value(value: object) -> str:

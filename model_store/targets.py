@@ -13,6 +13,7 @@ from .column_facts import JSONLabel
 from .errors import InvalidPipeline
 from .manifest import Target
 from .model import json_labels
+from .training import missing
 
 QUANTILES: Final = 21
 """So many that they stand at each twentieth of the data."""
@@ -121,7 +122,9 @@ def _names(
 def _target(
     name: str | None, classes: list[JSONLabel] | None, known: NDArray[Any] | None
 ) -> Target:
-    if known is None:
+    if known is not None:
+        known = known[~missing(known)]
+    if known is None or not len(known):
         return Target(name=name, classes=classes)
     if classes is None:
         try:

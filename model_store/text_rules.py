@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+MISSING_WORDS: Final = frozenset(
+    {"", "NA", "N/A", "n/a", "NaN", "nan", "NaT", "None", "null", "NULL", "<NA>", "#N/A"}
+)
+"""What programs write for a missing value: R, SQL, spreadsheets, Python and pandas."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
@@ -28,14 +33,10 @@ class TextRules:
 
 JSON: Final = TextRules()
 FORM: Final = TextRules(blanks=True, crlf=True)
-CSV: Final = TextRules(
-    blanks=True, nulls=frozenset({"NA", "N/A", "NaN", "nan", "NaT", "None", "null"})
-)
+CSV: Final = TextRules(blanks=True, nulls=MISSING_WORDS)
 TYPED: Final = TextRules(numerals=False, nulls=frozenset({"NaT"}))
 """JSON whose values have the types of the columns; pandas writes a missing date as NaT."""
-TENSOR: Final = TextRules(
-    numerals=False, nulls=frozenset({"", "NaN", "nan", "NaT", "None", "<NA>"})
-)
+TENSOR: Final = TextRules(numerals=False, nulls=MISSING_WORDS)
 """A tensor of texts has no null: its clients write what Python's `str` makes of one."""
-TEXT_MATRIX: Final = TextRules(nulls=TENSOR.nulls)
+TEXT_MATRIX: Final = TextRules(nulls=MISSING_WORDS)
 """A matrix of texts holds the columns that are numbers as well."""

@@ -1,15 +1,14 @@
 """Rows that a pipeline was trained on, or a sample of them, column by column; and what they tell.
 
-They come as a numpy array, a DataFrame, a list of texts, or the text of a CSV file. A CSV file has
-no types: there a column is what the pipeline's own encoders say, else numbers where all of it reads
-as numbers, else what its texts look like.
+They come as a numpy array, a DataFrame or a list of texts; or as columns, of which one of these is
+made.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -21,9 +20,9 @@ from .column_types import BOOLEAN, CATEGORY, TYPES, ColumnType
 from .column_types.base import most_exact
 from .columns import Column
 from .errors import InvalidPipeline
-from .literals import parse_number, shown_value
+from .literals import shown_value
 from .signature import Container
-from .structure import Hint, Structure
+from .structure import Hint
 from .values import python_value
 
 MOST_CELLS: Final = 20_000_000
@@ -38,6 +37,7 @@ class Feature:
 
     Texts, dates and mixtures are an array of objects, with NaN or None for what is missing, which
     was the missing value `null`. `categories` are those that its dtype has, perhaps `ordered`.
+    `kind` is what a person said that it is.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Feature:
     categories: tuple[Any, ...] | None = None
     ordered: bool = False
     null: Null | None = None
+    kind: ColumnType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +84,34 @@ class Training:
         return found
 
     @classmethod
-    def of_table(cls, texts: Mapping[str, Sequence[str]], structure: Structure) -> Training:
-        """A table of text, read with what the pipeline tells of its columns."""
-        hints = structure.hints or [Hint() for _ in texts]
-        pairs = zip(texts.items(), hints, strict=True)
-        features = tuple(_of_column(name, column, hint) for (name, column), hint in pairs)
-        container: Container = (
-            "frame" if structure.names else "texts" if structure.texts else "matrix"
-        )
-        numeric = all(feature.dtype == "float64" for feature in features)
-        return cls(features, "float64" if numeric else "object", container, None)
+    def of_features(cls, features: Sequence[Feature], container: Container) -> Training:
+        """Columns as the one value that a pipeline is given. The dtype `text` is what texts have
+        there.
+
+        Raises:
+            InvalidPipeline: a column's values are of no kind that is known.
+            LoadFailed: it is to be a DataFrame, and pandas is not installed.
+        """
+        names = [feature.name for feature in features]
+        if container == "texts":
+            (feature,) = features
+            found = _of_texts(feature.values, feature.values.tolist(), names)
+        elif container == "frame":
+            columns = [
+                frames.FrameColumn(
+                    each.name, each.values, each.dtype, each.categories, each.ordered, each.null
+                )
+                for each in features
+            ]
+            found = _of_frame(frames.made_of(columns), None)
+        else:
+            found = _of_matrix(_matrix(features), None, names)
+            if found.dtype != "object":
+                # In a matrix of floats, integers stay what they were by themselves.
+                found = replace(found, features=tuple(features))
+        said = zip(found.features, features, strict=True)
+        kept = tuple(replace(feature, kind=given.kind) for feature, given in said)
+        return replace(found, features=kept)
 
     def take(self, rows: Sequence[int]) -> Any:
         """These rows as they were given; None where they came as text."""
@@ -223,7 +242,7 @@ def _of_matrix(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Trai
         raise InvalidPipeline(
             f"Training data must be numbers, texts, booleans or dates, got the dtype {array.dtype}."
         )
-    given = X.tocsr() if frames.is_sparse(X) else np.asarray(X)
+    given = X.tocsr() if frames.is_sparse(X) else array if X is None else np.asarray(X)
     if array.dtype == np.longdouble:
         array = array.astype(np.float64)
     if kind in "OU":
@@ -234,6 +253,18 @@ def _of_matrix(array: NDArray[Any], X: Any, names: Sequence[str] | None) -> Trai
         for name, values in zip(chosen, array.T, strict=True)
     )
     return Training(features, dtype, "matrix", given)
+
+
+def _matrix(features: Sequence[Feature]) -> NDArray[Any]:
+    """Columns side by side: in the dtype that numbers have in common, or as objects."""
+    columns = [feature.values for feature in features]
+    kinds = {column.dtype.kind for column in columns}
+    if kinds <= set("iuf") or kinds == {"b"}:
+        return np.column_stack(columns)
+    matrix = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for i, column in enumerate(columns):
+        matrix[:, i] = objects(column.tolist())
+    return matrix
 
 
 def _names(given: Sequence[str] | None, found: Sequence[str]) -> tuple[str, ...]:
@@ -252,41 +283,8 @@ def _names(given: Sequence[str] | None, found: Sequence[str]) -> tuple[str, ...]
     return chosen
 
 
-# From text -----------------------------------------------------------------------
-
-
-def _of_column(name: str, texts: Sequence[str], hint: Hint) -> Feature:
-    """A column of text with the type that it most likely had."""
-    stripped = [text.strip() for text in texts]
-    given = [text for text in stripped if text]
-    if hint.categories is not None:
-        cells = [_known(text, hint.categories) for text in stripped]
-        return Feature(name, _objects(cells), hint.category_dtype)
-    if hint.text:
-        return Feature(name, _objects(texts), "object")
-    if all(parse_number(text) is not None or text.lower() == "nan" for text in given):
-        return Feature(name, np.array([float(text or "nan") for text in stripped]), "float64")
-    if {text.lower() for text in given} <= {"true", "false"}:
-        truths = [text.lower() == "true" if text else np.nan for text in stripped]
-        whole = len(given) == len(stripped)
-        return Feature(name, _objects(truths), "bool" if whole else "object")
-    return Feature(name, _objects([text or np.nan for text in texts]), "object")
-
-
-def _known(text: str, categories: tuple[JSONLabel, ...]) -> JSONLabel:
-    """The category that a text of a CSV file names; itself where there is none such."""
-    if text in categories:
-        return text
-    number = parse_number(text)
-    for category in categories:
-        if str(category).lower() == text.lower() and isinstance(category, bool):
-            return category
-        if not isinstance(category, str) and number == category:
-            return category
-    return text or np.nan
-
-
-def _objects(values: Sequence[Any]) -> NDArray[Any]:
+def objects(values: Sequence[Any]) -> NDArray[Any]:
+    """Values as an array of objects, whatever they are."""
     cells = np.empty(len(values), dtype=object)
     cells[:] = values
     return cells
@@ -299,7 +297,7 @@ def _without_numpy(values: NDArray[Any]) -> NDArray[Any]:
     """Objects of which those that are numpy's scalars are Python's own, as a client sends them."""
     if values.dtype.kind != "O" or not any(isinstance(value, np.generic) for value in values):
         return values
-    return _objects(
+    return objects(
         [python_value(each) if isinstance(each, np.generic) else each for each in values]
     )
 
@@ -338,6 +336,8 @@ def _describe(feature: Feature, hint: Hint) -> Column:
 
 
 def _kind(feature: Feature, present: NDArray[Any], hint: Hint) -> ColumnType:
+    if feature.kind is not None:
+        return feature.kind
     if feature.categories is not None:
         return CATEGORY
     if BOOLEAN.recognizes(present):

@@ -117,7 +117,7 @@ def usable(signature: Signature, training: Training) -> NDArray[np.bool_]:
             found &= ~np.isinf(feature.values)
         if column.kind.closed(column):
             known = set(column.kind.choices(column))
-            found &= null | np.array([value in known for value in feature.values])
+            found &= null | np.array([column.plain(value) in known for value in feature.values])
     return found
 
 

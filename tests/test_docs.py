@@ -137,7 +137,12 @@ def test_the_examples_of_models_md_hold_one_after_the_other(tmp_path: Path) -> N
             )
             pattern = ".*?".join(re.escape(part) for part in output.strip().split("..."))
             assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), ran.stdout + ran.stderr
-    assert ModelStore(folder / "instance/models").models() == ["churn", "flowers", "ratio"]
+    assert ModelStore(folder / "instance/models").models() == [
+        "churn",
+        "flowers",
+        "orders",
+        "ratio",
+    ]
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:

@@ -17,6 +17,7 @@ STDLIB = set(sys.stdlib_module_names)
 ALLOWED = {
     "model_store": {"numpy", "sklearn", "joblib", "msgspec"},
     "model_store/arrow.py": {"numpy", "pyarrow"},
+    "model_store/arrow_files.py": {"numpy", "pyarrow"},
     "model_store/frames.py": {"numpy", "pandas", "scipy"},
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/soundness": {"numpy"},

@@ -68,9 +68,9 @@ class Work:
             import_files(ImportRequest(name="m", files=paths, **order))
         return str(raised.value)
 
-    def tells(self, file: str) -> str:
+    def tells(self, file: str, **order: Any) -> str:
         """What it warns of, of a file that it takes."""
-        report, _ = import_files(ImportRequest(name="m", files=(str(self.folder / file),)))
+        report, _ = import_files(ImportRequest(name="m", files=(str(self.folder / file),), **order))
         [warning] = report.warnings
         return warning
 
@@ -161,6 +161,14 @@ def with_criterion() -> Any:
     return DecisionTreeClassifier(criterion=criterion).fit(X, [0, 1, 0, 1, 0])
 
 
+def inverting() -> Any:
+    """It tells integers from booleans."""
+    codes = np.array([[0], [1]])
+    return make_pipeline(FunctionTransformer(np.invert), LinearRegression()).fit(codes, [0.0, 1.0])
+
+
+INVERT = "numpy.invert"
+CLASSES = DecisionTreeClassifier().fit(np.arange(20.0)[:, None], [0] * 10 + [1] * 10)
 MODEL = LinearRegression().fit(X, X[:, 0])
 
 SCENARIOS: list[Callable[[Work], str]] = [
@@ -184,8 +192,22 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.takes(w.file("a.pkl", LinearRegression())),
     lambda w: w.takes(w.file("a.pkl", MODEL), sample=w.text("r.csv", "a,b,c,d,e\n1,2,3,4,5\n")),
     lambda w: w.takes(
+        w.file("a.pkl", inverting()), sample=w.text("r.csv", "code\n0\n1\n"), trusted=(INVERT,)
+    ),
+    lambda w: w.takes(
+        w.file("a.pkl", CLASSES),
+        sample=w.text("r.csv", "x,y\n1,0\n2,yes\n"),
+        target=("y",),
+    ),
+    lambda w: w.takes(w.file("a.pkl", CLASSES), sample=w.text("r.csv", ",x\n7,1\n8,2\n")),
+    lambda w: w.takes(
         w.file("a.pkl", LinearRegression().fit(pandas.DataFrame(X, columns=list("abcd")), X[:, 0])),
         sample=w.text("r.csv", "a,b\n1,2\n"),
+    ),
+    lambda w: w.tells(
+        w.file("a.pkl", CLASSES),
+        sample=w.text("r.csv", "x,y\n" + "0,1\n" * 10 + "19,0\n" * 10),
+        target=("y",),
     ),
     Work.without_pandas,
     lambda w: w.stubborn("import socket; socket.socket()"),

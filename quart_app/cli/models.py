@@ -16,6 +16,7 @@ from model_store import Column, Manifest, ModelStore, ModelStoreError
 from model_store.aliases import CHAMPION
 from model_store.backend import served_here
 from model_store.column_facts import JSONLabel
+from model_store.column_types import TYPES
 from model_store.draft import Metadata
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
@@ -171,13 +172,38 @@ def _train(store: ModelStore, name: str, data: Path | None, openml: bool) -> Man
 # Taking in -----------------------------------------------------------------------
 
 
+def _types(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Any:
+    """The type of each column by its name, which may hold the sign that ends it."""
+    found = {}
+    for text in given:
+        name, sign, kind = text.rpartition("=")
+        if not sign or kind not in TYPES:
+            raise click.BadParameter(
+                f"expected COLUMN=TYPE with one of {', '.join(TYPES)}, got {text!r}"
+            )
+        found[name] = kind
+    return found
+
+
 def _intake_options(command: Any) -> Any:
     """The options of `import` and `inspect`."""
     options: list[Option] = [
         click.argument("files", nargs=-1, required=True, metavar="FILE..."),
-        click.option("--sample", metavar="CSV", help="Rows that it was trained on."),
+        click.option(
+            "--sample",
+            metavar="FILE",
+            help="Rows that it was trained on: CSV, or Parquet or Feather, which keep types.",
+        ),
         click.option(
             "--target", multiple=True, metavar="COLUMN", help="What the sample says it should tell."
+        ),
+        click.option(
+            "--type",
+            "types",
+            multiple=True,
+            metavar="COLUMN=TYPE",
+            callback=_types,
+            help=f"What a column of the sample was: {', '.join(TYPES)}.",
         ),
         click.option("--code", metavar="MODULE.PY", help="The module with its own classes."),
         click.option("--trust", is_flag=True, help="Allow all that the files name."),
@@ -218,35 +244,40 @@ def import_files(
     store: ModelStore = context.obj
     name = name or _name_of(files[-1])
     require_name(name)
-    finding, draft = _try(name, files, publish=True, **options)
+    finding, draft = _try(name, files, publish=True, store=str(store.root), **options)
     assert draft is not None
     manifest = store.add(draft)
     if as_json:
         _print_json(manifest)
-        return
-    click.echo(f"{name} version {manifest.version} published: {_summary(finding)}")
-    _print_finding(finding)
-    click.echo(f"Its page: {_url(Config.read(), name)}")
+    else:
+        click.echo(f"{name} version {manifest.version} published: {_summary(finding)}")
+        _print_finding(finding)
+        click.echo(f"Its page: {_url(Config.read(), name)}")
+    _warn(finding.warnings)
 
 
 @models.command()
 @click.option("--try", "attempt", is_flag=True, help="Predict too, as import does.")
 @_intake_options
-def inspect(files: Sequence[str], attempt: bool, as_json: bool, **options: Any) -> None:
+@click.pass_obj
+def inspect(
+    store: ModelStore, /, files: Sequence[str], attempt: bool, as_json: bool, **options: Any
+) -> None:
     """Say what files name and what `import` would refuse; with --try also what they predict.
 
     Nothing in the files is run without --try: what needs --trusted, --trust or --code is listed and
     not loaded. With it they are loaded and predict in a process with limits, as `import` does, and
     nothing is published. Exits with 1 if `import` would refuse them.
     """
-    if not attempt and (options["sample"] or options["target"]):
-        raise click.UsageError("--sample and --target are used with --try only")
+    if not attempt and (options["sample"] or options["target"] or options["types"]):
+        raise click.UsageError("--sample, --target and --type are used with --try only")
     name = _name_of(files[-1])
-    finding, _ = _try(name, files, publish=False, attempt=attempt, **options)
+    finding, _ = _try(name, files, publish=False, attempt=attempt, store=str(store.root), **options)
     if as_json:
         _print_json(finding)
     else:
         _print_look(finding)
+    _warn(finding.warnings)
     if finding.refusals:
         sys.exit(FAILED)
 
@@ -272,6 +303,8 @@ def _print_look(finding: ImportReport) -> None:
 def _try(
     name: str, files: Sequence[str], *, publish: bool, attempt: bool = True, **options: Any
 ) -> Any:
+    if options["types"] and options["sample"] is None:
+        raise click.UsageError("--type says how a --sample is read")
     limits = Limits(options.pop("time_limit"), options.pop("memory_limit"))
     options["allow_version"] = Config.read(
         **settings(allow_version=options["allow_version"])
@@ -279,10 +312,14 @@ def _try(
     order = ImportRequest(
         name=name, files=tuple(files), publish=publish, attempt=attempt, **options
     )
-    finding, draft = run(order, limits, _progress(name))
-    for warning in finding.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    return finding, draft
+    return run(order, limits, _progress(name))
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    """The last that is printed, so that nothing hides it."""
+    sys.stdout.flush()
+    for warning in warnings:
+        click.secho(f"\nWarning: {warning}", err=True, bold=True)
 
 
 def _name_of(file: str) -> str:
@@ -303,11 +340,11 @@ def _print_finding(finding: ImportReport) -> None:
     _print_golden(finding)
     click.echo()
     for agreement in finding.agreements:
-        if agreement.error is None:
-            found = f"as the sample says in {agreement.equal} of {agreement.rows} rows"
-        else:
-            found = f"off by {agreement.error:.6g} on average over {agreement.rows} rows"
-        click.echo(f"{agreement.target}: {found}; of rows that it was trained on this is no score.")
+        click.echo(
+            f"{agreement.target}: {agreement}; of rows that it was trained on this is no score."
+        )
+    for note in finding.notes:
+        click.echo(note)
 
 
 def _print_golden(finding: ImportReport) -> None:
@@ -515,7 +552,7 @@ def _shown_target(target: Target) -> str:
     name = target.name or "the prediction"
     if target.classes is None:
         return f"{name}, a number"
-    shown = [_cell(label) for label in target.classes[:CATEGORIES_SHOWN]]
+    shown = [_cell(shown_category(label)) for label in target.classes[:CATEGORIES_SHOWN]]
     more = len(target.classes) - len(shown)
     return f"{name}: {', '.join(shown)}{f' and {more} more' if more else ''}"
 

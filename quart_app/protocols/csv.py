@@ -4,8 +4,9 @@
     61.1,17.3      61.1,17.3,0,0.9,0.1,
 
 It is UTF-8, with or without a mark at its beginning. Commas, semicolons or tabs stand between the
-cells, whichever the first line has most of. A record ends with LF or CRLF outside of quotes, the
-last one with the file; an empty line is none. A record that cannot be read keeps its place.
+cells, whichever the first line has most of, or what a line `sep=;` before the names tells. A record
+ends with LF or CRLF outside of quotes, the last one with the file; an empty line is none. A record
+that cannot be read keeps its place.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from model_store import Fault, Manifest
 from model_store.literals import parse_number
 from model_store.model import json_labels
-from model_store.tables import DELIMITERS
+from model_store.tables import DELIMITERS, SEPARATORS, separator_line
 
 from ..inference import InferenceResponse, InvalidRequest
 from .rows import require_names
@@ -62,7 +63,7 @@ class _Grammar(NamedTuple):
         return cls(re.compile(record), re.compile(rf"(?:\A|{delimiter})({cell})"))
 
 
-_GRAMMARS: Final = {delimiter: _Grammar.of(delimiter) for delimiter in DELIMITERS}
+_GRAMMARS: Final = {each: _Grammar.of(re.escape(each)) for each in SEPARATORS}
 
 
 class _Flaw(NamedTuple):
@@ -141,21 +142,27 @@ class Decoder:
     def _read_names(self, source: io.StringIO, *, final: bool) -> bool:
         """Read the names; False where their record is not complete yet."""
         text = source.getvalue()
-        self.delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
-        source.seek(len(_BOM) if text.startswith(_BOM) else 0)
+        first = source.readline().removeprefix(_BOM)
+        told = separator_line(first)
+        if told is None:
+            source.seek(len(_BOM) if text.startswith(_BOM) else 0)
+        line = 1 if told is None else 2
+        self.delimiter = told or max(DELIMITERS, key=first.count)
         record = self._next_record(source, final=final)
         if record is None:
             if final:
-                raise InvalidRequest("Line 1: a quote is not closed.")
+                raise InvalidRequest(f"Line {line}: a quote is not closed.")
             return False
         if _UNREADABLE.search(record):
-            raise InvalidRequest("Line 1: expected UTF-8 without NUL.")
+            raise InvalidRequest(f"Line {line}: expected UTF-8 without NUL.")
         try:
             names = self._split(record)
         except csv.Error:
             flaw = self._broken(record)[1]
-            raise InvalidRequest(f"Line 1: expected {flaw.expected}, got {flaw.got}.") from None
-        _require_names(names)
+            raise InvalidRequest(
+                f"Line {line}: expected {flaw.expected}, got {flaw.got}."
+            ) from None
+        _require_names(names, line)
         self.names = tuple(names)
         return True
 
@@ -272,16 +279,18 @@ class Decoder:
         return self._fit([cells], {0: flaw})
 
 
-def _require_names(names: Sequence[str]) -> None:
+def _require_names(names: Sequence[str], line: int) -> None:
     require_names(len(names))
     if not any(name.strip() for name in names):
-        raise InvalidRequest("Line 1: expected the names of the columns, got an empty line.")
+        raise InvalidRequest(f"Line {line}: expected the names of the columns, got an empty line.")
     for position, name in enumerate(names, 1):
         if not name.strip():
-            raise InvalidRequest(f"Line 1: the name of column {position} is empty.")
+            index = "; leave out the index of the rows (index=False of pandas)"
+            more = index if position == 1 else ""
+            raise InvalidRequest(f"Line {line}: the name of column {position} is empty{more}.")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InvalidRequest(f"Line 1: there is more than one column {twice[0]}.")
+        raise InvalidRequest(f"Line {line}: there is more than one column {twice[0]}.")
 
 
 def _flaw(row: Cells, width: int) -> _Flaw | None:

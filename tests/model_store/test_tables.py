@@ -28,6 +28,9 @@ def table(tmp_path: Path, data: bytes, max_rows: int | None = None) -> Table:
         (b" a , b\n 1 ,2\n\n3,4\n", {" a ": [" 1 ", "3"], " b": ["2", "4"]}),
         ("größe\né\n".encode(), {"größe": ["é"]}),
         (b"a\n1\n2\n", {"a": ["1", "2"]}),
+        (b"sep=;\na;b\n1,5;2\n", {"a": ["1,5"], "b": ["2"]}),
+        (b"\xef\xbb\xbfSEP=|\r\na|b\r\n1;5|2", {"a": ["1;5"], "b": ["2"]}),
+        (b",b\n0,x\n", {"Unnamed: 0": ["0"], "b": ["x"]}),
     ],
 )
 def test_a_csv_file_is_columns_of_text(
@@ -51,6 +54,8 @@ def test_rows_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
         (b"a,,b\n1,2,3\n", r"the name of column 2 is empty\.$"),
         (b"a,b,a\n1,2,3\n", r"has more than one column a\.$"),
         (b"a,b\n1,2\n1\n", r"line 3: expected 2 values, got 1\.$"),
+        (b"sep=,\na,b\n1,2\n1\n", r"line 4: expected 2 values, got 1\.$"),
+        (b"sep=,\n", r"has no line of names\.$"),
         (b"a,b\n1,2,3\n", r"line 2: expected 2 values, got 3\.$"),
         (b'a,b\n"1,2\n', r"line 2: unexpected end of data\.$"),
         (b"a,b\n1,\xff\n", r"is not UTF-8 at byte \d+; save it as UTF-8\.$"),
@@ -68,7 +73,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_numbers_are_read_with_gaps_and_what_is_none_is_named() -> None:
-    found = Table.of_columns({"a": [" 1.5", "", "2e3"], "b": ["1", "x", "3"]})
+    found = Table.of_columns({"a": [" 1.5", "N/A", "2e3"], "b": ["1", "x", "3"]})
     assert np.array_equal(found.numbers("a"), [1.5, np.nan, 2000], equal_nan=True)
     with pytest.raises(InvalidTable, match=r"^Row 1: b: expected a number, got 'x'\.$"):
         found.numbers("b")

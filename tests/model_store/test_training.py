@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model_store import Column
 from model_store.errors import InvalidPipeline
-from model_store.structure import Hint, Structure
+from model_store.structure import Hint
 from model_store.training import Training
 
 NAN, INF = np.nan, np.inf
@@ -239,39 +239,3 @@ def test_what_a_vectorizer_reads_is_text() -> None:
 def test_a_list_of_texts_has_one_column() -> None:
     training = Training.of(["good", "bad"])
     assert (training.names, training.container) == (("text",), "texts")
-
-
-# From text ---------------------------------------------------------------------
-
-
-def of_text(*texts: str, hint: Hint | None = None) -> Column:
-    structure = Structure([hint or Hint()])
-    (found,) = Training.of_table({"a": list(texts)}, structure).columns(structure.hints)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("texts", "kind", "typical"),
-    [
-        (("1", "2", "3"), "number", 2.0),
-        (("1.5", "", "3"), "number", 1.5),
-        (("true", "False", "TRUE"), "boolean", True),
-        (("red", "blue", "red", ""), "category", "red"),
-        (("one text", "another one", "a third"), "text", "one text"),
-        (("2024-05-01", "", "2024-05-02"), "date", "2024-05-01"),
-        (("1", "two", "1"), "category", "1"),
-    ],
-)
-def test_a_column_of_text_is_what_all_of_it_reads_as(
-    texts: tuple[str, ...], kind: str, typical: Any
-) -> None:
-    found = of_text(*texts)
-    assert (found.type, found.typical) == (kind, typical)
-
-
-def test_an_encoder_tells_what_the_text_of_a_category_means() -> None:
-    found = of_text("1", "3", "1", hint=Hint(categories=(1, 2, 3)))
-    assert (found.type, found.typical, found.dtype) == ("category", 1, "int64")
-    assert type(found.typical) is int
-    found = of_text("1", "3", hint=Hint(categories=("1", "3")))
-    assert (found.type, found.typical) == ("category", "1")

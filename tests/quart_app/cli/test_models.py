@@ -13,6 +13,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import sklearn
 from click.testing import CliRunner, Result
@@ -183,7 +184,47 @@ def test_inspect_takes_a_sample_only_where_it_predicts(
     arguments = ["models", "inspect", iris, "--sample", "rows.csv"]
     ended = command(*arguments, QUART_APP_MODEL_STORE=str(empty.root))
     assert ended.code == 2
-    assert "--sample and --target are used with --try only" in ended.stderr
+    assert "--sample, --target and --type are used with --try only" in ended.stderr
+
+
+def test_a_sample_that_agrees_badly_is_warned_of_last_and_on_the_card(
+    empty: ModelStore, tmp_path: Path
+) -> None:
+    numbers = np.arange(20.0).reshape(20, 1)
+    file, sample = tmp_path / "m.pkl", tmp_path / "rows.parquet"
+    file.write_bytes(pickle.dumps(LogisticRegression().fit(numbers, [0] * 10 + [1] * 10)))
+    pandas.DataFrame({"a": numbers[:, 0], "y": [1] * 10 + [0] * 10}).to_parquet(sample)
+    order = [str(file), "--sample", str(sample), "--target", "y"]
+    doubt = "y: the pipeline says what the sample says in 0 of 20 rows"
+    result = run("models", "import", *order, store=empty)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines()[-1].startswith(f"Warning: {doubt}")
+    assert result.output.splitlines()[-1] == result.stderr.splitlines()[-1]
+    assert doubt in (empty.manifest("m").notice or "")
+    inspected = run("models", "inspect", "--try", "--json", *order, store=empty)
+    assert json.loads(inspected.stdout)["warnings"][-1].startswith(doubt)
+
+
+def test_what_a_column_was_is_said_by_an_option(
+    iris: str, empty: ModelStore, command: Command, tmp_path: Path
+) -> None:
+    sample = tmp_path / "rows.csv"
+    sample.write_text("a=b,c,d,e\n1,2,3,4\n5,6,7,8\n")
+    order = ["models", "import", iris, "--name", "m", "--sample", str(sample)]
+    result = run(*order, "--type", "a=b=number", "--type", "c=integer", store=empty)
+    assert result.exit_code == 0, result.output
+    types = [column.type for column in empty.manifest("m").signature.columns]
+    assert types[:2] == ["number", "integer"]
+    for options, sentence in (
+        (["--type", "c"], "expected COLUMN=TYPE with one of boolean, integer, number, "),
+        (["--type", "c=zip"], "expected COLUMN=TYPE with one of boolean, integer, number, "),
+    ):
+        ended = command(*order, *options, QUART_APP_MODEL_STORE=str(empty.root))
+        assert ended.code == 2
+        assert sentence in ended.stderr
+    ended = command(*order[:5], "--type", "c=text", QUART_APP_MODEL_STORE=str(empty.root))
+    assert ended.code == 2
+    assert "--type says how a --sample is read" in ended.stderr
 
 
 def of_version_1_5_2(model: Any) -> bytes:

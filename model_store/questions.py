@@ -1,0 +1,177 @@
+"""Rows of a sample put to a pipeline, read in one way or another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .agreement import Truth, clearly_better
+from .errors import LoadFailed
+from .model import Prediction, ask, close, json_labels
+from .readings import Reading
+from .signature import Container
+from .training import Training
+
+MOST_ROWS: Final = 300
+"""So many rows are asked, spread over the sample."""
+MOST_ALONE: Final = 50
+"""So many rows are asked one by one, where they are not answered together."""
+
+
+class State(NamedTuple):
+    """Rows as the pipeline is given them: as which container, and how each column is read."""
+
+    container: Container
+    readings: tuple[Reading, ...]
+
+    def put(self, place: int, reading: Reading) -> State:
+        """The same with another reading of the column at this place."""
+        return self._replace(
+            readings=(*self.readings[:place], reading, *self.readings[place + 1 :])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The cells of a sample by column, all of one length."""
+
+    columns: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def read(self, state: State, rows: Sequence[int] | None = None) -> Training:
+        """These rows, or all, as a state says."""
+        features = [
+            reading.feature(name, texts if rows is None else [texts[row] for row in rows])
+            for reading, (name, texts) in zip(state.readings, self.columns.items(), strict=True)
+        ]
+        return Training.of_features(features, state.container)
+
+    def missing(self, readings: Sequence[Reading]) -> NDArray[np.bool_]:
+        """Which cells are missing values, of shape (columns, rows)."""
+        found = np.zeros((len(self.columns), len(self)), dtype=bool)
+        for i, (reading, texts) in enumerate(zip(readings, self.columns.values(), strict=True)):
+            words = {text for text in set(texts) if reading.is_missing(text)}
+            if words:
+                found[i] = [text in words for text in texts]
+        return found
+
+
+@dataclass(slots=True)
+class Questions:
+    """Some rows of a sample, and what the pipeline says of them. `truth` is what it should say, or
+    None where that is not known of all."""
+
+    pipeline: Any
+    texts: Texts
+    rows: Sequence[int]
+    truth: Truth | None
+    _answers: dict[State, Prediction | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, pipeline: Any, texts: Texts, truth: Truth | None, wanted: NDArray[np.bool_]
+    ) -> Questions:
+        """About the rows that are wanted and whose truth is known, or else all of which it is."""
+        known = np.ones(len(texts), dtype=bool) if truth is None else truth.known
+        rows = next((mask for mask in (wanted & known, known) if mask.any()), None)
+        if truth is None or rows is None:
+            return cls(pipeline, texts, _spread(wanted), None)
+        chosen = _spread(rows)
+        return cls(pipeline, texts, chosen, truth.take(chosen))
+
+    def alone(self, state: State) -> Questions:
+        """About those of the rows that are answered one by one; about all, where none is."""
+        answered = [
+            i for i, row in enumerate(self.rows[:MOST_ALONE]) if self._ask(state, [row]) is not None
+        ]
+        if not answered:
+            return self
+        truth = None if self.truth is None else self.truth.take(answered)
+        return Questions(self.pipeline, self.texts, [self.rows[i] for i in answered], truth)
+
+    def answer(self, state: State) -> Prediction | None:
+        """What the pipeline says of the rows; None where it does not answer all of them."""
+        if state not in self._answers:
+            self._answers[state] = self._ask(state, self.rows)
+        return self._answers[state]
+
+    def is_steady(self, state: State) -> bool:
+        """Whether the pipeline says the same when it is asked again. Of one that does not, answers
+        tell nothing."""
+        return same(self.answer(state), self._ask(state, self.rows))
+
+    def groups(self, states: Sequence[State]) -> list[list[State]]:
+        """Those that are answered, by what is answered."""
+        groups: list[list[State]] = []
+        for state in states:
+            answer = self.answer(state)
+            if answer is None:
+                continue
+            for group in groups:
+                if same(self.answer(group[0]), answer):
+                    group.append(state)
+                    break
+            else:
+                groups.append([state])
+        return groups
+
+    def best(self, groups: Sequence[list[State]]) -> list[State] | None:
+        """The group that agrees with the truth clearly better than each other; None of none."""
+        if self.truth is None:
+            return None
+        losses = [self.truth.losses(self._known(group[0])) for group in groups]
+        first = int(np.argmin([loss.mean() for loss in losses]))
+        others = [loss for i, loss in enumerate(losses) if i != first]
+        won = all(clearly_better(losses[first], other) for other in others)
+        return groups[first] if won else None
+
+    def told(self, state: State) -> str:
+        """How well a state that is answered agrees with the truth, in words."""
+        assert self.truth is not None
+        return str(self.truth.agreement(self._known(state)))
+
+    def _known(self, state: State) -> Prediction:
+        answer = self.answer(state)
+        assert answer is not None
+        return answer
+
+    def _ask(self, state: State, rows: Sequence[int]) -> Prediction | None:
+        classes = getattr(self.pipeline, "classes_", None)
+        several = isinstance(classes, list) or (
+            self.truth is not None and len(self.truth.columns) > 1
+        )
+        tells = classes is not None and hasattr(self.pipeline, "predict_proba")
+        try:
+            given = self.texts.read(state, rows).original
+            found = ask(self.pipeline, given, probabilities=tells, several=several)
+        except (LoadFailed, MemoryError):
+            raise
+        except Exception:  # whatever it is, the rows are not answered
+            return None
+        odd = found.labels.dtype.kind == "f" and not np.isfinite(found.labels).all()
+        return None if odd or len(found) != len(rows) else found
+
+
+def same(one: Prediction | None, other: Prediction | None) -> bool:
+    """Whether two answers are there, and the same but for rounding."""
+    if one is None or other is None or one.labels.shape != other.labels.shape:
+        return False
+    if one.labels.dtype.kind == "f":
+        same = other.labels.dtype.kind == "f" and close(one.labels, other.labels)
+    else:
+        same = json_labels(one.labels) == json_labels(other.labels)
+    pairs = zip(one.probabilities or (), other.probabilities or (), strict=True)
+    return same and all(close(now, then) for now, then in pairs)
+
+
+def _spread(rows: NDArray[np.bool_]) -> list[int]:
+    """Up to MOST_ROWS of the rows, from the first to the last; of all, where there are none."""
+    found = np.flatnonzero(rows) if rows.any() else np.arange(len(rows))
+    chosen = np.unique(np.linspace(0, len(found) - 1, MOST_ROWS).astype(int))
+    return [int(found[i]) for i in chosen]

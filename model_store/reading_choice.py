@@ -1,0 +1,273 @@
+"""Which reading of a sample a pipeline was trained on, found out by asking it.
+
+The search starts from the plainest reading that the pipeline takes at all. Then each column that
+may be something else is read otherwise, alone, and so are all rows as another container. Where the
+answers are the same, the plainest stays. Where they differ, the truth that the sample tells
+decides, if one agrees with it clearly better; else nobody can tell.
+
+Known weak point: two columns that are wrong in a way that only both together show stay so. What
+comes of that agrees badly with the truth, which is told.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, Final
+
+import numpy as np
+
+from .agreement import Truth
+from .column_facts import Null
+from .errors import InvalidPipeline, Undecided
+from .literals import parse_number
+from .questions import Questions, State, Texts, same
+from .readings import Reading
+from .signature import Container
+from .text_rules import MISSING_WORDS
+
+PASSES: Final = 2
+
+_NUMERAL: Final = re.compile(r"[+-]?[0-9][0-9.,'\s]*[%€$]?")
+"""A number as people write it."""
+
+_CONTAINERS: Final = {"frame": "a DataFrame", "matrix": "a matrix", "texts": "a list of texts"}
+
+
+def choose(
+    pipeline: Any,
+    texts: Texts,
+    readings: Sequence[Sequence[Reading]],
+    containers: Sequence[Container],
+    truth: Truth | None,
+) -> tuple[State, list[str]]:
+    """How the rows are read, and a sentence for each choice that the truth decided. `readings` of
+    each column and `containers` are what is possible, the plainest first. Blocks.
+
+    Raises:
+        Undecided: the answers differ, and nothing tells which reading is right.
+        InvalidPipeline: a column holds numbers as no client could send them.
+        LoadFailed: a DataFrame is needed, and pandas is not installed.
+    """
+    plainest = State(containers[0], tuple(each[0] for each in readings))
+    state = plainest
+    said: list[str] = []
+    if len(containers) > 1 or any(len(each) > 1 for each in readings):
+        whole = ~texts.missing(plainest.readings).any(axis=0)
+        questions = Questions.of(pipeline, texts, truth, np.asarray(whole))
+        columns = [_Column(*each) for each in zip(texts.columns, count(), readings)]
+        search = _Search(questions, _Rows(containers), columns)
+        state = search.first_taken(plainest)
+        if search.questions.answer(state) is None:
+            _require_numerals(texts)
+        elif search.questions.is_steady(state):
+            state, said = search.decide(state)
+    return _with_nulls(pipeline, texts, truth, state), said
+
+
+class _Place(ABC):
+    """Where states may differ: in one column, or in what all rows come as."""
+
+    @abstractmethod
+    def states(self, state: State) -> list[State]:
+        """All that differ from this one at the place alone, itself among them, the plainest
+        first."""
+
+    @abstractmethod
+    def called(self, state: State) -> str:
+        """What stands at the place, in words."""
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """The beginning of a sentence that says what it is taken for."""
+
+    @abstractmethod
+    def undecided(self, state: State, states: Sequence[State]) -> State:
+        """The state to take instead of this one, where nothing tells which of some is right.
+
+        Raises:
+            Undecided: there is none.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows(_Place):
+    containers: Sequence[Container]
+
+    def states(self, state: State) -> list[State]:
+        return [state._replace(container=each) for each in self.containers]
+
+    def called(self, state: State) -> str:
+        return _CONTAINERS[state.container]
+
+    @property
+    def subject(self) -> str:
+        return "The rows come"
+
+    def undecided(self, state: State, states: Sequence[State]) -> State:
+        raise Undecided(
+            "The pipeline answers otherwise where the rows of the sample come as "
+            f"{' or '.join(map(self.called, states))}, and nothing tells which it was trained on."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Column(_Place):
+    name: str
+    place: int
+    readings: Sequence[Reading]
+
+    def states(self, state: State) -> list[State]:
+        now = state.readings[self.place]
+        usual = [each for each in self.readings if each == now or not each.last]
+        return [state.put(self.place, each) for each in usual]
+
+    def called(self, state: State) -> str:
+        return state.readings[self.place].called
+
+    @property
+    def subject(self) -> str:
+        return f"{self.name} is read"
+
+    def undecided(self, state: State, states: Sequence[State]) -> State:
+        if self.readings[-1].kind is not None:
+            # Of what was said, the most literal.
+            return state.put(self.place, self.readings[-1])
+        types = dict.fromkeys(each.readings[self.place].type for each in states)
+        ways = " or ".join(f"--type {self.name}={each}" for each in types)
+        raise Undecided(
+            f"The pipeline answers otherwise where the column {self.name} of the sample is read as "
+            f"{' or '.join(map(self.called, states))}, and nothing tells which it was trained on: "
+            f"say it with {ways}."
+        )
+
+
+@dataclass(slots=True)
+class _Search:
+    questions: Questions
+    rows: _Rows
+    columns: Sequence[_Column]
+    said: list[str] = field(default_factory=list)
+    undecided: list[tuple[_Place, list[State]]] = field(default_factory=list)
+
+    def first_taken(self, plainest: State) -> State:
+        """The plainest state that is answered, or else the plainest of all."""
+        for _ in range(2):
+            for state in self._candidates(plainest):
+                if self.questions.answer(state) is not None:
+                    return state
+            # One row that it does not take must not hide what it makes of the others.
+            self.questions = self.questions.alone(plainest)
+        return plainest
+
+    def _candidates(self, plainest: State) -> Iterator[State]:
+        """In each container: all columns as they are plainest, then all otherwise, then one."""
+        readings = [column.readings for column in self.columns]
+        for state in self.rows.states(plainest):
+            yield state
+            for depth in range(1, max(map(len, readings))):
+                chosen = (each[min(depth, len(each) - 1)] for each in readings)
+                yield state._replace(readings=tuple(chosen))
+            for place, others in enumerate(readings):
+                yield from (state.put(place, other) for other in others[1:])
+
+    def decide(self, state: State) -> tuple[State, list[str]]:
+        """Each place in turn, and once more, since one bears on another.
+
+        Raises:
+            Undecided: nothing tells.
+        """
+        for _ in range(PASSES):
+            before = state
+            self.said, self.undecided = [], []
+            state = self._settle(self.rows, state)
+            for column in self._doubtful(state):
+                state = self._settle(column, state)
+            if state == before:
+                break
+        for place, states in self.undecided:
+            state = place.undecided(state, states)
+        return state, self.said
+
+    def _settle(self, place: _Place, state: State) -> State:
+        """The best of the states that differ at this place, or the same where nothing tells."""
+        groups = self.questions.groups(place.states(state))
+        best = groups[0] if len(groups) == 1 else self.questions.best(groups)
+        if best is None:
+            self.undecided.append((place, [group[0] for group in groups]))
+            return state
+        if len(groups) > 1:
+            self.said.append(self._sentence(place, best[0], groups))
+        return best[0]
+
+    def _doubtful(self, state: State) -> list[_Column]:
+        """The columns in which other readings may make a difference. They do not where it makes
+        none to read all columns so at once."""
+        alike = {kind for kind in self._kinds() if self._makes_no_difference(state, kind)}
+        return [
+            column
+            for column in self.columns
+            if state.readings[column.place] != column.readings[0]
+            or not all(each.last or _kind(each) in alike for each in column.readings[1:])
+        ]
+
+    def _kinds(self) -> set[tuple[str, str]]:
+        return {_kind(each) for column in self.columns for each in column.readings if not each.last}
+
+    def _makes_no_difference(self, state: State, kind: tuple[str, str]) -> bool:
+        together = state
+        for column in self.columns:
+            for each in column.readings:
+                if _kind(each) == kind:
+                    together = together.put(column.place, each)
+        answers = self.questions.answer(state), self.questions.answer(together)
+        return same(*answers)
+
+    def _sentence(self, place: _Place, state: State, groups: Sequence[list[State]]) -> str:
+        others = [group[0] for group in groups if state not in group]
+        taken, *left = [
+            f"as {place.called(each)} ({self.questions.told(each)})" for each in (state, *others)
+        ]
+        return f"{place.subject} {taken}, not {' or '.join(left)}."
+
+
+def _require_numerals(texts: Texts) -> None:
+    """Raises InvalidPipeline where a column that the pipeline does not take holds numbers as no
+    client could send them: with a comma for the point, between thousands, or a unit behind."""
+    for name, cells in texts.columns.items():
+        given = {cell for cell in cells if cell.strip() not in MISSING_WORDS}
+        odd = sorted(cell for cell in given if parse_number(cell.strip()) is None)
+        if odd and all(_NUMERAL.fullmatch(cell.strip()) for cell in given):
+            raise InvalidPipeline(
+                f"The pipeline does not take the column {name} of the sample as texts, and numbers "
+                f"are written like 1234.5 here, got {odd[0]!r}."
+            )
+
+
+def _kind(reading: Reading) -> tuple[str, str]:
+    return reading.type, reading.dtype
+
+
+def _with_nulls(pipeline: Any, texts: Texts, truth: Truth | None, state: State) -> State:
+    """The missing value of each column of objects: what its reading has, or the other of NaN and
+    None where only that is answered, or agrees clearly better."""
+    missing = texts.missing(state.readings)
+    objects = np.array([each.dtype in {"text", "object"} for each in state.readings])
+    places = np.flatnonzero(objects & missing.any(axis=1))
+    if not len(places) or state.container == "texts":
+        return state
+    wanted = missing[places].any(axis=0)
+    alone = wanted & ~missing[np.setdiff1d(np.arange(len(missing)), places)].any(axis=0)
+    questions = Questions.of(pipeline, texts, truth, np.asarray(alone if alone.any() else wanted))
+    for place in places.tolist():
+        reading = state.readings[place]
+        null: Null = "none" if reading.null == "nan" else "nan"
+        other = state.put(place, replace(reading, null=null))
+        groups = questions.groups([state, other])
+        best = questions.best(groups) if len(groups) == 2 else groups[0] if groups else None
+        state = state if best is None else best[0]
+    return state

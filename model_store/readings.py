@@ -1,0 +1,345 @@
+"""What a column of a CSV file may have been when a pipeline was trained: text has no types.
+
+A column is what the pipeline's own encoders say, or what a person says of it. Of any other there
+are several readings, the plainest first; `reading_choice.py` asks the pipeline which it was.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from .column_facts import ColumnFacts, JSONLabel, Null
+from .column_types import BOOLEAN, CATEGORY, DATE, INTEGER, NUMBER, TEXT, ColumnType, Unfit
+from .errors import InvalidPipeline
+from .literals import parse_date, parse_number
+from .structure import Hint
+from .text_rules import CSV, MISSING_WORDS
+from .training import Feature, objects
+
+_LEADING_ZERO: Final = re.compile(r"[+-]?0[0-9]")
+_OF_NUMPY: Final = frozenset({"int64", "float64", "bool"})
+_BLANK: Final = frozenset({""})
+_INT64: Final = np.iinfo(np.int64)
+
+Parse = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read the cells of a column.
+
+    `type` is how `--type` calls it, and `dtype` what it makes: numpy's or pandas's name, or `text`
+    for what pandas makes of texts. `parse` reads a cell that is not missing, and raises `Unfit`
+    where it is none of this reading. `words` are those that stand for a missing value, unless they
+    are among the values that are `known`. A `last` one is tried only where the pipeline takes no
+    other. `kind` is what the column is to be, where that was said.
+    """
+
+    type: str
+    dtype: str
+    parse: Parse
+    words: frozenset[str] = MISSING_WORDS
+    null: Null = "nan"
+    known: KnownValues | None = None
+    categories: tuple[JSONLabel, ...] | None = None
+    kind: ColumnType | None = None
+    last: bool = False
+
+    @property
+    def called(self) -> str:
+        """The reading in a sentence."""
+        return f"{'an' if self.type[0] in 'aeiou' else 'a'} {self.type}"
+
+    def takes(self, texts: Iterable[str]) -> bool:
+        """Whether all of these cells can be read so."""
+        return self.first_unfit(texts) is None
+
+    def first_unfit(self, texts: Iterable[str]) -> int | None:
+        """The position of the first cell that cannot be read so."""
+        for position, text in enumerate(texts):
+            try:
+                self._cell(text)
+            except Unfit:
+                return position
+        return None
+
+    def lacks(self, texts: Iterable[str]) -> bool:
+        """Whether some of the cells are missing values."""
+        return any(self.is_missing(text) for text in texts)
+
+    def is_missing(self, text: str) -> bool:
+        """Whether a cell stands for a missing value."""
+        if text.strip() not in self.words:
+            return False
+        return self.known is None or self.known.find(text) is None
+
+    def feature(self, name: str, texts: Sequence[str]) -> Feature:
+        """The column, of cells that can all be read so."""
+        distinct = {text: self._cell(text) for text in set(texts)}
+        values = objects([distinct[text] for text in texts])
+        dtype = self._dtype(distinct)
+        if dtype in _OF_NUMPY:
+            try:
+                values = values.astype(dtype)
+            except (TypeError, ValueError):  # a text that an encoder of numbers does not know
+                dtype = "object"
+        null = self.null if self.lacks(distinct) else None
+        return Feature(name, values, dtype, self.categories, null=null, kind=self.kind)
+
+    def _dtype(self, texts: Iterable[str]) -> str:
+        """As pandas has it: integers beside missing values are floats, truths are objects."""
+        without_null = {"int64": "float64", "bool": "object"}
+        if self.dtype in without_null and self.lacks(texts):
+            return without_null[self.dtype]
+        return self.dtype
+
+    def _cell(self, text: str) -> Any:
+        if self.is_missing(text):
+            return None if self.null == "none" else math.nan
+        return self.parse(text)
+
+
+def readings(
+    name: str, texts: Sequence[str], hint: Hint, said: ColumnType | None = None
+) -> list[Reading]:
+    """How the cells of a column may be read, the plainest first; what was `said` leaves fewer.
+
+    Raises:
+        InvalidPipeline: a cell is not what was said of the column.
+    """
+    distinct = set(texts)
+    if said is not None:
+        return _of_type(name, texts, distinct, hint, said)
+    known = _of_hint(hint, distinct)
+    return [known] if known is not None else _possible(distinct)
+
+
+# Cells ---------------------------------------------------------------------------
+
+
+class KnownValues:
+    """Values that a pipeline knows by name, such as categories or classes, found by their text."""
+
+    def __init__(self, values: Iterable[JSONLabel]) -> None:
+        self._texts: set[JSONLabel] = set()
+        self._others: dict[JSONLabel, JSONLabel] = {}
+        self._truths: dict[str, JSONLabel] = {}
+        for value in values:
+            if isinstance(value, str):
+                self._texts.add(value)
+                continue
+            self._others.setdefault(value, value)
+            if isinstance(value, bool):
+                self._truths[str(value).lower()] = value
+
+    def find(self, value: JSONLabel) -> JSONLabel | None:
+        """What a value names, or a cell: the text itself comes first, then the text without the
+        spaces around it, then the truth or the number that it writes. None where it is none."""
+        if not isinstance(value, str) and value in self._others:
+            return self._others[value]
+        text = str(value)
+        stripped = text.strip()
+        for each in (text, stripped):
+            if each in self._texts:
+                return each
+        truth = self._truths.get(stripped.lower())
+        number = parse_number(stripped)
+        return self._others.get(number) if truth is None and number is not None else truth
+
+
+def _integer(text: str) -> int:
+    number = parse_number(text.strip())
+    if not isinstance(number, int) or not _INT64.min <= number <= _INT64.max:
+        raise Unfit
+    return number
+
+
+def _whole(text: str) -> int:
+    """As `_integer`, also of what writes a whole number otherwise, such as 3.0."""
+    number = _number(text)
+    if not number.is_integer():
+        raise Unfit
+    return _integer(text) if "." not in text and "e" not in text.lower() else int(number)
+
+
+def _number(text: str) -> float:
+    number = parse_number(text.strip())
+    if number is None:
+        raise Unfit
+    return float(number)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _truth(text: str) -> bool:
+    lower = text.strip().lower()
+    if lower not in {"true", "false"}:
+        raise Unfit
+    return lower == "true"
+
+
+def _any_truth(text: str) -> bool:
+    """A truth in any word that the server takes for one."""
+    truth = BOOLEAN.read(ColumnFacts(name="", type=BOOLEAN.name), text, CSV)
+    return bool(truth)
+
+
+def _date_text(text: str) -> str:
+    _moment(text)
+    return text
+
+
+def _moment(text: str) -> Any:
+    moment = parse_date(text.strip())
+    if moment is None:
+        raise Unfit
+    return moment
+
+
+# Readings ------------------------------------------------------------------------
+
+_AS_INTEGER: Final = Reading(INTEGER.name, "int64", _integer)
+_AS_NUMBER: Final = Reading(NUMBER.name, "float64", _number)
+_AS_NULLABLE: Final = Reading(INTEGER.name, "Int64", _integer)
+_AS_TEXT: Final = Reading(TEXT.name, "text", _text, words=_BLANK)
+_AS_LITERAL: Final = Reading(TEXT.name, "text", _text)
+"""A text that all the same writes a number, a truth or a date."""
+_AS_TRUTH: Final = Reading(BOOLEAN.name, "bool", _truth)
+_AS_MOMENT: Final = Reading(DATE.name, "datetime64[ns]", _moment)
+
+
+def _of_hint(hint: Hint, texts: set[str]) -> Reading | None:
+    """How the pipeline's own parts say that a column is read; None where they do not."""
+    if hint.categories:
+        return _of_categories(hint, hint.categories)
+    if hint.text:
+        return replace(_AS_TEXT, words=frozenset())
+    if _wants_numbers(hint):
+        whole = _AS_INTEGER if not _AS_INTEGER.lacks(texts) else _AS_NUMBER
+        for reading in (whole, _AS_NUMBER, _AS_TRUTH):
+            if reading.takes(texts):
+                return reading
+    if any(isinstance(value, str) for value in hint.values):
+        return _AS_TEXT
+    return None
+
+
+def _of_categories(hint: Hint, categories: tuple[JSONLabel, ...]) -> Reading:
+    """Of the values that an encoder knows."""
+
+    known = KnownValues(categories)
+
+    def parse(text: str) -> JSONLabel:
+        found = known.find(text)
+        return text if found is None else found
+
+    dtype = hint.category_dtype
+    if dtype == "object" and all(isinstance(value, str) for value in categories):
+        dtype = "text"
+    return Reading(
+        CATEGORY.name,
+        dtype,
+        parse,
+        null=hint.null or "nan",
+        known=known,
+        categories=categories if dtype == "category" else None,
+    )
+
+
+def _wants_numbers(hint: Hint) -> bool:
+    if hint.minimum is not None:
+        return True
+    return bool(hint.values) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in hint.values
+    )
+
+
+def _possible(texts: set[str]) -> list[Reading]:
+    """Of a column of which nothing is known, what these cells allow."""
+    given = [text for text in texts if text.strip() not in MISSING_WORDS]
+    whole = len(given) == len(texts)
+    if not given:
+        return [_AS_NUMBER]
+    category = replace(_AS_TEXT, type=CATEGORY.name, dtype="category")
+    if _AS_NUMBER.takes(given):
+        return _of_numerals(given, whole)
+    if _AS_TRUTH.takes(given):
+        return [_AS_TRUTH, _AS_LITERAL, category]
+    if _AS_MOMENT.takes(given):
+        return [_AS_LITERAL, _zoned(given)]
+    truths = replace(_AS_TRUTH, parse=_any_truth, last=True)
+    return [_AS_TEXT, category, *([truths] if whole and truths.takes(given) else [])]
+
+
+def _of_numerals(given: list[str], whole: bool) -> list[Reading]:
+    """Of cells that all read as numbers; `whole` says that none is missing."""
+    integers = _AS_INTEGER.takes(given)
+    if any(_LEADING_ZERO.match(text.strip()) for text in given):
+        numbers = replace(_AS_INTEGER if integers and whole else _AS_NUMBER, last=True)
+        category = replace(_AS_LITERAL, type=CATEGORY.name, dtype="category")
+        return [_AS_LITERAL, category, numbers]
+    if not integers:
+        beyond = all(isinstance(parse_number(text.strip()), int) for text in given)
+        return [_AS_LITERAL, _AS_NUMBER] if beyond else [_AS_NUMBER, _AS_LITERAL]
+    if not whole:
+        return [_AS_NUMBER, _AS_NULLABLE, _AS_LITERAL]
+    found = [_AS_INTEGER, _AS_NUMBER, _AS_LITERAL]
+    if {text.strip() for text in given} <= {"0", "1"}:
+        found.append(replace(_AS_TRUTH, parse=_any_truth))
+    return [*found, replace(_AS_INTEGER, type=CATEGORY.name, dtype="category")]
+
+
+def _zoned(texts: Sequence[str]) -> Reading:
+    zoned = any(_moment(text).tzinfo is not None for text in texts)
+    return replace(_AS_MOMENT, dtype="datetime64[ns, UTC]") if zoned else _AS_MOMENT
+
+
+# What a person says --------------------------------------------------------------
+
+
+def _of_type(
+    name: str, texts: Sequence[str], distinct: set[str], hint: Hint, said: ColumnType
+) -> list[Reading]:
+    """The readings of a type, the one that takes its name most literally last."""
+    candidates = _candidates(distinct, hint, said)
+    found = [replace(each, kind=said) for each in candidates if each.takes(distinct)]
+    if found:
+        return found
+    row = candidates[-1].first_unfit(texts)
+    assert row is not None
+    expected = said.expected(ColumnFacts(name=name, type=said.name))
+    raise InvalidPipeline(
+        f"Row {row} of the sample: {name}: expected {expected}, as --type says, got {texts[row]!r}."
+    )
+
+
+def _candidates(distinct: set[str], hint: Hint, said: ColumnType) -> list[Reading]:
+    given = [text for text in distinct if text.strip() not in MISSING_WORDS]
+    whole = len(given) == len(distinct)
+    if said is INTEGER:
+        integers = replace(_AS_INTEGER, parse=_whole)
+        if whole:
+            return [integers]
+        return [integers, replace(integers, dtype="Int64")]
+    if said is NUMBER:
+        return [_AS_NUMBER]
+    if said is BOOLEAN:
+        return [replace(_AS_TRUTH, parse=_any_truth)]
+    if said is DATE:
+        moments = [_zoned(given)] if _AS_MOMENT.takes(given) else [_AS_MOMENT]
+        return [replace(_AS_LITERAL, parse=_date_text), *moments]
+    if said is CATEGORY:
+        if hint.categories:
+            return [_of_categories(hint, hint.categories)]
+        numbers = [_AS_INTEGER] if whole and _possible(distinct)[0] is _AS_INTEGER else []
+        plain = [*numbers, _AS_TEXT]
+        return [*plain, *(replace(each, dtype="category") for each in reversed(plain))]
+    return [_AS_TEXT]

@@ -1,0 +1,366 @@
+"""The rows of a sample: which of its columns a pipeline takes, and what it says of the targets.
+
+A sample is a CSV file, whose columns are texts, or a Parquet or Feather file, whose columns have
+types.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import frames
+from .agreement import Truth
+from .arrow_files import ArrowFile, kind_of
+from .column_facts import JSONLabel
+from .column_types import TYPES, ColumnType
+from .errors import InvalidPipeline, LoadFailed
+from .literals import NAMES_SHOWN, iso, parse_number, shown_category
+from .model import json_labels
+from .questions import Texts
+from .reading_choice import choose
+from .readings import KnownValues, readings
+from .signature import Container
+from .structure import Hint, Structure
+from .tables import INDEX, Table, same_name
+from .text_rules import MISSING_WORDS
+from .training import Feature, Training, objects
+
+MOST_ROWS: Final = 100_000
+ASKED: Final = 50
+"""So many rows are asked whether a pipeline takes a DataFrame."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFile:
+    """The columns of a file by name: texts, or with types. `frame` is the DataFrame that a file
+    with types gives where pandas is there."""
+
+    path: str
+    columns: Mapping[str, Sequence[str] | Feature]
+    frame: Any = None
+
+    @classmethod
+    def read(cls, path: str) -> SampleFile:
+        """The first MOST_ROWS of a file.
+
+        Raises:
+            InvalidTable: it is no such file; a line of CSV is named.
+        """
+        if kind_of(Path(path)) is None:
+            return cls(path, Table.read(Path(path), max_rows=MOST_ROWS).columns)
+        file = ArrowFile.read(Path(path), max_rows=MOST_ROWS)
+        if not frames.is_installed():
+            columns = {name: _feature(name, array) for name, array in file.arrays().items()}
+            return cls(path, columns)
+        frame = file.frame()
+        frame.columns = [str(name) for name in frame.columns]
+        return cls(path, {each.name: each for each in Training.of(frame).features}, frame)
+
+    def named(self, name: str) -> str | None:
+        """The column of this name, or else the one that has it but for spaces around and case."""
+        return same_name(self.columns, name)
+
+    @property
+    def names(self) -> str:
+        """The names of all columns, in a sentence."""
+        return ", ".join(self.columns)
+
+
+def _feature(name: str, array: NDArray[Any]) -> Feature:
+    return Feature(name, array, "object" if array.dtype.kind == "O" else array.dtype.name)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRows:
+    """A sample as a pipeline takes it: `training` are its inputs, `truth` is what it should tell of
+    them, if the sample says that. `notes` are sentences on how the rows were read."""
+
+    training: Training
+    truth: Truth | None
+    notes: tuple[str, ...]
+
+
+def read_sample(
+    pipeline: Any,
+    structure: Structure,
+    path: str,
+    targets: Sequence[str] = (),
+    types: Mapping[str, str] | None = None,
+) -> SampleRows:
+    """Rows that a pipeline was trained on, out of a file. `targets` are the columns that it tells;
+    `types` are those that a person says the others had. Blocks.
+
+    Raises:
+        InvalidTable: it is no file of rows.
+        InvalidPipeline: its columns are not the pipeline's, a cell is not what it should be, or
+            nothing tells how a column is to be read.
+        LoadFailed: the pipeline needs a DataFrame, and pandas is not installed.
+    """
+    file = SampleFile.read(path)
+    told = _targets(file, targets)
+    inputs, notes = _inputs(file, structure, set(told.values()))
+    said = _said(file, inputs, types or {})
+    truth = _truth(pipeline, {name: file.columns[column] for name, column in told.items()})
+    hints = structure.hints or [Hint() for _ in inputs]
+    containers = _containers(structure)
+    if any(isinstance(column, Feature) for column in file.columns.values()):
+        features = [
+            _typed(name, file.columns[column], hint, said.get(name))
+            for (name, column), hint in zip(inputs.items(), hints, strict=True)
+        ]
+        return SampleRows(_of_types(pipeline, features, containers), truth, tuple(notes))
+    texts = Texts({name: _texts(file.columns[column]) for name, column in inputs.items()})
+    possible = [
+        readings(name, cells, hint, said.get(name))
+        for (name, cells), hint in zip(texts.columns.items(), hints, strict=True)
+    ]
+    with warnings.catch_warnings():
+        # What a pipeline says of a reading that it was not trained on is nobody's concern.
+        warnings.simplefilter("ignore")
+        state, decided = choose(pipeline, texts, possible, containers, truth)
+    return SampleRows(texts.read(state), truth, (*notes, *decided))
+
+
+def _containers(structure: Structure) -> list[Container]:
+    """What the pipeline may have been trained on, the plainest first: not every step remembers
+    that it was a DataFrame."""
+    if structure.texts:
+        return ["texts"]
+    if structure.names is not None:
+        return ["frame"]
+    return ["matrix", "frame"] if frames.is_installed() else ["matrix"]
+
+
+# Columns -------------------------------------------------------------------------
+
+
+def _targets(file: SampleFile, targets: Sequence[str]) -> dict[str, str]:
+    """The columns of the targets, by the names that these were ordered by."""
+    found = {}
+    for name in targets:
+        column = file.named(name)
+        if column is None:
+            raise InvalidPipeline(f"{file.path} has no column {name!r}; it has {file.names}.")
+        found[name] = column
+    return found
+
+
+def _inputs(
+    file: SampleFile, structure: Structure, targets: set[str]
+) -> tuple[dict[str, str], list[str]]:
+    """The columns that the pipeline takes, by its names and in its order, and what to know.
+
+    Raises:
+        InvalidPipeline: they are others, or more, or fewer.
+    """
+    rest = [name for name in file.columns if name not in targets]
+    notes = []
+    if INDEX in rest and not _knows_index(structure, len(rest)):
+        rest.remove(INDEX)
+        notes.append(_index_passed_over(file))
+    if structure.names is None:
+        _require_count(file, structure, rest)
+        return {name.strip(): name for name in rest}, notes
+    found = {name: file.named(name) for name in structure.names}
+    lacking = [name for name, column in found.items() if column is None]
+    if lacking:
+        raise InvalidPipeline(
+            f"{file.path} lacks the columns {', '.join(lacking)}; it has {', '.join(rest)}."
+        )
+    strange = [name for name in rest if name not in found.values()]
+    if strange:
+        raise InvalidPipeline(
+            f"{file.path} has columns that the pipeline does not know: {', '.join(strange)}; "
+            f"{_HINT}."
+        )
+    return {name: column for name, column in found.items() if column is not None}, notes
+
+
+_HINT: Final = "name what the pipeline tells with --target, and take out what it does not take"
+
+
+def _require_count(file: SampleFile, structure: Structure, rest: Sequence[str]) -> None:
+    count = len(structure.hints)
+    if count not in {0, len(rest)} or not rest:
+        raise InvalidPipeline(
+            f"The pipeline takes {count} columns, and {file.path} has {len(rest)}: "
+            f"{', '.join(rest)}; {_HINT}."
+        )
+
+
+def _knows_index(structure: Structure, count: int) -> bool:
+    """Whether the pipeline takes a column that has no name in the file."""
+    return INDEX in structure.names if structure.names else len(structure.hints) == count
+
+
+def _index_passed_over(file: SampleFile) -> str:
+    """A sentence on a first column without a name, which pandas writes of its index.
+
+    Raises:
+        InvalidPipeline: it does not count the rows, so it may be more than that.
+    """
+    cells = file.columns[INDEX]
+    if isinstance(cells, Feature) or list(cells) != [str(i) for i in range(len(cells))]:
+        raise InvalidPipeline(
+            f"{file.path} has a first column without a name, which pandas writes of its index; "
+            "leave it out (index=False), or give it the name that the pipeline knows."
+        )
+    return "The first column, which has no name and counts the rows, is passed over."
+
+
+def _said(
+    file: SampleFile, inputs: Mapping[str, str], types: Mapping[str, str]
+) -> dict[str, ColumnType]:
+    """What was said of the inputs, by their names.
+
+    Raises:
+        InvalidPipeline: there is no such input, or no such type.
+    """
+    names = {column: name for name, column in inputs.items()}
+    found = {}
+    for name, kind in types.items():
+        column = file.named(name)
+        if column not in names:
+            raise InvalidPipeline(
+                f"--type {name}={kind}: the pipeline takes no column {name!r} of the sample; it "
+                f"takes {', '.join(inputs)}."
+            )
+        if kind not in TYPES:
+            raise InvalidPipeline(
+                f"--type {name}={kind}: expected one of {', '.join(TYPES)}, got {kind!r}."
+            )
+        found[names[column]] = TYPES[kind]
+    return found
+
+
+# Files with types ----------------------------------------------------------------
+
+
+def _texts(cells: Sequence[str] | Feature) -> Sequence[str]:
+    """The cells as text, as a CSV file has them."""
+    if not isinstance(cells, Feature):
+        return cells
+    return [_text(value) for value in cells.values.tolist()]
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return iso(value) if hasattr(value, "isoformat") else str(value)
+
+
+def _typed(
+    name: str, cells: Sequence[str] | Feature, hint: Hint, said: ColumnType | None
+) -> Feature:
+    """A column by the pipeline's name; where something was said of it, read as that."""
+    assert isinstance(cells, Feature)
+    if said is not None:
+        return readings(name, _texts(cells), hint, said)[-1].feature(name, _texts(cells))
+    return Feature(name, cells.values, cells.dtype, cells.categories)
+
+
+def _of_types(
+    pipeline: Any, features: Sequence[Feature], containers: Sequence[Container]
+) -> Training:
+    """As a DataFrame, which is what a file with types gives, unless the pipeline takes but an
+    array."""
+    for container in reversed(containers):
+        training = Training.of_features(features, container)
+        if container == containers[0] or _takes(pipeline, training):
+            return training
+    raise AssertionError("the last container is taken as it is")
+
+
+def _takes(pipeline: Any, training: Training) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pipeline.predict(training.take(range(min(len(training), ASKED))))
+    except (LoadFailed, MemoryError):
+        raise
+    except Exception:
+        return False
+    return True
+
+
+# Targets -------------------------------------------------------------------------
+
+
+def _truth(pipeline: Any, targets: Mapping[str, Sequence[str] | Feature]) -> Truth | None:
+    """What the sample says the pipeline should tell."""
+    if not targets:
+        return None
+    known = getattr(pipeline, "classes_", None)
+    tables: list[list[JSONLabel] | None]
+    if isinstance(known, list):
+        tables = [json_labels(np.asarray(each)) for each in known]
+    elif known is not None and len(targets) > 1:
+        # Each class is a target of its own, which applies or does not.
+        tables = [[0, 1] for _ in targets]
+    else:
+        tables = [None if known is None else json_labels(np.asarray(known)) for _ in targets]
+    columns = []
+    for (name, cells), classes in zip(targets.items(), tables, strict=False):
+        values = cells.values.tolist() if isinstance(cells, Feature) else cells
+        columns.append(
+            _numbers(name, values) if classes is None else _labels(name, values, classes)
+        )
+    return Truth(tuple(columns), tuple(tables[: len(columns)]))
+
+
+def _labels(name: str, values: Sequence[Any], classes: Sequence[JSONLabel]) -> NDArray[Any]:
+    known = KnownValues(classes)
+    shown = ", ".join(map(shown_category, classes[:NAMES_SHOWN]))
+    more = f" and {len(classes) - NAMES_SHOWN} more" if len(classes) > NAMES_SHOWN else ""
+    return objects(_read_all(name, values, known.find, f"one of {shown}{more}"))
+
+
+def _numbers(name: str, values: Sequence[Any]) -> NDArray[Any]:
+    found = _read_all(name, values, _number, "a number")
+    return np.array([np.nan if each is None else each for each in found], dtype=np.float64)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return parse_number(value.strip())
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _read_all(
+    name: str, values: Sequence[Any], read: Callable[[Any], Any], expected: str
+) -> list[Any]:
+    """What each value stands for, None where it is missing.
+
+    Raises:
+        InvalidPipeline: a value stands for nothing; the first is named.
+    """
+    distinct: dict[Any, Any] = {}
+    found, odd = [], []
+    for row, value in enumerate(values):
+        key = (type(value), value)
+        if key not in distinct:
+            distinct[key] = read(value)
+        found.append(distinct[key])
+        if distinct[key] is None and not _is_missing(value):
+            odd.append(row)
+    if odd:
+        more = f"; so are {len(odd) - 1} more rows" if len(odd) > 1 else ""
+        got = f"got {values[odd[0]]!r}{more}."
+        raise InvalidPipeline(f"Row {odd[0]} of the sample: {name}: expected {expected}, {got}")
+    return found
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip() in MISSING_WORDS
+    return bool(value is None or value != value)

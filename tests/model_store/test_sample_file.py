@@ -1,0 +1,547 @@
+"""Samples: what their columns were, found by asking the pipeline, and what they tell of targets.
+
+Each pipeline is fitted on data with types, of which the sample is a file. What the pipeline says of
+the rows as they were read is what it says of the rows that it was fitted on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from model_store.arrow_files import ArrowFile
+from model_store.errors import InvalidPipeline, InvalidTable, ModelStoreError, Undecided
+from model_store.sample_file import SampleRows, read_sample
+from model_store.structure import Structure
+
+ROWS = 30
+NAN = np.nan
+
+
+def repeated(*values: Any, dtype: Any = None) -> pandas.DataFrame:
+    """A DataFrame of one column `c`."""
+    return pandas.DataFrame({"c": pandas.Series([*values] * (ROWS // len(values)), dtype=dtype)})
+
+
+def labels(data: Any, count: int) -> list[str]:
+    return [*"ABCDEF"[:count]] * (len(data) // count)
+
+
+class Step(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Does with the rows what a function does, and remembers no names."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def fit(self, X: Any, y: Any = None) -> Step:
+        self.fitted_ = True
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return self.function(X)
+
+
+def step(function: Callable[[Any], Any]) -> Any:
+    """A pipeline that keeps no names, and does with the column what a function does."""
+    return make_pipeline(Step(function), DecisionTreeClassifier(random_state=0))
+
+
+def spelled(X: Any) -> Any:
+    """Each value as the number that its text makes, which tells 1 from 1.0, "1" and True."""
+    cells = np.asarray(X, dtype=object)[:, 0]
+    return np.array([[sum(ord(c) * (i + 1) for i, c in enumerate(str(each)))] for each in cells])
+
+
+def printed(X: Any) -> Any:
+    return spelled(X.astype(str))
+
+
+def day(X: Any) -> Any:
+    return np.c_[X["c"].dt.day_of_year]
+
+
+def parsed_day(X: Any) -> Any:
+    return np.c_[pandas.to_datetime(X["c"], format="%d/%m/%Y").dt.day_of_year]
+
+
+def negated(X: Any) -> Any:
+    return np.c_[~X["c"]]
+
+
+def codes(X: Any) -> Any:
+    return np.c_[X["c"].cat.codes]
+
+
+def kind(X: Any) -> Any:
+    return np.full((len(X), 1), ord(np.asarray(X).dtype.kind)) + (np.asarray(X) == 1)
+
+
+def replaced(old: str, new: str) -> Callable[[pandas.DataFrame], str]:
+    return lambda frame: frame.to_csv(index=False).replace(old, new)
+
+
+def read(
+    pipeline: Any,
+    frame: pandas.DataFrame,
+    folder: Path,
+    write: Callable[[pandas.DataFrame], str] | None = None,
+    target: str | None = "y",
+    types: dict[str, str] | None = None,
+) -> SampleRows:
+    text = frame.to_csv(index=False) if write is None else write(frame)
+    path = folder / "rows.csv"
+    path.write_bytes(text.encode())
+    targets = () if target is None else (target,)
+    return read_sample(pipeline, Structure.of(pipeline), str(path), targets, types)
+
+
+IDS = (1700000000000000001, 1700000000000000002, 1700000000000000003)
+DAYS = ("2024-05-12", "2024-06-13", "2024-11-28")
+MOMENTS = pandas.to_datetime(DAYS)
+ENCODED = make_pipeline(OneHotEncoder(handle_unknown="ignore"), DecisionTreeClassifier())
+FILLED = make_pipeline(SimpleImputer(), DecisionTreeClassifier())
+
+# What the column was, the pipeline, what its type is found to be, and whether that is said.
+TOLD_BY_THE_TARGET: dict[str, tuple[pandas.DataFrame, Any, str, bool]] = {
+    "integers that become texts": (repeated(1, 2, 3), step(spelled), "integer", True),
+    "floats that become texts": (repeated(1.0, 2.0, 3.0), step(spelled), "number", True),
+    "ids of 19 digits": (repeated(*IDS), step(spelled), "integer", True),
+    "ids of 20 digits": (repeated("1" * 20, "2" * 20, "3" * 20), step(spelled), "category", True),
+    "codes with an exponent": (repeated("1e5", "2e5", "100000"), step(spelled), "category", True),
+    "texts of versions": (repeated("3.1", "3.10", "3.2"), step(spelled), "category", True),
+    "texts of truths": (repeated("True", "False"), step(kind), "boolean", False),
+    "truths written 1 and 0": (repeated(True, False), step(kind), "boolean", True),
+    "integers with gaps": (repeated(1, 2, None, dtype="Int64"), step(printed), "integer", True),
+}  # fmt: skip
+WRITTEN = {
+    "floats that become texts": replaced(".0", ""),
+    "truths written 1 and 0": lambda frame: replaced("True", "1")(frame).replace("False", "0"),
+}
+
+
+@pytest.mark.parametrize("case", TOLD_BY_THE_TARGET)
+def test_the_reading_that_agrees_with_the_target_is_taken_and_said(
+    case: str, tmp_path: Path
+) -> None:
+    X, pipeline, found, said = TOLD_BY_THE_TARGET[case]
+    y = labels(X, X["c"].nunique(dropna=False))
+    pipeline.fit(X, y)
+    sample = read(pipeline, X.assign(y=y), tmp_path, WRITTEN.get(case))
+    assert pipeline.predict(sample.training.original).tolist() == pipeline.predict(X).tolist()
+    (column,) = sample.training.columns([])
+    assert column.type == found
+    assert bool(sample.notes) == said
+    if said:
+        (note,) = sample.notes
+        assert re.fullmatch(
+            r"c is read as an? \w+ \(as the sample says in (\d+) of \1 rows\), "
+            r"not as an? \w+ \(.*\)\.",
+            note,
+        )
+
+
+ONE_READING: dict[str, tuple[pandas.DataFrame, Any, str, Any]] = {
+    "a leading zero": (repeated("02134", "10115"), step(spelled), "category", None),
+    "a leading zero that is scaled": (
+        repeated(2134, 10115), make_pipeline(StandardScaler(), DecisionTreeClassifier()),
+        "integer", replaced("2134", "02134"),
+    ),
+    "whole numbers": (repeated(1, 2), make_pipeline(DecisionTreeClassifier()), "integer", None),
+    "zeros and ones": (repeated(0, 1), make_pipeline(DecisionTreeClassifier()), "integer", None),
+    "numbers between spaces": (
+        repeated(12, 13), make_pipeline(DecisionTreeClassifier()), "integer",
+        replaced("12", " 12 "),
+    ),
+    "hexadecimal codes": (repeated("0x10", "0x11"), step(spelled), "category", None),
+    "days that a step parses": (
+        repeated("12/05/2024", "28/11/2024"), step(parsed_day), "category", None,
+    ),
+    "dates that a step looks at": (repeated(*MOMENTS), step(day), "date", None),
+    "truths in capitals": (
+        repeated(True, False), step(negated), "boolean",
+        lambda frame: replaced("True", "TRUE")(frame).replace("False", "FALSE"),
+    ),
+    "truths written yes and no": (
+        repeated(True, False), step(negated), "boolean",
+        lambda frame: replaced("True", "yes")(frame).replace("False", "no"),
+    ),
+    "categories of pandas": (repeated("x", "y", dtype="category"), step(codes), "category", None),
+    "truths that an encoder knows": (repeated(True, False), ENCODED, "boolean", None),
+    "texts with spaces that an encoder knows": (repeated(" x", "y "), ENCODED, "category", None),
+    "texts without the spaces of the file": (
+        repeated("x", "y"), ENCODED, "category", replaced("x", " x "),
+    ),
+    "a category that is called NA": (repeated("NA", "EU"), ENCODED, "category", None),
+    "a category that is called NA, without an encoder": (
+        repeated("NA", "EU"), step(spelled), "category", None,
+    ),
+    "None beside texts": (repeated("x", None, dtype=object), ENCODED, "category", None),
+    "nothing beside texts": (repeated("x", NAN, dtype=object), ENCODED, "category", None),
+    "words of a text": (
+        repeated("good film", "bad film"),
+        make_pipeline(
+            ColumnTransformer([("words", CountVectorizer(), "c")]), DecisionTreeClassifier()
+        ),
+        "text", None,
+    ),
+    "a mark, tabs and CRLF": (
+        repeated(1.5, 2.5), make_pipeline(DecisionTreeClassifier()), "number",
+        lambda frame: "\ufeff" + frame.to_csv(index=False, sep="\t", lineterminator="\r\n"),
+    ),
+    "a line that tells the separator": (
+        repeated(1.5, 2.5), make_pipeline(DecisionTreeClassifier()), "number",
+        lambda frame: "sep=;\n" + frame.to_csv(index=False, sep=";"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["y", None])
+@pytest.mark.parametrize("case", ONE_READING)
+def test_where_readings_make_no_difference_the_plainest_is_taken_silently(
+    case: str, target: str | None, tmp_path: Path
+) -> None:
+    X, pipeline, found, write = ONE_READING[case]
+    y = labels(X, X["c"].nunique(dropna=False))
+    pipeline.fit(X, y)
+    frame = X if target is None else X.assign(y=y)
+    sample = read(pipeline, frame, tmp_path, write, target)
+    assert pipeline.predict(sample.training.original).tolist() == pipeline.predict(X).tolist()
+    (column,) = sample.training.columns(Structure.of(pipeline).hints)
+    assert (column.type, sample.notes) == (found, ())
+
+
+@pytest.mark.parametrize("word", sorted({"", "NA", "N/A", "n/a", "NaN", "NULL", "<NA>", "#N/A"}))
+@pytest.mark.parametrize(
+    ("X", "dtype"), [(repeated(1.5, NAN, 3.0), "float64"), (repeated(1, NAN, 3), "float64")]
+)
+def test_a_word_for_a_missing_value_is_none_of_the_numbers(
+    word: str, X: pandas.DataFrame, dtype: str, tmp_path: Path
+) -> None:
+    y = labels(X, 3)
+    pipeline = FILLED.fit(X, y)
+    sample = read(pipeline, X.assign(y=y), tmp_path, lambda f: f.to_csv(index=False, na_rep=word))
+    (column,) = sample.training.columns(Structure.of(pipeline).hints)
+    assert (column.type, column.dtype) == ("number", dtype)
+    assert np.array_equal(sample.training.features[0].values, X["c"], equal_nan=True)
+
+
+UNDECIDED = {
+    "integer or a number": (repeated(1, 2, 3), step(spelled), "c=integer or --type c=number"),
+    "number or a text": (repeated("1e5", "2e5"), step(spelled), "c=number or --type c=text"),
+}
+
+
+@pytest.mark.parametrize("words", UNDECIDED)
+def test_without_a_target_a_column_that_answers_differ_by_is_named_with_the_options(
+    words: str, tmp_path: Path
+) -> None:
+    X, pipeline, ways = UNDECIDED[words]
+    pipeline.fit(X, labels(X, X["c"].nunique()))
+    with pytest.raises(Undecided) as raised:
+        read(pipeline, X, tmp_path, target=None)
+    assert f"where the column c of the sample is read as a{'n' * (words[0] == 'i')} {words}" in str(
+        raised.value
+    )
+    assert str(raised.value).endswith(f"say it with --type {ways}.")
+
+
+SAID = {
+    "text": (repeated("12345", "22345"), step(spelled), None),
+    "integer": (repeated(1, 2, 3), step(spelled), replaced("2", "2.0")),
+    "number": (repeated(1.0, 2.0), step(spelled), replaced(".0", "")),
+    "boolean": (repeated(True, False), step(kind), WRITTEN["truths written 1 and 0"]),
+    "category": (repeated("7", "8", dtype="category"), step(codes), None),
+    "date": (repeated(*MOMENTS), step(day), None),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_a_column_is_what_is_said_of_it(said: str, tmp_path: Path) -> None:
+    X, pipeline, write = SAID[said]
+    pipeline.fit(X, labels(X, X["c"].nunique()))
+    sample = read(pipeline, X, tmp_path, write, None, {"C ": said})
+    assert pipeline.predict(sample.training.original).tolist() == pipeline.predict(X).tolist()
+    (column,) = sample.training.columns([])
+    assert (column.type, sample.notes) == (said, ())
+
+
+REFUSED = {
+    "a cell that is not what was said": (
+        "c\n1\nx\n", {"c": "integer"}, None,
+        r"Row 1 of the sample: c: expected an integer, as --type says, got 'x'\.",
+    ),
+    "no date": (
+        "c\n12/05/2024\n", {"c": "date"}, None,
+        r"Row 0 .*: c: expected a date such as 2024-12-31, as --type says, got '12/05/2024'\.",
+    ),
+    "a type for no column": (
+        "c\n1\n", {"d": "text"}, None,
+        r"--type d=text: the pipeline takes no column 'd' of the sample; it takes c\.",
+    ),
+    "no type": (
+        "c\n1\n", {"c": "zip"}, None,
+        r"--type c=zip: expected one of boolean, integer, number, .*, text, got 'zip'\.",
+    ),
+    "a type for the target": (
+        "c,y\n1,A\n", {"y": "text"}, "y",
+        r"--type y=text: the pipeline takes no column 'y' of the sample; it takes c\.",
+    ),
+    "labels of another kind": (
+        "c,y\n1,A\n2,yes\n1,\n2,no\n", {}, "y",
+        r"Row 1 of the sample: y: expected one of A, B, got 'yes'; so are 1 more rows\.",
+    ),
+    "an index that is more": (
+        ",c\n7,1\n3,2\n", {}, None,
+        r".*rows\.csv has a first column without a name, which pandas writes of its index; .*",
+    ),
+    "numbers with a comma": (
+        "c;d\n1,5;1\n2,5;2\n", {}, None,
+        r"The pipeline takes 1 columns, and .* has 2: c, d; .*",
+    ),
+    "numbers with a comma for a point": (
+        'c\n"1,5"\n"2,5"\n', {}, None,
+        r"The pipeline does not take the column c of the sample as texts, and numbers are written "
+        r"like 1234\.5 here, got '1,5'\.",
+    ),
+    "numbers with a unit": (
+        "c\n1.5%\n2%\n", {}, None, r"The pipeline .* like 1234\.5 here, got '1\.5%'\.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_sample_that_cannot_be_read_is_refused_with_the_place(case: str, tmp_path: Path) -> None:
+    text, types, target, sentence = REFUSED[case]
+    pipeline = DecisionTreeClassifier().fit([[1.0], [2.0]], ["A", "B"])
+    with pytest.raises(InvalidPipeline) as raised:
+        read(pipeline, pandas.DataFrame(), tmp_path, lambda _: text, target, types)
+    assert re.fullmatch(sentence, str(raised.value)), str(raised.value)
+
+
+def test_an_index_without_a_name_that_counts_the_rows_is_passed_over_and_said(
+    tmp_path: Path,
+) -> None:
+    X = repeated(1, 2)
+    named = DecisionTreeClassifier().fit(X, labels(X, 2))
+    by_count = DecisionTreeClassifier().fit(X.to_numpy(), labels(X, 2))
+    for pipeline in (named, by_count):
+        sample = read(pipeline, X, tmp_path, lambda frame: frame.to_csv(), None)
+        assert sample.training.names == ("c",)
+        assert sample.notes == (
+            "The first column, which has no name and counts the rows, is passed over.",
+        )
+    knows = DecisionTreeClassifier().fit(
+        X.rename(columns={"c": "Unnamed: 0"}).assign(c=1), labels(X, 2)
+    )
+    sample = read(knows, X, tmp_path, lambda frame: frame.to_csv(), None)
+    assert sample.training.names == ("Unnamed: 0", "c")
+
+
+# Targets -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("classes", "cells", "expected"),
+    [
+        ((" >50K", " <=50K"), (" >50K", " <=50K"), (" >50K", " <=50K")),
+        ((">50K", "<=50K"), (" >50K", "<=50K "), (">50K", "<=50K")),
+        (("a", " a"), ("a", " a"), ("a", " a")),
+        ((0, 1), ("0", "1.0"), (0, 1)),
+        ((0, 1), ("0", ""), (0, None)),
+        ((0, 1), ("NA", "1"), (None, 1)),
+        (("NA", "b"), ("NA", "b"), ("NA", "b")),
+        (("1", "0"), ("1", "0"), ("1", "0")),
+        ((True, False), ("True", "false"), (True, False)),
+        ((True, False), ("1", "0"), (True, False)),
+        ((1.5, 2.5), ("1.5", " 2.5"), (1.5, 2.5)),
+    ],
+)
+def test_a_cell_of_the_target_is_a_class_by_its_text_then_without_spaces_then_by_its_number(
+    classes: tuple[Any, ...], cells: tuple[str, ...], expected: tuple[Any, ...], tmp_path: Path
+) -> None:
+    pipeline = DecisionTreeClassifier().fit([[1], [2]], np.array(classes).astype(str))
+    pipeline.classes_ = np.array(classes)
+    rows = "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
+    sample = read(pipeline, pandas.DataFrame(), tmp_path, lambda _: "c,y\n" + rows)
+    assert sample.truth is not None
+    found = sample.truth.columns[0].tolist()
+    assert list(map(repr, found)) == list(map(repr, expected))
+
+
+def test_each_of_several_targets_has_classes_of_its_own(tmp_path: Path) -> None:
+    X = repeated(1, 2)
+    y = pandas.DataFrame({"y": labels(X, 2), "z": ["3", "4"] * (ROWS // 2)})
+    pipeline = MultiOutputClassifier(DecisionTreeClassifier()).fit(X, y)
+    path = tmp_path / "rows.csv"
+    X.join(y).to_csv(path, index=False)
+    sample = read_sample(pipeline, Structure.of(pipeline), str(path), ("y", "z"))
+    assert sample.truth is not None
+    assert [set(column) for column in sample.truth.columns] == [{"A", "B"}, {"3", "4"}]
+    assert sample.truth.y.shape == (ROWS, 2)
+
+
+# Containers ----------------------------------------------------------------------
+
+
+def dropped(X: Any) -> Any:
+    return X.drop(columns=["id"])
+
+
+def mapped(X: Any) -> Any:
+    X = pandas.DataFrame(X).copy()
+    if "c" in X:
+        X["c"] = X["c"].map({1: 100, 2: 1000, 3: 5})
+    return X.to_numpy(dtype=float)
+
+
+def test_a_step_that_needs_names_gets_the_dataframe_of_the_sample(tmp_path: Path) -> None:
+    X = repeated(1, 2, 3).assign(id=range(ROWS))
+    pipeline = make_pipeline(Step(dropped), LinearRegression()).fit(X, X["c"])
+    sample = read(pipeline, X, tmp_path, target=None)
+    assert (sample.training.container, sample.notes) == ("frame", ())
+
+
+def test_a_step_that_takes_both_gets_what_agrees_with_the_target(tmp_path: Path) -> None:
+    X = repeated(1, 2, 3).assign(w=0.5)
+    y = X["c"].map({1: 100.0, 2: 1000.0, 3: 5.0})
+    pipeline = make_pipeline(Step(mapped), LinearRegression()).fit(X, y)
+    sample = read(pipeline, X.assign(y=y), tmp_path)
+    assert sample.training.container == "frame"
+    assert sample.notes[0].startswith("The rows come as a DataFrame (off by ")
+    with pytest.raises(Undecided, match=r"^The pipeline .* as a matrix or a DataFrame, and"):
+        read(pipeline, X, tmp_path, target=None)
+
+
+def test_without_names_and_without_a_difference_the_rows_are_a_matrix(tmp_path: Path) -> None:
+    X = np.arange(40.0).reshape(20, 2) + 0.5
+    pipeline = LogisticRegression().fit(X, [0, 1] * 10)
+    sample = read(pipeline, pandas.DataFrame(X), tmp_path, target=None)
+    assert (sample.training.container, sample.training.dtype) == ("matrix", "float64")
+
+
+def test_one_row_that_is_not_taken_does_not_hide_what_tells(tmp_path: Path) -> None:
+    X = repeated(1, 2, 3).assign(g="a")
+    encoder = ColumnTransformer([("g", OneHotEncoder(), ["g"]), ("c", Step(spelled), ["c"])])
+    y = labels(X, 3)
+    pipeline = make_pipeline(encoder, DecisionTreeClassifier()).fit(X, y)
+    odd = X.assign(y=y, g=["b", *["a"] * (ROWS - 1)])
+    sample = read(pipeline, odd, tmp_path)
+    assert sample.training.columns(Structure.of(pipeline).hints)[0].type == "integer"
+    assert len(sample.notes) == 1
+
+
+# Files with types ----------------------------------------------------------------
+
+TYPED = pandas.DataFrame(
+    {
+        "zip": ["02134", "10115", "80331"] * 10,
+        "count": pandas.array([1, None, 3] * 10, dtype="Int64"),
+        "narrow": np.array([1, 2, 3] * 10, dtype=np.int8),
+        "single": np.array([0.5, 0.25, 1.0] * 10, dtype=np.float32),
+        "level": pandas.Categorical(["low", "mid", "high"] * 10),
+        "when": pandas.to_datetime(list(DAYS) * 10),
+        "yes": [True, False, True] * 10,
+    }
+)
+
+
+@pytest.mark.parametrize("format", ["parquet", "feather"])
+def test_a_file_with_types_keeps_them(format: str, tmp_path: Path) -> None:
+    y = labels(TYPED, 3)
+    pipeline = make_pipeline(
+        ColumnTransformer([("first", OneHotEncoder(), ["zip", "count"])]), DecisionTreeClassifier()
+    ).fit(TYPED, y)
+    path = tmp_path / f"rows.{format}"
+    getattr(TYPED.assign(y=y)[["y", *TYPED.columns[::-1]]], f"to_{format}")(path)
+    sample = read_sample(pipeline, Structure.of(pipeline), str(path), ("y",))
+    pandas.testing.assert_frame_equal(sample.training.original, TYPED)
+    assert sample.truth is not None
+    assert sample.truth.columns[0].tolist() == y
+
+
+def test_a_file_with_types_is_an_array_for_a_pipeline_that_takes_no_names(tmp_path: Path) -> None:
+    def first(X: Any) -> Any:
+        return X[:, :1]
+
+    X = TYPED[["single"]]
+    pipeline = step(first).fit(X.to_numpy(), labels(X, 3))
+    X.to_parquet(tmp_path / "rows.parquet")
+    sample = read_sample(pipeline, Structure.of(pipeline), str(tmp_path / "rows.parquet"))
+    assert (sample.training.container, sample.training.dtype) == ("matrix", "float32")
+
+
+def test_what_is_said_of_a_column_goes_before_the_type_of_the_file(tmp_path: Path) -> None:
+    X = repeated("12345", "22345")
+    pipeline = step(spelled).fit(X, labels(X, 2))
+    X.astype(int).to_parquet(tmp_path / "rows.parquet")
+    path = str(tmp_path / "rows.parquet")
+    sample = read_sample(pipeline, Structure.of(pipeline), path, types={"c": "text"})
+    assert pipeline.predict(sample.training.original).tolist() == pipeline.predict(X).tolist()
+
+
+def test_a_file_with_types_is_read_without_pandas_as_well(tmp_path: Path) -> None:
+    X = TYPED[["narrow", "single", "count", "zip", "yes"]]
+    X.to_parquet(tmp_path / "rows.parquet")
+    found = ArrowFile.read(tmp_path / "rows.parquet", max_rows=5).arrays()
+    assert {name: array.dtype.name for name, array in found.items()} == {
+        "narrow": "int8",
+        "single": "float32",
+        "count": "float64",
+        "zip": "object",
+        "yes": "bool",
+    }
+    assert found["zip"].tolist() == ["02134", "10115", "80331", "02134", "10115"]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"PAR1 and no more", r"rows\.parquet cannot be read as a Parquet file: "),
+        (b"ARROW1 and no more", r"rows\.parquet cannot be read as a Feather file: "),
+        (b"", r"has no line of names"),
+    ],
+)
+def test_a_file_that_is_cut_off_is_told(data: bytes, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(data)
+    with pytest.raises(InvalidTable, match=sentence):
+        read_sample(ENCODED, Structure(), str(path))
+
+
+def test_a_column_of_lists_is_refused_by_its_name(tmp_path: Path) -> None:
+    X = repeated(1, 2)
+    pipeline = DecisionTreeClassifier().fit(X, labels(X, 2))
+    pandas.DataFrame({"c": [[1], [2]]}).to_parquet(tmp_path / "rows.parquet")
+    path = str(tmp_path / "rows.parquet")
+    with pytest.raises(ModelStoreError, match=r"rows\.parquet: the column c is an Arrow list"):
+        read_sample(pipeline, Structure.of(pipeline), path)
+
+
+class Moody(BaseEstimator):  # type: ignore[misc]
+    """Answers otherwise each time."""
+
+    asked = 0
+
+    def predict(self, X: Any) -> Any:
+        self.asked += 1
+        return np.full(len(X), float(self.asked))
+
+
+def test_answers_that_vary_by_themselves_tell_nothing_of_the_readings(tmp_path: Path) -> None:
+    sample = read(Moody(), repeated(1, 2), tmp_path, target=None)
+    assert sample.training.columns([])[0].type == "integer"
