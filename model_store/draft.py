@@ -16,6 +16,7 @@ from .columns import Column
 from .comparison import judge
 from .errors import InvalidPipeline
 from .inspection import Inspection
+from .labels import json_labels
 from .libraries import Libraries
 from .literals import NAMES_SHOWN
 from .manifest import (
@@ -30,7 +31,7 @@ from .manifest import (
     Source,
     Target,
 )
-from .model import Model, json_labels
+from .model import Model
 from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code

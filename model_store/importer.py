@@ -32,9 +32,10 @@ from .errors import (
 )
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
+from .labels import json_labels
 from .literals import parse_number
 from .manifest import File, Sample, Source, Target
-from .model import ask, json_labels
+from .model import ask
 from .pickles import Listing
 from .signature import Signature
 from .soundness.check import require_sound, warnings_of

@@ -19,8 +19,9 @@ from . import frames
 from .column_types import NUMBER
 from .columns import Column
 from .errors import InvalidPipeline, InvalidRows, LoadFailed
+from .labels import json_labels
 from .manifest import Target
-from .model import Prediction, ask, close, json_labels
+from .model import Prediction, ask, close
 from .probe import Probe, looks_at_dtypes
 from .signature import Matrix, Signature
 from .structure import Hint, Structure

@@ -19,7 +19,9 @@ import msgspec
 
 from .backend import Served
 from .column_facts import JSONLabel
+from .column_types import Datatype, datatype_of
 from .errors import CorruptVersion
+from .labels import datatype_of_numbers
 from .libraries import Libraries
 from .signature import Signature
 
@@ -45,8 +47,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that the pipeline was trained to tell: a number with its range, or a class.
 
     `classes` are the labels in the order of the columns of `predict_proba`; `counts` says how often
-    each of them, as text, stood in the training data. `quantiles` of the numbers in the training
-    data stand at even shares, from the least number to the greatest.
+    each of them, as text, stood in the training data. `dtype` is numpy's name of truths or whole
+    numbers that are told, None of other numbers. `quantiles` of the numbers in the
+    training data stand at even shares, from the least number to the greatest.
     """
 
     name: str | None = None
@@ -56,6 +59,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float | None = None
     maximum: float | None = None
     counts: dict[str, int] | None = None
+    dtype: str | None = None
     quantiles: tuple[float, ...] | None = None
 
     def rank(self, value: float) -> float | None:
@@ -154,6 +158,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         own = "" if self.code is None else f"defines classes in {self.code}"
         why = " and ".join(filter(None, (names and f"may call {names}", own)))
         return f"Reading the artifact may run code: it {why}."
+
+    @property
+    def datatype(self) -> Datatype:
+        """What holds every label in a tensor, be it of one target or of several."""
+        if self.target.classes is None:
+            return datatype_of_numbers(target.dtype or "float64" for target in self.targets)
+        return datatype_of(label for target in self.targets for label in target.classes or ())
 
     @property
     def several(self) -> bool:

@@ -507,7 +507,7 @@ def _shown_target(target: Target) -> str:
     name = target.name or "the prediction"
     if target.classes is None:
         return f"{name}, a number"
-    shown = [_cell(label) for label in target.classes[:CATEGORIES_SHOWN]]
+    shown = [_cell(shown_category(label)) for label in target.classes[:CATEGORIES_SHOWN]]
     more = len(target.classes) - len(shown)
     return f"{name}: {', '.join(shown)}{f' and {more} more' if more else ''}"
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from model_store import Model, ModelStore, Prediction
 from model_store.errors import GoldenMismatch, PredictionFailed
-from model_store.model import json_labels
+from model_store.labels import json_labels
 
 from .conftest import LABELS, NUMBERS, X, regressor
 
@@ -37,7 +37,7 @@ def low(rows: NDArray[Any]) -> Any:
     return np.array(["low"] * len(rows))
 
 
-OTHER = r"^The pipeline small answered with other than its classes\.$"
+OTHER = r"^The pipeline small answered with other than its classes: .+\.$"
 
 
 def leaving(rows: NDArray[Any]) -> Any:
