@@ -32,7 +32,7 @@ from .errors import (
 )
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
-from .labels import json_labels
+from .labels import json_labels, labels_of
 from .literals import parse_number
 from .manifest import File, Sample, Source, Target
 from .model import ask
@@ -41,6 +41,7 @@ from .signature import Signature
 from .soundness.check import require_sound, warnings_of
 from .structure import Structure
 from .tables import Table
+from .targets import told_of
 from .training import Training
 from .trust import Trust
 from .user_module import Code
@@ -408,7 +409,9 @@ def _told(pipeline: Any, targets: Table) -> NDArray[Any] | None:
     classes = getattr(pipeline, "classes_", None)
     tables = classes if isinstance(classes, list) else [classes] * len(targets.columns)
     columns = [
-        targets.numbers(name) if known is None else _labels(targets, name, json_labels(known))
+        targets.numbers(name)
+        if known is None
+        else _labels(targets, name, json_labels(labels_of(known)))
         for name, known in zip(targets.columns, tables, strict=False)
     ]
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
@@ -445,12 +448,9 @@ def _answers(
     answered = ask(
         pipeline, frames.as_fitted(matrix, signature), probabilities=False, several=several
     ).labels
-    told = y[rows]
-    pairs = zip(answered.T, told.T, strict=True) if several else [(answered, told)]
-    return [
-        _Answers(target, now, then)
-        for target, (now, then) in zip(inspection.targets, pairs, strict=True)
-    ]
+    now = told_of(answered, [target.classes for target in inspection.targets])
+    then = y[rows].T if several else [y[rows]]
+    return list(map(_Answers, inspection.targets, now, then))
 
 
 def _sound_rows(signature: Signature, table: Table) -> list[int]:

@@ -25,7 +25,7 @@ from .model import Prediction, ask, close
 from .probe import Probe, looks_at_dtypes
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
-from .targets import targets_of
+from .targets import require_shares, targets_of
 from .training import Training, missing
 
 GOLDEN_ROWS: Final = 8
@@ -75,6 +75,7 @@ class Inspection:
                 _require_same(pipeline, prediction, signature, golden, training)
         rows = 0 if training is None else len(training)
         targets = targets_of(pipeline, prediction.labels, y, rows=rows, names=target_name)
+        require_shares(prediction.probabilities, targets)
         return cls(
             task="regression" if targets[0].classes is None else "classification",
             signature=signature,
@@ -350,7 +351,7 @@ def _ask(pipeline: Any, signature: Signature, matrix: Matrix) -> Prediction:
         raise InvalidPipeline(
             f"The pipeline does not predict rows of its training data: {error}"
         ) from error
-    if len(prediction.labels) != len(matrix):
+    if prediction.labels.shape[:1] != (len(matrix),):
         raise InvalidPipeline(
             f"The pipeline answers {len(matrix)} rows with the shape {prediction.labels.shape}."
         )

@@ -408,5 +408,7 @@ def close(now: Any, before: Any, rounding: float = 0.0) -> bool:
             close(each, known, rounding) for each, known in zip(now, before, strict=True)
         )
     if isinstance(now, int | float) and isinstance(before, int | float):
+        if now != now:
+            return before != before
         return bool(abs(now - before) <= 1e-9 + rounding + RELATIVE_TOLERANCE * abs(before))
     return bool(now == before)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
 from .errors import InvalidPipeline
-from .labels import Labels, json_labels, labels_of, numbers, why_no_class
+from .labels import Classes, Labels, json_labels, labels_of, numbers, why_no_class
 from .manifest import Target
 
 QUANTILES: Final = 21
@@ -40,11 +40,57 @@ def targets_of(
     classes = _classes(pipeline, labels, count)
     known = _columns(y, rows, count)
     chosen = _names(pipeline, names, y, count, multilabel=_is_multilabel(pipeline, labels))
-    told = labels.T if labels.ndim == 2 else [labels]
     return tuple(
-        _number(name, answers, column) if each is None else _class(name, each, column)
-        for name, each, answers, column in zip(chosen, classes, told, known, strict=True)
+        _number(name, told, column) if each is None else _class(name, each, column)
+        for name, each, told, column in zip(
+            chosen, classes, told_of(labels, classes), known, strict=True
+        )
     )
+
+
+def told_of(labels: Labels, classes: Sequence[list[JSONLabel] | None]) -> list[Labels]:
+    """What labels of shape (n,) or (n, targets) tell of each target: one of its classes, in the
+    type that it has, or a number where it has none.
+
+    Raises:
+        InvalidPipeline: a label is neither.
+    """
+    columns = labels.T if labels.ndim == 2 else [labels]
+    return list(map(_told, columns, Classes.of_targets(classes)))
+
+
+def _told(column: Labels, classes: Classes | None) -> Labels:
+    told = numbers(column) if classes is None else classes.told(column)
+    if told is not None:
+        return told
+    if classes is None:
+        odd = next(each for each in column.tolist() if not isinstance(each, int | float))
+        raise InvalidPipeline(
+            f"The pipeline answers with {odd!r:.60} and has no classes_: a regression tells "
+            "numbers, and what tells classes says in classes_ which ones."
+        )
+    raise InvalidPipeline(
+        "The pipeline answers a row of its training data with "
+        f"{classes.first_other(column)!r:.60}, which is none of its classes_."
+    )
+
+
+def require_shares(tables: Sequence[NDArray[np.float64]] | None, targets: Sequence[Target]) -> None:
+    """Raises InvalidPipeline where these are not the probabilities of each class of the targets."""
+    if tables is None:
+        return
+    found = [table.shape[1:] for table in tables]
+    expected = [(len(target.classes or ()),) for target in targets]
+    if found != expected:
+        raise InvalidPipeline(
+            f"predict_proba tells {_counted(found)} probabilities of a row, and classes_ has "
+            f"{_counted(expected)} classes."
+        )
+
+
+def _counted(shapes: Sequence[tuple[int, ...]]) -> str:
+    """How many there are of each target."""
+    return " and ".join(" x ".join(map(str, shape)) or "no" for shape in shapes)
 
 
 def _is_multilabel(pipeline: Any, labels: Labels) -> bool:
@@ -149,17 +195,16 @@ def _class(name: str | None, classes: list[JSONLabel], known: Labels | None) -> 
     if known is None:
         return Target(name=name, classes=classes)
     class_of = {label: label for label in classes}
-    found = Counter(class_of.get(label, label) for label in json_labels(known))
-    return Target(name=name, classes=classes, counts={str(each): found[each] for each in found})
+    found = Counter(str(class_of.get(label, label)) for label in json_labels(known))
+    counts = {text: found[text] for text in map(str, classes) if found[text]}
+    return Target(name=name, classes=classes, counts=counts)
 
 
-def _number(name: str | None, answers: Labels, known: Labels | None) -> Target:
-    told = numbers(answers)
-    if told is None:
-        odd = next(each for each in answers.tolist() if not isinstance(each, int | float))
+def _number(name: str | None, told: Labels, known: Labels | None) -> Target:
+    if not np.isfinite(told.astype(np.float64)).all():
         raise InvalidPipeline(
-            f"The pipeline answers with {odd!r:.60} and has no classes_: a regression tells "
-            "numbers, and what tells classes says in classes_ which ones."
+            "The pipeline answers a row of its training data with what is no finite number; "
+            "impute what is missing inside the pipeline."
         )
     dtype = told.dtype.name if told.dtype.kind in "biu" else None
     if known is None:

@@ -173,8 +173,8 @@ def label_types(target: Target) -> list[str]:
     """The JSON types of a target's labels; of mixed classes there are several."""
     if target.classes is None:
         return [_OF_DTYPE.get(np.dtype(target.dtype or "float64").kind, "number")]
-    found = sorted({_OF_LABEL[type(label)] for label in target.classes}) or ["string"]
-    return ["number"] if found == ["integer", "number"] else found
+    found = {_OF_LABEL[type(label)] for label in target.classes} or {"string"}
+    return sorted(found - {"integer"} if "number" in found else found)
 
 
 _OF_LABEL: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
