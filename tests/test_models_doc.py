@@ -104,9 +104,25 @@ class Work:
         by_dtype = FunctionTransformer(kind_of_dtype)
         pipeline = make_pipeline(by_dtype, LinearRegression()).fit(numbers, [0.0, 1.0])
         frame = pandas.DataFrame(numbers, columns=["a", "b"], dtype=np.int16)
+        return self.publishes(pipeline, frame.to_numpy())
+
+    def publishes(self, pipeline: Any, rows: Any = X) -> str:
+        """What is wrong with a pipeline that was fitted in this process."""
         with pytest.raises(ModelStoreError) as raised:
-            ModelStore(self.folder / "models").publish("m", pipeline, frame.to_numpy(), [0.0, 1.0])
+            ModelStore(self.folder / "models").publish("m", pipeline, rows)
         return str(raised.value)
+
+
+class Tells:
+    """Answers one label, which may be of no classes."""
+
+    def __init__(self, label: Any, *classes: Any) -> None:
+        self.label = label
+        if classes:
+            self.classes_ = list(classes)
+
+    def predict(self, rows: Any) -> list[Any]:
+        return [self.label] * len(rows)
 
 
 def kind_of_dtype(values: Any) -> Any:
@@ -169,6 +185,9 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.tells(w.file("a.pkl", of_texts(token_pattern=r"\w+"))),
     lambda w: w.stubborn("os.kill(os.getpid(), 11)"),
     Work.publishes_by_dtype,
+    lambda w: w.publishes(Tells(b"a", b"a", b"b")),
+    lambda w: w.publishes(Tells(1, 1, "1")),
+    lambda w: w.publishes(Tells("stays")),
 ]
 
 
