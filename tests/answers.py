@@ -66,8 +66,10 @@ CLASSES: Final[dict[str, Case]] = {
     "of both signs": of_classes("BYTES", [HIGH, -3], [HIGH, -3]),
     "integers for floats": Case(np.array([1.0, 2.0]), [1, 2], "INT64", np.array([1, 2]), [1, 2]),
     "float16": of_classes("FP64", np.array([0.5, 65504], "float16"), [0.5, 65504.0]),
-    "float32": of_classes("FP64", np.float32([16777216, 3]), [16777216.0, 3.0]),
-    "fractions in float32": of_classes("FP64", np.float32([0.1]), [float(np.float32(0.1))]),
+    "float32": of_classes("FP64", np.array([16777216, 3], "float32"), [16777216.0, 3.0]),
+    "fractions in float32": of_classes(
+        "FP64", np.array([0.1], "float32"), [float(np.float32(0.1))]
+    ),
     "float64": of_classes("FP64", np.array([0.1234567890123, 2.0]), [0.1234567890123, 2.0]),
     "longdouble": of_classes("FP64", np.array([1, 2], np.longdouble), [1.0, 2.0]),
     "decimals": of_classes("FP64", objects(Decimal("0.1"), Decimal("2.5")), [0.1, 2.5]),
@@ -110,10 +112,12 @@ CLASSES: Final[dict[str, Case]] = {
     "two targets": of_classes(
         "BYTES", pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}).to_numpy(), [["x", 1], ["y", 2]]
     ),
-}
-CLASSES |= {
-    "two targets that numpy merged": CLASSES["two targets"]._replace(
-        answers=np.array([["x", 1], ["y", 2]])
+    "two targets that numpy merged": Case(
+        np.array([["x", 1], ["y", 2]]),
+        [["x", 1], ["y", 2]],
+        "BYTES",
+        [objects("x", "y"), objects(1, 2)],
+        [["x", "y"], [1, 2]],
     ),
     "a frame of two targets": Case(
         pd.DataFrame({"a": np.array([HIGH, 1], "uint64"), "b": np.array([-FINE, 2])}),
@@ -147,6 +151,7 @@ NUMBERS: Final[dict[str, Case]] = {
     "nullable integers": Case(pd.Series([FINE, 2], dtype="Int64"), [FINE, 2], "INT64"),
     "a column of a frame": Case(pd.DataFrame({"y": [0.5, 2.0]}), [0.5, 2.0], "FP64"),
     "two targets": Case(np.array([[0.5, 1], [2, 3]]), [[0.5, 1.0], [2.0, 3.0]], "FP64"),
+    "a masked array": Case(np.ma.masked_equal([3, FINE], 0), [3, FINE], "INT64"),
     "a sparse matrix": Case(csr_array([[0, 1], [2, 0]]), [[0, 1], [2, 0]], "INT64"),
 }
 
