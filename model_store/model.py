@@ -78,7 +78,7 @@ def ask(pipeline: Any, rows: Any, *, probabilities: bool, several: bool = False)
             return Prediction(labels, None)
         shares = pipeline.predict_proba(rows)
     if not several:
-        if isinstance(shares, list) and len(shares) == 1:  # of one target that is a column
+        if isinstance(shares, list) and np.ndim(shares[0]) > 1:  # of one target that is a column
             (shares,) = shares
         return Prediction(labels, (np.asarray(shares, dtype=np.float64),))
     if isinstance(shares, list):

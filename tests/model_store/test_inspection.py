@@ -344,6 +344,15 @@ def labelled(*labels: Any) -> Table:
     return Table(classes[[0, -1, 0, -1]], classes)
 
 
+def test_one_target_that_is_a_column_has_its_probabilities(empty: ModelStore) -> None:
+    rows, y = np.arange(4.0).reshape(-1, 1), np.array([["a"], ["b"], ["a"], ["b"]])
+    pipeline = MultiOutputClassifier(DecisionTreeClassifier()).fit(rows, y)
+    empty.publish("m", pipeline, rows, y)
+    prediction = empty.load(empty.verify("m")).predict(rows[:1])
+    assert prediction.labels.tolist() == ["a"]
+    assert [shares.tolist() for shares in prediction.probabilities or ()] == [[[1.0, 0.0]]]
+
+
 AB = np.array(["a", "b"])
 NO_CLASS = (
     r"^A class must be a text, a finite number of 64 bits, a boolean or a date; {}; convert y"
