@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
+from .labels import json_labels
 from .literals import shown_category
 from .manifest import Target
-from .model import Prediction, json_labels
+from .model import Prediction
 from .training import missing
 
 CLEARLY: Final = 2.0

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .model import Prediction, ask, joined, json_labels
+from .labels import json_labels
+from .model import Prediction, ask, joined
 from .signature import Matrix, Signature
 
 SAME: Final = 1e-9

@@ -18,6 +18,7 @@ from .comparison import judge
 from .errors import InvalidPipeline
 from .inspection import Inspection
 from .installed import is_installed, place_of
+from .labels import json_labels
 from .libraries import Libraries
 from .literals import NAMES_SHOWN
 from .manifest import (
@@ -32,7 +33,7 @@ from .manifest import (
     Source,
     Target,
 )
-from .model import Model, json_labels
+from .model import Model
 from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code

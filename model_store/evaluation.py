@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
+from .labels import json_labels
 from .manifest import Confusion, Evaluation
-from .model import json_labels
 
 MOST_CLASSES: Final = 100
 """The table of more classes is not kept: it would hold little but zeros."""

@@ -37,6 +37,7 @@ from .sample_file import read_sample
 from .signature import Signature
 from .soundness.check import require_sound, warnings_of
 from .structure import Structure
+from .targets import told_of
 from .training import Training, missing
 from .trust import Trust
 from .user_module import Code
@@ -363,13 +364,12 @@ def _compared(
     several = len(inspection.targets) > 1
     given = frames.as_fitted(checked.fit, signature)
     labels = ask(pipeline, given, probabilities=False, several=several).labels
+    answered = told_of(labels, [target.classes for target in inspection.targets])
     found = []
-    pairs = zip(inspection.targets, truth.columns, strict=True)
-    for i, (target, column) in enumerate(pairs):
+    for target, answers, column in zip(inspection.targets, answered, truth.columns, strict=True):
         told = column[fits]
         known = ~missing(told)
         if known.any():
-            answers = labels[:, i] if several else labels
             found.append(Compared(target, answers[known], told[known]))
     return found
 

@@ -27,7 +27,7 @@ from .probe import Probe, looks_at_dtypes
 from .refusals import unanswered
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
-from .targets import targets_of
+from .targets import require_shares, targets_of
 from .training import Training, missing
 from .trial_rows import as_sent, trial_rows, usable, validated
 from .variation import Finding, of_batches, of_calls
@@ -85,6 +85,7 @@ class Inspection:
                 varies = _allowed(finding, allow_varying)
         rows = 0 if training is None else len(training)
         targets = targets_of(pipeline, prediction.labels, y, rows=rows, names=target_name)
+        require_shares(prediction.probabilities, targets)
         return cls(
             task="regression" if targets[0].classes is None else "classification",
             signature=signature,
@@ -371,7 +372,7 @@ def _ask(
             "The pipeline predicts each row of its training data alone, and not several together. "
             f"It said: {type(error).__name__}: {error}"
         ) from error
-    if len(prediction.labels) != len(matrix):
+    if prediction.labels.shape[:1] != (len(matrix),):
         raise InvalidPipeline(
             f"The pipeline answers {len(matrix)} rows with the shape {prediction.labels.shape}, "
             "and should give an answer to each; one that begins with a vectorizer takes a list of "

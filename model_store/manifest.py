@@ -19,7 +19,9 @@ import msgspec
 
 from .backend import Served
 from .column_facts import JSONLabel
+from .column_types import Datatype, datatype_of
 from .errors import CorruptVersion
+from .labels import datatype_of_numbers
 from .libraries import Libraries
 from .signature import Signature
 
@@ -57,8 +59,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that the pipeline was trained to tell: a number with its range, or a class.
 
     `classes` are the labels in the order of the columns of `predict_proba`; `counts` says how often
-    each of them, as text, stood in the training data. `quantiles` of the numbers in the training
-    data stand at even shares, from the least number to the greatest.
+    each of them, as text, stood in the training data. `dtype` is numpy's name of truths or whole
+    numbers that are told, None of other numbers. `quantiles` of the numbers in the
+    training data stand at even shares, from the least number to the greatest.
     """
 
     name: str | None = None
@@ -68,6 +71,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float | None = None
     maximum: float | None = None
     counts: dict[str, int] | None = None
+    dtype: str | None = None
     quantiles: tuple[float, ...] | None = None
 
     def rank(self, value: float) -> float | None:
@@ -173,6 +177,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def variation(self) -> str | None:
         """How its answers vary, for a person; None where they do not."""
         return None if self.varies is None else _VARIATIONS[self.varies]
+
+    @property
+    def datatype(self) -> Datatype:
+        """What holds every label in a tensor, be it of one target or of several."""
+        if self.target.classes is None:
+            return datatype_of_numbers(target.dtype or "float64" for target in self.targets)
+        return datatype_of(label for target in self.targets for label in target.classes or ())
 
     @property
     def several(self) -> bool:

@@ -8,10 +8,8 @@ error.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +17,6 @@ from numpy.typing import NDArray
 
 from . import frames
 from .arrow import ArrowArray, is_arrow
-from .column_facts import JSONLabel
 from .culprits import culprits
 from .errors import (
     GoldenMismatch,
@@ -28,6 +25,7 @@ from .errors import (
     PredictionFailed,
     Unanswerable,
 )
+from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side
 from .manifest import Manifest, Sample
 from .shortcuts import NotCovered, Shortcut
 from .signature import UnfitRows
@@ -45,10 +43,10 @@ Asked = TypeVar("Asked")
 class Prediction:
     """What a pipeline says of n rows.
 
-    `labels` has the shape (n,): classes, or numbers of a regression; of several targets it has the
-    shape (n, targets). `probabilities` holds an array of the shape (n, classes) for each target,
-    or is None where the pipeline knows none. Where rows were given of which some do not fit,
-    `unfit` says which and why, and the n rows are the others.
+    `labels` has the shape (n,): classes, or numbers of a regression, as `labels.py` has them; of
+    several targets it has the shape (n, targets). `probabilities` holds an array of the shape
+    (n, classes) for each target, or is None where the pipeline knows none. Where rows were given
+    of which some do not fit, `unfit` says which and why, and the n rows are the others.
     """
 
     labels: NDArray[Any]
@@ -76,7 +74,7 @@ def ask(
     """
     # An overflow shows in the answer, which is checked: numpy need not warn of it as well.
     with np.errstate(all="ignore"):
-        labels = np.asarray(pipeline.predict(rows))
+        labels = labels_of(pipeline.predict(rows))
         if several is None:
             several = labels.ndim == 2 and labels.shape[1] > 1
         if not several and labels.ndim == 2 and labels.shape[1] == 1:
@@ -85,6 +83,8 @@ def ask(
             return Prediction(labels, None)
         shares = pipeline.predict_proba(rows)
     if not several:
+        if isinstance(shares, list) and np.ndim(shares[0]) > 1:  # of one target that is a column
+            (shares,) = shares
         return Prediction(labels, (np.asarray(shares, dtype=np.float64),))
     if isinstance(shares, list):
         return Prediction(labels, tuple(np.asarray(each, dtype=np.float64) for each in shares))
@@ -115,12 +115,11 @@ class Model:
     pipeline: Any
     sample: Sample
     shortcut: Shortcut | None = None
-    _classes: tuple[frozenset[JSONLabel] | None, ...] = field(init=False, repr=False, compare=False)
+    _classes: tuple[Classes | None, ...] = field(init=False, repr=False, compare=False)
     """Of each target, made once: a label is looked up in them at each prediction."""
 
     def __post_init__(self) -> None:
-        known = (target.classes for target in self.manifest.targets)
-        found = tuple([None if classes is None else frozenset(classes) for classes in known])
+        found = Classes.of_targets([target.classes for target in self.manifest.targets])
         object.__setattr__(self, "_classes", found)
 
     def answer(
@@ -181,8 +180,7 @@ class Model:
                     probabilities=self.manifest.probabilities,
                     several=self.manifest.several,
                 )
-        self._check(prediction, len(matrix))
-        return prediction
+        return self._checked(prediction, len(matrix))
 
     def _parts(self, matrix: NDArray[Any]) -> list[Positions] | None:
         """The positions of the rows that are asked together, where not all are. Where answers vary
@@ -197,9 +195,10 @@ class Model:
             return None
         with self._declared():
             try:
-                labels, shares = self.shortcut.predict(matrix)
+                told, shares = self.shortcut.predict(matrix)
             except NotCovered:
                 return None
+        labels = plain(told)
         if not self.manifest.several and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if shares is None or not self.manifest.probabilities:
@@ -347,7 +346,8 @@ class Model:
             f"{libraries.scikit_learn}; train it again with the libraries installed here."
         )
 
-    def _check(self, prediction: Prediction, rows: int) -> None:
+    def _checked(self, prediction: Prediction, rows: int) -> Prediction:
+        """The prediction, each label in the type of its class."""
         name, targets, several = self.manifest.name, self.manifest.targets, self.manifest.several
         labels, probabilities = prediction.labels, prediction.probabilities
         if labels.shape != ((rows, len(targets)) if several else (rows,)):
@@ -356,12 +356,36 @@ class Model:
             )
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise self._no_answer("it would not be a finite number")
-        for told, classes in zip(labels.T if several else (labels,), self._classes, strict=True):
-            if not _fits(told, classes):
-                expected = "numbers" if classes is None else "its classes"
-                raise PredictionFailed(f"The pipeline {name} answered with other than {expected}.")
-        if probabilities is None:
-            return
+        if several:
+            columns = list(labels.T)
+            told = list(map(self._told, columns, self._classes))
+            if any(now is not before for now, before in zip(told, columns, strict=True)):
+                prediction = replace(prediction, labels=side_by_side(told))
+        else:
+            found = self._told(labels, self._classes[0])
+            if found is not labels:
+                prediction = replace(prediction, labels=found)
+        if probabilities is not None:
+            self._check_shares(probabilities, rows)
+        return prediction
+
+    def _told(self, labels: NDArray[Any], classes: Classes | None) -> NDArray[Any]:
+        """Labels of one target, of the shape (n,), as it has them."""
+        found = numbers(labels) if classes is None else classes.told(labels)
+        if found is None:
+            if any(isinstance(label, float) and label != label for label in labels.tolist()):
+                raise self._no_answer("it would be a missing value")
+            sentence = f"The pipeline {self.manifest.name} answered with other than "
+            if classes is None:
+                raise PredictionFailed(f"{sentence}numbers: {labels.tolist()!r:.60}.")
+            raise PredictionFailed(f"{sentence}its classes: {classes.first_other(labels)!r:.60}.")
+        converted = classes is None and found is not labels
+        if converted and not np.isfinite(found.astype(np.float64)).all():
+            raise self._no_answer("it would not be a finite number")
+        return found
+
+    def _check_shares(self, probabilities: Sequence[NDArray[np.float64]], rows: int) -> None:
+        name, targets = self.manifest.name, self.manifest.targets
         if len(probabilities) != len(targets):
             raise PredictionFailed(
                 f"The pipeline {name} gave probabilities of {len(probabilities)} outputs."
@@ -390,26 +414,15 @@ def _require_column(name: str, values: Values | ArrowArray, rows: int) -> None:
         raise InvalidColumns(f"The column {name} has {len(values)} values; expected {rows}.")
 
 
-def _fits(labels: NDArray[Any], classes: frozenset[JSONLabel] | None) -> bool:
-    """Whether labels of the shape (n,), which are finite, are such as their target has."""
-    kind = labels.dtype.kind
-    if classes is None:
-        if kind == "O":
-            return all(isinstance(x, Real) and math.isfinite(x) for x in labels)
-        return kind in "fiub"
-    try:
-        return kind in "fiubUO" and classes.issuperset(labels.tolist())
-    except TypeError:  # what cannot be hashed is no class
-        return False
-
-
-def json_labels(labels: NDArray[Any]) -> list[Any]:
-    """Labels as the JSON types that they are: str, int, float or bool; lists of several targets."""
-    if labels.ndim > 1:
-        return [json_labels(row) for row in labels]
-    return [label.item() if isinstance(label, np.generic) else label for label in labels.tolist()]
-
-
 def close(now: Any, before: Any, rounding: float = 0.0) -> bool:
-    """Whether numbers are equal but for what another machine may round otherwise."""
-    return bool(np.allclose(now, before, rtol=RELATIVE_TOLERANCE, atol=1e-9 + rounding))
+    """Whether labels are equal; numbers, but for what another machine may round otherwise. Those of
+    several targets are lists."""
+    if isinstance(now, list) and isinstance(before, list):
+        return len(now) == len(before) and all(
+            close(each, known, rounding) for each, known in zip(now, before, strict=True)
+        )
+    if isinstance(now, int | float) and isinstance(before, int | float):
+        if now != now:
+            return before != before
+        return bool(abs(now - before) <= 1e-9 + rounding + RELATIVE_TOLERANCE * abs(before))
+    return bool(now == before)

@@ -21,8 +21,8 @@ from .arrow_files import ArrowFile, kind_of
 from .column_facts import JSONLabel
 from .column_types import TYPES, ColumnType
 from .errors import InvalidPipeline, LoadFailed
+from .labels import json_labels, labels_of
 from .literals import NAMES_SHOWN, iso, parse_number, shown_category
-from .model import json_labels
 from .questions import Texts
 from .reading_choice import choose
 from .readings import KnownValues, readings
@@ -300,12 +300,12 @@ def _truth(pipeline: Any, targets: Mapping[str, Sequence[str] | Feature]) -> Tru
     known = getattr(pipeline, "classes_", None)
     tables: list[list[JSONLabel] | None]
     if isinstance(known, list):
-        tables = [json_labels(np.asarray(each)) for each in known]
+        tables = [json_labels(labels_of(each)) for each in known]
     elif known is not None and len(targets) > 1:
         # Each class is a target of its own, which applies or does not.
         tables = [[0, 1] for _ in targets]
     else:
-        tables = [None if known is None else json_labels(np.asarray(known)) for _ in targets]
+        tables = [None if known is None else json_labels(labels_of(known)) for _ in targets]
     columns = []
     for (name, cells), classes in zip(targets.items(), tables, strict=False):
         values = cells.values.tolist() if isinstance(cells, Feature) else cells

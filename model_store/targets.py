@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
 from .errors import InvalidPipeline
+from .labels import Classes, Labels, json_labels, labels_of, numbers, why_no_class
 from .manifest import Target
-from .model import json_labels
 from .training import missing
 
 QUANTILES: Final = 21
@@ -21,7 +21,7 @@ QUANTILES: Final = 21
 
 def targets_of(
     pipeline: Any,
-    labels: NDArray[Any],
+    labels: Labels,
     y: Any = None,
     *,
     rows: int = 0,
@@ -32,60 +32,133 @@ def targets_of(
     `y` of `rows` values, or of shape (rows, targets), is what it was trained to tell, if known.
 
     Raises:
-        InvalidPipeline: the labels have another shape, a class is of no JSON type, or `y` is not
-            that of the pipeline.
+        InvalidPipeline: the labels have another shape or are neither classes nor numbers, a class
+            is nothing that JSON has, or `y` is not that of the pipeline.
     """
-    if labels.ndim > 2 or (labels.ndim == 2 and labels.shape[1] == 0):
+    if labels.ndim not in {1, 2} or (labels.ndim == 2 and labels.shape[1] == 0):
         raise InvalidPipeline(f"The pipeline answers with the shape {labels.shape}.")
     count = labels.shape[1] if labels.ndim == 2 else 1
     classes = _classes(pipeline, labels, count)
     known = _columns(y, rows, count)
     chosen = _names(pipeline, names, y, count, multilabel=_is_multilabel(pipeline, labels))
     return tuple(
-        _target(name, each, column)
-        for name, each, column in zip(chosen, classes, known, strict=True)
+        _number(name, told, column) if each is None else _class(name, each, column)
+        for name, each, told, column in zip(
+            chosen, classes, told_of(labels, classes), known, strict=True
+        )
     )
 
 
-def _is_multilabel(pipeline: Any, labels: NDArray[Any]) -> bool:
+def told_of(labels: Labels, classes: Sequence[list[JSONLabel] | None]) -> list[Labels]:
+    """What labels of shape (n,) or (n, targets) tell of each target: one of its classes, in the
+    type that it has, or a number where it has none.
+
+    Raises:
+        InvalidPipeline: a label is neither.
+    """
+    columns = labels.T if labels.ndim == 2 else [labels]
+    return list(map(_told, columns, Classes.of_targets(classes)))
+
+
+def _told(column: Labels, classes: Classes | None) -> Labels:
+    told = numbers(column) if classes is None else classes.told(column)
+    if told is not None:
+        return told
+    if classes is None:
+        odd = next(each for each in column.tolist() if not isinstance(each, int | float))
+        raise InvalidPipeline(
+            f"The pipeline answers with {odd!r:.60} and has no classes_: a regression tells "
+            "numbers, and what tells classes says in classes_ which ones."
+        )
+    raise InvalidPipeline(
+        "The pipeline answers a row of its training data with "
+        f"{classes.first_other(column)!r:.60}, which is none of its classes_."
+    )
+
+
+def require_shares(tables: Sequence[NDArray[np.float64]] | None, targets: Sequence[Target]) -> None:
+    """Raises InvalidPipeline where these are not the probabilities of each class of the targets."""
+    if tables is None:
+        return
+    found = [table.shape[1:] for table in tables]
+    expected = [(len(target.classes or ()),) for target in targets]
+    if found != expected:
+        raise InvalidPipeline(
+            f"predict_proba tells {_counted(found)} probabilities of a row, and classes_ has "
+            f"{_counted(expected)} classes."
+        )
+
+
+def _counted(shapes: Sequence[tuple[int, ...]]) -> str:
+    """How many there are of each target."""
+    return " and ".join(" x ".join(map(str, shape)) or "no" for shape in shapes)
+
+
+def _is_multilabel(pipeline: Any, labels: Labels) -> bool:
     """Whether each class of a flat list is a target of its own, which applies or does not."""
     classes = getattr(pipeline, "classes_", None)
     return labels.ndim == 2 and classes is not None and not isinstance(classes, list)
 
 
-def _classes(pipeline: Any, labels: NDArray[Any], count: int) -> list[list[JSONLabel] | None]:
+def _classes(pipeline: Any, labels: Labels, count: int) -> list[list[JSONLabel] | None]:
     classes = getattr(pipeline, "classes_", None)
     if classes is None:
         return [None] * count
     if _is_multilabel(pipeline, labels):
         return [[0, 1] for _ in range(count)]
-    tables = classes if isinstance(classes, list) else [classes]
+    tables = classes if isinstance(classes, list) and not _is_flat(classes) else [classes]
     if len(tables) != count:
         raise InvalidPipeline(
             f"The pipeline has classes for {len(tables)} outputs and answers with {count}."
         )
-    return [_plain(np.asarray(table)) for table in tables]
+    return [_plain(table) for table in tables]
 
 
-def _plain(classes: NDArray[Any]) -> list[JSONLabel]:
-    labels = json_labels(classes)
-    odd = [label for label in labels if not _is_plain(label)]
-    if odd:
+def _is_flat(classes: list[Any]) -> bool:
+    """Whether a list holds the classes of one output, and not a list of them for each."""
+    return not any(isinstance(each, list | tuple) or np.ndim(each) for each in classes)
+
+
+def _plain(table: Any) -> list[JSONLabel]:
+    """The classes of one output, each of them told apart by its value and by its text.
+
+    Raises:
+        InvalidPipeline
+    """
+    classes = labels_of(table)
+    if classes.ndim != 1:
         raise InvalidPipeline(
-            f"A class must be a text, a finite number or a boolean, got {odd[0]!r}; convert y "
-            "before the pipeline is fitted."
+            f"The classes_ of an output have the shape {classes.shape}; expected a list of labels."
         )
+    labels = json_labels(classes)
+    for label in labels:
+        why = why_no_class(label)
+        if why is not None:
+            raise InvalidPipeline(
+                f"A class must be a text, a finite number of 64 bits, a boolean or a date; "
+                f"{label!r:.60} {why}; convert y before the pipeline is fitted."
+            )
+    _require_told_apart(labels)
     return labels
 
 
-def _is_plain(label: object) -> bool:
-    return math.isfinite(label) if isinstance(label, float) else isinstance(label, str | int)
+def _require_told_apart(labels: Sequence[JSONLabel]) -> None:
+    known: dict[str, JSONLabel] = {}
+    values: dict[JSONLabel, JSONLabel] = {}
+    for label in labels:
+        other = known.get(str(label), values.get(label))
+        if other is not None:
+            raise InvalidPipeline(
+                f"The classes {other!r:.60} and {label!r:.60} cannot be told apart once they are "
+                "written; rename one of them in y before the pipeline is fitted."
+            )
+        known[str(label)] = values[label] = label
 
 
-def _columns(y: Any, rows: int, count: int) -> list[NDArray[Any] | None]:
+def _columns(y: Any, rows: int, count: int) -> list[Labels | None]:
     if y is None:
         return [None] * count
-    target = np.asarray(y)
+    target = labels_of(y)
     if count == 1 and target.shape in {(rows,), (rows, 1)}:
         return [target.reshape(rows)]
     if target.shape == (rows, count):
@@ -103,7 +176,7 @@ def _names(
         columns = getattr(y, "columns", None)
         given = getattr(y, "name", None) if columns is None else list(columns)
     if given is None and multilabel:
-        given = [str(label) for label in json_labels(np.asarray(pipeline.classes_))]
+        given = [str(label) for label in json_labels(labels_of(pipeline.classes_))]
     if given is None:
         return [None] if count == 1 else [f"y{i}" for i in range(count)]
     names = (
@@ -119,29 +192,39 @@ def _names(
     return list(names)
 
 
-def _target(
-    name: str | None, classes: list[JSONLabel] | None, known: NDArray[Any] | None
-) -> Target:
+def _class(name: str | None, classes: list[JSONLabel], known: Labels | None) -> Target:
+    if known is None:
+        return Target(name=name, classes=classes)
+    class_of = {label: label for label in classes}
+    found = Counter(str(class_of.get(label, label)) for label in json_labels(known))
+    counts = {text: found[text] for text in map(str, classes) if found[text]}
+    return Target(name=name, classes=classes, counts=counts)
+
+
+def _number(name: str | None, told: Labels, known: Labels | None) -> Target:
+    if not np.isfinite(told.astype(np.float64)).all():
+        raise InvalidPipeline(
+            "The pipeline answers a row of its training data with what is no finite number; "
+            "impute what is missing inside the pipeline."
+        )
+    dtype = told.dtype.name if told.dtype.kind in "biu" else None
     if known is not None:
         known = known[~missing(known)]
     if known is None or not len(known):
-        return Target(name=name, classes=classes)
-    if classes is None:
-        try:
-            numbers = known.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InvalidPipeline(
-                f"The pipeline has no classes_, so y must be numeric: {error}."
-            ) from error
-        return Target(
-            name=name,
-            minimum=float(numbers.min()),
-            maximum=float(numbers.max()),
-            quantiles=_quantiles(numbers),
-        )
-    values, counts = np.unique(known, return_counts=True)
-    found = dict(zip(map(str, values.tolist()), counts.tolist(), strict=True))
-    return Target(name=name, classes=classes, counts=found)
+        return Target(name=name, dtype=dtype)
+    try:
+        values = known.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidPipeline(
+            f"The pipeline has no classes_, so y must be numeric: {error}."
+        ) from error
+    return Target(
+        name=name,
+        dtype=dtype,
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        quantiles=_quantiles(values),
+    )
 
 
 def _quantiles(numbers: NDArray[np.float64]) -> tuple[float, ...] | None:

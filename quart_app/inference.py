@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.column_types import Datatype
 from model_store.literals import NAMES_SHOWN
 from model_store.text_rules import JSON, TextRules
 
@@ -145,7 +146,7 @@ class InferenceResponse(msgspec.Struct, frozen=True):
 
     `labels` has the shape (n,), or (n, targets) of several. `probabilities` is None, or has for
     each target an array of the shape (n, classes), whose columns `classes` names; a number has
-    no classes.
+    no classes. `datatype` is what holds each of the labels in a tensor.
     `scores` is what the decision function said, where that was asked for, of the shape (n, …).
     `id` is that of the request, or a new one.
     """
@@ -157,4 +158,5 @@ class InferenceResponse(msgspec.Struct, frozen=True):
     probabilities: Sequence[NDArray[np.float64]] | None
     classes: Sequence[Sequence[object]]
     notice: str | None
+    datatype: Datatype = "FP64"
     scores: NDArray[np.float64] | None = None

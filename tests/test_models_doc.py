@@ -101,8 +101,8 @@ class Work:
         file = self.file("f.pkl", LinearRegression().fit(frame, X[:, 0]))
         return self.imports(file, path=blocked.parent)
 
-    def publishes(self, pipeline: Any, data: Any) -> str:
-        """What is wrong with a pipeline that is published with this data."""
+    def publishes(self, pipeline: Any, data: Any = X) -> str:
+        """What is wrong with a pipeline that was fitted in this process."""
         with pytest.raises(ModelStoreError) as raised:
             ModelStore(self.folder / "models").publish("m", pipeline, data)
         return str(raised.value)
@@ -140,6 +140,18 @@ def kind_of_text(values: Any) -> Any:
 
 def first_column(rows: Any) -> Any:
     return rows[[0]]
+
+
+class Tells:
+    """Answers one label, which may be of no classes."""
+
+    def __init__(self, label: Any, *classes: Any) -> None:
+        self.label = label
+        if classes:
+            self.classes_ = list(classes)
+
+    def predict(self, rows: Any) -> list[Any]:
+        return [self.label] * len(rows)
 
 
 def contradictory() -> Any:
@@ -224,6 +236,9 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.publishes(DummyClassifier(strategy="uniform").fit(X, [0, 1, 0, 1, 0]), X),
     Work.publishes_local,
     lambda w: w.publishes(LinearRegression(), X),
+    lambda w: w.publishes(Tells(b"a", b"a", b"b")),
+    lambda w: w.publishes(Tells(1, 1, "1")),
+    lambda w: w.publishes(Tells("stays")),
 ]
 
 

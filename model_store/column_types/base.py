@@ -16,7 +16,7 @@ from ..values import Cells, Inexact, Positions
 Control = Literal["number", "choice", "suggestions", "date", "datetime", "line", "paragraph"]
 """What a person enters a value with: `choice` is one of few, `line` and `paragraph` are text."""
 
-Datatype = Literal["BOOL", "INT64", "FP64", "BYTES"]
+Datatype = Literal["BOOL", "INT64", "UINT64", "FP64", "BYTES"]
 """How values lie in a tensor, in the words of the Open Inference Protocol; BYTES are texts."""
 
 Schema = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -161,11 +161,24 @@ def most_frequent(values: Cells) -> Any:
 
 
 def datatype_of(labels: Iterable[object]) -> Datatype:
-    """What holds each of these labels in a tensor; a number where there are none."""
-    kinds = set(map(type, labels))
-    if len(kinds) == 1:
-        return _OF_LABEL.get(kinds.pop(), "BYTES")
-    return "FP64" if kinds <= {float, int} else "BYTES"
+    """What holds each of these labels in a tensor, exactly; a number where there are none."""
+    known = list(labels)
+    kinds = set(map(type, known))
+    if kinds == {bool}:
+        return "BOOL"
+    if not kinds <= {float, int}:
+        return "BYTES"
+    integers = [label for label in known if isinstance(label, int)]
+    if float not in kinds and integers:
+        return _of_integers(min(integers), max(integers))
+    return "FP64" if all(float(label) == label for label in integers) else "BYTES"
 
 
-_OF_LABEL: Final[Mapping[type, Datatype]] = {bool: "BOOL", int: "INT64", float: "FP64"}
+def _of_integers(least: int, most: int) -> Datatype:
+    if _INT64.min <= least and most <= _INT64.max:
+        return "INT64"
+    return "UINT64" if least >= 0 and most <= _UINT64.max else "BYTES"
+
+
+_INT64: Final = np.iinfo(np.int64)
+_UINT64: Final = np.iinfo(np.uint64)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from .. import frames
 from ..errors import InvalidTable
 from ..evaluation import evaluate
+from ..labels import json_labels
 from ..manifest import Evaluation, Manifest
-from ..model import json_labels
 from ..store import ModelStore, Progress
 from ..tables import Table
 

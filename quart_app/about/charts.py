@@ -16,6 +16,7 @@ from model_store.column_facts import JSONLabel
 from model_store.literals import shown_category
 from model_store.manifest import Confusion, Evaluation
 
+from ..protocols import form
 from .what_if import TargetEffects
 
 WIDTH: Final = 320.0
@@ -422,7 +423,7 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
     """A confusion matrix, shaded by the share of each true class; of many classes those that are
     confused most often. `words` say a class in a person's language, by its text."""
     shown = _most_confused(confusion)
-    labels = [_word(confusion.labels[i], words or {}) for i in shown]
+    labels = [form.word(confusion.labels[i], words or {}) for i in shown]
     counts = [[confusion.counts[row][column] for column in shown] for row in shown]
     lettered, left, size = _layout(labels)
     top = 2.5 * LINE
@@ -501,7 +502,3 @@ def _told_confusion(confusion: Confusion, shown: Sequence[int]) -> str:
     if len(shown) < classes:
         told += f" Of {classes} classes the {len(shown)} that are confused most often are shown."
     return told
-
-
-def _word(label: JSONLabel, words: Mapping[str, str]) -> str:
-    return words.get(str(label), shown_category(label))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from model_store import Column, Manifest, ModelStore
 from model_store.backend import served_here
@@ -159,7 +160,7 @@ def outputs(manifest: Manifest) -> list[Output]:
 def _prediction(target: Target) -> Output:
     return Output(
         name="prediction",
-        type="number" if target.classes is None else label_type(target.classes),
+        type=" or ".join(label_types(target)),
         target=target.name,
         label=target.label,
         unit=target.unit,
@@ -169,7 +170,13 @@ def _prediction(target: Target) -> Output:
     )
 
 
-def label_type(classes: Sequence[Any]) -> str:
-    """The JSON type of a label."""
-    kinds = {str: "string", bool: "boolean", int: "integer", float: "number"}
-    return kinds.get(type(classes[0]), "string") if classes else "string"
+def label_types(target: Target) -> list[str]:
+    """The JSON types of a target's labels; of mixed classes there are several."""
+    if target.classes is None:
+        return [_OF_DTYPE.get(np.dtype(target.dtype or "float64").kind, "number")]
+    found = {_OF_LABEL[type(label)] for label in target.classes} or {"string"}
+    return sorted(found - {"integer"} if "number" in found else found)
+
+
+_OF_LABEL: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
+_OF_DTYPE: Final = {"b": "boolean", "i": "integer", "u": "integer"}

@@ -12,8 +12,8 @@ from typing import Any, Final
 from model_store import Column, InvalidRows
 from model_store.column_facts import JSONLabel
 from model_store.errors import PredictionFailed, Unanswerable
+from model_store.labels import json_labels
 from model_store.manifest import Target
-from model_store.model import json_labels
 
 from ..inference import DeadlineExceeded, InferenceRequest, InferenceResponse
 from ..serving.batcher import QueueFull

@@ -19,8 +19,8 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from model_store import InvalidRows
 from model_store.errors import ModelNotFound, Unanswerable
+from model_store.labels import json_labels
 from model_store.manifest import Target
-from model_store.model import json_labels
 from model_store.recipes import RECIPES
 
 from ..answering import Call

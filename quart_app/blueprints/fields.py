@@ -195,6 +195,6 @@ def examples(manifest: Manifest, sample: Sample) -> list[Example]:
         rows = {"a low answer": ordered[0][1], "a high answer": ordered[-1][1]}
     else:
         for label, row in answers:
-            rows.setdefault(form.word(label, manifest.words), row)
+            rows.setdefault(form.word(cast(JSONLabel, label), manifest.words), row)
     shown = list(rows.items())[:MOST_EXAMPLES]
     return [Example("typical values", typical), *(Example(*each) for each in shown)]

@@ -318,7 +318,8 @@ def _told(description: ModelDescription, answer: Prediction) -> Iterator[str]:
         # Another version than the one described may tell other things.
         output = outputs[number] if len(outputs) == len(labels) else None
         title = output and (output.label or output.target)
-        shown = f"{label:.6g}" if isinstance(label, float) else str(label)
+        rounded = isinstance(label, float) and not (output and output.classes)
+        shown = f"{label:.6g}" if rounded else str(label)
         unit = f" {output.unit}" if output and output.unit else ""
         yield (f"{title}: " if title else "") + shown + unit
         shares = tables[number] if isinstance(tables, list) else tables

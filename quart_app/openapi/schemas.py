@@ -7,7 +7,7 @@ from typing import Any, Final
 from model_store import Column, Manifest
 from model_store.manifest import Target
 
-from ..about.description import label_type
+from ..about.description import label_types
 from ..protocols.datatypes import DATATYPES
 
 Schema = dict[str, Any]
@@ -62,9 +62,9 @@ def reference(name: str) -> Schema:
 
 
 def _label(target: Target) -> Schema:
-    if target.classes is None:
-        return {"type": "number"}
-    return {"type": label_type(target.classes), "enum": target.classes}
+    types = label_types(target)
+    schema: Schema = {"type": types[0] if len(types) == 1 else types}
+    return schema if target.classes is None else {**schema, "enum": target.classes}
 
 
 def _many(schema: Schema, many: bool) -> Schema:

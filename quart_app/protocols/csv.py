@@ -23,8 +23,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from model_store import Fault, Manifest
+from model_store.labels import json_labels
 from model_store.literals import parse_number
-from model_store.model import json_labels
 from model_store.tables import DELIMITERS, SEPARATORS, separator_line
 
 from ..inference import InferenceResponse, InvalidRequest

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Column
-from model_store.column_types import datatype_of
 
 from ..inference import InvalidRequest
 from .json_body import kind
@@ -61,7 +59,9 @@ DATATYPES: Final = {
 FEW: Final = 64
 """Values of a tensor up to which a list takes less time than an array."""
 
-BOOL, INT64, FP64, BYTES = (DATATYPES[name] for name in ("BOOL", "INT64", "FP64", "BYTES"))
+BOOL, INT64, UINT64, FP64, BYTES = (
+    DATATYPES[name] for name in ("BOOL", "INT64", "UINT64", "FP64", "BYTES")
+)
 
 
 def of_column(column: Column) -> Datatype:
@@ -69,18 +69,29 @@ def of_column(column: Column) -> Datatype:
     return DATATYPES[column.kind.datatype(column)]
 
 
-def of_classes(classes: Iterable[Sequence[object]]) -> Datatype:
-    """What holds every label of the targets; one that has no classes is a number."""
-    return DATATYPES[datatype_of(chain.from_iterable(classes))]
-
-
-def of_labels(labels: Tensor, classes: Iterable[Sequence[object]]) -> tuple[Datatype, Tensor]:
-    """Labels as a tensor of that datatype."""
-    datatype = of_classes(classes)
-    if datatype is not BYTES:
+def of_labels(labels: Tensor, expected: str) -> tuple[Datatype, Tensor]:
+    """Labels as a tensor of the datatype of this name, which holds all classes. Numbers of a
+    regression that it does not hold exactly, as none before were such, have another."""
+    datatype = DATATYPES[expected]
+    if datatype is BYTES:
+        texts = _objects([str(label) for label in labels.ravel().tolist()])
+        return datatype, texts.reshape(labels.shape)
+    if labels.dtype.kind == datatype.dtype.kind:
         return datatype, labels.astype(datatype.dtype, copy=False)
-    texts = _objects([str(label) for label in labels.ravel().tolist()])
-    return datatype, texts.reshape(labels.shape)
+    for each in (datatype, INT64, UINT64):
+        tensor = _exactly(labels, each)
+        if tensor is not None:
+            return each, tensor
+    return FP64, labels.astype(FP64.dtype)
+
+
+def _exactly(labels: Tensor, datatype: Datatype) -> Tensor | None:
+    try:
+        with np.errstate(all="ignore"):
+            tensor = labels.astype(datatype.dtype)
+    except OverflowError:
+        return None
+    return tensor if tensor.tolist() == labels.tolist() else None
 
 
 def few_from_json(datatype: Datatype, values: list[Any]) -> list[Any] | None:

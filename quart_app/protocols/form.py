@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
-import numpy as np
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
 
 from model_store import text_rules
+from model_store.column_facts import JSONLabel
+from model_store.literals import shown_category
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 
@@ -55,28 +56,39 @@ class Answer(NamedTuple):
 
 def encode(response: InferenceResponse, words: Mapping[str, str]) -> list[Answer]:
     """The answer to the first row, for a page: one for each target."""
-    labels = np.atleast_1d(response.labels[0]).tolist()
+    labels = response.labels[:1].ravel().tolist()
+    told = [
+        word(label, words) if classes else number(label)
+        for label, classes in zip(labels, response.classes, strict=True)
+    ]
     if response.probabilities is None:
-        return [Answer(word(label, words)) for label in labels]
-    tables = zip(labels, response.classes, response.probabilities, strict=True)
+        return list(map(Answer, told))
+    tables = zip(told, response.classes, response.probabilities, strict=True)
     return [
-        Answer(word(label, words), _by_share(classes, shares[0].tolist(), words))
-        for label, classes, shares in tables
+        Answer(prediction, _by_share(classes, shares[0].tolist(), words))
+        for prediction, classes, shares in tables
     ]
 
 
 def _by_share(
-    classes: Sequence[object], shares: Sequence[float], words: Mapping[str, str]
+    classes: Sequence[Any], shares: Sequence[float], words: Mapping[str, str]
 ) -> list[tuple[str, float]]:
     pairs = sorted(zip(classes, shares, strict=True), key=lambda pair: -pair[1])
     return [(word(class_, words), share) for class_, share in pairs]
 
 
-def word(label: object, words: Mapping[str, str]) -> str:
-    """A class or a number in a person's words."""
-    if isinstance(label, float) and str(label) not in words:
-        return f"{label:.6g}"
-    return words.get(str(label), str(label))
+def word(label: JSONLabel, words: Mapping[str, str]) -> str:
+    """A class in a person's words; in quotes a text whose ends would not be seen."""
+    told = words.get(str(label))
+    if told is not None:
+        return told
+    text = shown_category(label)
+    return text if text and text == text.strip() else f'"{text}"'
+
+
+def number(label: JSONLabel) -> str:
+    """A number that was predicted, rounded where it is a fraction."""
+    return f"{label:.6g}" if isinstance(label, float) else str(label)
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:

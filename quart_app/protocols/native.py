@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from werkzeug.http import parse_options_header
 
-from model_store.model import json_labels
+from model_store.labels import json_labels
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, UnsupportedBody
 from . import csv, form, rows

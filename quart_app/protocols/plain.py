@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from model_store.model import json_labels
+from model_store.labels import json_labels
 
 from ..inference import InferenceResponse
 

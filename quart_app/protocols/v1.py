@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from model_store.model import json_labels
+from model_store.labels import json_labels
 from model_store.text_rules import TYPED
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest

@@ -172,7 +172,7 @@ def outputs(response: InferenceResponse, request: InferenceRequest) -> Iterator[
     usual = (PREDICT,) if response.probabilities is None else (PREDICT, PREDICT_PROBA)
     for name in [wanted.name for wanted in request.outputs] or usual:
         if name == PREDICT:
-            datatype, values = datatypes.of_labels(response.labels, response.classes)
+            datatype, values = datatypes.of_labels(response.labels, response.datatype)
             yield Named(name, datatype, values)
         elif name == PREDICT_PROBA and response.probabilities is not None:
             yield Named(name, FP64, stacked(response.probabilities))

@@ -18,7 +18,7 @@ from model_store import Manifest
 from ..inference import PREDICT, PREDICT_PROBA
 from ..serving.statistics import Duration, Statistics
 from . import datatypes
-from .datatypes import FP64, Datatype
+from .datatypes import DATATYPES, FP64, Datatype
 
 PLATFORM: Final = "sklearn"
 EXTENSIONS: Final = (
@@ -156,8 +156,7 @@ def error(message: str, status: int) -> dict[str, str]:
 def _outputs(manifest: Manifest) -> list[tuple[str, Datatype, list[int]]]:
     targets = manifest.targets
     several = [len(targets)] if manifest.several else []
-    datatype = datatypes.of_classes(target.classes or () for target in targets)
-    found = [(PREDICT, datatype, [ANY, *several])]
+    found = [(PREDICT, DATATYPES[manifest.datatype], [ANY, *several])]
     if manifest.probabilities:
         widest = max(len(target.classes or ()) for target in targets)
         found.append((PREDICT_PROBA, FP64, [ANY, *several, widest]))

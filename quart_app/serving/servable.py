@@ -66,6 +66,7 @@ class Servable:
         self._workers = workers
         self._validator = validator
         self._classes = [target.classes or () for target in model.manifest.targets]
+        self._datatype = model.manifest.datatype
         self._deadline = config.deadline
         batcher = partial(
             Batcher,
@@ -158,6 +159,7 @@ class Servable:
             probabilities=prediction.probabilities,
             classes=self._classes,
             notice=self.manifest.notice,
+            datatype=self._datatype,
             scores=scores,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -320,18 +321,100 @@ def test_data_of_which_no_row_could_be_sent_is_refused() -> None:
         Inspection.of_data(FirstOnly(), data, NUMBERS)
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [
-        np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"),
-        np.array([b"a", b"b"]),
-    ],
+class Table:
+    """Answers the rows 0 to 3 with what it holds."""
+
+    def __init__(self, answers: Any, classes: Any = None, shares: Any = None) -> None:
+        self.answers, self.shares = answers, shares
+        if classes is not None:
+            self.classes_ = classes
+
+    def predict(self, rows: Any) -> Any:
+        return self.answers if np.ndim(self.answers) == 0 else self.answers[rows[:, 0].astype(int)]
+
+
+class Likely(Table):
+    def predict_proba(self, rows: Any) -> Any:
+        return np.full((len(rows), *self.shares), 0.5)
+
+
+def labelled(*labels: Any) -> Table:
+    """A pipeline whose classes are these labels."""
+    classes = np.fromiter(labels, dtype=object, count=len(labels))
+    return Table(classes[[0, -1, 0, -1]], classes)
+
+
+def test_one_target_that_is_a_column_has_its_probabilities(empty: ModelStore) -> None:
+    rows, y = np.arange(4.0).reshape(-1, 1), np.array([["a"], ["b"], ["a"], ["b"]])
+    pipeline = MultiOutputClassifier(DecisionTreeClassifier()).fit(rows, y)
+    empty.publish("m", pipeline, rows, y)
+    prediction = empty.load(empty.verify("m")).predict(rows[:1])
+    assert prediction.labels.tolist() == ["a"]
+    assert [shares.tolist() for shares in prediction.probabilities or ()] == [[[1.0, 0.0]]]
+
+
+AB = np.array(["a", "b"])
+NO_CLASS = (
+    r"^A class must be a text, a finite number of 64 bits, a boolean or a date; {}; convert y"
 )
-def test_a_class_that_json_cannot_say_is_refused(labels: Any, empty: ModelStore) -> None:
-    X = np.array([[0.0], [1.0], [2.0], [3.0]])
-    y = labels[[0, 0, 1, 1]]
-    with pytest.raises(InvalidPipeline, match=r"^A class must be a text, a finite number"):
-        empty.publish("m", DecisionTreeClassifier().fit(X, y), X, y)
+APART = r"^The classes {} cannot be told apart once they are written; rename one of them in y"
+
+REFUSED: dict[str, tuple[Table, str]] = {
+    "bytes": (labelled(b"a", b"b"), NO_CLASS.format("b'a' is of the type bytes")),
+    "time spans": (
+        Table(np.array([1, 2, 1, 2], "m8[s]"), np.array([1, 2], "m8[s]")),
+        NO_CLASS.format(r"np.timedelta64\(1,'s'\) is of the type timedelta64"),
+    ),
+    "None": (labelled("a", None), NO_CLASS.format("None is a missing value")),
+    "NaN": (labelled("a", np.nan), NO_CLASS.format("nan is a missing value")),
+    "infinity": (labelled(1.5, np.inf), NO_CLASS.format("inf is no finite number")),
+    "no date": (
+        Table(np.array(["NaT", "2024"] * 2, "M8[D]"), np.array(["2024", "NaT"], "M8[D]")),
+        NO_CLASS.format("nan is a missing value"),
+    ),
+    "a large integer": (labelled(2**64, 1), NO_CLASS.format(".* is an integer beyond 64 bits")),
+    "a decimal that no float is": (
+        labelled(Decimal(1) / 3, Decimal(1)),
+        NO_CLASS.format(".* is of the type Decimal"),
+    ),
+    "half a character": (labelled("\ud800", "a"), NO_CLASS.format(".* UTF-8 cannot hold")),
+    "tuples": (labelled((1, 2), (3, 4)), NO_CLASS.format(r"\(1, 2\) is of the type tuple")),
+    "a text and its number": (labelled(1, "1"), APART.format("1 and '1'")),
+    "a truth and its number": (labelled(True, 1), APART.format("True and 1")),
+    "other than its classes": (
+        Table(np.array(["a", "b", "c", "a"]), AB),
+        "^The pipeline answers a row of its training data with 'c', which is none of its classes_",
+    ),
+    "a label in another type": (
+        Table(np.array(["0", "1", "0", "1"]), np.array([0, 1])),
+        "with '0', which is none of its classes_",
+    ),
+    "another of two targets": (
+        Table(np.array([["a", 1], ["b", 7]] * 2), [AB, np.array([0, 1])]),
+        "with '7', which is none of its classes_",
+    ),
+    "texts without classes": (
+        Table(np.array(["a", "b", "c", "d"])),
+        "^The pipeline answers with 'a' and has no classes_: a regression tells numbers",
+    ),
+    "complex numbers": (Table(np.array([1j, 2, 3, 4])), r"1j\) and has no classes_"),
+    "dates without classes": (Table(np.array(["2024"] * 4, "M8[D]")), "'2024-01-01' and has no"),
+    "no number": (Table(np.array([1, np.nan, 2, 3], object)), "no finite number"),
+    "one answer": (Table(np.array(1.0)), r"answers 4 rows with the shape \(\)\.$"),
+    "too many shares": (
+        Likely(np.array(["a", "b"] * 2), AB, (3,)),
+        "^predict_proba tells 3 probabilities of a row, and classes_ has 2 classes",
+    ),
+    "no shares": (Likely(np.array(["a", "b"] * 2), AB, ()), "tells no probabilities of a row"),
+}
+
+
+@pytest.mark.parametrize(("pipeline", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_what_no_client_could_be_told_is_refused_with_the_label(
+    pipeline: Table, sentence: str
+) -> None:
+    with pytest.raises(InvalidPipeline, match=sentence):
+        Inspection.of_data(pipeline, np.arange(4.0).reshape(-1, 1))
 
 
 def test_names_that_differ_from_those_of_the_frame_are_refused(empty: ModelStore) -> None:

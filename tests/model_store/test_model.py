@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from model_store import Model, ModelStore, Prediction
 from model_store.errors import GoldenMismatch, PredictionFailed
-from model_store.model import json_labels
+from model_store.labels import json_labels
+from model_store.model import close
 
 from .conftest import LABELS, NUMBERS, X, regressor
 
@@ -37,7 +39,7 @@ def low(rows: NDArray[Any]) -> Any:
     return np.array(["low"] * len(rows))
 
 
-OTHER = r"^The pipeline small answered with other than its classes\.$"
+OTHER = r"^The pipeline small answered with other than its classes: .+\.$"
 
 
 def leaving(rows: NDArray[Any]) -> Any:
@@ -225,6 +227,29 @@ def test_a_sample_that_does_not_fit_its_model_is_a_mismatch(
 ) -> None:
     with pytest.raises(GoldenMismatch, match="small"):
         changed(model, **sample).replay()
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "same"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("1", 1, False),
+        (1 + 1e-9, 1.0, True),
+        (1.1, 1.0, False),
+        (2**63 + 1, 2**63 + 1, True),
+        (["a", 1.0], ["a", 1 + 1e-9], True),
+        (["a", 1.0], ["b", 1.0], False),
+        ([1.0], [1.0, 2.0], False),
+        (math.nan, math.nan, True),
+        (math.nan, 1.0, False),
+        (1.0, math.nan, False),
+    ],
+)
+def test_labels_are_close_where_they_are_equal_but_for_rounding(
+    now: Any, before: Any, same: bool
+) -> None:
+    assert close(now, before) is same
 
 
 def test_labels_are_json_types() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model_store import Column
+from model_store.column_types import datatype_of
 from quart_app.inference import InvalidRequest
 from quart_app.protocols import datatypes
 from quart_app.protocols.datatypes import DATATYPES, Tensor
@@ -222,6 +224,10 @@ COLUMNS: dict[str, tuple[Column, str]] = {
     "date": (Column(name="a", type="date"), "BYTES"),
     "texts to choose from": (Column(name="a", type="category", categories=("x", "y")), "BYTES"),
     "integers to choose from": (Column(name="a", type="category", categories=(1, 2)), "INT64"),
+    "unsigned integers to choose from": (
+        Column(name="a", type="category", categories=(1, 2**64 - 1)),
+        "UINT64",
+    ),
     "floats to choose from": (Column(name="a", type="category", categories=(1.5, 2.0)), "FP64"),
 }
 
@@ -251,8 +257,30 @@ LABELS: dict[str, tuple[Any, list[list[Any]], str, list[Any]]] = {
 def test_labels_are_told_as_they_are(
     labels: Any, classes: list[list[Any]], name: str, told: list[Any]
 ) -> None:
-    datatype, tensor = datatypes.of_labels(labels, classes)
-    assert datatype.name == name == datatypes.of_classes(classes).name
+    datatype, tensor = datatypes.of_labels(labels, datatype_of(chain(*classes)))
+    assert datatype.name == name
     assert tensor.tolist() == told
     assert repr(tensor.tolist()) == repr(told)
     assert tensor.dtype == datatype.dtype
+
+
+NUMBERS: dict[str, tuple[str, Any, str, list[Any]]] = {
+    "an integer that no float is": ("FP64", np.array([2**53 + 1]), "INT64", [2**53 + 1]),
+    "an integer that a float is": ("FP64", np.array([2**53]), "FP64", [2.0**53]),
+    "one above 63 bits": ("INT64", np.array([2**64 - 1], np.uint64), "UINT64", [2**64 - 1]),
+    "one below zero": ("UINT64", np.array([-1]), "INT64", [-1]),
+    "fractions": ("INT64", np.array([0.5, 2]), "FP64", [0.5, 2.0]),
+    "whole floats": ("INT64", np.array([2.0]), "INT64", [2]),
+    "integers for truths": ("BOOL", np.array([2, 1]), "INT64", [2, 1]),
+    "of several kinds": ("FP64", np.array([True, 0.5, 3], object), "FP64", [1.0, 0.5, 3.0]),
+    "of both signs": ("INT64", np.array([-1, 2**64 - 1], object), "FP64", [-1.0, 2.0**64]),
+}
+
+
+@pytest.mark.parametrize(("expected", "labels", "name", "told"), NUMBERS.values(), ids=NUMBERS)
+def test_numbers_that_no_answer_before_had_are_told_in_what_holds_them(
+    expected: str, labels: Any, name: str, told: list[Any]
+) -> None:
+    datatype, tensor = datatypes.of_labels(labels, expected)
+    assert datatype.name == name
+    assert repr(tensor.tolist()) == repr(told)

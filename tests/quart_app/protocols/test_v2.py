@@ -7,6 +7,7 @@ import json
 import math
 import tracemalloc
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_store.column_types import datatype_of
 from model_store.text_rules import TENSOR, TEXT_MATRIX, TextRules
 from quart_app.inference import (
     InferenceRequest,
@@ -347,6 +349,7 @@ def response(
         labels=np.asarray(labels),
         probabilities=tables,
         classes=classes,
+        datatype=datatype_of(chain(*classes)),
         **{"notice": None, **more},
     )
 

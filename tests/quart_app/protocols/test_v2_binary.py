@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store import Column
+from model_store.column_types import datatype_of
 from model_store.text_rules import TENSOR
 from quart_app.inference import (
     InferenceRequest,
@@ -319,6 +320,7 @@ ANSWER = InferenceResponse(
     probabilities=[np.array([[0.1, 0.9], [1, 0]])],
     classes=[["a", "größe"]],
     notice=None,
+    datatype="BYTES",
     scores=np.array([0.1, -5e-324]),
 )
 PREDICT = {"name": "predict", "shape": [2], "datatype": "BYTES", "data": ["größe", "a"]}
@@ -376,7 +378,8 @@ LABELS: dict[str, tuple[Any, list[Any], str, bytes]] = {
 def test_labels_lie_on_the_wire_as_their_datatype_says(
     labels: Any, classes: list[Any], datatype: str, tail: bytes
 ) -> None:
-    answer = InferenceResponse("7", "m", 3, np.asarray(labels), None, [classes], None)
+    held = datatype_of(classes)
+    answer = InferenceResponse("7", "m", 3, np.asarray(labels), None, [classes], None, held)
     encoded = v2_binary.encode(answer, asked(binary=True))
     assert encoded.body[encoded.header_length :] == tail
     assert json.loads(encoded.body[: encoded.header_length])["outputs"][0]["datatype"] == datatype
