@@ -339,11 +339,6 @@ LIES: dict[str, tuple[Any, Any, Any, Callable[[Any], None], str]] = {
         put("_drop_idx_after_grouping", np.array([-0.5, 0, 0])),
         "it drops",
     ),
-    "numbers as objects that are not in order": (
-        OneHotEncoder(), CODES.astype(object), Y,
-        put("categories_", lambda each: [c[::-1] for c in each]),
-        "are not in order",
-    ),
     "a degree for ever": (
         PolynomialFeatures(2), X, Y, put("_max_degree", 10**9), "its degree is 1000000000"
     ),
