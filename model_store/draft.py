@@ -14,7 +14,7 @@ from . import formats, manifest, pickles
 from .backend import Served
 from .columns import Column
 from .comparison import judge
-from .errors import InvalidPipeline
+from .errors import InvalidPipeline, words_of
 from .inspection import Inspection
 from .libraries import Libraries
 from .literals import NAMES_SHOWN
@@ -202,7 +202,7 @@ def _answered(
         prediction = model.predict(golden)
     except Exception as error:
         raise InvalidPipeline(
-            f"The pipeline does not come back from its artifact: {error}"
+            f"The pipeline does not come back from its artifact: {words_of(error)}"
         ) from error
     shares = prediction.probabilities
     sample = Sample(

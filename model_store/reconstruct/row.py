@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
 
-from ..errors import LoadFailed, ModelStoreError, Untrusted
+from ..errors import LoadFailed, ModelStoreError, Untrusted, words_of
 from .forms import NOTHING, Form
 
 SHOWN: Final = 60
@@ -104,7 +104,7 @@ class Row:
             raise
         except Exception as error:
             raise LoadFailed(
-                f"{self.name} does not take what the file gives it: {_line(error)}"
+                f"{self.name} does not take what the file gives it.", _line(error)
             ) from error
 
 
@@ -132,7 +132,7 @@ def shown(value: Any) -> str:
 
 def _line(error: Exception) -> str:
     """What an exception says, in one line: it may repeat what the file says, or draw a table."""
-    words = str(error).partition("\n")[0] or type(error).__name__
+    words = words_of(error).partition("\n")[0]
     return "".join(letter if letter.isprintable() else "?" for letter in words[:REASON])
 
 
@@ -169,7 +169,7 @@ def find(module: str, name: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise LoadFailed(
-            f"{module}.{name} is not there: {error}; install the package that has it."
+            f"{module}.{name} is not there; install the package that has it.", words_of(error)
         ) from error
     except AttributeError as error:
         package = module.partition(".")[0].replace("sklearn", "scikit-learn")

@@ -393,9 +393,9 @@ def test_what_is_there_or_of_others_is_not_gone(module: str, name: str) -> None:
 def test_what_is_allowed_is_looked_up_anywhere_and_told_where_it_is_not() -> None:
     trust = Trust(frozenset({"os.path.join", "collections.abc.Nothing", "__main__.Own"}))
     assert trust.resolve("os", "path.join") is trust.resolve("os.path", "join")
-    with pytest.raises(LoadFailed, match=r"^collections\.abc\.Nothing is not there: .*; install"):
+    with pytest.raises(LoadFailed, match=r"^collections\.abc\.Nothing is not there; install"):
         trust.resolve("collections.abc", "Nothing")
-    with pytest.raises(LoadFailed, match=r"^__main__\.Own is not there: .*; give .* --code\.$"):
+    with pytest.raises(LoadFailed, match=r"^__main__\.Own is not there; give .* --code\.$"):
         trust.resolve("__main__", "Own")
     with pytest.raises(Untrusted):
         trust.resolve("os", "system")
