@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from . import files
-from .errors import CorruptVersion
+from .errors import CorruptVersion, words_of
 
 CHAMPION: Final = "champion"
 """The alias whose version serves."""
@@ -45,7 +45,8 @@ class Aliases(msgspec.Struct, frozen=True, kw_only=True):
             found = msgspec.json.decode(files.read(path, LIMIT), type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptVersion(
-                f"{folder.name}/{ALIASES} cannot be read: {error}; remove it and promote again."
+                f"{folder.name}/{ALIASES} cannot be read; remove it and promote again.",
+                words_of(error),
             ) from error
         if found.format > FORMAT:
             raise CorruptVersion(

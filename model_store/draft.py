@@ -15,7 +15,7 @@ from . import formats, manifest, pickles
 from .backend import Served
 from .columns import Column
 from .comparison import judge
-from .errors import InvalidPipeline
+from .errors import InvalidPipeline, words_of
 from .inspection import Inspection
 from .installed import is_installed, place_of
 from .labels import json_labels
@@ -224,7 +224,7 @@ def _answered(
         prediction = model.predict(golden)
     except Exception as error:
         raise InvalidPipeline(
-            f"The pipeline does not come back from its artifact: {error}"
+            f"The pipeline does not come back from its artifact: {words_of(error)}"
         ) from error
     shares = prediction.probabilities
     sample = Sample(

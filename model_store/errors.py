@@ -23,7 +23,8 @@ ModelStoreError
 ├── InvalidColumns        what was given is no column: of an unknown kind, or of another length
 └── InvalidRows           rows that do not fit the signature, all their faults at once
 
-The message of each is one sentence for the person who meets it.
+The message of each is one sentence for the person who meets it. Where a server meets it, the
+sentence is ours alone, since clients read it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,27 @@ FAULTS_SHOWN = 5
 
 
 class ModelStoreError(Exception):
-    """Whatever this package raises on purpose."""
+    """Whatever this package raises on purpose.
+
+    `words` are what somebody else's code said, which may say anything, or where something lies on
+    this machine: they are for whoever runs the models, and not for whoever asks them.
+    """
+
+    def __init__(self, message: str = "", words: str | None = None) -> None:
+        super().__init__(message)
+        self.words = words
+
+    @property
+    def told(self) -> str:
+        """The message with those words, for whoever runs the models."""
+        return str(self) if self.words is None else f"{self} {self.words}"
+
+
+def words_of(error: BaseException) -> str:
+    """What any exception says, and of what kind it is; of ours all that it tells."""
+    if isinstance(error, ModelStoreError):
+        return error.told
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 class InvalidName(ModelStoreError):
@@ -103,17 +124,7 @@ class PredictionFailed(ModelStoreError):
 
 
 class Unanswerable(PredictionFailed):
-    """The message is ours. `words` is what the pipeline raised, which may say anything: it is for
-    whoever runs the model, and not for whoever asked it."""
-
-    def __init__(self, message: str, words: str | None = None) -> None:
-        super().__init__(message)
-        self.words = words
-
-    @property
-    def told(self) -> str:
-        """The message with those words, for whoever runs the model."""
-        return str(self) if self.words is None else f"{self} {self.words}"
+    pass
 
 
 class StoreNotWritable(ModelStoreError):

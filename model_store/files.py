@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from .errors import CorruptVersion, ModelStoreError, NotDurable, StoreNotWritable
+from .errors import CorruptVersion, ModelStoreError, NotDurable, StoreNotWritable, words_of
 
 TEMPORARY: Final = ".publishing-"
 """How the names of files and folders begin that are not in their place yet."""
@@ -29,12 +29,14 @@ def entries(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise CorruptVersion(f"{folder.name} cannot be read: {error.strerror}.") from error
+        raise CorruptVersion(
+            f"The folder {folder.name} cannot be read.", words_of(error)
+        ) from error
 
 
 def read(path: Path, limit: int) -> bytes:
     """A regular file's bytes; a link is not followed, and no more than limit + 1 are read."""
-    where = "/".join(path.parts[-3:])
+    where = "/".join(path.parts[-3 if path.parent.name.isdigit() else -2 :])
     try:
         with open(path, "rb", opener=_open_itself) as file:
             found = os.fstat(file.fileno())
@@ -42,8 +44,9 @@ def read(path: Path, limit: int) -> bytes:
                 return file.read(min(limit, found.st_size) + 1)
     except OSError as error:
         if error.errno != errno.ELOOP:
-            reason = f"cannot be read: {error.strerror}"
-            raise CorruptVersion(f"{where} {reason}; publish it again.") from error
+            raise CorruptVersion(
+                f"{where} cannot be read; publish it again.", words_of(error)
+            ) from error
     raise CorruptVersion(f"{where} is not a regular file; publish it again.")
 
 

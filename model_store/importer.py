@@ -122,7 +122,7 @@ def import_files(
     if not order.publish and not order.attempt and not refusals:
         refusals = _unread(contents, listings, trust, told)
     if not order.publish and (refusals or not order.attempt):
-        sentences = tuple(map(str, refusals))
+        sentences = tuple(refusal.told for refusal in refusals)
         return ImportReport(files=found, refusals=sentences, warnings=tuple(told)), None
     if refusals:
         raise refusals[0]
@@ -236,7 +236,7 @@ def _load(path: str, data: bytes, listing: Listing, trust: Trust) -> Any:
                 return formats.load_skops(data, map(str, listing.globals))
             return pickles.load(data, trust)
         except (UnreadableFile, Untrusted, LoadFailed) as error:
-            raise type(error)(f"{path}: {error}") from error
+            raise type(error)(f"{path}: {error}", error.words) from error
 
 
 def _unread(
@@ -267,7 +267,7 @@ def _require_sound(parts: Mapping[str, Any], trust: Trust) -> list[str]:
             require_sound(part, trust)
             told += warnings_of(part, trust)
         except (Unsound, Untrusted) as error:
-            raise type(error)(f"{path}: {error}") from error
+            raise type(error)(f"{path}: {error}", error.words) from error
     return told
 
 

@@ -24,7 +24,7 @@ import msgspec
 
 from . import cage, errors, files
 from .draft import Draft
-from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed, UnreadableFile
+from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed, UnreadableFile, words_of
 from .importer import ImportReport, ImportRequest, import_files
 from .manifest import Manifest
 
@@ -177,7 +177,7 @@ def _failure(error: ModelStoreError) -> _Failure | _RowsFailure:
     """The message that tells the parent of an error."""
     if isinstance(error, InvalidRows):
         return _RowsFailure(error.faults, error.rows, error.total)
-    return _Failure(type(error).__name__, str(error))
+    return _Failure(type(error).__name__, error.told)
 
 
 def _error(failure: _Failure | _RowsFailure) -> ModelStoreError:
@@ -239,9 +239,8 @@ def _explained(error: Exception, limits: Limits) -> ModelStoreError:
         reason = reason.__cause__ or reason.__context__
     held = "" if reason is None else HELD
     if isinstance(error, ModelStoreError):
-        return type(error)(f"{error}{held}")
-    kind = type(error).__name__
-    return TrialFailed(f"The pipeline cannot be tried: {kind}: {error}{held}")
+        return type(error)(f"{error.told}{held}")
+    return TrialFailed(f"The pipeline cannot be tried: {words_of(error)}{held}")
 
 
 def _send(connection: Connection[bytes, bytes], message: _Message) -> None:

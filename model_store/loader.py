@@ -35,8 +35,8 @@ class Loader(Reader):
 
     `_bound` are the ids of what the default allows, which is called by the table alone; `_tokens`
     what stands in the table for such an id, where the thing itself was pushed; `_freed` what was
-    made by calling something as the file says, by its id. `_waiting` counts what waits for its
-    state.
+    made by calling something as the file says, by its id; `_whole` what was made by a row after
+    which a state may follow. `_waiting` counts what waits for its state.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Loader(Reader):
         self._bound: set[int] = set() if outer is None else outer._bound
         self._depth: int = 0 if outer is None else outer._depth + 1
         self._freed: dict[int, Any] = {}
+        self._whole: dict[int, tuple[Any, Row]] = {}
         self._waiting = 0
 
     def load(self) -> Any:
@@ -91,6 +92,8 @@ class Loader(Reader):
             made = token.call(self._as_tokens(args))
             if type(made) is Unbuilt:
                 self._waiting += 1
+            elif token.unused is not None:
+                self._whole[id(made)] = made, token
             return made
         if _is_class(what) and blank.is_record(what):
             return blank.record(what, args)
@@ -183,6 +186,8 @@ class Loader(Reader):
         if type(made) is Unbuilt:
             self._waiting -= 1
             self._put_in_place(made, self._finished(made, state))
+        elif id(made) in self._whole:
+            self._whole[id(made)][1].pass_over(state)
         elif id(made) in self._bound:  # It belongs to the whole process.
             refuse(f"would change {shown(made)} itself", "an object")
         elif id(type(made)) in self._bound and blank.is_plain(type(made)):

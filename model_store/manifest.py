@@ -20,7 +20,7 @@ import msgspec
 from .backend import Served
 from .column_facts import JSONLabel
 from .column_types import Datatype, datatype_of
-from .errors import CorruptVersion
+from .errors import CorruptVersion, words_of
 from .labels import datatype_of_numbers
 from .libraries import Libraries
 from .signature import Signature
@@ -225,7 +225,9 @@ def read(data: bytes) -> Manifest:
             data = msgspec.json.encode(_from_1(data))
         return msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CorruptVersion(f"The manifest cannot be read: {error}; publish it again.") from error
+        raise CorruptVersion(
+            "The manifest cannot be read; publish it again.", words_of(error)
+        ) from error
 
 
 def read_sample(data: bytes) -> Sample:
@@ -241,7 +243,9 @@ def read_sample(data: bytes) -> Sample:
             found["probabilities"] = [tables]
         return msgspec.convert(found, Sample)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError) as error:
-        raise CorruptVersion(f"The sample cannot be read: {error}; publish it again.") from error
+        raise CorruptVersion(
+            "The sample cannot be read; publish it again.", words_of(error)
+        ) from error
 
 
 def _below(quantiles: Sequence[float], value: float, *, equal: bool = False) -> float:

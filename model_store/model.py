@@ -24,6 +24,7 @@ from .errors import (
     InvalidRows,
     PredictionFailed,
     Unanswerable,
+    words_of,
 )
 from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side
 from .manifest import Manifest, Sample
@@ -280,7 +281,7 @@ class Model:
         try:
             self._replay(self.golden_rows())
         except Unanswerable as error:
-            raise PredictionFailed(error.told) from error
+            raise PredictionFailed(str(error), error.words) from error
 
     def _replay(self, rows: NDArray[Any]) -> None:
         rounding = 0.0 if self.shortcut is None else self.shortcut.rounding
@@ -315,11 +316,10 @@ class Model:
         try:
             yield
         except (ValueError, ArithmeticError) as error:
-            words = f"{type(error).__name__}: {error}"
-            raise self._no_answer(words=words) from error
+            raise self._no_answer(words=words_of(error)) from error
         except (Exception, SystemExit) as error:
             raise PredictionFailed(
-                f"The pipeline {self.manifest.name} failed on these rows: {error}"
+                f"The pipeline {self.manifest.name} failed on these rows.", words_of(error)
             ) from error
 
     def _require_answers(self, rows: int) -> None:

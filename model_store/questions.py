@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .agreement import Truth, clearly_better
 from .errors import LoadFailed
-from .model import Prediction, ask, close, json_labels
+from .labels import json_labels
+from .model import Prediction, ask, close
 from .readings import Reading
 from .signature import Container
 from .training import Training

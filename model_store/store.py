@@ -40,6 +40,7 @@ from .errors import (
     Untrusted,
     VersionInUse,
     VersionNotFound,
+    words_of,
 )
 from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, Manifest, Sample
 from .model import Model
@@ -210,9 +211,9 @@ class ModelStore:
             raise
         except Exception as error:
             raise LoadFailed(
-                f"{found.name} version {found.version} does not load: "
-                f"{type(error).__name__}: {error}; the module of each of its classes must be "
-                "importable here."
+                f"{found.name} version {found.version} does not load; the module of each of its "
+                "classes must be importable here.",
+                words_of(error),
             ) from error
         return Model(found, pipeline, verified.sample, _shortcut(verified, pipeline))
 
@@ -531,8 +532,9 @@ def _shortcut(verified: Verified, pipeline: Any) -> Shortcut | None:
         return build_converted(pipeline, verified.graph)
     except Exception as error:
         raise LoadFailed(
-            f"onnxruntime does not load {GRAPH} of {found.name} version {found.version}: {error}; "
-            "publish it again."
+            f"onnxruntime does not load {GRAPH} of {found.name} version {found.version}; publish "
+            "it again.",
+            words_of(error),
         ) from error
 
 

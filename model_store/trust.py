@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .errors import LoadFailed, Untrusted
+from .errors import LoadFailed, Untrusted, words_of
 from .opcodes import Global
 from .reconstruct import blank
 from .reconstruct.row import Named, Row
@@ -198,7 +198,7 @@ def _lookup(module: str, name: str) -> Any:
         return reduce(getattr, name.split("."), importlib.import_module(module))
     except Exception as error:
         way = "give its module with --code" if module == MAIN else "install the package that has it"
-        raise LoadFailed(f"{module}.{name} is not there: {error}; {way}.") from error
+        raise LoadFailed(f"{module}.{name} is not there; {way}.", words_of(error)) from error
 
 
 def _default(module: str, name: str) -> Row | Named | Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from .errors import LoadFailed, UnreadableFile
+from .errors import LoadFailed, UnreadableFile, words_of
 
 LIMIT: Final = 1024 * 1024
 MAIN: Final = "__main__"
@@ -80,7 +80,7 @@ class Code:
             if not isinstance(error, Exception | SystemExit):
                 raise
             raise LoadFailed(
-                f"The module {self.name}.py does not run here: {type(error).__name__}: {error}"
+                f"The module {self.name}.py does not run here.", words_of(error)
             ) from error
 
     def covers(self, module: str) -> bool:

@@ -280,8 +280,8 @@ class Config:
     show_errors: bool = _setting(
         False,
         _boolean,
-        "Whether clients are told what a pipeline said that failed, for development; else the log "
-        "alone has it.",
+        "Whether clients are told what a pipeline or a library said of a failure, for development; "
+        "else the log alone has it.",
     )
     max_batch_size: int = _setting(256, _count, "Rows that one call of predict takes together.")
     max_queue_size: int = _setting(

@@ -2,8 +2,9 @@
 
 A client reads `{"error": "...", "details": [...]}`, a browser a page with the same sentence, and
 whoever prefers plain text the sentence alone. What is not in the table is a defect of ours: it is
-logged with its traceback, and the client is told nothing of it. What a pipeline says of its failure
-is logged as well, and told to clients with SHOW_ERRORS alone: it may name a path or a setting.
+logged with its traceback, and the client is told nothing of it. What a pipeline or another
+library says of a failure is logged as well, and told to clients with SHOW_ERRORS alone: it may name
+a path or a setting.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ def _note(error: Exception, kind: str) -> None:
     state = get_state()
     if state.record is not None:
         state.record.error = kind
-    if isinstance(error, Unanswerable):
-        log_words(error, state.request_id)
+    if isinstance(error, ModelStoreError | NotReady) and status_of(error) != 500:
+        log_words(error, error.words, state.request_id)
 
 
 def sentence_of(error: Exception) -> str:
@@ -185,7 +186,7 @@ def _message(error: Exception, status: int) -> str:
     if isinstance(error, QueueFull | Closed):
         return BUSY
     if isinstance(error, PredictionFailed) and status == 500:
-        return str(error) if context_of(current_app).config.show_errors else FAILED
+        return sentence_of(error) if context_of(current_app).config.show_errors else FAILED
     if status == 500:
         return DESCRIPTIONS[500]
     return sentence_of(error)

@@ -51,11 +51,13 @@ class DeadlineExceeded(InferenceError):
 
 
 class NotReady(InferenceError):
-    """`retry_after` is in seconds; None where waiting does not help."""
+    """`retry_after` is in seconds; None where waiting does not help. `words` are what somebody
+    else's code said of the cause, for the log."""
 
-    def __init__(self, message: str, retry_after: int | None) -> None:
+    def __init__(self, message: str, retry_after: int | None, words: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.words = words
 
 
 BUSY: Final = "The server is busy; try again in a moment."

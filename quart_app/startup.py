@@ -17,7 +17,8 @@ from pathlib import Path
 
 from quart import Quart
 
-from model_store.errors import StoreNotWritable
+from model_store import ModelStoreError
+from model_store.errors import StoreNotWritable, words_of
 from model_store.recipes import RECIPES
 
 from .config import Config
@@ -37,7 +38,7 @@ UNFINISHED = ".unfinished"
 logger = logging.getLogger(__name__)
 
 
-class TrainingFailed(Exception):
+class TrainingFailed(ModelStoreError):
     """The child process that trained a model ended with an error."""
 
 
@@ -91,9 +92,10 @@ async def _load_all(registry: Registry, config: Config) -> None:
         for name in names:
             await registry.load(name)
         if locked is not None:
-            logger.warning("%s These models are not trained: %s.", locked, ", ".join(missing))
+            untrained = ", ".join(missing)
+            logger.warning("%s These models are not trained: %s.", locked.told, untrained)
             for name in missing:
-                registry.entry(name).fail(locked)
+                registry.entry(name).fail(locked, words=config.show_errors)
             return
         for name in missing:
             if registry.draining:
@@ -159,7 +161,7 @@ def _why_locked(store: Path) -> StoreNotWritable | None:
     place = next(folder for folder in (store, *store.absolute().parents) if folder.exists())
     if os.access(place, os.W_OK):
         return None
-    return StoreNotWritable(f"The store {store} cannot be written.")
+    return StoreNotWritable("The store cannot be written.", f"It is {store}.")
 
 
 async def _train(registry: Registry, config: Config, name: str) -> bool:
@@ -172,8 +174,8 @@ async def _train(registry: Registry, config: Config, name: str) -> bool:
             "models", "--store", os.fspath(config.model_store.absolute()), "train", name
         )
     except (TrainingFailed, OSError, ValueError) as error:
-        logger.error("training %s failed: %s", name, error)
-        entry.fail(error)
+        logger.error("training %s failed: %s", name, words_of(error))
+        entry.fail(error, words=config.show_errors)
         return False
     return True
 
@@ -203,7 +205,7 @@ async def _run_child(*arguments: str) -> None:
         await child.wait()
         raise
     if code != 0:
-        raise TrainingFailed(f"The training ended with exit code {code}: {last}")
+        raise TrainingFailed(f"The training ended with exit code {code}.", last)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -346,6 +346,8 @@ def frames() -> Iterator[Case]:
     yield "pandas output", output.fit(frame[["a"]], Y), frame[["a"]]
     search = GridSearchCV(make_pipeline(ColumnTransformer(numbers), end), {}, cv=2)
     yield "search on a frame", search.fit(frame, Y), frame
+    for name, value in tables():
+        yield f"held {name}", Held(value), X
     for storage in ("python", "pyarrow"):
         try:
             texts = frame.astype({"c": f"string[{storage}]"})
@@ -359,6 +361,62 @@ def frames() -> Iterator[Case]:
             yield f"index of {storage}", held.fit(frame[["c"]]), frame[["c"]]
         except ImportError:
             continue
+
+
+def tables() -> Iterator[tuple[str, Any]]:
+    """What a step of one's own keeps: a DataFrame, its columns, and its kinds of index."""
+    import pandas
+
+    days = pandas.date_range("2024-02-27", periods=4, freq="D")
+    columns = {
+        "integers": np.arange(4),
+        "small": np.arange(4, dtype=np.int8),
+        "floats": [0.5, np.nan, -0.0, 1e300],
+        "more": np.arange(4) / 4,
+        "truths": [True, False, True, True],
+        "objects": np.array(["a", None, 1, (2, "b")], dtype=object),
+        "texts": ["a", "b", "\u00e9", ""],
+        "days": days,
+        "seconds": np.arange(4).astype("M8[s]"),
+        "moments": days.tz_localize("UTC"),
+        "spans": days - days[0],
+        "categories": pandas.Categorical(["b", "a", None, "b"], ["b", "a"], ordered=True),
+        "bins": pandas.cut([1, 2, 3, 4], 2),
+        "gaps": pandas.array([1, None, 3, 2**62], dtype="Int64"),
+        "unsigned": pandas.array([1, None, 3, 255], dtype="UInt8"),
+        "fractions": pandas.array([0.5, None, 1.5, 2.5], dtype="Float32"),
+        "answers": pandas.array([True, None, False, True], dtype="boolean"),
+        "strings": pandas.array(["a", None, "b", "c"], dtype="string[python]"),
+        "intervals": pandas.arrays.IntervalArray.from_breaks([0.0, 0.5, 1.0, 1.5, 2.0]),
+    }
+    frame = pandas.DataFrame(columns)
+    yield "frame", frame
+    yield "part of a frame", frame[["more", "texts", "integers"]].iloc[::2]
+    yield "frame of numbers", pandas.DataFrame(X, columns=list("abcd"), index=list(range(9, 49)))
+    yield "frame of no rows", frame.iloc[:0]
+    yield "frame of no columns", frame[[]]
+    yield "frame of names that stand twice", frame.set_axis([*frame.columns[1:], "small"], axis=1)
+    pairs = frame.set_index(["texts", "integers"]).T.iloc[:2]
+    yield "frame of pairs", pairs
+    yield "frame with attributes", _with_attributes(frame[["more"]])
+    for name in columns:
+        yield f"column of {name}", frame[name]
+        yield f"array of {name}", frame[name].array
+    yield "index of pairs", pandas.MultiIndex.from_product([["a", "b"], days], names=["x", None])
+    yield "index of months", pandas.date_range("2024-01-01", periods=3, freq="MS", tz="UTC")
+    yield "index of spans", pandas.Index(frame["spans"], name="span")
+    yield "index of intervals", pandas.interval_range(0, 3, closed="left")
+    yield "index of gaps", pandas.Index(columns["gaps"])
+    yield "index of categories", pandas.CategoricalIndex(["a", "b"], name=("a", 1))
+    moment = pandas.Timestamp("2024-02-29 12:00:00.123456789")
+    yield "moment", [moment, moment.tz_localize("UTC"), moment.as_unit("s"), pandas.NaT, pandas.NA]
+    yield "span", [pandas.Timedelta("1D"), pandas.Interval(0, 1), pandas.Interval(moment, moment)]
+    yield "objects of pandas", pandas.Series([moment, pandas.NaT, pandas.NA], dtype=object)
+
+
+def _with_attributes(frame: Any) -> Any:
+    frame.attrs = {"unit": "m"}
+    return frame.set_flags(allows_duplicate_labels=False)
 
 
 def cases() -> Iterator[Case]:
@@ -490,10 +548,34 @@ def _parts(value: Any) -> Any:
     """What a value is made of, as pickle sees it."""
     if isinstance(value, np.random.BitGenerator):
         return value.state  # Its seeds are drawn anew where a file has none.
+    if type(value).__module__.split(".")[0] == "pandas":
+        return _parts_of_pandas(value)
     parts = value.__reduce_ex__(4)
     if isinstance(parts, str):
         return parts
     return [list(part) if hasattr(part, "__next__") else part for part in parts]
+
+
+def _parts_of_pandas(value: Any) -> Any:
+    """The same without which columns lie in one block, and what pandas notes to be faster."""
+    if type(value).__name__ == "DataFrame":
+        columns = [value.iloc[:, place] for place in range(value.shape[1])]
+        return [value.columns, columns, value.index, value.attrs, str(value.flags)]
+    if type(value).__name__ == "Series":
+        plain = isinstance(value.dtype, np.dtype)
+        values = np.ascontiguousarray(value.to_numpy()) if plain else value.array
+        return [value.name, values, value.index, value.attrs, str(value.flags)]
+    return [_noted(part) for part in value.__reduce_ex__(4)]
+
+
+def _noted(part: Any) -> Any:
+    """A part of an array or an index without notes."""
+    if type(part) is tuple:
+        return [each for each in map(_noted, part) if not (type(each) is dict and not each)]
+    if type(part) is dict:
+        notes = {"_cache", "_readonly", *(["_freq"] if part.get("_freq") is None else [])}
+        return {name: part[name] for name in sorted(part.keys() - notes)}
+    return part
 
 
 def compared(path: Path, rows: Any, load: Callable[[bytes], Any]) -> str:

@@ -105,6 +105,16 @@ def array(words: str, kinds: str, ndim: int) -> Form:
     return Form(words, fits)
 
 
+def of_pandas(words: str, *names: str) -> Form:
+    """A value of one of these classes of pandas, which is not imported for that."""
+
+    def fits(value: Any) -> bool:
+        kind = type(value)
+        return kind.__module__.split(".")[0] == "pandas" and kind.__name__ in names
+
+    return Form(words, fits)
+
+
 INTEGER: Final = exact("an integer", int)
 NATURAL: Final = within(0, 2**62)
 FLOAT: Final = exact("a float", float)

@@ -1,26 +1,23 @@
-"""What estimators keep of pandas: an index, texts, categories; also texts that pyarrow held.
+"""Series and DataFrames of pandas, made by pandas of checked columns.
 
-Each is made by pandas of plain values. Texts in pyarrow's memory are read here, byte by byte, and
-made anew, so pyarrow itself is not needed, and never sees what a file says of its buffers.
+A file has the columns of a DataFrame in blocks of one dtype each, and for each block the places of
+its columns. What says so in the file is not kept: columns are taken out of the blocks, looked at,
+and copied into a table that pandas makes anew.
 """
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from .extension_arrays import EXTENSION, LINE, Dates
 from .forms import (
-    ANYTHING,
-    DATA,
     FLAG,
-    INTEGER,
-    NATURAL,
-    NONE,
     NOTHING,
-    TEXT,
+    PLAIN,
     Form,
     either,
     exact,
@@ -29,220 +26,211 @@ from .forms import (
     many,
     only,
 )
-from .plain import KEY, is_key
-from .row import Named, Row, find, named, refuse, shown
+from .indexes import ANY_INDEX
+from .plain import KEY
+from .row import Row, find, refuse
 
-INDEX: Final = "pandas.Index"
-RANGE: Final = "pandas.RangeIndex"
-CATEGORY_INDEX: Final = "pandas.CategoricalIndex"
-STRINGS: Final = "pandas.arrays.StringArray"
-CATEGORIES: Final = "pandas.Categorical"
-PYTHON: Final = "python"
-WIDTHS: Final = {"string": 4, "large_string": 8}
-"""Bytes of an offset, by pyarrow's name for the type."""
-
-
-def _is_of(*names: str) -> Any:
-    """Whether a value is of one of these classes of pandas; nothing is imported for that."""
-
-    def fits(value: Any) -> bool:
-        kind = type(value)
-        return kind.__module__.split(".")[0] == "pandas" and kind.__name__ in names
-
-    return fits
-
-
-_STRING_DTYPE: Final = Form("a dtype of texts", _is_of("StringDtype"))
-_CATEGORY_DTYPE: Final = Form("a dtype of categories", _is_of("CategoricalDtype"))
-_MISSING: Final = Form(
-    "a missing value", lambda value: type(value) is float or _is_of("NAType")(value)
-)
-_LINE: Final = Form("an array", lambda value: type(value) is np.ndarray and value.ndim == 1)
-_ARRAY: Final = either(
-    _LINE, Form("an array of pandas", _is_of("StringArray", "ArrowStringArray", "Categorical"))
-)
-_MORE: Final = fields({}, {"_readonly": FLAG})
-_INDEX: Final = Form("an index", _is_of("Index", "RangeIndex"))
-
-
-def _pandas(name: str) -> Any:
-    return find("pandas", name)
-
-
-def _index(what: Named, parts: dict[str, Any]) -> Any:
-    name = parts.get("name")
-    if what.name == RANGE:
-        return _pandas("RangeIndex")(parts["start"], parts["stop"], parts["step"], name=name)
-    data = parts["data"]
-    if data.dtype == np.dtype(object) and not all(map(is_key, data)):
-        refuse("has an index hold others than plain values", "what a dict may look for")
-    if what.name == CATEGORY_INDEX:
-        return _pandas("CategoricalIndex")(data, name=name)
-    return _pandas("Index")(data, dtype=data.dtype, name=name, copy=False)
-
-
-def _string_dtype(*parts: Any) -> Any:
-    """The dtype of texts; they are Python's where pyarrow is not installed."""
-    if isinstance(parts[-1], dict):
-        parts = (parts[-1].get("storage", PYTHON), parts[-1].get("_na_value", ...))
-    storage, *missing = (part for part in parts if part is not ...)
-    if storage != PYTHON and importlib.util.find_spec("pyarrow") is None:
-        storage = PYTHON
-    return _pandas("StringDtype")(storage, *missing)
-
-
-def _category_dtype(state: dict[str, Any]) -> Any:
-    return _pandas("CategoricalDtype")(state["categories"], state["ordered"])
-
-
-def _backed(what: Named, _checksum: int, _none: None, state: tuple[Any, ...]) -> Any:
-    """An array of texts or of categories."""
-    dtype, data, *rest = state
-    if isinstance(dtype, np.ndarray):  # pandas before 2 wrote them in this order.
-        dtype, data = data, dtype
-    if what.name == CATEGORIES:
-        if not _CATEGORY_DTYPE.fits(dtype) or data.dtype.kind != "i":
-            refuse("has categories without codes", "integers")
-        return _pandas("Categorical").from_codes(data, dtype=dtype)
-    if not _STRING_DTYPE.fits(dtype):
-        refuse("has texts of another dtype", "a dtype of texts")
-    made = _texts(data.tolist(), dtype)
-    made.__dict__.update(*rest)
-    return made
-
-
-def _texts(values: list[Any], dtype: Any) -> Any:
-    for value in values:
-        if type(value) is not str and value is not None and not _MISSING.fits(value):
-            refuse(f"has texts hold {shown(value)}", "a text or a missing value")
-    return _pandas("array")(values, dtype=dtype)
-
-
-# Of pyarrow -----------------------------------------------------------------------
+KINDS: Final = "biufcmMO"
+"""Kinds of numpy's dtypes that a column may have."""
+LAYOUT: Final = "0.14.1"
+"""The release of pandas whose way to pickle a Series is still that of the newest."""
 
 
 @dataclass(frozen=True, slots=True)
-class _TextType:
-    name: str
+class _Block:
+    """Columns of one dtype, and their places in the table."""
+
+    columns: Sequence[Any]
+    places: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
-    values: list[str | None]
+class _Column:
+    """The values of a Series."""
+
+    values: Any
+    index: Any
 
 
-def _restored(parts: tuple[Any, ...]) -> _Texts:
-    """The texts in pyarrow's buffers: a bit for each that is there, where each begins, and all of
-    them one after another. https://arrow.apache.org/docs/format/Columnar.html"""
-    kind, length, _, start, (present, offsets, data), _, _ = parts
-    if length == 0:
-        return _Texts([])
-    width = WIDTHS[kind.name]
-    if width * (start + length + 1) > len(offsets or b""):
-        refuse(f"has {length} texts of pyarrow without offsets", "one more than there are texts")
-    if present is not None and start + length > 8 * len(present):
-        refuse(f"has {length} texts of pyarrow without a bit for each", "as many bits")
-    ends = np.frombuffer(offsets, f"<i{width}", length + 1, start * width)
-    text = bytes(data or b"")
-    if ends[0] < 0 or (np.diff(ends) < 0).any() or ends[-1] > len(text):
-        refuse("has texts of pyarrow that lie elsewhere", "offsets within their bytes")
-    bounds = ends.tolist()
-    there = (
-        None
-        if present is None
-        else np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little")
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The columns of a DataFrame, in their order."""
+
+    columns: Sequence[Any]
+    names: Any
+    index: Any
+
+
+def _block(values: Any, placement: Any, _dimensions: int) -> _Block:
+    columns = _columns(values)
+    places = _places(placement)
+    if len(places) != len(columns):
+        refuse(f"has a block of {len(columns)} columns with {len(places)} places", "as many")
+    return _Block(columns, places)
+
+
+def _columns(values: Any) -> Sequence[Any]:
+    if isinstance(values, Dates):
+        return values.columns
+    return list(values) if isinstance(values, np.ndarray) else [values]
+
+
+def _places(placement: Any) -> Sequence[int]:
+    if isinstance(placement, np.ndarray):
+        found: list[int] = placement.tolist()
+        return found
+    stop = -1 if placement.stop is None else placement.stop
+    return range(placement.start, stop, placement.step)
+
+
+def _table(blocks: tuple[_Block, ...], axes: list[Any]) -> _Table:
+    """The columns in their order.
+
+    Raises:
+        Untrusted: one is missing, stands twice, or is longer or shorter than the index.
+    """
+    names, index = axes
+    columns = {
+        place: column
+        for block in blocks
+        for place, column in zip(block.places, block.columns, strict=True)
+    }
+    counted = sum(len(block.columns) for block in blocks)
+    if not counted == len(columns) == len(names) or not all(
+        place in columns for place in range(counted)
+    ):
+        refuse(f"has blocks whose places are not those of {len(names)} columns", "each place once")
+    for column in columns.values():
+        _require_length(column, index)
+    return _Table([columns[place] for place in range(counted)], names, index)
+
+
+def _require_length(column: Any, index: Any) -> None:
+    if len(column) != len(index):
+        refuse(f"has a column of {len(column)} values and {len(index)} rows", "as many")
+
+
+def _column(state: tuple[Any, Any, Any, dict[str, Any]]) -> _Column:
+    layout = state[-1][LAYOUT]
+    (index,), (block,) = layout["axes"], layout["blocks"]
+    values = block["values"]
+    _require_length(values, index)
+    if list(_places(block["mgr_locs"])[: len(index) + 1]) != list(range(len(index))):
+        refuse("has a Series whose places are not those of its rows", "each in its order")
+    return _Column(values, index)
+
+
+def _series(state: dict[str, Any]) -> Any:
+    column = state["_mgr"]
+    if not isinstance(column, _Column):
+        refuse("has a Series of several columns", "one")
+    return _with_facts(_series_of(column.values, column.index, state.get("_name")), state)
+
+
+def _series_of(values: Any, index: Any, name: Any = None) -> Any:
+    """The dtype is told, so that pandas does not look for a better one for objects."""
+    return find("pandas", "Series")(values, index, dtype=values.dtype, name=name, copy=True)
+
+
+def _frame(state: dict[str, Any]) -> Any:
+    table = state["_mgr"]
+    if not isinstance(table, _Table):
+        refuse("has a DataFrame of a Series", "blocks of columns")
+    made = find("pandas", "DataFrame")(
+        {place: _series_of(column, table.index) for place, column in enumerate(table.columns)},
+        index=table.index,
     )
-    return _Texts(
-        [
-            text[bounds[i] : bounds[i + 1]].decode() if there is None or there[start + i] else None
-            for i in range(length)
-        ]
-    )
+    made.columns = table.names
+    return _with_facts(made, state)
 
 
-def _chunks(arrays: list[_Texts], _kind: Any = None) -> _Texts:
-    return _Texts([value for array in arrays for value in array.values])
+def _with_facts(made: Any, state: dict[str, Any]) -> Any:
+    """What a table says of itself: facts of the author's own, and whether names stand once."""
+    made.attrs = dict(state.get("attrs", {}))
+    unique = not state.get("_flags", {}).get("allows_duplicate_labels", True)
+    return made.set_flags(allows_duplicate_labels=False) if unique else made
 
 
-def _arrow_strings(state: dict[str, Any]) -> Any:
-    texts = state["_pa_array"] if "_pa_array" in state else state.get("_data")
-    if not isinstance(texts, _Texts):
-        refuse("has an array without its texts", "texts of pyarrow")
-    made = _texts(texts.values, state["_dtype"])
-    made.__dict__.update({name: state[name] for name in ("_readonly",) if name in state})
-    return made
-
-
-_TEXT_TYPE: Final = exact("a type of texts", _TextType)
-_TEXTS: Final = exact("texts of pyarrow", _Texts)
-_BUFFER: Final = either(NONE, DATA)
-_ARROW: Final = items(
-    items(
-        _TEXT_TYPE,
-        NATURAL,
-        INTEGER,
-        NATURAL,
-        Form(
-            "three buffers",
-            lambda value: type(value) is list and len(value) == 3 and all(map(_BUFFER.fits, value)),
+_VALUES: Final = either(
+    Form("an array of a column", lambda value: LINE.fits(value) and value.dtype.kind in KINDS),
+    EXTENSION,
+)
+_BLOCK_VALUES: Final = either(
+    Form(
+        "an array of columns",
+        lambda value: type(value) is np.ndarray and value.ndim == 2 and value.dtype.kind in KINDS,
+    ),
+    exact("columns of dates", Dates),
+    EXTENSION,
+)
+_PLACES: Final = either(
+    Form(
+        "a slice of places",
+        lambda value: (
+            type(value) is slice
+            and type(value.start) is type(value.step) is int
+            and (type(value.stop) is int or (value.stop is None and value.step < 0))
         ),
-        Form("no children", lambda value: type(value) is list and not value),
-        NONE,
-    )
+    ),
+    Form("places", lambda value: LINE.fits(value) and value.dtype.kind in "iu"),
 )
+_ONE_INDEX: Final = Form(
+    "an index", lambda value: type(value) is list and len(value) == 1 and ANY_INDEX.fits(value[0])
+)
+_TWO_INDEXES: Final = Form(
+    "two indexes",
+    lambda value: type(value) is list and len(value) == 2 and all(map(ANY_INDEX.fits, value)),
+)
+_ONE_BLOCK: Final = Form(
+    "a block",
+    lambda value: (
+        type(value) is list
+        and len(value) == 1
+        and fields({"values": _VALUES, "mgr_locs": _PLACES}).fits(value[0])
+    ),
+)
+_IGNORED: Final = exact("a list", list)
+_FACTS: Final = {
+    "_typ": only("series", "dataframe"),
+    "_metadata": many(KEY, list),
+    "_flags": fields({}, {"allows_duplicate_labels": FLAG}),
+    "attrs": Form(
+        "a dict of plain values",
+        lambda value: (
+            type(value) is dict
+            and all(type(key) is str and PLAIN.fits(each) for key, each in value.items())
+        ),
+    ),
+}
 
-CLASSES: Final = tuple(map(Named, (INDEX, RANGE, CATEGORY_INDEX, STRINGS, CATEGORIES)))
 ROWS: Final = (
+    Row("pandas._libs.internals._unpickle_block", _block, items(_BLOCK_VALUES, _PLACES, only(2))),
     Row(
-        "pandas.core.indexes.base._new_Index",
-        _index,
-        either(
-            items(named(INDEX, CATEGORY_INDEX), fields({"data": _ARRAY}, {"name": KEY})),
-            items(
-                named(RANGE),
-                fields({"start": INTEGER, "stop": INTEGER, "step": INTEGER}, {"name": KEY}),
-            ),
-        ),
+        "pandas.core.internals.managers.BlockManager",
+        _table,
+        items(many(exact("a block", _Block), tuple), _TWO_INDEXES),
     ),
     Row(
-        "pandas.StringDtype",
-        _string_dtype,
-        items(only(PYTHON, "pyarrow", "pyarrow_numpy"), _MISSING, least=0),
-        fields({"storage": TEXT}, {"_na_value": _MISSING, "_cache": exact("a dict", dict)}),
-        stateless=bool,
-        value=True,
-    ),
-    Row(
-        "pandas.CategoricalDtype",
-        _category_dtype,
+        "pandas.core.internals.managers.SingleBlockManager",
+        _column,
         NOTHING,
-        fields({"categories": either(NONE, _INDEX), "ordered": either(FLAG, NONE)}),
-        value=True,
-    ),
-    Row(
-        "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked",
-        _backed,
-        items(named(STRINGS, CATEGORIES), INTEGER, NONE),
-        either(
-            items(either(_STRING_DTYPE, _CATEGORY_DTYPE), _LINE, _MORE, least=2),
-            items(_LINE, either(_STRING_DTYPE, _CATEGORY_DTYPE), _MORE, least=2),
+        items(
+            _IGNORED,
+            _IGNORED,
+            _IGNORED,
+            fields({LAYOUT: fields({"axes": _ONE_INDEX, "blocks": _ONE_BLOCK})}),
         ),
     ),
-    Row("pyarrow.lib.py_buffer", bytes, items(DATA)),
-    Row("pyarrow.lib.type_for_alias", _TextType, items(only(*WIDTHS))),
-    Row("pyarrow.lib._restore_array", _restored, _ARROW),
     Row(
-        "pyarrow.lib.chunked_array",
-        _chunks,
-        items(many(_TEXTS, list), either(NONE, _TEXT_TYPE), least=1),
-    ),
-    Row(
-        "pandas.arrays.ArrowStringArray",
-        _arrow_strings,
+        "pandas.Series",
+        _series,
         NOTHING,
-        fields(
-            {"_dtype": _STRING_DTYPE},
-            {"_pa_array": _TEXTS, "_data": _TEXTS, "_cache": ANYTHING, "_readonly": FLAG},
-        ),
+        fields({"_mgr": exact("a column", _Column)}, {**_FACTS, "_name": KEY}),
+    ),
+    Row(
+        "pandas.DataFrame",
+        _frame,
+        NOTHING,
+        fields({"_mgr": exact("columns", _Table)}, _FACTS),
     ),
 )

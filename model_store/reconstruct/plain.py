@@ -25,6 +25,7 @@ from .forms import (
     fields,
     items,
     many,
+    of_pandas,
     only,
     raw,
     within,
@@ -41,6 +42,9 @@ _KEYS: Final = frozenset(
         *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta),
         *(decimal.Decimal, fractions.Fraction, range),
     }
+)
+_OF_PANDAS: Final = of_pandas(
+    "a value of pandas", "Interval", "NAType", "NaTType", "Timedelta", "Timestamp"
 )
 PARTS: Final = 1000
 """Values within a key, counted as often as they stand there."""
@@ -69,7 +73,7 @@ def _is_simple_key(value: Any) -> bool:
         return True
     if issubclass(kind, np.generic):
         return kind is not np.void
-    if issubclass(kind, type | np.dtype):
+    if issubclass(kind, type | np.dtype) or _OF_PANDAS.fits(value):
         return True
     own: set[Any] = {kind.__hash__, kind.__eq__}
     return own == {object.__hash__, object.__eq__}

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
 
-from ..errors import LoadFailed, ModelStoreError, Untrusted
+from ..errors import LoadFailed, ModelStoreError, Untrusted, words_of
 from .forms import NOTHING, Form
 
 SHOWN: Final = 60
+REASON: Final = 200
 _FUNCTIONS: Final = ("function", "builtin_function_or_method", "ufunc", "_ArrayFunctionDispatcher")
 
 
@@ -38,8 +39,9 @@ class Row:
 
     `args` is the form of the tuple of arguments. Where `state` has a form, a state of that form
     must follow, and only then `make` is called, with the arguments and the state; otherwise it is
-    called with the arguments. `made` says by the arguments whether a state follows where that is
-    not always so. `value` says that estimators hold the callable itself.
+    called with the arguments. `stateless` says by the arguments where no state follows. `unused` is
+    the form of a state that may follow, and of which nothing is taken. `value` says that estimators
+    hold the callable itself.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     args: Form = NOTHING
     state: Form | None = None
     stateless: Callable[[tuple[Any, ...]], bool] = lambda args: False
+    unused: Form | None = None
     value: bool = False
 
     @property
@@ -78,9 +81,21 @@ class Row:
             Untrusted, LoadFailed
         """
         assert self.state is not None
-        if not self.state.fits(state):
-            refuse(f"gives {self.name} the state {shown(state)}", self.state.words)
+        self._require_state(self.state, state)
         return self._made((*args, state))
+
+    def pass_over(self, state: Any) -> None:
+        """Take nothing of a state.
+
+        Raises:
+            Untrusted: it is another one than what may follow.
+        """
+        assert self.unused is not None
+        self._require_state(self.unused, state)
+
+    def _require_state(self, form: Form, state: Any) -> None:
+        if not form.fits(state):
+            refuse(f"gives {self.name} the state {shown(state)}", form.words)
 
     def _made(self, args: tuple[Any, ...]) -> Any:
         try:
@@ -89,7 +104,7 @@ class Row:
             raise
         except Exception as error:
             raise LoadFailed(
-                f"{self.name} does not take what the file gives it: {error}"
+                f"{self.name} does not take what the file gives it.", _line(error)
             ) from error
 
 
@@ -113,6 +128,12 @@ def shown(value: Any) -> str:
     """A value of a file in a sentence. Nothing of it runs, and it has no control characters."""
     text = _shown(value, 2)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _line(error: Exception) -> str:
+    """What an exception says, in one line: it may repeat what the file says, or draw a table."""
+    words = words_of(error).partition("\n")[0]
+    return "".join(letter if letter.isprintable() else "?" for letter in words[:REASON])
 
 
 def _shown(value: Any, depth: int) -> str:
@@ -148,7 +169,7 @@ def find(module: str, name: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise LoadFailed(
-            f"{module}.{name} is not there: {error}; install the package that has it."
+            f"{module}.{name} is not there; install the package that has it.", words_of(error)
         ) from error
     except AttributeError as error:
         package = module.partition(".")[0].replace("sklearn", "scikit-learn")

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from . import arrays, compiled, frames, generators, plain
+from . import (
+    arrays,
+    arrow_texts,
+    compiled,
+    extension_arrays,
+    frames,
+    generators,
+    indexes,
+    moments,
+    plain,
+)
 from .arrays import ARRAYS, MASKED, MATRIX, MEMORY_MAP, RECORDS
 from .forms import DTYPE, FLAG, NATURAL, NONE, NOTHING, SHAPE, either, fields, only
 from .row import Named, Row, named
@@ -35,6 +45,12 @@ MODULES: Final = {
 }
 """Modules by the names that other releases have for them."""
 
+
+def _moved(new: str, old: str, names: str) -> dict[str, str]:
+    """What stands in a module, by where it stood below another one."""
+    return {f"{old}.{name}": f"{new}.{name.rpartition('.')[2]}" for name in names.split()}
+
+
 NAMES: Final = {
     "numpy.core.multiarray._reconstruct": "numpy._core.multiarray._reconstruct",
     "numpy.core.multiarray.scalar": "numpy._core.multiarray.scalar",
@@ -46,18 +62,40 @@ NAMES: Final = {
     "numpy.ma.core.MaskedArray": MASKED,
     "numpy.ma.MaskedConstant": "numpy.ma.core.MaskedConstant",
     "numpy.random.mtrand.__RandomState_ctor": "numpy.random.__RandomState_ctor",
-    "pandas.core.indexes.base.Index": "pandas.Index",
-    "pandas.core.indexes.range.RangeIndex": "pandas.RangeIndex",
-    "pandas.core.indexes.category.CategoricalIndex": "pandas.CategoricalIndex",
-    "pandas.core.arrays.categorical.Categorical": "pandas.Categorical",
-    "pandas.core.arrays.string_.StringArray": "pandas.arrays.StringArray",
+    # pandas before 3 has its classes where they are defined.
+    **_moved("pandas", "pandas.core", "frame.DataFrame series.Series"),
+    **_moved(
+        "pandas",
+        "pandas.core.indexes",
+        "base.Index category.CategoricalIndex datetimes.DatetimeIndex interval.IntervalIndex"
+        " multi.MultiIndex range.RangeIndex timedeltas.TimedeltaIndex",
+    ),
+    **_moved(
+        "pandas",
+        "pandas.core.dtypes.dtypes",
+        "CategoricalDtype DatetimeTZDtype IntervalDtype",
+    ),
+    **_moved(
+        "pandas",
+        "pandas.core.arrays",
+        "categorical.Categorical string_.StringDtype boolean.BooleanDtype "
+        + " ".join(f"integer.{name}" for name in extension_arrays.INTEGERS)
+        + " ".join(f" floating.{name}" for name in extension_arrays.FLOATS),
+    ),
+    **_moved(
+        "pandas.arrays",
+        "pandas.core.arrays",
+        "boolean.BooleanArray datetimes.DatetimeArray floating.FloatingArray integer.IntegerArray"
+        " interval.IntervalArray numpy_.NumpyExtensionArray string_.StringArray"
+        " string_arrow.ArrowStringArray timedeltas.TimedeltaArray",
+    ),
     "pandas.core.arrays.string_.StringArrayNumpySemantics": "pandas.arrays.StringArray",
-    "pandas.core.arrays.string_.StringDtype": "pandas.StringDtype",
-    "pandas.core.arrays.string_arrow.ArrowStringArray": "pandas.arrays.ArrowStringArray",
     "pandas.core.arrays.string_arrow.ArrowStringArrayNumpySemantics": (
         "pandas.arrays.ArrowStringArray"
     ),
-    "pandas.core.dtypes.dtypes.CategoricalDtype": "pandas.CategoricalDtype",
+    "pandas._libs.interval.Interval": "pandas.Interval",
+    "pandas._libs.tslibs.nattype.__nat_unpickle": "pandas._libs.tslibs.nattype.NaTType",
+    "pandas._libs.tslibs.nattype._nat_unpickle": "pandas._libs.tslibs.nattype.NaTType",
 }
 """What stands in the table, by the names that other releases have for it."""
 
@@ -102,8 +140,9 @@ TABLE: Final[dict[str, Row | Named]] = {
     for each in chain(
         map(Named, NEW),
         (_WRAPPER,),
-        *(part.CLASSES for part in (arrays, compiled, frames, generators)),
-        *(part.ROWS for part in (arrays, compiled, frames, generators, plain)),
+        *(part.CLASSES for part in (arrays, compiled, extension_arrays, generators, indexes)),
+        *(part.ROWS for part in (arrays, compiled, generators, plain)),
+        *(part.ROWS for part in (arrow_texts, extension_arrays, frames, indexes, moments)),
     )
 }
 

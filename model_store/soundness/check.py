@@ -139,11 +139,15 @@ def _check(check: Check, places: Sequence[Place]) -> None:
     try:
         check([place.value for place in places])
     except Wrong as wrong:
-        # An exception may repeat what the file says.
-        reason = "".join(letter if letter.isprintable() else "?" for letter in str(wrong))
         raise Unsound(
-            f"{places[wrong.index].describe()} is not what it should be: {reason[:REASON_LENGTH]}."
+            f"{places[wrong.index].describe()} is not what it should be: {_line(str(wrong))}.",
+            wrong.words and _line(wrong.words),
         ) from wrong
+
+
+def _line(text: str) -> str:
+    """A text in one line; it may repeat what the file says."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:REASON_LENGTH])
 
 
 def _is_vectorizer(place: Place) -> bool:

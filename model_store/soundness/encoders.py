@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .faults import MISSING, Array, Wrong, as_array, count, equal, own, shown, within
+from .faults import MISSING, Wrong, as_array, count, equal, own, shown, within
 
 HIGHEST_DEGREE: Final = 100
 MOST_COLUMNS: Final = 10_000_000
@@ -39,7 +39,11 @@ def one_hot(value: Any) -> None:
 
 
 def _require_categories(value: Any, known: Any) -> None:
-    """One array for each column; numbers in order, since they are searched for."""
+    """One array for each column; numbers in order, since they are searched for.
+
+    Objects are looked up in a dict, in whatever order they are: where a row brings numbers for
+    them, scikit-learn asks the categories first which of them are NaN, and that raises.
+    """
     if not isinstance(known, list):
         raise Wrong("its categories_ are no list")
     equal(len(known), count(value, "n_features_in_"), "the number of its categories_")
@@ -47,17 +51,8 @@ def _require_categories(value: Any, known: Any) -> None:
         categories = as_array(each, f"categories_[{place}]", "biufUSOT", 1)
         if not len(categories):
             raise Wrong(f"it has no categories for column {place}")
-        numbers = _numbers(categories)
-        if (numbers[:-1] >= numbers[1:]).any():
+        if categories.dtype.kind in "biuf" and (categories[:-1] >= categories[1:]).any():
             raise Wrong(f"its categories of column {place} are not in order")
-
-
-def _numbers(categories: Array) -> Array:
-    """Those among categories that numbers would be searched for among."""
-    if categories.dtype.kind != "O":
-        return categories if categories.dtype.kind in "biuf" else categories[:0]
-    numbers = (each for each in categories.tolist() if isinstance(each, int | float))
-    return np.array([number for number in numbers if number == number])
 
 
 def _grouped(value: Any, widths: Sequence[int]) -> list[int]:

@@ -8,6 +8,8 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import words_of
+
 Array = NDArray[Any]
 Check = Callable[[Sequence[Any]], None]
 """Looks at all values of some classes at once, and raises `Wrong` for the first that is."""
@@ -17,11 +19,13 @@ FEW: Final = 4
 
 
 class Wrong(Exception):
-    """What is wrong with one of the values that are checked together, as the end of a sentence."""
+    """What is wrong with one of the values that are checked together, as the end of a sentence;
+    `words` is what numpy or scipy said of it."""
 
-    def __init__(self, sentence: str, index: int = 0) -> None:
+    def __init__(self, sentence: str, index: int = 0, words: str | None = None) -> None:
         super().__init__(sentence)
         self.index = index
+        self.words = words
 
 
 def each(check: Callable[[Any], None]) -> Check:
@@ -32,10 +36,10 @@ def each(check: Callable[[Any], None]) -> Check:
             try:
                 check(value)
             except Wrong as wrong:
-                raise Wrong(str(wrong), index) from wrong
+                raise Wrong(str(wrong), index, wrong.words) from wrong
             # What is not there or of another type than the class itself makes of it.
             except Exception as error:
-                raise Wrong(f"{type(error).__name__}: {error}", index) from error
+                raise Wrong("a look at its parts fails", index, words_of(error)) from error
 
     return check_all
 

@@ -45,7 +45,9 @@ FUNCTIONS: Final = (
     types.BuiltinFunctionType,
     type(np.mean),  # numpy's own kind of function
 )
-CLOSED: Final = KNOWN["pandas"] | {"interpolate.interp1d"}
+COLUMNS: Final = frozenset({"NumpyExtensionArray", "Series", "DataFrame"})
+"""Classes of pandas that may hold objects of any class, in columns for which there is no type."""
+CLOSED: Final = (KNOWN["pandas"] - COLUMNS) | {"interpolate.interp1d"}
 """Classes whose attributes are theirs alone: pandas's hold texts and numbers, and the function that
 an interpolation holds is checked with it."""
 METRIC: Final = 11
@@ -188,12 +190,23 @@ def _of_object(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
         raise Unsound(f"{place.describe()} stands more than {DEEPEST} objects deep.")
     if name_of(kind) in CLOSED:
         return ()
+    if name_of(kind) in COLUMNS:
+        return _of_columns(place.value)
     attributes = {**_slots(place.value), **getattr(place.value, "__dict__", {})}
     parts = [
         (f".{name}" if str(name).isidentifier() else f"[{name!r:.60}]", part)
         for name, part in attributes.items()
     ]
     return [*parts, *_items(place.value), *_hidden(place.value)]
+
+
+def _of_columns(value: Any) -> Iterator[tuple[str, Any]]:
+    """The objects in what pandas has of one column or of several."""
+    several = type(value).__name__ == "DataFrame"
+    for name, column in value.items() if several else [(None, value)]:
+        if column.dtype.kind == "O":
+            for label, part in _numbered(column.to_numpy().tolist()):
+                yield f"[{name!r:.60}]{label}" if several else label, part
 
 
 def _slots(value: Any) -> dict[str, Any]:
@@ -254,6 +267,8 @@ def _require_scalar(place: Place, trust: Trust) -> None:
     """A class that an estimator holds is a dtype; another one would be called like a function."""
     kind = place.value
     if place.own or kind in PLAIN or kind is object or issubclass(kind, np.generic | np.dtype):
+        return
+    if (name_of(kind) or "").endswith("Dtype"):  # of pandas
         return
     if not is_allowed(kind, trust):
         raise Untrusted(

@@ -45,7 +45,7 @@ def _nodes(predictor: Any, index: int) -> Nodes:
         for name in ("raw_left_cat_bitsets", "binned_left_cat_bitsets"):
             _require_bitsets(predictor, name, nodes)
     except Wrong as wrong:
-        raise Wrong(str(wrong), index) from wrong
+        raise Wrong(str(wrong), index, wrong.words) from wrong
     return Nodes(nodes["is_leaf"], nodes["left"], nodes["right"], nodes["feature_idx"])
 
 

@@ -119,9 +119,19 @@ _OTHERS: Final = {
             for kind in ("array", "matrix")
         ),
     },
-    # Which columns a DataFrame had: texts and numbers.
+    # Tables and their columns, all of them made by pandas itself (`reconstruct/frames.py`).
     "pandas": {
-        "": "CategoricalDtype DatetimeIndex Index RangeIndex StringArray StringDtype",
+        "": "ArrowStringArray ArrowStringArrayNumpySemantics BooleanArray BooleanDtype Categorical"
+        " CategoricalDtype CategoricalIndex DataFrame DatetimeArray DatetimeIndex DatetimeTZDtype"
+        " Float32Dtype Float64Dtype FloatingArray Index Int16Dtype Int32Dtype Int64Dtype Int8Dtype"
+        " IntegerArray Interval IntervalArray IntervalDtype IntervalIndex MultiIndex NAType NaTType"
+        " NumpyEADtype NumpyExtensionArray RangeIndex Series StringArray"
+        " StringArrayNumpySemantics StringDtype Timedelta TimedeltaArray TimedeltaIndex Timestamp"
+        " UInt16Dtype UInt32Dtype UInt64Dtype UInt8Dtype"
+        # Steps of a calendar.
+        " BQuarterBegin BQuarterEnd BYearBegin BYearEnd BusinessDay BusinessMonthBegin"
+        " BusinessMonthEnd Day Hour Micro Milli Minute MonthBegin MonthEnd Nano QuarterBegin"
+        " QuarterEnd Second Week YearBegin YearEnd",
     },
 }
 

@@ -75,7 +75,7 @@ def depths_of(parts: Sequence[Nodes], columns: Sequence[int]) -> Iterator[Array]
         try:
             yield from _depths_of(parts[first:end], np.array(columns[first:end]))
         except Wrong as wrong:
-            raise Wrong(str(wrong), first + wrong.index) from wrong
+            raise Wrong(str(wrong), first + wrong.index, wrong.words) from wrong
         first = end
 
 

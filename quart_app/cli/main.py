@@ -53,7 +53,8 @@ def main() -> None:
 
 
 def _exit(error: Exception, code: int) -> None:
-    click.echo(f"Error: {error}", err=True)
+    told = error.told if isinstance(error, ModelStoreError) else error
+    click.echo(f"Error: {told}", err=True)
     sys.exit(code)
 
 

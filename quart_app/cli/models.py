@@ -467,7 +467,7 @@ def _verify(
         progress("replaying the golden rows")
         model.replay()
     except ModelStoreError as error:
-        return {"name": name, "version": version, "error": str(error)}
+        return {"name": name, "version": version, "error": error.told}
     return {"name": name, "version": verified.manifest.version, "error": None}
 
 

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from model_store import Manifest, ModelStore, ModelStoreError
-from model_store.errors import CorruptVersion
+from model_store.errors import CorruptVersion, words_of
 
 from ..config import Config
 from ..documents import State
 from ..inference import NotReady
+from ..pipeline_errors import shown
 from .servable import Servable
 from .threads import run_in_daemon
 from .workers import Workers
@@ -43,15 +44,20 @@ UNUSED_SECONDS = 60.0
 VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
 
+UNEXPECTED = "Why is in the log."
+"""What clients are told of a failure that nobody has foreseen."""
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Entry:
-    """A model or one version of it, on its way or there. `reason` says why it failed."""
+    """A model or one version of it, on its way or there. `reason` says to clients why it failed,
+    `words` to the log what somebody else's code said of that."""
 
     state: State = State.PENDING
     reason: str | None = None
+    words: str | None = None
     servable: Servable | None = None
 
     @property
@@ -62,9 +68,14 @@ class Entry:
     def settled(self) -> bool:
         return self.state in {State.READY, State.FAILED, State.UNLOADED}
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception, *, words: bool) -> None:
+        """Keep why it failed; with `words`, clients are told what is not our own as well."""
         self.state = State.FAILED
-        self.reason = str(error) or type(error).__name__
+        if isinstance(error, ModelStoreError):
+            self.words, self.reason = error.words, shown(error, words=words)
+        else:
+            self.words = words_of(error)
+            self.reason = self.words if words else UNEXPECTED
 
 
 class Registry:
@@ -254,11 +265,11 @@ class Registry:
             try:
                 await self._steps(entry, name, version)
             except ModelStoreError as error:
-                logger.error("%s failed: %s", name, error)
-                entry.fail(error)
+                logger.error("%s failed: %s", name, error.told)
+                entry.fail(error, words=self._config.show_errors)
             except Exception as error:
                 logger.exception("%s failed", name)
-                entry.fail(error)
+                entry.fail(error, words=self._config.show_errors)
 
     async def _steps(self, entry: Entry, name: str, version: int | None) -> None:
         begun = time.monotonic()
@@ -323,7 +334,7 @@ def _succeeded(task: asyncio.Task[Entry]) -> bool:
 
 def _loaded(what: str, entry: Entry) -> Servable:
     if entry.state is State.FAILED:
-        raise NotReady(f"The model {what} failed to load: {entry.reason}", None)
+        raise NotReady(f"The model {what} failed to load: {entry.reason}", None, entry.words)
     if entry.state is State.UNLOADED:
         raise NotReady(f"The model {what} is unloaded.", None)
     if entry.servable is None:

@@ -300,11 +300,11 @@ class Scorer:
             self._log(error)
         if isinstance(error, Unanswerable):
             return shown(error, words=self._show_errors)
-        return str(error) if self._show_errors else FAILED
+        return shown(error, words=True) if self._show_errors else FAILED
 
     def _log(self, error: Exception) -> None:
         if isinstance(error, Unanswerable):
-            log_words(error, self._request_id)
+            log_words(error, error.words, self._request_id)
         else:
             logger.error("A row of a table failed (request %s)", self._request_id, exc_info=error)
 

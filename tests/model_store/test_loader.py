@@ -18,6 +18,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse
 from hypothesis import HealthCheck, given, settings, strategies
@@ -125,6 +126,7 @@ CALLED = {
     "a text": name("builtins.str"),
     "a whole number": name("builtins.int"),
     "a class of scikit-learn": name("sklearn.linear_model._base.LinearRegression"),
+    "a table of pandas": name("pandas.core.frame.DataFrame"),
     "a tree of neighbours": name("sklearn.neighbors._kd_tree.KDTree"),
     "a sparse matrix": name("scipy.sparse._csr.csr_matrix"),
     "a generator": name("numpy.random._pcg64.PCG64"),
@@ -726,6 +728,47 @@ def test_whatever_is_changed_in_a_real_file_only_rows_run(
 ) -> None:
     whole = data.draw(strategies.sampled_from(WHOLES))
     require_only_rows(data.draw(mutated(whole)), usual)
+
+
+TABLE_OF_PANDAS = pandas.DataFrame(
+    {
+        "number": [1, 2],
+        "object": np.array([None, "a"], dtype=object),
+        "text": ["a", "b"],
+        "gap": pandas.array([1, None], dtype="Int64"),
+        "day": pandas.to_datetime(["2024-01-01", "2024-02-01"], utc=True),
+        "kind": pandas.Categorical(["a", "b"]),
+        "bin": pandas.cut([1, 2], 2),
+    },
+    index=pandas.MultiIndex.from_tuples([("a", 1), ("b", 2)]),
+)
+FILES_OF_PANDAS = [
+    pickle.dumps([TABLE_OF_PANDAS, TABLE_OF_PANDAS["bin"]], protocol) for protocol in (2, 4, 5)
+]
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(strategies.data())
+def test_whatever_is_changed_in_a_table_of_pandas_nothing_is_opened_or_run(
+    usual: set[tuple[str, str]], data: strategies.DataObject
+) -> None:
+    whole = data.draw(strategies.sampled_from(FILES_OF_PANDAS))
+    changed = data.draw(mutated(whole))
+    load(whole)  # What pandas imports late is there.
+    WATCHED.clear()
+    _ON.append(True)
+    try:
+        load(changed)
+    except (ModelStoreError, MemoryError):
+        pass
+    finally:
+        _ON.clear()
+    assert not WATCHED, WATCHED
 
 
 @strategies.composite

@@ -119,7 +119,7 @@ def test_a_part_of_a_prediction_has_its_rows_of_both(model: Model) -> None:
         ([lambda rows: low(rows).astype(bytes)], OTHER),
         ([lambda rows: np.array(["low"] * 5 + ["lower"])], OTHER),
         ([lambda rows: np.array([7] * 6)], OTHER),
-        ([leaving], r"^The pipeline small failed on these rows: 3$"),
+        ([leaving], r"^The pipeline small failed on these rows\.$"),
     ],
 )
 def test_an_answer_that_is_not_usable_is_a_declared_error(
@@ -203,8 +203,10 @@ def test_the_last_bits_of_a_number_may_move_and_no_more(
 
 
 def test_a_pipeline_that_fails_on_golden_rows_says_so(model: Model) -> None:
-    with pytest.raises(PredictionFailed, match="seven"):
+    with pytest.raises(PredictionFailed) as caught:
         answering(model, failing).replay()
+    assert "seven" not in str(caught.value)
+    assert "seven" in caught.value.told
 
 
 @pytest.mark.parametrize(

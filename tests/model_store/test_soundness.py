@@ -339,11 +339,6 @@ LIES: dict[str, tuple[Any, Any, Any, Callable[[Any], None], str]] = {
         put("_drop_idx_after_grouping", np.array([-0.5, 0, 0])),
         "it drops",
     ),
-    "numbers as objects that are not in order": (
-        OneHotEncoder(), CODES.astype(object), Y,
-        put("categories_", lambda each: [c[::-1] for c in each]),
-        "are not in order",
-    ),
     "a degree for ever": (
         PolynomialFeatures(2), X, Y, put("_max_degree", 10**9), "its degree is 1000000000"
     ),
@@ -406,7 +401,7 @@ LIES: dict[str, tuple[Any, Any, Any, Callable[[Any], None], str]] = {
     "a sparse matrix": (
         LogisticRegression(), X, Y,
         sparse_coefficients(lambda matrix: matrix.indices.__setitem__(0, 10**6)),
-        "not what it should be: ValueError",
+        "not what it should be: a look at its parts fails. ValueError: ",
     ),
     "a sparse vector of a machine": (
         SVC(), scipy.sparse.csr_array(X), Y,
@@ -475,8 +470,9 @@ def lying(name: str) -> tuple[Any, str]:
 @pytest.mark.parametrize("name", LIES)
 def test_what_contradicts_itself_is_refused_with_a_sentence(name: str) -> None:
     made, sentence = lying(name)
-    with pytest.raises(Unsound, match=sentence):
+    with pytest.raises(Unsound) as caught:
         require_sound(made, DEFAULT)
+    assert re.search(sentence, caught.value.told)
 
 
 VALUES: dict[str, tuple[Callable[[], Any], str]] = {
@@ -554,8 +550,9 @@ def test_it_is_refused_wherever_it_stands(name: str, place: str) -> None:
         "as a key's value": {"a": (make(),)},
         "on a step": make(),
     }[place]
-    with pytest.raises((Unsound, Untrusted), match=sentence):
+    with pytest.raises((Unsound, Untrusted)) as caught:
         require_sound(make_pipeline(step, LinearRegression()), DEFAULT)
+    assert re.search(sentence, caught.value.told)
 
 
 def test_search_trees_are_built_again_from_their_rows() -> None:

@@ -145,6 +145,8 @@ def encoders() -> Iterator[Case]:
     ):
         for rows in (LETTERS, WORDS, WORDS.astype("category"), LETTERS.astype(str)):
             yield OneHotEncoder(**settings), rows, Y
+    for kind in (OneHotEncoder, OrdinalEncoder, TargetEncoder):
+        yield kind(categories=[[3, 1, 0, 2]] * 3), CODES.astype(object), Y
     for rows in (UNNAMED, HOLES, CODES.astype(object), HOLES.astype(object), CODES > 1):
         yield OneHotEncoder(max_categories=2), rows, Y
         yield OrdinalEncoder(), rows, Y

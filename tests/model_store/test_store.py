@@ -435,7 +435,7 @@ def test_broken_aliases_are_told(data: bytes, three: ModelStore) -> None:
         lambda: three.remove("small", 1),
     ]
     for ask in asks:
-        with pytest.raises(CorruptVersion, match=r"^small/aliases\.json cannot be read: "):
+        with pytest.raises(CorruptVersion, match=r"^small/aliases\.json cannot be read; remove it"):
             ask()
     assert three.verify("small", 1).manifest.version == 1
 
@@ -529,14 +529,14 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "artifact longer": (longer(ARTIFACT), r"has (\d+) bytes and should have \d+"),
     "artifact missing": (
         lambda path: (path / ARTIFACT).unlink(),
-        r"^small/1/pipeline\.joblib cannot be read: No such file or directory; publish it again",
+        r"^small/1/pipeline\.joblib cannot be read; publish it again\.$",
     ),
     "artifact a link": (
         replace_by(link_to_copy, ARTIFACT),
         r"^small/1/pipeline\.joblib is not a regular file; publish it again",
     ),
     "artifact a fifo": (replace_by(os.mkfifo, ARTIFACT), r"joblib is not a regular file"),
-    "artifact a folder": (replace_by(os.mkdir, ARTIFACT), r"pipeline\.joblib cannot be read: Is a"),
+    "artifact a folder": (replace_by(os.mkdir, ARTIFACT), r"pipeline\.joblib cannot be read; pub"),
     "sample cut": (cut(SAMPLE, 10), r"^sample\.json of small version 1 has 10 bytes and should"),
     "sample missing": (lambda path: (path / SAMPLE).unlink(), r"^small/1/sample\.json cannot be"),
     "sample a fifo": (replace_by(os.mkfifo, SAMPLE), r"sample\.json is not a regular file"),
@@ -544,10 +544,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "sample is no sample": (lambda path: put(path / SAMPLE, b"[]"), r"^The sample cannot be read"),
     "manifest missing": (
         lambda path: (path / MANIFEST).unlink(),
-        r"^small/1/manifest\.json cannot be read: No such file or directory; publish it again",
+        r"^small/1/manifest\.json cannot be read; publish it again\.$",
     ),
-    "manifest cut": (cut(MANIFEST, 100), r"^The manifest cannot be read: .*; publish it again"),
-    "manifest empty": (cut(MANIFEST, 0), r"^The manifest cannot be read: "),
+    "manifest cut": (cut(MANIFEST, 100), r"^The manifest cannot be read; publish it again"),
+    "manifest empty": (cut(MANIFEST, 0), r"^The manifest cannot be read; "),
     "manifest a fifo": (replace_by(os.mkfifo, MANIFEST), r"manifest\.json is not a regular file"),
     "manifest a link": (replace_by(link_to_copy, MANIFEST), r"manifest\.json is not a regular"),
     "manifest oversized": (
@@ -567,7 +567,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         r"^The manifest does not list sample\.json of small version 1",
     ),
     "huge size": (edit("files", ARTIFACT, "size", value=2**62), rf"should have {2**62}"),
-    "negative size": (edit("files", ARTIFACT, "size", value=-2), r"^The manifest cannot be read: "),
+    "negative size": (edit("files", ARTIFACT, "size", value=-2), r"^The manifest cannot be read; "),
     "other digest": (edit("files", ARTIFACT, "sha256", value="0" * 64), r"\(sha256\); publish it"),
     "no digest": (edit("files", ARTIFACT, "sha256", value=""), r"is not what was published"),
     "upper digest": (edit("files", SAMPLE, "sha256", value="A" * 64), r"is not what was published"),
@@ -713,11 +713,10 @@ def test_an_artifact_whose_classes_are_gone_does_not_load(small: ModelStore) -> 
     edit_manifest(folder(small), "allowed", value=["no_such_module.Thing"])
     verified = small.verify("small")
     with pytest.raises(
-        LoadFailed,
-        match=r"^no_such_module\.Thing is not there: No module named 'no_such_module'; install the "
-        r"package that has it\.$",
-    ):
+        LoadFailed, match=r"^no_such_module\.Thing is not there; install the package that has it\.$"
+    ) as caught:
         small.load(verified)
+    assert caught.value.words == "ModuleNotFoundError: No module named 'no_such_module'"
 
 
 # Libraries -------------------------------------------------------------------

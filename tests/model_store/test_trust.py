@@ -262,6 +262,10 @@ def frames() -> Iterator[tuple[Any, Any]]:
     encode = OneHotEncoder(categories=[pandas.Index(["no", "yes"])], sparse_output=False)
     yield encode.fit(frame[["c"]]), frame[["c"]]
     yield ColumnTransformer([("a", "passthrough", pandas.RangeIndex(2))]).fit(X), X
+    for table in (frame, category["c"], frame.set_index(["c", "a"])):
+        held = FunctionTransformer(np.clip, kw_args={"a_min": 0, "a_max": 1, "out": None})
+        held.table_ = table
+        yield held.fit(X), X
 
 
 def matrices() -> Iterator[Any]:
@@ -308,10 +312,7 @@ def answer(estimator: Any, rows: Any) -> Any:
 
 @pytest.mark.filterwarnings("ignore")
 def test_what_ordinary_pipelines_hold_is_allowed_and_answers_the_same() -> None:
-    # Beside pyarrow, pandas would keep texts in arrays of it, which no artifact may name.
-    with pandas.option_context("mode.string_storage", "python"):
-        ordinary = [*frames(), *((each, X) for each in matrices())]
-    for pipeline, rows in ordinary:
+    for pipeline, rows in [*frames(), *((each, X) for each in matrices())]:
         for again in reread(pipeline):
             assert np.array_equal(answer(again, rows), answer(pipeline, rows)), pipeline
 
@@ -392,9 +393,9 @@ def test_what_is_there_or_of_others_is_not_gone(module: str, name: str) -> None:
 def test_what_is_allowed_is_looked_up_anywhere_and_told_where_it_is_not() -> None:
     trust = Trust(frozenset({"os.path.join", "collections.abc.Nothing", "__main__.Own"}))
     assert trust.resolve("os", "path.join") is trust.resolve("os.path", "join")
-    with pytest.raises(LoadFailed, match=r"^collections\.abc\.Nothing is not there: .*; install"):
+    with pytest.raises(LoadFailed, match=r"^collections\.abc\.Nothing is not there; install"):
         trust.resolve("collections.abc", "Nothing")
-    with pytest.raises(LoadFailed, match=r"^__main__\.Own is not there: .*; give .* --code\.$"):
+    with pytest.raises(LoadFailed, match=r"^__main__\.Own is not there; give .* --code\.$"):
         trust.resolve("__main__", "Own")
     with pytest.raises(Untrusted):
         trust.resolve("os", "system")

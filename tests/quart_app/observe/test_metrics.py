@@ -135,7 +135,7 @@ async def test_models_tell_their_state_and_how_long_they_took_to_load(small: Cli
     app: Any = small.app
     registry = context_of(app).registry
     await registry.unload("iris")
-    registry.entry("broken").fail(ValueError("odd"))
+    registry.entry("broken").fail(ValueError("odd"), words=False)
     found = await scrape(small)
     for name, state in (("exam", "ready"), ("iris", "unloaded"), ("broken", "failed")):
         for other in State:

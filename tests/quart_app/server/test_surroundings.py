@@ -234,7 +234,7 @@ READ_ONLY = f"exec unshare -m bash -c '{MOUNT} && {SERVE}'"
     [
         (False, None, []),
         (True, "iris", ["models/.unfinished cannot be removed"]),
-        (False, "iris,exam", ["models cannot be written. These models are not trained: exam."]),
+        (False, "iris,exam", ["/models. These models are not trained: exam."]),
     ],
 )
 def test_a_store_that_cannot_be_written_is_served_and_no_error_of_the_start(

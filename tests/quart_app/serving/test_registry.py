@@ -237,7 +237,9 @@ async def test_a_pipeline_that_ends_the_program_when_it_is_loaded_only_fails(
         Gated.exits.clear()
     entry = registry.entries["m"]
     assert entry.state is State.FAILED
-    assert entry.reason == "SystemExit: this pipeline wants to end the program"
+    assert entry.words is not None
+    assert entry.words.endswith("SystemExit: this pipeline wants to end the program")
+    assert entry.reason == "Why is in the log."
 
 
 async def test_another_minor_of_scikit_learn_fails_unless_it_is_allowed(
