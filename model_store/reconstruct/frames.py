@@ -127,16 +127,18 @@ class _TextType:
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
+class Texts:
+    """What stood in pyarrow's memory."""
+
     values: list[str | None]
 
 
-def _restored(parts: tuple[Any, ...]) -> _Texts:
+def _restored(parts: tuple[Any, ...]) -> Texts:
     """The texts in pyarrow's buffers: a bit for each that is there, where each begins, and all of
     them one after another. https://arrow.apache.org/docs/format/Columnar.html"""
     kind, length, _, start, (present, offsets, data), _, _ = parts
     if length == 0:
-        return _Texts([])
+        return Texts([])
     width = WIDTHS[kind.name]
     if width * (start + length + 1) > len(offsets or b""):
         refuse(f"has {length} texts of pyarrow without offsets", "one more than there are texts")
@@ -152,7 +154,7 @@ def _restored(parts: tuple[Any, ...]) -> _Texts:
         if present is None
         else np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little")
     )
-    return _Texts(
+    return Texts(
         [
             text[bounds[i] : bounds[i + 1]].decode() if there is None or there[start + i] else None
             for i in range(length)
@@ -160,13 +162,13 @@ def _restored(parts: tuple[Any, ...]) -> _Texts:
     )
 
 
-def _chunks(arrays: list[_Texts], _kind: Any = None) -> _Texts:
-    return _Texts([value for array in arrays for value in array.values])
+def _chunks(arrays: list[Texts], _kind: Any = None) -> Texts:
+    return Texts([value for array in arrays for value in array.values])
 
 
 def _arrow_strings(state: dict[str, Any]) -> Any:
     texts = state["_pa_array"] if "_pa_array" in state else state.get("_data")
-    if not isinstance(texts, _Texts):
+    if not isinstance(texts, Texts):
         refuse("has an array without its texts", "texts of pyarrow")
     made = _texts(texts.values, state["_dtype"])
     made.__dict__.update({name: state[name] for name in ("_readonly",) if name in state})
@@ -174,7 +176,7 @@ def _arrow_strings(state: dict[str, Any]) -> Any:
 
 
 _TEXT_TYPE: Final = exact("a type of texts", _TextType)
-_TEXTS: Final = exact("texts of pyarrow", _Texts)
+_TEXTS: Final = exact("texts of pyarrow", Texts)
 _BUFFER: Final = either(NONE, DATA)
 _ARROW: Final = items(
     items(
