@@ -49,7 +49,7 @@ class Loader(Reader):
         self._bound: set[int] = set() if outer is None else outer._bound
         self._depth: int = 0 if outer is None else outer._depth + 1
         self._freed: dict[int, Any] = {}
-        self._room = Room(file.getbuffer().nbytes) if outer is None else outer._room
+        self._room: Room = Room(file.getbuffer().nbytes) if outer is None else outer._room
         self._waiting = 0
 
     def load(self) -> Any:

@@ -71,7 +71,7 @@ def _is_simple_key(value: Any) -> bool:
     kind = type(value)
     if kind is int:
         # Beyond, as many as one likes have the same hash.
-        return -LARGEST <= value <= LARGEST
+        return bool(-LARGEST <= value <= LARGEST)
     if kind in _KEYS:
         return True
     if issubclass(kind, np.generic):
