@@ -23,6 +23,7 @@ from .reconstruct import arrays, blank
 from .reconstruct.plain import is_key
 from .reconstruct.row import Named, Row, Unbuilt, refuse, shown
 from .reconstruct.table import NEW, NEW_OBJECT, NEW_OBJECT_EX, Described
+from .room import Room
 from .trust import Trust
 
 DEPTH: Final = 50
@@ -49,6 +50,7 @@ class Loader(Reader):
         self._depth: int = 0 if outer is None else outer._depth + 1
         self._freed: dict[int, Any] = {}
         self._whole: dict[int, tuple[Any, Row]] = {}
+        self._room: Room = Room(file.getbuffer().nbytes) if outer is None else outer._room
         self._waiting = 0
 
     def load(self) -> Any:
@@ -88,6 +90,7 @@ class Loader(Reader):
             made = what(*args)
             self._freed[id(made)] = made
             return made
+        self._room.take(args)
         if type(token) is Row:
             made = token.call(self._as_tokens(args))
             if type(made) is Unbuilt:
@@ -121,6 +124,7 @@ class Loader(Reader):
         if items is not None:
             if base is not dict or type(items) is not dict or not isinstance(made, dict):
                 refuse(f"makes {shown(kind)} of {shown(items)}", "nothing, or a dict")
+            self._room.take(items)
             for key, value in items.items():
                 blank.put(made, key, value)
         return made
@@ -191,6 +195,7 @@ class Loader(Reader):
         elif id(made) in self._bound:  # It belongs to the whole process.
             refuse(f"would change {shown(made)} itself", "an object")
         elif id(type(made)) in self._bound and blank.is_plain(type(made)):
+            self._room.take(state)
             blank.fill(made, state)
         elif id(made) in self._freed or (self._trust.acts and id(type(made)) not in self._bound):
             self.append(state)
@@ -199,6 +204,7 @@ class Loader(Reader):
             refuse(f"gives {shown(made)} a state", "an object that has attributes")
 
     def _finished(self, unbuilt: Unbuilt, state: Any) -> Any:
+        self._room.take(state)
         made = unbuilt.row.finish(unbuilt.args, self._as_tokens(state))
         return self._array(made) if type(made) is Described else made
 

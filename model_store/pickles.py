@@ -68,15 +68,17 @@ def _listing(raw: bytes) -> Listing:
     return lister.listing
 
 
-def load(data: bytes, trust: Trust) -> Any:
+def load(data: bytes, trust: Trust, *, inflate: bool = True) -> Any:
     """The object in a file. Raises whatever a class raises that the operator allowed.
+
+    What is compressed may take a thousand times its size. Without `inflate` it is refused.
 
     Raises:
         Untrusted: it names what is not allowed, or calls it as no estimator's pickle does.
         LoadFailed: what it names is not there, or does not take what it is given.
         UnreadableFile: it is no pickle or is cut off.
     """
-    raw = _decompressed(data)
+    raw = _decompressed(data) if inflate else _uncompressed(data)
     try:
         try:
             return Loader(io.BytesIO(raw), trust, "ASCII").load()
@@ -115,6 +117,12 @@ def _unreadable(error: Exception) -> UnreadableFile:
     else:
         reason = "it holds what no pickle does"
     return UnreadableFile(f"this is no whole pickle or joblib file: {reason}.")
+
+
+def _uncompressed(data: bytes) -> bytes:
+    if any(data.startswith(magic) for magic, _ in _DECOMPRESS):
+        raise UnreadableFile("this is compressed, which no artifact of a store is; import it.")
+    return data
 
 
 def _decompressed(data: bytes) -> bytes:

@@ -205,7 +205,7 @@ class ModelStore:
         """
         found = verified.manifest
         try:
-            pipeline = pickles.load(verified.artifact, verified.trust)
+            pipeline = pickles.load(verified.artifact, verified.trust, inflate=False)
             require_sound(pipeline, verified.trust)
         except (Untrusted, LoadFailed):
             raise

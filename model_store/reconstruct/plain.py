@@ -37,7 +37,7 @@ DIGITS: Final = 4000
 _DECIMAL: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*([eE][-+]?[0-9]{1,4})?|s?NaN[0-9]*|Infinity)")
 _KEYS: Final = frozenset(
     {
-        *(bool, bytes, complex, float, int, str, type(None), type(...)),
+        *(bool, bytes, complex, float, str, type(None), type(...)),
         *(type, types.BuiltinFunctionType, types.FunctionType, np.ufunc),
         *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta),
         *(decimal.Decimal, fractions.Fraction, range),
@@ -48,6 +48,10 @@ _OF_PANDAS: Final = of_pandas(
 )
 PARTS: Final = 1000
 """Values within a key, counted as often as they stand there."""
+
+
+LARGEST: Final = 2**64 - 1
+"""A whole number that is a key."""
 
 
 def is_key(value: Any) -> bool:
@@ -69,6 +73,9 @@ def is_key(value: Any) -> bool:
 
 def _is_simple_key(value: Any) -> bool:
     kind = type(value)
+    if kind is int:
+        # Beyond, as many as one likes have the same hash.
+        return bool(-LARGEST <= value <= LARGEST)
     if kind in _KEYS:
         return True
     if issubclass(kind, np.generic):

@@ -15,7 +15,6 @@ classes that are taken; one that is not there is refused.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,7 +24,18 @@ import numpy as np
 
 from ..errors import Unsound
 from ..trust import Trust
-from . import bounds, encoders, generators, histograms, matrices, neighbours, texts, trees, vectors
+from . import (
+    bounds,
+    encoders,
+    functions,
+    generators,
+    histograms,
+    matrices,
+    neighbours,
+    texts,
+    trees,
+    vectors,
+)
 from .faults import MISSING, Check, Wrong, count, each, equal, own
 from .graph import Place, walk
 from .known import KNOWN, name_of
@@ -85,6 +95,9 @@ CHECKS: Final[tuple[tuple[str, str, Check], ...]] = (
     ("cluster", "BisectingKMeans", each(neighbours.bisecting_means)),
     ("cluster", "Birch", each(neighbours.birch)),
     ("cluster", "FeatureAgglomeration", each(neighbours.agglomeration)),
+    ("kernel_approximation", "AdditiveChi2Sampler", each(bounds.steps)),
+    ("kernel_approximation", "PolynomialCountSketch", each(bounds.sketch)),
+    ("dummy", "DummyRegressor", each(bounds.constant)),
     ("feature_extraction", "CountVectorizer TfidfVectorizer", each(texts.vectorizer)),
     ("feature_extraction", "HashingVectorizer", each(texts.hashing_vectorizer)),
     ("feature_extraction", "FeatureHasher", each(texts.hasher)),
@@ -115,7 +128,10 @@ def require_sound(pipeline: Any, trust: Trust) -> None:
     by_name: defaultdict[str | None, list[Place]] = defaultdict(list)
     for place in places:
         by_name[name_of(type(place.value))].append(place)
-    _check(_attributes, [place for place in places if _is_estimator(place)])
+    ours = [place for place in places if _has_attributes(place)]
+    _check(_attributes, ours)
+    _check(_estimator, [place for place in ours if _is_of(place, "sklearn")])
+    _check(each(functions.partial), [place for place in places if type(place.value) is partial])
     _check(each(texts.content), [place for place in places if _is_vectorizer(place)])
     for part, names, check in CHECKS:
         for name in names.split():
@@ -154,26 +170,37 @@ def _is_vectorizer(place: Place) -> bool:
     return hasattr(type(place.value), "build_analyzer")
 
 
-# All estimators ------------------------------------------------------------------
+# All that has attributes ----------------------------------------------------------
 
 
-def _is_estimator(place: Place) -> bool:
-    kind = type(place.value)
-    return kind.__module__.startswith("sklearn.") and hasattr(place.value, "__dict__")
+def _has_attributes(place: Place) -> bool:
+    """Whether it has attributes from a file, of a class that nobody had to allow."""
+    return _is_of(place, "sklearn", "scipy") and hasattr(place.value, "__dict__")
+
+
+def _is_of(place: Place, *packages: str) -> bool:
+    return type(place.value).__module__.partition(".")[0] in packages
 
 
 @each
 def _attributes(value: Any) -> None:
-    """Nothing on an estimator hides what its class does, and its columns are as many as it says."""
-    attributes: Mapping[str, Any] = vars(value)
-    for name in attributes:
+    """Nothing on an object hides what its class does, or stands for what it does not do."""
+    for name in vars(value):
         found = getattr(type(value), name, MISSING)
         if found is not MISSING and (callable(found) or name.startswith("_")):
             raise Wrong(f"its {name} stands in place of that of its class")
-    jobs = attributes.get("n_jobs")
-    if isinstance(jobs, int) and jobs > 1:
-        # Each is a thread or a process, whether there is work for it or not.
-        value.n_jobs = min(jobs, os.cpu_count() or 1)
+    functions.methods(vars(value).items())
+    if isinstance(value, dict):
+        functions.methods(value.items())
+
+
+@each
+def _estimator(value: Any) -> None:
+    """Its columns are as many as it says, and what it starts and hands on is bounded."""
+    attributes: Mapping[str, Any] = vars(value)
+    functions.arguments(value)
+    if "n_jobs" in attributes:
+        value.n_jobs = functions.jobs(value.n_jobs)
     if "n_features_in_" in attributes:
         columns = count(value, "n_features_in_", 0)
         names = own(value, "feature_names_in_")

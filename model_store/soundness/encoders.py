@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from .bounds import HIGHEST_DEGREE, MOST_COLUMNS
 from .faults import MISSING, Wrong, as_array, count, equal, own, shown, within
-
-HIGHEST_DEGREE: Final = 100
-MOST_COLUMNS: Final = 10_000_000
-"""A row of so many takes 80 MB."""
 
 
 def one_hot(value: Any) -> None:

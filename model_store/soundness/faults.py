@@ -49,6 +49,25 @@ def own(value: Any, name: str) -> Any:
     return vars(value).get(name, MISSING)
 
 
+def holds(value: Any, name: str) -> bool:
+    """Whether an object of a class of this name is in a value, at any depth."""
+    waiting, seen = [value], {}
+    while waiting:
+        part = waiting.pop()
+        if type(part).__name__ == name:
+            return True
+        if id(part) in seen:
+            continue
+        seen[id(part)] = part  # Kept, so that no other object gets its id.
+        if isinstance(part, np.ndarray):
+            waiting += part.ravel().tolist() if part.dtype.hasobject else []
+            continue
+        waiting += part.values() if isinstance(part, dict) else ()
+        waiting += part if isinstance(part, list | tuple) else ()
+        waiting += getattr(part, "__dict__", {}).values()
+    return False
+
+
 def count(value: Any, name: str, least: int = 1) -> int:
     """An attribute that is a whole number.
 

@@ -23,11 +23,16 @@ import numpy as np
 
 from ..errors import Unsound, Untrusted
 from ..pickles import Global
+from ..reconstruct.row import shown
 from ..trust import Trust
+from .functions import FUNCTIONS
 from .known import KNOWN, LONG, MAY_LOOP, name_of
 
 DEEPEST: Final = 200
 """How far estimators may stand within each other; scikit-learn calls them within each other too."""
+
+PATH: Final = 200
+"""Letters of a path in a sentence."""
 
 PLAIN: Final = frozenset(
     {
@@ -40,16 +45,14 @@ PLAIN: Final = frozenset(
 SEQUENCES: Final = frozenset({list, tuple, set, frozenset, deque})
 MAPPINGS: Final = frozenset({dict, OrderedDict, Counter, defaultdict})
 ARRAYS: Final = frozenset({np.ndarray, np.matrix, np.ma.MaskedArray, np.recarray, np.record})
-FUNCTIONS: Final = (
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    type(np.mean),  # numpy's own kind of function
-)
 COLUMNS: Final = frozenset({"NumpyExtensionArray", "Series", "DataFrame"})
 """Classes of pandas that may hold objects of any class, in columns for which there is no type."""
 CLOSED: Final = (KNOWN["pandas"] - COLUMNS) | {"interpolate.interp1d"}
 """Classes whose attributes are theirs alone: pandas's hold texts and numbers, and the function that
 an interpolation holds is checked with it."""
+TRAINING: Final = {"cluster.BisectingKMeans": ("_kmeans_single", "sklearn.cluster._kmeans")}
+"""An attribute with a function of a module that only training calls, and that trusts what it is
+given: it may stand there and nowhere else."""
 METRIC: Final = 11
 """Its place in the state of a k-d or ball tree."""
 FUNCTION: Final = 3
@@ -75,7 +78,8 @@ class Place:
         while place.parent is not None:
             labels.append(place.label)
             place = place.parent
-        return type(place.value).__name__ + "".join(reversed(labels))
+        path = type(place.value).__name__ + "".join(reversed(labels))
+        return path if len(path) <= PATH else f"{path[: PATH // 2]}...{path[-PATH // 2 :]}"
 
     def describe(self) -> str:
         """Its path, and of what class it is."""
@@ -164,7 +168,7 @@ def _of_mapping(value: Any) -> Iterator[tuple[str, Any]]:
         if type(key) not in PLAIN:
             yield "'s key", key
         if type(part) not in PLAIN:
-            yield f"[{key!r:.60}]", part
+            yield f"[{shown(key)}]", part
 
 
 def _numbered(value: Iterable[Any]) -> Iterator[tuple[str, Any]]:
@@ -194,8 +198,9 @@ def _of_object(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
         return _of_columns(place.value)
     attributes = {**_slots(place.value), **getattr(place.value, "__dict__", {})}
     parts = [
-        (f".{name}" if str(name).isidentifier() else f"[{name!r:.60}]", part)
+        (f".{name}" if str(name).isidentifier() else f"[{shown(name)}]", part)
         for name, part in attributes.items()
+        if not _is_of_training(kind, name, part)
     ]
     return [*parts, *_items(place.value), *_hidden(place.value)]
 
@@ -207,6 +212,11 @@ def _of_columns(value: Any) -> Iterator[tuple[str, Any]]:
         if column.dtype.kind == "O":
             for label, part in _numbered(column.to_numpy().tolist()):
                 yield f"[{name!r:.60}]{label}" if several else label, part
+
+
+def _is_of_training(kind: type, name: str, part: Any) -> bool:
+    attribute, module = TRAINING.get(name_of(kind) or "", ("", ""))
+    return name == attribute and isinstance(part, FUNCTIONS) and part.__module__ == module
 
 
 def _slots(value: Any) -> dict[str, Any]:
@@ -286,7 +296,8 @@ def _require_allowed(place: Place, trust: Trust) -> None:
         named = Global(kind.__module__, f"{kind.__qualname__}.{function.__name__}")
     else:
         named = Global(str(function.__module__), function.__qualname__)
-    if not place.own and trust.refused([named]):
+    modules = [module for _, module in TRAINING.values()]
+    if not place.own and (named.module in modules or trust.refused([named])):
         raise Untrusted(
             f"{place} is the function {named}, which is not allowed: predicting would run it. If "
             f"you know who made the file, allow it with --trusted {named}."

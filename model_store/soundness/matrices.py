@@ -13,6 +13,11 @@ REMEMBERED: Final = ("_has_canonical_format", "_has_sorted_indices")
 """What a matrix has found out about itself, which it finds out again."""
 
 
+COMPRESSED: Final = ("bsr", "csc", "csr")
+MOST_PLACES: Final = 10_000_000
+"""Rows or columns of a form that takes no memory for them, until another form is made of it."""
+
+
 def compressed(value: Any) -> None:
     """Rows, columns or blocks one after another: all places are within the matrix."""
     _shape(value)
@@ -68,6 +73,8 @@ def _shape(value: Any) -> tuple[int, ...]:
         isinstance(each, int | np.integer) and each >= 0 for each in shape
     ):
         raise Wrong(f"its shape is {shown(shape)}")
+    if value.format not in COMPRESSED and max(shape, default=0) > MOST_PLACES:
+        raise Wrong(f"its shape is {shown(shape)}, and may have at most {MOST_PLACES} on each side")
     return shape
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from . import functions
 from .faults import MISSING, Wrong, array, as_array, count, equal, own, shown, within
 
 STATE: Final = ("data", "idx_array", "node_data", "node_bounds", "leaf_size")
@@ -19,7 +20,9 @@ METRIC, WEIGHTS = 11, 12
 
 def distance(value: Any) -> None:
     """A distance with weights, or with a matrix, has numbers for each column of what it is for."""
-    _, weights, matrix, *_ = value.__getstate__()
+    _, weights, matrix, *function = value.__getstate__()
+    if function:
+        functions.keywords(function[1])
     as_array(weights, "weights", "f", 1)
     rows, columns = as_array(matrix, "matrix", "f", 2).shape
     if rows != columns:
@@ -52,6 +55,8 @@ def estimator(value: Any) -> None:
         _require_tree(value, method, rows)
     elif method != "brute" or own(value, "_tree") is not None:
         raise Wrong(f"it looks for neighbours by {shown(method)}")
+    if own(value, "n_neighbors") not in (None, MISSING):
+        count(value, "n_neighbors")
     _require_norms(value, shape[0])
     if own(value, "classes_") is not MISSING:
         _require_labels(value, shape[0])

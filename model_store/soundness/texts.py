@@ -10,6 +10,8 @@ import numpy as np
 from .faults import MISSING, Wrong, count, own, shown
 
 MOST_HASHED: Final = 2**31 - 1
+LONGEST: Final = 50
+"""Words or letters in a row that are counted as one: of a text there are as often as many."""
 WORD: Final = r"(?u)\b\w\w+\b"
 """The pattern that scikit-learn has by default: it needs time in proportion to a text."""
 
@@ -20,6 +22,8 @@ def vectorizer(value: Any) -> None:
     low, high = own(value, "ngram_range")
     if not (type(low) is type(high) is int and 1 <= low <= high):
         raise Wrong(f"its ngram_range is {shown((low, high))}")
+    if high > LONGEST:
+        raise Wrong(f"its ngram_range ends at {high}, and may end at {LONGEST}")
     given = own(value, "vocabulary")
     if isinstance(given, str | bytes):
         raise Wrong("its vocabulary is a text, and should hold words")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from .faults import MISSING, Array, Wrong, array, count, equal, own
+from .faults import MISSING, Array, Wrong, array, count, equal, holds, own
 
 LEAF: Final = -1
 NODES_AT_ONCE: Final = 20_000
@@ -220,6 +220,8 @@ def boosting(value: Any) -> None:
     columns = count(value, "n_features_in_")
     for tree in _trees_of(stages.ravel().tolist()):
         equal(tree.n_features, columns, "the columns of a tree")
+    if holds(own(value, "init_"), "FunctionTransformer"):
+        raise Wrong("it starts with what a function makes of rows, which may be fewer")
     # Only by asking it can be known how wide that array gets. Its parts are sound: they come first.
     start = value._raw_predict_init(np.zeros((1, columns), dtype=np.float32))
     equal(np.shape(start), (1, width), "the shape of what it starts with")

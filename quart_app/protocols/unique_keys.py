@@ -29,9 +29,9 @@ _SPACED: Final = re.compile(rb"[ \t\r\n]:")
 
 
 class Repeating(dict[str, Any]):
-    """An object in which a key stands twice: `key` is the first such."""
+    """An object in which keys stand twice: `again` are those, the first one first."""
 
-    key: str
+    again: list[str]
 
 
 def outermost(content: Any) -> Sequence[Any]:
@@ -52,6 +52,14 @@ def members(content: Any, *names: str) -> Sequence[Any]:
             else:
                 found.append(value)
     return found
+
+
+def narrowed(value: Any, names: Sequence[str]) -> Any:
+    """An object of which only these members are read: the others may repeat."""
+    if not isinstance(value, Repeating):
+        return value
+    again = [key for key in value.again if key in names]
+    return _repeating(value, again) if again else None
 
 
 def require(body: bytes, content: Any, objects: Objects) -> None:
@@ -89,7 +97,7 @@ def require_by_parsing(body: bytes, objects: Objects) -> None:
         raise InvalidRequest("The JSON is nested too deeply.") from None
     for each in objects(content):
         if isinstance(each, Repeating):
-            raise InvalidRequest(f"The key {_shown(each.key)} stands twice in one object.")
+            raise InvalidRequest(f"The key {_shown(each.again[0])} stands twice in one object.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -97,8 +105,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) == len(pairs):
         return members
     seen: set[str] = set()
+    again = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+    return _repeating(members, again)
+
+
+def _repeating(members: dict[str, Any], again: list[str]) -> Repeating:
     repeating = Repeating(members)
-    repeating.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    repeating.again = again
     return repeating
 
 

@@ -42,11 +42,13 @@ from . import datatypes
 from .datatypes import BYTES, DATATYPES, FP64, Datatype, Tensor
 from .json_body import parse_as
 from .rows import require_count
-from .unique_keys import members
+from .unique_keys import members, narrowed
 
 Parameters = dict[str, Any]
 
 UNSPOKEN: Final = ("shared_memory_region", "classification")
+READ: Final = ("binary_data", "binary_data_output", "binary_data_size", "content_type", *UNSPOKEN)
+"""Parameters that mean something here. Others may say anything."""
 """Parameters that ask for what is not done here, and would otherwise be answered wrongly."""
 
 
@@ -265,8 +267,10 @@ def _entries(request: Request) -> int:
 
 
 def _objects(content: Any) -> Sequence[Any]:
-    """The body, its inputs and its outputs; parameters may say anything."""
-    return members(content, "inputs", "outputs")
+    """The body, its inputs and its outputs, and of their parameters those that are read."""
+    found = members(content, "inputs", "outputs")
+    parameters = [each.get("parameters") for each in found if isinstance(each, dict)]
+    return [*found, *(narrowed(each, READ) for each in parameters)]
 
 
 def _values(each: Input, read_values: ReadValues, max_rows: int) -> Values:

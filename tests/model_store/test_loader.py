@@ -520,6 +520,38 @@ def test_what_claims_too_much_or_lies_outside_ends_in_a_sentence(written: bytes)
         load(written)
 
 
+LARGE = {
+    "bytes": (data(b"a" * 10**6), name("builtins.bytearray")),
+    "a list": (value(list(range(10**5))), name("builtins.list")),
+    "members": (value(list(range(10**5))), name("builtins.set")),
+    "a dict": (value({f"a{i}": i for i in range(10**4)}), name("collections.Counter")),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_a_short_file_does_not_have_the_same_copied_without_an_end(case: str) -> None:
+    part, what = LARGE[case]
+    again = what + b"q\1" + b"0(" + b"h\1h\0\x85R" * 5000 + b"l"
+    with pytest.raises(Untrusted, match="copied again and again"):
+        load(file(part + b"q\0" + b"0" + again))
+
+
+def test_nor_a_state() -> None:
+    state = value({f"a{i}": i for i in range(10**4)}) + b"q\0" + b"0"
+    made = name("sklearn.dummy.DummyRegressor") + b")\x81h\0b"
+    assert load(file(state + made)).a1 == 1
+    with pytest.raises(Untrusted, match="copied again and again"):
+        load(file(state + b"(" + made * 2000 + b"l"))
+
+
+def test_a_number_of_any_size_is_no_key() -> None:
+    """The hash of a whole number is what is left of it, so as many as one likes have the same."""
+    assert load(file(value({2**64 - 1: 0}))) == {2**64 - 1: 0}
+    for key in (2**64, -(2**64), (1, 2**200)):
+        with pytest.raises(Untrusted, match="expected a plain value"):
+            load(file(value({key: 0})))
+
+
 def test_nests_of_any_depth_are_data() -> None:
     found = load(file(b"]" * 100_000, b"a" * 99_999))
     for _ in range(99_999):

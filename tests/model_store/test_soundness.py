@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import pickle
 import re
 import warnings
+import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +23,28 @@ import scipy.sparse
 from scipy.interpolate import BSpline, PPoly, interp1d
 from sklearn.base import BaseEstimator
 from sklearn.cluster import Birch, BisectingKMeans, FeatureAgglomeration, KMeans
+from sklearn.cluster._kmeans import _kmeans_single_lloyd
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import LatentDirichletAllocation
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
     GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     IsolationForest,
     RandomForestClassifier,
     StackingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.kernel_approximation import AdditiveChi2Sampler, PolynomialCountSketch
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import DistanceMetric
-from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.metrics.pairwise import pairwise_distances, rbf_kernel
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import BallTree, KDTree, KNeighborsClassifier, KNeighborsRegressor
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     OneHotEncoder,
@@ -47,10 +56,11 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._criterion import Gini
+from sklearn.utils import Bunch
 from sklearn.utils.discovery import all_estimators
 
 from model_store import ModelStore, manifest
-from model_store.errors import ModelStoreError, Unsound, Untrusted
+from model_store.errors import LoadFailed, ModelStoreError, Unsound, Untrusted
 from model_store.files import write
 from model_store.importer import ImportRequest, import_files
 from model_store.manifest import ARTIFACT, MANIFEST, File
@@ -445,10 +455,44 @@ LIES: dict[str, tuple[Any, Any, Any, Callable[[Any], None], str]] = {
         SplineTransformer(3), X, Y, of(lambda e: e.bsplines_, lambda each: each.pop()),
         "number of its splines",
     ),
+    "no neighbours": (NEIGHBOURS, X, Y, put("n_neighbors", 0), "n_neighbors is 0"),
+    "phrases as long as the text": (
+        WORDS, TEXTS, MOODS, of(lambda words: words[0], put("ngram_range", (1, 10**9))),
+        "ngram_range ends at 1000000000",
+    ),
+    "columns out of nothing": (
+        PolynomialCountSketch(n_components=4), X, Y, put("n_components", 10**9), "n_components is"
+    ),
+    "steps without an end": (
+        AdditiveChi2Sampler(), X, Y, put("sample_steps", 10**9), "sample_steps is 1000000000"
+    ),
+    "more numbers than it has": (
+        DummyRegressor(), X, NUMBERS, put("n_outputs_", 10**9), "n_outputs_ should be 1"
+    ),
+    "a count of threads that is none": (TREE, X, Y, put("n_jobs", "all"), "its n_jobs is 'all'"),
+    "a start of fewer rows": (
+        GradientBoostingRegressor(n_estimators=2, init=Ridge()), X, NUMBERS,
+        put("init_", lambda ridge: make_pipeline(ridge, FunctionTransformer(np.mean))),
+        "starts with what a function makes",
+    ),
+    "a start of fewer rows in an array": (
+        GradientBoostingRegressor(n_estimators=2, init=Ridge()), X, NUMBERS,
+        put("init_", lambda _: Pipeline(array_of(("a", FunctionTransformer(np.mean))))),
+        "starts with what a function makes",
+    ),
+    "a method that its class has not": (
+        LinearRegression(), X, Y, put("predict_proba", lambda _: np.mean), "its predict_proba is a"
+    ),
     "itself": (
         make_pipeline(StandardScaler(), TREE), X, Y, lambda p: p.steps.append(("b", p)), "itself"
     ),
 }  # fmt: skip
+
+
+def array_of(value: Any) -> Any:
+    made = np.empty(1, dtype=object)
+    made[0] = value
+    return made
 
 
 def with_metric(tree: Any, metric: Any) -> Any:
@@ -497,6 +541,38 @@ VALUES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a line": (
         lambda: replaced(interp1d([0.0, 1.0], [0.0, 1.0]), y=np.zeros(9)), "number of its values"
+    ),
+    "a matrix that checks itself": (
+        lambda: replaced(scipy.sparse.csr_array(np.eye(3)), check_format=np.mean),
+        "its check_format stands in place",
+    ),
+    "a matrix without an end": (
+        lambda: replaced(scipy.sparse.coo_array(np.eye(3)), _shape=(10**9, 3)), "at most 10000000"
+    ),
+    "a function that writes": (
+        lambda: partial(np.mean, out=np.zeros(3)), "it gives a function 'out'"
+    ),
+    "a function that writes behind what it is given": (
+        lambda: partial(np.divmod, 7, 2, np.zeros(3)), "it gives divmod 3 arguments"
+    ),
+    "a function that writes in the place of another": (
+        lambda: partial(np.mean, 7, 0, None, np.zeros(3)), "an array by its place"
+    ),
+    "a function that leaves out": (lambda: partial(np.add, 1, where=0), "gives a function 'where'"),
+    "a step that leaves out": (
+        lambda: FunctionTransformer(np.log, kw_args={"where": False}), "gives a function 'where'"
+    ),
+    "the way back": (
+        lambda: FunctionTransformer(inverse_func=np.exp, inv_kw_args={"out": np.zeros(3)}),
+        "it gives a function 'out'",
+    ),
+    "a distance that writes": (
+        lambda: DistanceMetric.get_metric("pyfunc", func=np.add, out=np.zeros(3)),
+        "it gives a function 'out'",
+    ),
+    "a function of training": (lambda: _kmeans_single_lloyd, "_lloyd, which is not allowed"),
+    "a function that passes for an estimator": (
+        lambda: Bunch(predict=np.mean), "its predict is a function"
     ),
     "a class that would be called": (lambda: np.ndarray, "is the class numpy.ndarray"),
     "a function that reads files": (lambda: np.load, "is the function numpy.load"),
@@ -580,9 +656,25 @@ def test_threads_are_no_more_than_there_are() -> None:
     require_sound([means, forest], DEFAULT)
     assert means._n_threads < 10**4
     assert forest.n_jobs < 10**4
+    for jobs in (np.int64(10**6), 1e6, np.float64(1e300)):
+        forest.set_params(n_jobs=jobs)
+        require_sound(forest, DEFAULT)
+        assert forest.n_jobs < 10**4
+    distances = partial(pairwise_distances, n_jobs=10**6)
+    require_sound(FunctionTransformer(distances), DEFAULT)
+    assert distances.keywords["n_jobs"] < 10**4
     forest.set_params(n_jobs=-1)
     require_sound(forest, DEFAULT)
     assert forest.n_jobs == -1
+
+
+def test_a_path_and_a_key_are_no_longer_than_a_sentence() -> None:
+    deep: Any = np.load
+    for key in [10**5000, "a" * 10**6, *range(10**4)]:
+        deep = {key: [deep]}
+    with pytest.raises(Untrusted, match=r"^LinearRegression\.own.* is the function") as raised:
+        require_sound(replaced(LinearRegression(), own=deep), DEFAULT)
+    assert len(str(raised.value)) < 1000
 
 
 # Texts ------------------------------------------------------------------------------------
@@ -726,6 +818,19 @@ def test_an_import_tells_of_a_pattern(tmp_path: Path) -> None:
     ]
 
 
+def signed(root: Path, data: bytes) -> ModelStore:
+    """A store with a version of this artifact, which nobody has looked at."""
+    store = ModelStore(root)
+    published = store.publish("small", DecisionTreeClassifier(max_depth=2).fit(X, Y), X, Y)
+    write(root / "small" / "1" / ARTIFACT, data)
+    files = {**published.files, ARTIFACT: File.of(data)}
+    write(
+        root / "small" / "1" / MANIFEST,
+        manifest.write(msgspec.structs.replace(published, files=files)),
+    )
+    return store
+
+
 @pytest.mark.parametrize(
     "pipeline",
     [
@@ -736,17 +841,21 @@ def test_an_import_tells_of_a_pattern(tmp_path: Path) -> None:
     ],
 )
 def test_a_version_is_refused_whoever_signed_it(pipeline: Any, tmp_path: Path) -> None:
-    store = ModelStore(tmp_path)
-    published = store.publish("small", DecisionTreeClassifier(max_depth=2).fit(X, Y), X, Y)
-    data = pickle.dumps(pipeline)
-    folder = tmp_path / "small" / "1"
-    write(folder / ARTIFACT, data)
-    signed = msgspec.structs.replace(published, files={**published.files, ARTIFACT: File.of(data)})
-    write(folder / MANIFEST, manifest.write(signed))
+    store = signed(tmp_path, pickle.dumps(pipeline))
     verified = store.verify("small")
     # Of a position the reader of pickles tells before it makes the generator.
     with pytest.raises(ModelStoreError, match=r"is not what it should be|integer from 0 to 624"):
         store.load(verified)
+
+
+@pytest.mark.parametrize("compress", [bz2.compress, gzip.compress, lzma.compress, zlib.compress])
+def test_nothing_in_a_store_is_inflated(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    data = pickle.dumps(DecisionTreeClassifier(max_depth=2).fit(X, Y))
+    whole, compressed = signed(tmp_path / "a", data), signed(tmp_path / "b", compress(data))
+    whole.load(whole.verify("small"))
+    verified = compressed.verify("small")
+    with pytest.raises(LoadFailed, match="this is compressed"):
+        compressed.load(verified)
 
 
 def test_what_would_be_refused_is_not_published(tmp_path: Path) -> None:

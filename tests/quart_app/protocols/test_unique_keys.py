@@ -70,6 +70,22 @@ TWICE: list[tuple[str, str, str]] = [
         '"parameters":{"binary_data_size":0}}]}',
         "datatype",
     ),
+    (
+        "v2 in bytes",
+        '{"inputs":[{"name":"a","shape":[0],"datatype":"FP64",'
+        '"parameters":{"a":1,"a":2,"binary_data_size":8,"binary_data_size":0}}]}',
+        "binary_data_size",
+    ),
+    (
+        "v2",
+        f'{{"inputs":[{{{INPUT},"parameters":{{"content_type":"a","content_type":"b"}}}}]}}',
+        "content_type",
+    ),
+    *(
+        ("v2", f'{{"inputs":[{{{INPUT}}}],{where}}}', "binary_data_output")
+        for said in ('"parameters":{"binary_data_output":true,"binary_data_output":false}',)
+        for where in (said, f'"outputs":[{{"name":"p",{said}}}]')
+    ),
 ]
 
 # What may repeat keys, and what only looks as if it did.
