@@ -1,1 +1,1 @@
-"""Any pipeline, any row, any door: the answer is the pipeline's own, or a fault that names the column."""
+"""Any pipeline, any row, any door: the pipeline's own answer, or a fault that names the column."""

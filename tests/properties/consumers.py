@@ -1,4 +1,4 @@
-"""What takes a column, or all of them: scikit-learn's encoders and imputers, and steps of one's own."""
+"""What takes columns: scikit-learn's encoders and imputers, and steps of one's own."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ CONSUMERS: Final[tuple[Consumer, ...]] = (
     Consumer("StandardScaler", NUMBERS, StandardScaler),
     Consumer("MinMaxScaler", NUMBERS, MinMaxScaler),
     Consumer(
-        "KBinsDiscretizer", NUMBERS, lambda: KBinsDiscretizer(3, encode="ordinal", strategy="uniform")
+        "KBinsDiscretizer",
+        NUMBERS,
+        lambda: KBinsDiscretizer(3, encode="ordinal", strategy="uniform"),
     ),
     Consumer("OneHotEncoder", NAMED, OneHotEncoder),
     Consumer("OneHotEncoder, ignore", NAMED, lambda: OneHotEncoder(handle_unknown="ignore")),
@@ -95,7 +97,9 @@ CONSUMERS: Final[tuple[Consumer, ...]] = (
     Consumer("TargetEncoder", NAMED, lambda: TargetEncoder(cv=2)),
     Consumer("SimpleImputer, mean", NUMBERS, SimpleImputer),
     Consumer(
-        "SimpleImputer, median", NUMBERS, lambda: SimpleImputer(strategy="median", add_indicator=True)
+        "SimpleImputer, median",
+        NUMBERS,
+        lambda: SimpleImputer(strategy="median", add_indicator=True),
     ),
     Consumer(
         "SimpleImputer, constant",
@@ -110,7 +114,10 @@ CONSUMERS: Final[tuple[Consumer, ...]] = (
     Consumer("IterativeImputer", NUMBERS, lambda: IterativeImputer(max_iter=2, random_state=0)),
     Consumer("MissingIndicator", NAMED, lambda: MissingIndicator(features="all")),
     Consumer(
-        "CountVectorizer", TEXTS, lambda: CountVectorizer(analyzer="char", lowercase=False), one=True
+        "CountVectorizer",
+        TEXTS,
+        lambda: CountVectorizer(analyzer="char", lowercase=False),
+        one=True,
     ),
     Consumer("TfidfVectorizer", TEXTS, TfidfVectorizer, one=True),
     Consumer("HashingVectorizer", TEXTS, lambda: HashingVectorizer(n_features=16), one=True),

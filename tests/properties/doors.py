@@ -236,7 +236,9 @@ class V2(Door):
             if column.plan.dtype.family != "integer":
                 continue
             name = column.plan.name
-            datatype = _datatype([rows[place][name] for place in places], fitted, name, binary=self.binary)
+            datatype = _datatype(
+                [rows[place][name] for place in places], fitted, name, binary=self.binary
+            )
             if datatype == "FP64":
                 places = [place for place in places if abs(rows[place][name] or 0) <= EXACT]  # type: ignore[arg-type]
             elif datatype == "UINT64":
@@ -268,9 +270,7 @@ class V2(Door):
         if "predict_proba" not in outputs:
             return [Answer(label) for label in labels]
         shares = np.reshape(outputs["predict_proba"]["data"], (len(rows), -1)).tolist()
-        return [
-            Answer(label, tuple(each)) for label, each in zip(labels, shares, strict=True)
-        ]
+        return [Answer(label, tuple(each)) for label, each in zip(labels, shares, strict=True)]
 
 
 def _datatype(values: Sequence[Any], fitted: Fitted, name: str, *, binary: bool) -> str:
@@ -333,9 +333,7 @@ class ScoredTable(Door):
     async def ask(self, asker: Asker, model: str, fitted: Fitted, rows: list[Row]) -> Outcome:
         headers = {"Content-Type": "text/csv"}
         path = f"/invocations?model={quote(model)}"
-        return await _predictions(
-            await asker.inside.post(path, data=_table(rows), headers=headers)
-        )
+        return await _predictions(await asker.inside.post(path, data=_table(rows), headers=headers))
 
 
 async def _predictions(response: Any) -> Outcome:

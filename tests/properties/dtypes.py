@@ -262,7 +262,9 @@ class Text(Dtype):
     draws: Draw = words
     marker: Any = None
 
-    family = "text"
+    @property
+    def family(self) -> Family:
+        return "text"
 
     def draw(self, random: Generator, count: int) -> list[Any]:
         return self.draws(random, count)
@@ -293,7 +295,9 @@ class Day(Text):
 
     pattern: str = "%Y-%m-%d"
 
-    family = "day"
+    @property
+    def family(self) -> Family:
+        return "day"
 
     def draw(self, random: Generator, count: int) -> list[Any]:
         known = [START + timedelta(days=int(day)) for day in random.integers(12, 300, 8)]

@@ -16,7 +16,8 @@ EPOCH = pd.Timestamp("2024-01-01")
 def cells(X: Any) -> list[list[Any]]:
     """The values one by one, each as its container holds it."""
     if isinstance(X, pd.DataFrame):
-        return [list(row) for row in zip(*[X.iloc[:, i].tolist() for i in range(X.shape[1])])]
+        columns = [X.iloc[:, place].tolist() for place in range(X.shape[1])]
+        return [list(row) for row in zip(*columns, strict=True)]
     return [list(row) for row in X]
 
 
@@ -70,10 +71,12 @@ def days(X: Any) -> Any:
 
 def read_days(X: Any) -> Any:
     """Texts as days of the year; whatever pandas reads, one by one, as it guesses of several."""
-    return each(X, lambda value: pd.to_datetime(value).dayofyear if isinstance(value, str) else -1)
+    return each(
+        X, lambda value: pd.to_datetime(value).day_of_year if isinstance(value, str) else -1
+    )
 
 
-class Named(TransformerMixin, BaseEstimator):
+class Named(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Squares columns that it finds by name. It takes an array as well, and finds nothing there."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -91,7 +94,7 @@ class Named(TransformerMixin, BaseEstimator):
         return frame.to_numpy(dtype=float)
 
 
-class Needed(TransformerMixin, BaseEstimator):
+class Needed(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Takes columns out by name, and cannot do without a DataFrame."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -103,3 +106,16 @@ class Needed(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> Any:
         return X[list(self.names)].to_numpy(dtype=float)
+
+
+class Known(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Numbers the values that it has seen, as encoders of other libraries do; others are -1. It
+    keeps nothing by a name that is scikit-learn's."""
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        values = [value for row in cells(X) for value in row]
+        self.codes_ = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return each(X, lambda value: self.codes_.get(value, -1))

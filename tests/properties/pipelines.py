@@ -23,7 +23,9 @@ from .consumers import NUMERIC, OWN_STEPS, Consumer, own_steps, takers
 from .dtypes import DTYPES, NAN, Dtype, Float, Integer, Text, Truth, Value
 
 Container = Literal["frame", "array", "objects", "sparse", "texts"]
-Shape = Literal["column by column", "all at once", "by dtype", "by name if there are names", "by name"]
+Shape = Literal[
+    "column by column", "all at once", "by dtype", "by name if there are names", "by name"
+]
 Row = dict[str, Value]
 T = TypeVar("T")
 
@@ -108,9 +110,7 @@ class Plan:
         return f"{self.container}, {self.shape}: {columns} → {self.model}{told} (seed {self.seed})"
 
 
-def plans(
-    part: int = 0, containers: Sequence[Container] = CONTAINERS
-) -> st.SearchStrategy[Plan]:
+def plans(part: int = 0, containers: Sequence[Container] = CONTAINERS) -> st.SearchStrategy[Plan]:
     """Pipelines of up to four columns. A smaller set of the same columns is a simpler one.
 
     `part` tells apart what would draw the same.
@@ -150,7 +150,7 @@ def plan_of(seed: int, kept: int, containers: Sequence[Container] = CONTAINERS) 
 
 
 def _one(random: np.random.Generator, choices: Sequence[T]) -> T:
-    return choices[random.integers(len(choices))]
+    return choices[int(random.integers(len(choices)))]
 
 
 def _pool(container: Container, shape: Shape) -> list[Dtype]:
@@ -340,5 +340,3 @@ def _pipeline(plan: Plan) -> Any:
         return make_pipeline(own_steps().Needed(names[len(names) // 2 :]), model)
     made = first.make()
     return model if made == "passthrough" else make_pipeline(made, model)
-
-

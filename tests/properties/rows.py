@@ -134,5 +134,3 @@ def _same(found: Any, wanted: Any) -> bool:
         # Sums of large numbers that nearly cancel are as exact as what was summed.
         return math.isclose(found, wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return type(found) is type(wanted) and bool(found == wanted)
-
-

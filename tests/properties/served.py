@@ -40,7 +40,7 @@ class Served:
     async def _change(self, model: str, change: str) -> None:
         path = f"/v2/repository/models/{model}/{change}"
         response = await self.asker.inside.post(path, json={})
-        assert response.status_code == 200, (await response.get_data()).decode()
+        assert response.status_code == 200, await response.get_data(as_text=True)
 
 
 @contextlib.contextmanager
@@ -48,13 +48,14 @@ def served(root: Path) -> Iterator[Served]:
     """An empty store at `root`, and an app that serves what will be in it."""
     with asyncio.Runner() as runner:
         running = _running(root)
-        asker = runner.run(anext(running))
+        asker = runner.run(running.__aenter__())
         try:
             yield Served(ModelStore(root), asker, runner)
         finally:
-            runner.run(anext(running, None))  # type: ignore[arg-type]
+            runner.run(running.__aexit__(None, None, None))
 
 
+@contextlib.asynccontextmanager
 async def _running(root: Path) -> AsyncIterator[Asker]:
     app = create_app(MODEL_STORE=root, RECIPES="", KEYS_FOR="none")
     config, stop = Config(), asyncio.Event()
@@ -62,7 +63,7 @@ async def _running(root: Path) -> AsyncIterator[Asker]:
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     config.bind = [f"fd://{listening.detach()}"]  # The server closes it.
-    task = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+    task = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
     await context_of(app).registry.started.wait()
     async with AsyncClient(url, retries=0) as outside:
         yield Asker(app.test_client(), outside)

@@ -68,7 +68,9 @@ class Trials:
         self.tally.add(found)
         if found.faults:
             smallest = min(found.faults, key=lambda fault: fault.size)
-            pytest.fail(f"SEED={SEED}, {len(found.faults)} faults, such as\n{smallest}", pytrace=False)
+            pytest.fail(
+                f"SEED={SEED}, {len(found.faults)} faults, such as\n{smallest}", pytrace=False
+            )
 
 
 @pytest.fixture(scope="module")

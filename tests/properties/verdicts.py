@@ -88,9 +88,7 @@ def _wrongly_refused(question: Question, wanted: Said, found: Refusal) -> str | 
     if found.status != 400:
         return f"status {found.status}"
     raising = any(isinstance(each, Failure) for each in wanted)
-    allowed = {
-        name for name, each in question.asked.items() if each.refusable or each.refused
-    }
+    allowed = {name for name, each in question.asked.items() if each.refusable or each.refused}
     if raising or any(name in found.sentence for name in allowed):
         return None
     return "refused without the column's name" if allowed else "refused an honest row"
