@@ -230,7 +230,7 @@ class Fitted:
         if self.plan.container == "texts":
             yield [row[self.columns[0].plan.name]]
         elif self.plan.container in ("array", "sparse"):
-            yield self._as_array(list(row.values()))
+            yield from self._as_arrays(list(row.values()))
         elif self.plan.container == "objects":
             yield from self._as_objects(row)
         else:
@@ -243,16 +243,20 @@ class Fitted:
             for each in itertools.islice(itertools.product(*series), MOST_FORMS):
                 yield pd.DataFrame(dict(zip(row, each, strict=True)))
 
-    def _as_array(self, values: Sequence[Value]) -> Any:
-        dtype = self.X.dtype
-        if _all_fit(values, dtype):
-            found = np.array([[NAN if value is None else value for value in values]], dtype=dtype)
-        else:
-            found = np.array([[NAN if value is None else value for value in values]])
-        if self.plan.container == "array":
-            return found
-        # Sparse arrays hold no integers beyond 64 bits.
-        return scipy.sparse.csr_matrix(found.astype(float) if found.dtype == object else found)
+    def _as_arrays(self, given: Sequence[Value]) -> Iterator[Any]:
+        """In the dtype of training; or where a value does not fit that, as numpy makes an array of
+        them, and as objects, which keep what that rounds."""
+        values = [NAN if value is None else value for value in given]
+        fits = _all_fit(given, self.X.dtype)
+        found = np.array([values], dtype=self.X.dtype) if fits else np.array([values])
+        if self.plan.container == "sparse":
+            # Sparse arrays hold no integers beyond 64 bits.
+            found = found.astype(float) if found.dtype == object else found
+            yield scipy.sparse.csr_matrix(found)
+            return
+        yield found
+        if not fits:
+            yield np.array([values], dtype=object)
 
     def _as_objects(self, row: Row) -> Iterator[Any]:
         markers = [

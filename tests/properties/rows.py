@@ -41,10 +41,14 @@ class Question:
 SEEN: Final = "of training"
 
 
-def questions(fitted: Fitted, random: np.random.Generator, count: int = COUNT) -> list[Question]:
-    """Rows with no odd value, then with one, then with any number of them."""
+def questions(
+    fitted: Fitted, random: np.random.Generator, count: int = COUNT, *, trained: bool = False
+) -> list[Question]:
+    """Rows with no odd value, then with one, then with any number of them. `trained` leaves out
+    what training does not have."""
+    odd_ones = {column.plan.name: _odd(column, trained=trained) for column in fitted.columns}
     usual = [_usual(fitted, random) for _ in range(count)]
-    odd = [(column.plan.name, each) for column in fitted.columns for each in _odd(column)]
+    odd = [(name, each) for name, several in odd_ones.items() for each in several]
     random.shuffle(odd)
     told = count - MIXED
     found = [Question(usual.pop()) for _ in range(max(3, told - len(odd)))]
@@ -52,9 +56,9 @@ def questions(fitted: Fitted, random: np.random.Generator, count: int = COUNT) -
         found.append(Question({**usual.pop(), name: each}))
     while usual:
         mixed = usual.pop()
-        for column in fitted.columns:
-            choices = [mixed[column.plan.name], *_odd(column)]
-            mixed[column.plan.name] = choices[random.integers(len(choices))]
+        for name, several in odd_ones.items():
+            choices = [mixed[name], *several]
+            mixed[name] = choices[random.integers(len(choices))]
         found.append(Question(mixed))
     return found
 
@@ -66,9 +70,11 @@ def _usual(fitted: Fitted, random: np.random.Generator) -> dict[str, Asked]:
     }
 
 
-def _odd(column: Column) -> list[Asked]:
-    trained = column.plan.missing
-    missing = Asked("missing, as in training" if trained else "missing, never in training", None)
+def _odd(column: Column, *, trained: bool) -> list[Asked]:
+    known = column.plan.missing
+    missing = Asked("missing, as in training" if known else "missing, never in training", None)
+    if trained:
+        return [missing] if known else []
     return [*column.plan.dtype.asked(column.known), missing]
 
 

@@ -67,10 +67,7 @@ class Trials:
         trial.run(self.served, f"p{next(self.numbers)}")
         self.tally.add(found)
         if found.faults:
-            smallest = min(found.faults, key=lambda fault: fault.size)
-            pytest.fail(
-                f"SEED={SEED}, {len(found.faults)} faults, such as\n{smallest}", pytrace=False
-            )
+            pytest.fail(f"SEED={SEED}, {found.told()}", pytrace=False)
 
 
 @pytest.fixture(scope="module")

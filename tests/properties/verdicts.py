@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from .doors import DOORS, FIRST, Asker, Door, Outcome, Refusal
 from .pipelines import Fitted
 from .rows import COUNT, Answer, Failure, Question, Said, agrees, questions, said
 from .served import Served
+
+SHOWN: Final = 5
+"""So many pipelines are told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,14 @@ class Tally:
         self.rows += other.rows
         self.refusals += other.refusals
 
+    def told(self) -> str:
+        """The smallest fault of each of a few pipelines."""
+        smallest: dict[int, Fault] = {}
+        for fault in sorted(self.faults, key=lambda fault: fault.size):
+            smallest.setdefault(id(fault.fitted), fault)
+        shown = list(smallest.values())[:SHOWN]
+        return "\n".join([f"{len(self.faults)} faults, such as", *map(str, shown)])
+
     def __str__(self) -> str:
         told = ", ".join(f"{kind}: {rows}" for kind, rows in self.refusals.most_common())
         return f"{self.rows['answered']} rows answered, {self.rows['refused']} refused ({told})"
@@ -99,11 +110,17 @@ class Trial:
     and at another one in turn."""
 
     def __init__(
-        self, fitted: Fitted, tally: Tally, *, everywhere: bool, count: int = COUNT
+        self,
+        fitted: Fitted,
+        tally: Tally,
+        *,
+        everywhere: bool,
+        count: int = COUNT,
+        trained: bool = False,
     ) -> None:
         self.fitted, self.tally, self.everywhere = fitted, tally, everywhere
         random = np.random.default_rng(fitted.plan.seed + 1)
-        self.questions = questions(fitted, random, count)
+        self.questions = questions(fitted, random, count, trained=trained)
         self.said = [said(fitted, each.row) for each in self.questions]
 
     def run(self, served: Served, name: str) -> None:
@@ -127,6 +144,10 @@ class Trial:
             self.tally.faults.append(Fault(kind, fitted, None, "publish", "a version", told))
             return
         assert manifest.signature.names == tuple(names)
+        self.ask_loaded(served, name)
+
+    def ask_loaded(self, served: Served, name: str) -> None:
+        """Ask a model that is in the store."""
         with served.loaded(name):
             served.runner.run(self.ask(served.asker, name))
 
