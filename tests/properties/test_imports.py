@@ -10,18 +10,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
 import joblib
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, Phase, given, reject, seed, settings
+from hypothesis import reject
 
-from .pipelines import Fitted, Plan, plans
-from .served import Served, served
-from .test_answers import SEED
+from .pipelines import Fitted
+from .served import Served
+from .trials import SEED, Trials, for_each_drawn, require_none
 from .verdicts import Fault, Tally, Trial
 
 Format = Literal["csv", "parquet", "feather"]
@@ -33,12 +32,6 @@ FIRST_PART: Final = 1000
 TARGET: Final = "target"
 
 pytestmark = [pytest.mark.property, pytest.mark.filterwarnings("ignore")]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("imports")) as found:
-        yield found
 
 
 def written(sample: pd.DataFrame, path: Path, form: Format) -> None:
@@ -82,39 +75,35 @@ def fault_of(fitted: Fitted, form: Format, refusal: str) -> Fault | None:
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("form", IMPORTS)
 def test_an_imported_pipeline_answers_what_it_answers_by_itself(
-    form: Format, part: int, running: Served, tmp_path: Path
+    form: Format, part: int, trials: Trials, tmp_path: Path
 ) -> None:
     tally, taken = Tally(), 0
     place = FIRST_PART + PARTS * list(IMPORTS).index(form) + part
 
-    @seed(SEED + place)
-    @settings(
-        max_examples=IMPORTS[form] // PARTS,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate,),  # A smaller one would take a child process for each try.
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(plans(place, containers=("frame",)))
-    def all_is_right(plan: Plan) -> None:
+    def prove(fitted: Fitted) -> None:
         nonlocal taken
-        name = f"{form}-{part}-{taken}"
         try:
-            fitted = Fitted.of(plan)
             written(fitted.X, tmp_path / f"try.{form}", form)
         except Exception:
-            reject()
-        taken += 1
-        refusal = imported(running, fitted, form, tmp_path, name)
-        if refusal is not None:
-            fault = fault_of(fitted, form, refusal)
-            tally.rows["imports refused"] += 1
-            tally.faults += [] if fault is None else [fault]
+            reject()  # The format has no such columns.
+        name, taken = f"{form}-{part}-{taken}", taken + 1
+        refusal = imported(trials.served, fitted, form, tmp_path, name)
+        if refusal is None:
+            trial = Trial(fitted, tally, everywhere=False, trained=form == "csv")
+            trial.ask_loaded(trials.served, name)
             return
-        trial = Trial(fitted, tally, everywhere=False, trained=form == "csv")
-        trial.ask_loaded(running, name)
+        tally.rows["imports refused"] += 1
+        fault = fault_of(fitted, form, refusal)
+        tally.faults += [] if fault is None else [fault]
 
-    all_is_right()
+    # All are tried, and none is made smaller, which would take a child process each time.
+    for_each_drawn(
+        prove,
+        IMPORTS[form] // PARTS,
+        seed_=SEED,
+        part=place,
+        containers=("frame",),
+        shrink=False,
+    )
     print(f"SEED={SEED}, {form}: {taken} imports, {tally.rows['imports refused']} refused; {tally}")
-    if tally.faults:
-        pytest.fail(f"SEED={SEED}, {tally.told()}", pytrace=False)
+    require_none(tally)
