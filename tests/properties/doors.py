@@ -23,7 +23,7 @@ from quart.typing import TestClientProtocol as Client
 from quart_app.client import AsyncClient, ClientError
 
 from ..protocols import DTYPES as TENSORS
-from .dtypes import Value
+from .dtypes import ObjectInteger, Value
 from .pipelines import Fitted, Row
 from .rows import Answer
 
@@ -239,7 +239,10 @@ class V2(Door):
             datatype = _datatype(
                 [rows[place][name] for place in places], fitted, name, binary=self.binary
             )
-            if datatype == "FP64":
+            if datatype == "FP64" and isinstance(column.plan.dtype, ObjectInteger):
+                # What was an object is not made an integer again.
+                places = [place for place in places if type(rows[place][name]) is int]
+            elif datatype == "FP64":
                 places = [place for place in places if abs(rows[place][name] or 0) <= EXACT]  # type: ignore[arg-type]
             elif datatype == "UINT64":
                 places = [place for place in places if (rows[place][name] or 0) >= 0]  # type: ignore[operator]

@@ -295,11 +295,7 @@ def _training(plan: Plan, columns: Sequence[Column]) -> Any:
     if plan.container == "texts":
         return list(columns[0].values)
     if plan.container == "objects":
-        marked = [
-            [_marker(column) if value is None else value for value in column.values]
-            for column in columns
-        ]
-        return np.array(list(zip(*marked, strict=True)), dtype=object)
+        return np.array(_marked(columns), dtype=object)
     series = {
         column.plan.name: column.plan.dtype.series(column.values, column.known)
         for column in columns
@@ -307,8 +303,18 @@ def _training(plan: Plan, columns: Sequence[Column]) -> Any:
     frame = pd.DataFrame(series)
     if plan.container == "frame":
         return frame
-    array = frame.to_numpy()
+    # Of the values themselves, since a float32 that is widened is another number.
+    array = np.array(_marked(columns), dtype=frame.to_numpy().dtype)
     return scipy.sparse.csr_matrix(array) if plan.container == "sparse" else array
+
+
+def _marked(columns: Sequence[Column]) -> list[tuple[Any, ...]]:
+    """The rows, with what stands for a missing value."""
+    marked = [
+        [_marker(column) if value is None else value for value in column.values]
+        for column in columns
+    ]
+    return list(zip(*marked, strict=True))
 
 
 def _target(plan: Plan, random: np.random.Generator) -> Any:
