@@ -37,7 +37,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test process-test browser-test fuzz-artifacts screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
+.PHONY: help run test process-test browser-test property-test fuzz-artifacts screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -46,13 +46,21 @@ run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 	@$(BIN)/python -m quart_app serve
 
 test: $(VENV)/.installed-test ## run the tests that need no browser and no programs beside them
-	@$(BIN)/python -m pytest -m "not browser and not clients and not process" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser and not clients and not process and not property" $(PYTEST_ARGS)
 
 process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own
 	@$(BIN)/python -m pytest -m process $(PYTEST_ARGS)
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
 	@$(BIN)/python -m pytest -m browser
+
+# What is drawn: the same number draws the same.
+SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+
+property-test: SEED := $(SEED)
+property-test: $(VENV)/.installed-test ## compare 400 drawn pipelines and 50 imports with what is served; SEED=... repeats a run
+	@echo "SEED=$(SEED)"
+	@SEED=$(SEED) $(BIN)/python -m pytest tests/properties -m property -rP --show-capture=stdout $(PYTEST_ARGS)
 
 # How long, in seconds.
 SECONDS ?= 1200

@@ -1,0 +1,142 @@
+"""The rows that a pipeline is asked, and what it says of them by itself."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from .dtypes import Asked
+from .pipelines import Column, Fitted, Row
+
+COUNT: Final = 50
+MIXED: Final = 6
+"""Rows in which every value may be an odd one."""
+TOLERANCE: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row, and what each value of it is."""
+
+    asked: dict[str, Asked]
+
+    @property
+    def row(self) -> Row:
+        return {name: each.value for name, each in self.asked.items()}
+
+    @property
+    def odd(self) -> dict[str, Asked]:
+        """The values that training does not have."""
+        return {name: each for name, each in self.asked.items() if each.what != SEEN}
+
+    def __str__(self) -> str:
+        told = [f"{name}={each.value!r} ({each.what})" for name, each in self.asked.items()]
+        return ", ".join(told)
+
+
+SEEN: Final = "of training"
+
+
+def questions(
+    fitted: Fitted, random: np.random.Generator, count: int = COUNT, *, trained: bool = False
+) -> list[Question]:
+    """Rows with no odd value, then with one, then with any number of them. `trained` leaves out
+    what training does not have."""
+    odd_ones = {column.plan.name: _odd(column, trained=trained) for column in fitted.columns}
+    usual = [_usual(fitted, random) for _ in range(count)]
+    odd = [(name, each) for name, several in odd_ones.items() for each in several]
+    random.shuffle(odd)
+    told = count - MIXED
+    found = [Question(usual.pop()) for _ in range(max(3, told - len(odd)))]
+    for name, each in odd[: told - len(found)]:
+        found.append(Question({**usual.pop(), name: each}))
+    while usual:
+        mixed = usual.pop()
+        for name, several in odd_ones.items():
+            choices = [mixed[name], *several]
+            mixed[name] = choices[random.integers(len(choices))]
+        found.append(Question(mixed))
+    return found
+
+
+def _usual(fitted: Fitted, random: np.random.Generator) -> dict[str, Asked]:
+    return {
+        column.plan.name: Asked(SEEN, column.known[random.integers(len(column.known))])
+        for column in fitted.columns
+    }
+
+
+def _odd(column: Column, *, trained: bool) -> list[Asked]:
+    known = column.plan.missing
+    missing = Asked("missing, as in training" if known else "missing, never in training", None)
+    if trained:
+        return [missing] if known else []
+    return [*column.plan.dtype.asked(column.known), missing]
+
+
+# What the pipeline says ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A label or a number; `shares` are the probabilities of the classes."""
+
+    label: Any
+    shares: tuple[float, ...] | None = None
+
+    def __str__(self) -> str:
+        return repr(self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the pipeline raised. `of_values` says that the values are at fault, and not it."""
+
+    error: str
+    of_values: bool
+
+    def __str__(self) -> str:
+        return self.error
+
+
+Said = tuple[Answer | Failure, ...]
+"""What it says of each form of a row."""
+
+
+def said(fitted: Fitted, row: Row) -> Said:
+    """What the pipeline itself says of a row, in each form that a person might write it in."""
+    return tuple(_said(fitted.pipeline, form) for form in fitted.forms(row))
+
+
+def _said(pipeline: Any, form: Any) -> Answer | Failure:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            label = np.asarray(pipeline.predict(form)).tolist()[0]
+            if not hasattr(pipeline, "predict_proba"):
+                return Answer(label)
+            return Answer(label, tuple(pipeline.predict_proba(form)[0].tolist()))
+        except Exception as error:
+            of_values = isinstance(error, ValueError | TypeError)
+            return Failure(f"{type(error).__name__}: {str(error)[:120]}", of_values)
+
+
+def agrees(found: Answer, wanted: Answer) -> bool:
+    """Whether two answers are the same: labels equal and of a type, numbers to 1e-9."""
+    if not _same(found.label, wanted.label):
+        return False
+    if found.shares is None or wanted.shares is None:
+        return True
+    pairs = zip(found.shares, wanted.shares, strict=True)
+    return all(math.isclose(one, other, abs_tol=TOLERANCE) for one, other in pairs)
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, float) and isinstance(found, int | float):
+        # Sums of large numbers that nearly cancel are as exact as what was summed.
+        return math.isclose(found, wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return type(found) is type(wanted) and bool(found == wanted)

@@ -1,0 +1,129 @@
+"""Pipelines that were answered wrongly once, each the smallest that was found."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from .consumers import CONSUMERS
+from .dtypes import DTYPES
+from .pipelines import NAMES, ColumnPlan, Container, Fitted, Plan, Shape
+from .trials import Trials
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ROWS: Final = 30
+MISSING: Final = ", missing"
+"""After the name of a dtype: training lacks some values."""
+
+Case = tuple[Container, Shape, tuple[tuple[str, str], ...], str]
+"""A container, how it is consumed, dtypes with their consumers, and a model."""
+
+ONE: Final[Shape] = "column by column"
+CASES: Final[dict[str, Case]] = {
+    "a step finds its columns by name and takes an array too": (
+        *("frame", "by name if there are names", (("uint8", "passed on"),)),
+        "DecisionTreeRegressor",
+    ),
+    "sparse data": ("sparse", "all at once", (("float32", "passed on"),), "Ridge"),
+    "a row changes what stands beside it": (
+        *("frame", ONE, (("int8", "own step written"),), "HistGradientBoostingClassifier"),
+    ),
+    "integers beyond a narrow dtype": (
+        *("frame", "by name", (("bool", "passed on"), ("int8", "passed on"))),
+        "LogisticRegression",
+    ),
+    "integers beyond a dtype of pandas": (
+        *("frame", ONE, (("UInt16" + MISSING, "TargetEncoder"),), "LogisticRegression"),
+    ),
+    "None is a category": (
+        *("frame", ONE, (("object with None" + MISSING, "OneHotEncoder, ignore"),)),
+        "DecisionTreeRegressor",
+    ),
+    "None is a category of an array": (
+        *("objects", ONE, (("object with None" + MISSING, "OneHotEncoder, ignore"),)),
+        "DecisionTreeRegressor",
+    ),
+    "missing days among texts that are all ordinals": (
+        "frame",
+        "all at once",
+        (
+            ("days as objects", "OrdinalEncoder"),
+            ("days as str" + MISSING, "OrdinalEncoder"),
+            ("days as objects, month last" + MISSING, "OrdinalEncoder"),
+        ),
+        "HistGradientBoostingClassifier",
+    ),
+    "ids in an array beside small numbers": (
+        "array",
+        ONE,
+        (("uint64", "MinMaxScaler"), ("uint64 of 19 digits", "own step written")),
+        "DecisionTreeClassifier",
+    ),
+    "ids in an array that may be missing": (
+        *("array", ONE, (("int64 of 19 digits", "SimpleImputer, most frequent"),), "Ridge"),
+    ),
+    "half precision in an array": (
+        *("array", "all at once", (("float16" + MISSING, "SimpleImputer, mean"),), "Ridge"),
+    ),
+    "the largest integers": (
+        *("frame", ONE, (("int64", "SimpleImputer, median"),), "LogisticRegression"),
+    ),
+    "the largest integers without a sign": (
+        *("array", "all at once", (("uint64", "own step kinds"),)),
+        "HistGradientBoostingRegressor",
+    ),
+    "times without their zone": (
+        *("frame", ONE, (("datetime64[ns, Europe/Berlin]", "own step hours"),), "Ridge"),
+    ),
+    "days that a step reads": (
+        *("frame", ONE, (("days as objects, month last", "own step read_days"),), "Ridge"),
+    ),
+    "categories of single precision": ("frame", ONE, (("float32", "OneHotEncoder"),), "Ridge"),
+    "a truth that was never missing": (
+        *("frame", ONE, (("bool", "own step missing"),), "DecisionTreeClassifier"),
+    ),
+    "truths of pandas beside other numbers": (
+        "frame",
+        ONE,
+        (("float16" + MISSING, "SimpleImputer, most frequent"), ("boolean", "OneHotEncoder")),
+        "LogisticRegression",
+    ),
+}
+FAILING: Final = frozenset(
+    {
+        "a step finds its columns by name and takes an array too",
+        "sparse data",
+        "categories of single precision",
+    }
+)
+
+
+def plan_of_case(case: Case) -> Plan:
+    container, shape, columns, model = case
+    dtypes = {each.name: each for each in DTYPES}
+    consumers = {each.name: each for each in CONSUMERS}
+    plans = [
+        ColumnPlan(
+            name,
+            dtypes[dtype.removesuffix(MISSING)],
+            consumers[consumer],
+            dtype.endswith(MISSING),
+        )
+        for name, (dtype, consumer) in zip(NAMES, columns, strict=False)
+    ]
+    return Plan(tuple(plans), container, shape, model, "texts", 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True) if name in FAILING else ())
+        for name in CASES
+    ],
+)
+def test_a_pipeline_that_was_answered_wrongly_is_answered_as_it_says(
+    trials: Trials, name: str
+) -> None:
+    trials.prove(Fitted.of(plan_of_case(CASES[name])), ROWS, everywhere=False)
