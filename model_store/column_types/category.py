@@ -115,7 +115,9 @@ class CategoryType(ColumnType):
                     return category
         if isinstance(found, str) and self.numeric(column):
             return read_number(found, rules)
-        return found
+        # With spaces around it a text is another one, of which an open column has an answer; but
+        # people who fill in a form or a table do not see them.
+        return found if found is None or (rules.blanks and not column.open) else text
 
     def fill_texts(
         self, column: ColumnFacts, target: Cells, texts: Sequence[str], rules: TextRules

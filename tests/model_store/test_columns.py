@@ -93,6 +93,23 @@ def shown(cells: NDArray[Any]) -> list[object]:
 
 
 @pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("text", ["a ", " a", "  "])
+def test_an_open_column_is_asked_for_a_text_with_its_spaces(text: str, wire: str) -> None:
+    column, dtype = COLUMNS["open"]
+    rules = WIRES[wire]
+    blank = rules.blanks and not text.strip()
+    expected = ([0], []) if blank else ([], [(str, repr(text))])
+    assert one_by_one(column, [text], dtype, rules) == expected
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_known_category_is_told_with_spaces_where_people_write_alone(wire: str) -> None:
+    column, dtype = COLUMNS["maybe"]
+    expected = ([], [(str, repr("a"))]) if WIRES[wire].blanks else ([0], [])
+    assert one_by_one(column, [" a"], dtype, WIRES[wire]) == expected
+
+
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("kind", COLUMNS)
 @settings(max_examples=40)
 @given(few=st.lists(written, min_size=1, max_size=4), often=st.integers(1, 4))
