@@ -251,11 +251,12 @@ def _unanswered(
         return blamed
     training = None if trial is None else trial.training
     cells = next(_candidates(signature, training, structure))
+    together = None if trial is None else trial.answered(signature)
     return unanswered(
         Probe(pipeline, signature, cells),
         structure,
         training=training is not None,
-        together=trial is not None and trial.answers(signature),
+        together=together is not None and len(together) > 1,
     )
 
 
@@ -386,7 +387,8 @@ def _variation(
     """How the answers to rows vary as they are served: the golden rows, and with training data
     those of the trial, where it answers them all."""
     ask = partial(answers_of, pipeline, signature)
-    matrix = golden if trial is None else trial.answered(signature, golden)
+    answered = None if trial is None else trial.answered(signature)
+    matrix = golden if answered is None else answered
     try:
         return of_calls(lambda: ask(matrix), len(matrix)) or of_batches(ask, matrix)
     except (LoadFailed, MemoryError):
