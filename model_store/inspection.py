@@ -144,8 +144,8 @@ def _in_our_words() -> Iterator[None]:
         raise
     except Exception as error:
         raise InvalidPipeline(
-            "The pipeline cannot be looked at with this data; it is to be one that is fitted, X the "
-            "rows that it was fitted on, and y what it was fitted to tell. It said: "
+            "The pipeline cannot be looked at with this data; it is to be one that is fitted, X "
+            "the rows that it was fitted on, and y what it was fitted to tell. It said: "
             f"{type(error).__name__}: {error}"
         ) from error
 

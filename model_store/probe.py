@@ -80,7 +80,6 @@ class Probe:
 
     def _nulls(self) -> list[Any]:
         """For each column the missing value that is answered, if one is."""
-        every = range(len(self.cells))
         known = [column.null for column in self.signature.columns]
         if self.answers({i: self._null(null) for i, null in enumerate(known)}):
             return known
