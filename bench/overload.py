@@ -40,7 +40,7 @@ import numpy, slow
 from model_store import ModelStore
 X = numpy.array([[0.0], [1.0], [2.0], [3.0]])
 y = numpy.array([0, 0, 1, 1])
-ModelStore("models").publish("slow", slow.Slow().fit(X, y), X, y)
+ModelStore("models").publish("slow", slow.Slow().fit(X, y), X, y, code="slow.py")
 """
 BODY = b'{"x0": 1}'
 REQUEST = (

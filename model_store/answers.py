@@ -8,6 +8,7 @@ terms are far more of what is left: then a change of the row's own last bits tel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -75,25 +76,27 @@ def answers_at(one: Prediction, other: Prediction, row: int) -> tuple[Any, Any]:
     return answers
 
 
-def is_rounding(
-    ask: Callable[[Matrix], Prediction], row: Matrix, one: Prediction, other: Prediction
-) -> bool:
-    """Whether two answers to a row, of shape (1, columns), differ by no more than rounding does:
-    its own values, changed in the last bit, move the answer about as far."""
-    if _shapes(one) != _shapes(other) or not _are_numbers(one, other):
-        return False
-    here = _numbers(ask(row))
-    beside = [_numbers(ask(_nudged(row, towards))) for towards in (-np.inf, np.inf)]
-    moved = np.max([[_most(*pair) for pair in zip(each, here, strict=True)] for each in beside], 0)
-    apart = [_most(*pair) for pair in zip(_numbers(one), _numbers(other), strict=True)]
-    return bool((np.array(apart) <= ROUNDING * moved).all())
+def rounded(
+    ask: Callable[[Matrix], Prediction], matrix: Matrix, one: Prediction, other: Prediction
+) -> NDArray[np.bool_]:
+    """Of which rows of a matrix two answers differ by no more than rounding does, of shape (n,):
+    where the row's own values, changed in the last bit, move the answer about as far."""
+    if _shapes(one) != _shapes(other):
+        return np.zeros(len(one), dtype=bool)
+    here = _numbers(ask(matrix))
+    beside = [_numbers(ask(_nudged(matrix, towards))) for towards in (-np.inf, np.inf)]
+    found = _without_labels(one, other)
+    for place, pair in enumerate(zip(_numbers(one), _numbers(other), strict=True)):
+        moved = np.maximum(*(_distance(each[place], here[place]) for each in beside))
+        found &= _distance(*pair) <= ROUNDING * moved
+    return found
 
 
-def _are_numbers(one: Prediction, other: Prediction) -> bool:
-    """Whether what differs are numbers: a label is not rounded."""
+def _without_labels(one: Prediction, other: Prediction) -> NDArray[np.bool_]:
+    """Where what differs are numbers: a label is not rounded."""
     if one.labels.dtype.kind == other.labels.dtype.kind == "f":
-        return True
-    return not _differing_labels(one.labels, other.labels, one.labels).any()
+        return np.ones(len(one), dtype=bool)
+    return np.logical_not(_differing_labels(one.labels, other.labels, one.labels))
 
 
 def _numbers(answers: Prediction) -> list[NDArray[np.float64]]:
@@ -101,18 +104,20 @@ def _numbers(answers: Prediction) -> list[NDArray[np.float64]]:
     return [each.astype(np.float64) for each in (*labels, *_tables(answers))]
 
 
-def _most(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    return float(np.abs(one - other).max())
+def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest difference of each row."""
+    return np.asarray(np.abs(one - other).reshape(len(one), -1).max(axis=1))
 
 
-def _nudged(row: Matrix, towards: float) -> Matrix:
-    """A row with each of its floats at the next one in this direction."""
-    if row.dtype.kind == "f":
-        return np.asarray(np.nextafter(row, row.dtype.type(towards)))
-    cells = row.copy()
-    for place, cell in enumerate(row[0] if row.dtype.kind == "O" else ()):
-        if isinstance(cell, float):
-            cells[0, place] = np.nextafter(cell, towards).item()
+def _nudged(matrix: Matrix, towards: float) -> Matrix:
+    """A matrix with each of its floats at the next one in this direction."""
+    if matrix.dtype.kind == "f":
+        return np.asarray(np.nextafter(matrix, matrix.dtype.type(towards)))
+    cells = matrix.copy()
+    if matrix.dtype.kind == "O":
+        for place, cell in np.ndenumerate(matrix):
+            if isinstance(cell, float):
+                cells[place] = math.nextafter(cell, towards)
     return cells
 
 

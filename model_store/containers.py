@@ -17,19 +17,17 @@ from typing import Any, Final
 import numpy as np
 
 from . import frames
-from .answers import answers_at, answers_of, answers_to, differing, is_rounding
+from .answers import answers_at, answers_of, answers_to, differing, rounded
 from .errors import InvalidPipeline, LoadFailed
 from .literals import shown_value
 from .model import Prediction
 from .signature import Container, Matrix, Signature
 from .training import Training
-from .trial_rows import as_sent, usable
+from .trial_rows import sendable
 from .variation import Finding, of_calls
 
 OF_NAMES: Final = "feature names"
 """What scikit-learn's warning says where an estimator was fitted with names and gets none."""
-ROUNDED: Final = 10
-"""Rows of which it is looked at whether their answers differ by rounding alone."""
 SECONDS: Final = 1.0
 """For rows that are asked one by one, where they are not answered together."""
 
@@ -86,29 +84,16 @@ class Trial:
             return None
         return of_calls(lambda: answers_to(self.pipeline, given), len(self.rows))
 
-    def answered(self, signature: Signature, golden: Matrix) -> Matrix:
-        """The rows as they are served, where they are answered; else the golden ones."""
-        usable_rows = usable(signature, self.training)
-        matrix = as_sent(signature, self.training, [row for row in self.rows if usable_rows[row]])
+    def answered(self, signature: Signature) -> Matrix | None:
+        """The rows as they are served, where they are answered together."""
+        _, matrix = sendable(signature, self.training, self.rows)
         try:
             answers_of(self.pipeline, signature, matrix)
         except MemoryError:
             raise
         except Exception:
-            return golden
+            return None
         return matrix
-
-    def answers(self, signature: Signature) -> bool:
-        """Whether the rows are answered together as they are served."""
-        could = usable(signature, self.training)
-        rows = [row for row in self.rows if could[row]]
-        try:
-            answers_of(self.pipeline, signature, as_sent(signature, self.training, rows))
-        except MemoryError:
-            raise
-        except Exception:
-            return False
-        return len(rows) > 1
 
     def blame(self, signature: Signature) -> InvalidPipeline | None:
         """Why the rows are answered as they were given, and not by this signature; None where they
@@ -119,60 +104,57 @@ class Trial:
         return self._refusal(outcome)
 
     def _outcome(self, signature: Signature) -> _Outcome:
-        could = usable(signature, self.training)
-        rows, then = self._truths([row for row in self.rows if could[row]])
+        rows, matrix = sendable(signature, self.training, self.rows)
+        places, then = self._truths(rows)
+        rows, matrix = [rows[place] for place in places], matrix[places]
         refused = len(self.rows) - len(rows)
         if then is None:
             return _Outcome(signature, refused)
-        matrix = as_sent(signature, self.training, rows)
+        ask = partial(answers_of, self.pipeline, signature)
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                now = answers_of(self.pipeline, signature, matrix)
+                now = ask(matrix)
         except (LoadFailed, MemoryError):
             raise
         except Exception as error:
-            return _Outcome(signature, refused, difference=self._failed(signature, rows, error))
+            difference = self._failed(signature, rows, matrix, error)
+            return _Outcome(signature, refused, difference=difference)
         warned = any(OF_NAMES in str(each.message) for each in told)
-        place = self._first(signature, matrix, then, now)
-        if place is None:
+        differ = differing(now, then)
+        if differ.any():
+            differ &= ~rounded(ask, matrix, then, now)
+        if not differ.any():
             return _Outcome(signature, refused, warned)
+        place = int(differ.argmax())
         answers = answers_at(then, now, place)
         difference = _Difference(rows[place], matrix[[place]], answers)
         return _Outcome(signature, refused, warned, difference)
 
-    def _first(
-        self, signature: Signature, matrix: Matrix, then: Prediction, now: Prediction
-    ) -> int | None:
-        """The first row whose answers differ by more than rounding."""
-        ask = partial(answers_of, self.pipeline, signature)
-        for place in np.flatnonzero(differing(now, then))[:ROUNDED].tolist():
-            one, other = then[place : place + 1], now[place : place + 1]
-            if not is_rounding(ask, matrix[[place]], one, other):
-                return int(place)
-        return None
-
-    def _failed(self, signature: Signature, rows: Sequence[int], error: Exception) -> _Difference:
+    def _failed(
+        self, signature: Signature, rows: Sequence[int], matrix: Matrix, error: Exception
+    ) -> _Difference:
         """The first of the rows that is not answered alone, if there is one."""
-        for row in rows:
-            matrix = as_sent(signature, self.training, [row])
+        for place, row in enumerate(rows):
             try:
-                answers_of(self.pipeline, signature, matrix)
+                answers_of(self.pipeline, signature, matrix[[place]])
             except Exception as found:
-                return _Difference(row, matrix, found)
-        return _Difference(rows[0], as_sent(signature, self.training, rows[:1]), error)
+                return _Difference(row, matrix[[place]], found)
+        return _Difference(rows[0], matrix[:1], error)
 
-    def _truths(self, rows: Sequence[int]) -> tuple[Sequence[int], Prediction | None]:
-        """The answers to rows as they were given, with these rows: all, or those of them that have
-        an answer alone; None where none has."""
-        if not rows:
-            return rows, None
-        told = self._truth(rows)
-        if told is None:
-            until = time.monotonic() + SECONDS
-            rows = [row for row in rows if time.monotonic() < until and self._truth([row])]
-            told = self._truth(rows) if rows else None
-        return rows, told
+    def _truths(self, rows: Sequence[int]) -> tuple[list[int], Prediction | None]:
+        """The answers to rows as they were given, with the places of these rows: of all, or of
+        those that have an answer alone; None where none has."""
+        told = self._truth(rows) if rows else None
+        if told is not None or not rows:
+            return list(range(len(rows))), told
+        until = time.monotonic() + SECONDS
+        places = [
+            place
+            for place, row in enumerate(rows)
+            if time.monotonic() < until and self._truth([row]) is not None
+        ]
+        return places, self._truth([rows[place] for place in places]) if places else None
 
     def _truth(self, rows: Sequence[int]) -> Prediction | None:
         """What the pipeline says of these rows as they were given; None where they came as text, or

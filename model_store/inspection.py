@@ -7,6 +7,7 @@ pipeline itself knows of its columns. Whether its answer to a row is that row's 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from .answers import answers_of
 from .column_types import NUMBER
 from .columns import Column
 from .containers import Trial, possible
-from .errors import InvalidPipeline, LoadFailed
+from .errors import InvalidPipeline, LoadFailed, ModelStoreError
 from .manifest import Target, Variation
 from .model import Prediction
 from .probe import Probe, looks_at_dtypes
@@ -119,13 +120,35 @@ class Inspection:
                 f"Training data may be a DataFrame of pandas, got {type(X).__module__}."
                 f"{type(X).__qualname__}; give its to_pandas()."
             )
-        structure = Structure.of(pipeline)
-        training = None
-        if X is not None:
-            training = Training.of(_in_order(X, structure), _named(structure, X, feature_names))
-        return cls.of(
-            pipeline, structure, training, y, target_name=target_name, allow_varying=allow_varying
-        )
+        with _in_our_words():
+            structure = Structure.of(pipeline)
+            training = None
+            if X is not None:
+                names = _named(structure, X, feature_names)
+                training = Training.of(_in_order(X, structure), names)
+            return cls.of(
+                pipeline,
+                structure,
+                training,
+                y,
+                target_name=target_name,
+                allow_varying=allow_varying,
+            )
+
+
+@contextlib.contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Whatever else a pipeline or its data raises, behind a sentence of ours."""
+    try:
+        yield
+    except (ModelStoreError, MemoryError):
+        raise
+    except Exception as error:
+        raise InvalidPipeline(
+            "The pipeline cannot be looked at with this data; it is to be one that is fitted, X "
+            "the rows that it was fitted on, and y what it was fitted to tell. It said: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _in_order(X: Any, structure: Structure) -> Any:
@@ -252,11 +275,12 @@ def _unanswered(
         return blamed
     training = None if trial is None else trial.training
     cells = next(_candidates(signature, training, structure))
+    together = None if trial is None else trial.answered(signature)
     return unanswered(
         Probe(pipeline, signature, cells),
         structure,
         training=training is not None,
-        together=trial is not None and trial.answers(signature),
+        together=together is not None and len(together) > 1,
     )
 
 
@@ -387,7 +411,8 @@ def _variation(
     """How the answers to rows vary as they are served: the golden rows, and with training data
     those of the trial, where it answers them all."""
     ask = partial(answers_of, pipeline, signature)
-    matrix = golden if trial is None else trial.answered(signature, golden)
+    answered = None if trial is None else trial.answered(signature)
+    matrix = golden if answered is None else answered
     try:
         return of_calls(lambda: ask(matrix), len(matrix)) or of_batches(ask, matrix)
     except (LoadFailed, MemoryError):

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .column_facts import JSONLabel
 from .errors import InvalidPipeline, InvalidRows
 from .signature import Matrix, Signature
 from .training import Training, missing
@@ -121,17 +122,35 @@ def usable(signature: Signature, training: Training) -> NDArray[np.bool_]:
     return found
 
 
+def sendable(
+    signature: Signature, training: Training, rows: Sequence[int]
+) -> tuple[list[int], Matrix]:
+    """Those of the rows of the training data that a client could send, and the matrix that they
+    become then."""
+    could = usable(signature, training)
+    rows = [row for row in rows if could[row]]
+    checked = signature.check(_plain(signature, training, rows), len(rows))
+    if checked.unfit is None:
+        return rows, checked.matrix
+    return [rows[place] for place in np.flatnonzero(~checked.unfit.mask)], checked.fit
+
+
+def _plain(
+    signature: Signature, training: Training, rows: Sequence[int]
+) -> dict[str, list[JSONLabel | None]]:
+    return {
+        column.name: [column.plain(feature.values[row]) for row in rows]
+        for column, feature in zip(signature.columns, training.features, strict=True)
+    }
+
+
 def as_sent(signature: Signature, training: Training, rows: Sequence[int]) -> Matrix:
     """Rows of the training data as the matrix that they become when a client sends them.
 
     Raises:
         InvalidPipeline: they do not fit the signature.
     """
-    values = {
-        column.name: [column.plain(feature.values[row]) for row in rows]
-        for column, feature in zip(signature.columns, training.features, strict=True)
-    }
-    return validated(signature, values, len(rows))
+    return validated(signature, _plain(signature, training, rows), len(rows))
 
 
 def validated(signature: Signature, values: Mapping[str, Values], rows: int) -> Matrix:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .answers import answers_at, differing, is_rounding
+from .answers import answers_at, differing, rounded
 from .errors import InvalidPipeline
 from .manifest import Variation
 from .model import Prediction
@@ -73,7 +73,7 @@ def of_batches(ask: Callable[[Matrix], Prediction], matrix: Matrix) -> Finding |
     for row in _some(len(matrix)):
         among, alone = together[row : row + 1], ask(matrix[[row]])
         found = _first(among, alone, together)
-        if found is not None and not is_rounding(ask, matrix[[row]], among, alone):
+        if found is not None and not rounded(ask, matrix[[row]], among, alone).all():
             return Finding("batch", *found)
         if time.monotonic() > until:
             break

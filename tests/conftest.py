@@ -134,7 +134,8 @@ def publish_own(folder: Path, name: str, source: str) -> None:
         f"import numpy, {name}\n"
         "from model_store import ModelStore\n"
         "X, y = numpy.array([[0.0], [1.0], [2.0], [3.0]]), numpy.array([0, 0, 1, 1])\n"
-        f"ModelStore('models').publish({name!r}, {name}.Model().fit(X, y), X, y)\n"
+        f"ModelStore('models').publish({name!r}, {name}.Model().fit(X, y), X, y, "
+        f"code='{name}.py')\n"
     )
     path = own_settings(folder)["PYTHONPATH"]
     environment = {**os.environ, "PYTHONPATH": path}

@@ -76,6 +76,16 @@ class Pairs(Types):
         return np.zeros(len(X))
 
 
+class Broken(Types):
+    @property
+    def classes_(self) -> Any:
+        raise RuntimeError("no classes today")
+
+
+def broken(X: Any) -> Any:
+    return Broken().fit(X)
+
+
 def in_pairs(X: Any) -> Any:
     return Pairs().fit(X)
 
@@ -183,6 +193,11 @@ DATA: dict[str, tuple[Any, Callable[[Any], Any], str]] = {
         r"^The pipeline answers row 0 of its training data with 1\.0, and with 0\.0 when the same "
         r"values come from a client: of the column x13 it was fitted on 'y' \(str_\), and gets 'y' "
         r"\(str\); fit it on",
+    ),
+    "a pipeline that raises where it is looked at": (
+        X,
+        broken,
+        r"^The pipeline cannot be looked at with this data; .* It said: RuntimeError: no classes",
     ),
     "rows that are not answered alone": (
         X,

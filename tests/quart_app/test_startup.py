@@ -418,10 +418,10 @@ def test_a_process_that_is_told_to_end_while_a_model_loads_ends_at_once_with_0(
 
     gate = tmp_path / "gate"
     X = np.array([[0.0], [1.0]])
-    own.publish("slow", slow_pipeline.Slow(str(gate)).fit(X, X[:, 0]), X, X[:, 0])
+    pipeline = slow_pipeline.Slow(str(gate)).fit(X, X[:, 0])
+    own.publish("slow", pipeline, X, X[:, 0], code=tmp_path / "slow_pipeline.py")
     gate.touch()
-    path = os.pathsep.join((str(ROOT), str(tmp_path)))
-    with serve("--store", str(own.root), cwd=tmp_path, PYTHONPATH=path) as server:
+    with serve("--store", str(own.root), cwd=tmp_path, PYTHONPATH=str(ROOT)) as server:
         content: dict[str, Any] = {}
         while content.get("models") != {"slow": {"state": "loading"}}:
             assert server.process.poll() is None
