@@ -15,7 +15,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +29,8 @@ from .signature import Container
 from .text_rules import MISSING_WORDS
 
 PASSES: Final = 2
+MOST_COLUMNS: Final = 20
+"""Of more columns that are doubtful, those that are read alike are asked about together."""
 
 _NUMERAL: Final = re.compile(r"[+-]?[0-9][0-9.,'\s]*[%€$]?")
 """A number as people write it."""
@@ -58,7 +59,10 @@ def choose(
     if len(containers) > 1 or any(len(each) > 1 for each in readings):
         whole = ~texts.missing(plainest.readings).any(axis=0)
         questions = Questions.of(pipeline, texts, truth, np.asarray(whole))
-        columns = [_Column(*each) for each in zip(texts.columns, count(), readings)]
+        columns = [
+            _Columns([name], [place], each)
+            for (place, name), each in zip(enumerate(texts.columns), readings, strict=True)
+        ]
         search = _Search(questions, _Rows(containers), columns)
         state = search.first_taken(plainest)
         if search.questions.answer(state) is None:
@@ -116,41 +120,59 @@ class _Rows(_Place):
 
 
 @dataclass(frozen=True, slots=True)
-class _Column(_Place):
-    name: str
-    place: int
+class _Columns(_Place):
+    """One column, or several that are read alike, for there are too many to ask about each."""
+
+    names: Sequence[str]
+    places: Sequence[int]
     readings: Sequence[Reading]
 
     def states(self, state: State) -> list[State]:
-        now = state.readings[self.place]
-        usual = [each for each in self.readings if each == now or not each.last]
-        return [state.put(self.place, each) for each in usual]
+        now = self.reading(state)
+        return [self.put(state, each) for each in self.readings if each == now or not each.last]
+
+    def reading(self, state: State) -> Reading:
+        """How they are read."""
+        return state.readings[self.places[0]]
+
+    def put(self, state: State, reading: Reading) -> State:
+        """The same with another reading of them."""
+        for place in self.places:
+            state = state.put(place, reading)
+        return state
 
     def called(self, state: State) -> str:
-        return state.readings[self.place].called
+        return self.reading(state).called
 
     @property
     def subject(self) -> str:
-        return f"{self.name} is read"
+        return f"{self._shown} {'is' if len(self.names) == 1 else 'are each'} read"
 
     def undecided(self, state: State, states: Sequence[State]) -> State:
         if self.readings[-1].kind is not None:
             # Of what was said, the most literal.
-            return state.put(self.place, self.readings[-1])
-        types = dict.fromkeys(each.readings[self.place].type for each in states)
-        ways = " or ".join(f"--type {self.name}={each}" for each in types)
+            return self.put(state, self.readings[-1])
+        types = dict.fromkeys(self.reading(each).type for each in states)
+        ways = " or ".join(f"--type {self.names[0]}={each}" for each in types)
+        what = "column" if len(self.names) == 1 else "columns"
         raise Undecided(
-            f"The pipeline answers otherwise where the column {self.name} of the sample is read as "
+            f"The pipeline answers otherwise where the {what} {self._shown} of the sample "
+            f"{'is' if len(self.names) == 1 else 'are each'} read as "
             f"{' or '.join(map(self.called, states))}, and nothing tells which it was trained on: "
             f"say it with {ways}."
         )
+
+    @property
+    def _shown(self) -> str:
+        more = len(self.names) - 1
+        return f"{self.names[0]} and {more} more" if more else self.names[0]
 
 
 @dataclass(slots=True)
 class _Search:
     questions: Questions
     rows: _Rows
-    columns: Sequence[_Column]
+    columns: Sequence[_Columns]
     said: list[str] = field(default_factory=list)
     undecided: list[tuple[_Place, list[State]]] = field(default_factory=list)
 
@@ -172,8 +194,8 @@ class _Search:
             for depth in range(1, max(map(len, readings))):
                 chosen = (each[min(depth, len(each) - 1)] for each in readings)
                 yield state._replace(readings=tuple(chosen))
-            for place, others in enumerate(readings):
-                yield from (state.put(place, other) for other in others[1:])
+            for column in self.columns[:MOST_COLUMNS]:
+                yield from (column.put(state, other) for other in column.readings[1:])
 
     def decide(self, state: State) -> tuple[State, list[str]]:
         """Each place in turn, and once more, since one bears on another.
@@ -204,16 +226,17 @@ class _Search:
             self.said.append(self._sentence(place, best[0], groups))
         return best[0]
 
-    def _doubtful(self, state: State) -> list[_Column]:
+    def _doubtful(self, state: State) -> list[_Columns]:
         """The columns in which other readings may make a difference. They do not where it makes
         none to read all columns so at once."""
         alike = {kind for kind in self._kinds() if self._makes_no_difference(state, kind)}
-        return [
+        found = [
             column
             for column in self.columns
-            if state.readings[column.place] != column.readings[0]
+            if column.reading(state) != column.readings[0]
             or not all(each.last or _kind(each) in alike for each in column.readings[1:])
         ]
+        return found if len(found) <= MOST_COLUMNS else _bunches(state, found)
 
     def _kinds(self) -> set[tuple[str, str]]:
         return {_kind(each) for column in self.columns for each in column.readings if not each.last}
@@ -223,7 +246,7 @@ class _Search:
         for column in self.columns:
             for each in column.readings:
                 if _kind(each) == kind:
-                    together = together.put(column.place, each)
+                    together = column.put(together, each)
         answers = self.questions.answer(state), self.questions.answer(together)
         return same(*answers)
 
@@ -246,6 +269,21 @@ def _require_numerals(texts: Texts) -> None:
                 f"The pipeline does not take the column {name} of the sample as texts, and numbers "
                 f"are written like 1234.5 here, got {odd[0]!r}."
             )
+
+
+def _bunches(state: State, columns: Sequence[_Columns]) -> list[_Columns]:
+    """Columns that are read alike and may be read alike, as one."""
+    found: dict[object, list[_Columns]] = {}
+    for column in columns:
+        found.setdefault((column.reading(state), tuple(column.readings)), []).append(column)
+    return [
+        _Columns(
+            [name for each in alike for name in each.names],
+            [place for each in alike for place in each.places],
+            alike[0].readings,
+        )
+        for alike in found.values()
+    ]
 
 
 def _kind(reading: Reading) -> tuple[str, str]:

@@ -7,6 +7,7 @@ the rows as they were read is what it says of the rows that it was fitted on.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -545,3 +546,35 @@ class Moody(BaseEstimator):  # type: ignore[misc]
 def test_answers_that_vary_by_themselves_tell_nothing_of_the_readings(tmp_path: Path) -> None:
     sample = read(Moody(), repeated(1, 2), tmp_path, target=None)
     assert sample.training.columns([])[0].type == "integer"
+
+
+def test_many_columns_that_are_read_alike_are_decided_together(tmp_path: Path) -> None:
+    cells = np.random.default_rng(0).integers(0, 3, size=(ROWS, 30))
+    X = pandas.DataFrame(cells, columns=[f"c{i}" for i in range(30)])
+    y = np.where(X["c0"] > X["c1"], "A", "B")
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    pipeline = make_pipeline(Step(as_texts), encoder, LogisticRegression(C=100)).fit(X, y)
+    sample = read(pipeline, X.assign(y=y), tmp_path)
+    assert {column.type for column in sample.training.columns([])} == {"integer"}
+    (note,) = sample.notes
+    assert note.startswith("c0 and 29 more are each read as an integer (as the sample says in 30 ")
+    with pytest.raises(Undecided, match=r"the columns c0 and 29 more of the sample are each read"):
+        read(pipeline, X, tmp_path, target=None)
+
+
+def as_texts(X: Any) -> Any:
+    return X.astype(str)
+
+
+def test_without_pyarrow_a_file_that_needs_it_is_refused_with_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.parquet"
+    repeated(1, 2).to_parquet(path)
+    # None in sys.modules is how the import system marks a module that is not to be found.
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InvalidTable) as raised:
+        read_sample(ENCODED, Structure(), str(path))
+    assert str(raised.value) == (
+        f"{path} is a Parquet file, which needs pyarrow: pip install 'quart-app[arrow]'."
+    )
