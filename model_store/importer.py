@@ -16,7 +16,6 @@ import numpy as np
 
 from . import formats, frames, origin, pickles
 from .agreement import Agreement, Compared, Truth
-from .arrow_files import kind_of
 from .draft import Draft, Metadata
 from .errors import (
     IncompatibleVersion,
@@ -43,6 +42,7 @@ from .trust import Trust
 from .user_module import Code
 
 SKOPS: Final = ".skops"
+_SAY: Final = "say what it was with --type COLUMN=TYPE"
 
 Progress = Callable[[str], None]
 
@@ -88,8 +88,8 @@ class FileFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was found. `refusals` say why the files cannot be imported, and `notes` how the sample
-    was read. Those behind `warnings` are
-    None where only a look was ordered and something is refused or nothing was to be loaded."""
+    was read. Those behind `warnings` are None where only a look was ordered and something is
+    refused or nothing was to be loaded."""
 
     files: tuple[FileFinding, ...]
     refusals: tuple[str, ...] = ()
@@ -333,7 +333,7 @@ def _inspect(
     try:
         rows = read_sample(pipeline, structure, order.sample, order.target, order.types)
     except Undecided as error:
-        raise InvalidPipeline(f"{error} {_ways(order)}") from error
+        raise InvalidPipeline(f"{error} Or {_ways(order)}") from error
     truth = rows.truth
     y = None if truth is None else truth.y
     try:
@@ -346,7 +346,10 @@ def _inspect(
             allow_varying=order.allow_varying,
         )
     except InvalidPipeline as error:
-        raise InvalidPipeline(f"{error}. {_ways(order)}".replace("..", ".")) from error
+        raise InvalidPipeline(
+            f"{str(error).rstrip('.')}. If a column is not read as it was in training, {_SAY}, "
+            f"{_ways(order)}"
+        ) from error
     compared = [] if truth is None else _compared(pipeline, inspection, rows.training, truth)
     return inspection, compared, rows.notes
 
@@ -378,7 +381,7 @@ def _doubts(order: ImportRequest, compared: Sequence[Compared]) -> list[str]:
     """Warnings of answers that agree with the sample no better than one answer to all of it."""
     return [
         f"{each.doubt} So the sample is not what the pipeline was trained on, or is not read as it "
-        f"was then. {_ways(order)}"
+        f"was then: {_SAY}, {_ways(order)}"
         for each in compared
         if each.doubt is not None
     ]
@@ -387,16 +390,10 @@ def _doubts(order: ImportRequest, compared: Sequence[Compared]) -> list[str]:
 def _ways(order: ImportRequest) -> str:
     """How types get here that a sample of text does not keep."""
     store = "" if order.store is None else repr(order.store)
-    publish = (
-        "publish where the data is: from model_store import ModelStore; "
-        f"ModelStore({store}).publish({order.name!r}, pipeline, X, y)"
-    )
-    assert order.sample is not None
-    if kind_of(Path(order.sample)) is not None:
-        return f"You can {publish}"
     return (
-        "Say what a column was with --type COLUMN=TYPE, give the sample as Parquet, which keeps "
-        f"types (--sample rows.parquet), or {publish}"
+        "give the sample as Parquet, which keeps types (--sample rows.parquet), or publish where "
+        "the data is: from model_store import ModelStore; "
+        f"ModelStore({store}).publish({order.name!r}, pipeline, X, y)"
     )
 
 

@@ -68,6 +68,10 @@ def choose(
         if search.questions.answer(state) is None:
             _require_numerals(texts)
         elif search.questions.is_steady(state):
+            every = Questions.of(pipeline, texts, truth, np.ones(len(texts), dtype=bool))
+            if not whole.all() and every.answer(state) is not None:
+                # What is missing is another value in one reading than in another.
+                search.questions = every
             state, said = search.decide(state)
     return _with_nulls(pipeline, texts, truth, state), said
 
@@ -198,7 +202,8 @@ class _Search:
                 yield from (column.put(state, other) for other in column.readings[1:])
 
     def decide(self, state: State) -> tuple[State, list[str]]:
-        """Each place in turn, and once more, since one bears on another.
+        """Each place in turn, and once more, since one bears on another. Columns are told apart in
+        a DataFrame, where each has a dtype of its own; the rows stay one where that matters.
 
         Raises:
             Undecided: nothing tells.
@@ -206,25 +211,30 @@ class _Search:
         for _ in range(PASSES):
             before = state
             self.said, self.undecided = [], []
-            state = self._settle(self.rows, state)
+            state = self._settle(self.rows, state, -1)
             for column in self._doubtful(state):
                 state = self._settle(column, state)
             if state == before:
                 break
         for place, states in self.undecided:
             state = place.undecided(state, states)
-        return state, self.said
+        found = self.questions.answer(state)
+        alike = (
+            each for each in self.rows.states(state) if same(self.questions.answer(each), found)
+        )
+        return next(alike, state), self.said
 
-    def _settle(self, place: _Place, state: State) -> State:
-        """The best of the states that differ at this place, or the same where nothing tells."""
+    def _settle(self, place: _Place, state: State, which: int = 0) -> State:
+        """The best of the states that differ at this place, of several that are alike `which`; or
+        the same where nothing tells."""
         groups = self.questions.groups(place.states(state))
         best = groups[0] if len(groups) == 1 else self.questions.best(groups)
         if best is None:
             self.undecided.append((place, [group[0] for group in groups]))
             return state
         if len(groups) > 1:
-            self.said.append(self._sentence(place, best[0], groups))
-        return best[0]
+            self.said.append(self._sentence(place, best[which], groups))
+        return best[which]
 
     def _doubtful(self, state: State) -> list[_Columns]:
         """The columns in which other readings may make a difference. They do not where it makes

@@ -116,8 +116,7 @@ def readings(
     distinct = set(texts)
     if said is not None:
         return _of_type(name, texts, distinct, hint, said)
-    known = _of_hint(hint, distinct)
-    return [known] if known is not None else _possible(distinct)
+    return _of_hint(hint, distinct) or _possible(distinct)
 
 
 # Cells ---------------------------------------------------------------------------
@@ -216,25 +215,21 @@ _AS_TRUTH: Final = Reading(BOOLEAN.name, "bool", _truth)
 _AS_MOMENT: Final = Reading(DATE.name, "datetime64[ns]", _moment)
 
 
-def _of_hint(hint: Hint, texts: set[str]) -> Reading | None:
-    """How the pipeline's own parts say that a column is read; None where they do not."""
+def _of_hint(hint: Hint, texts: set[str]) -> list[Reading]:
+    """How the pipeline's own parts say that a column is read; nothing where they do not."""
     if hint.categories:
-        return _of_categories(hint, hint.categories)
+        return [_of_categories(hint, hint.categories)]
     if hint.text:
-        return replace(_AS_TEXT, words=frozenset())
+        return [replace(_AS_TEXT, words=frozenset())]
     if _wants_numbers(hint):
-        whole = _AS_INTEGER if not _AS_INTEGER.lacks(texts) else _AS_NUMBER
-        for reading in (whole, _AS_NUMBER, _AS_TRUTH):
-            if reading.takes(texts):
-                return reading
-    if any(isinstance(value, str) for value in hint.values):
-        return _AS_TEXT
-    return None
+        numbers = [_AS_NUMBER] if _AS_INTEGER.lacks(texts) else [_AS_INTEGER, _AS_NUMBER]
+        found = [each for each in numbers if each.takes(texts)]
+        return found or [each for each in (_AS_TRUTH,) if each.takes(texts)]
+    return [_AS_TEXT] if any(isinstance(value, str) for value in hint.values) else []
 
 
 def _of_categories(hint: Hint, categories: tuple[JSONLabel, ...]) -> Reading:
     """Of the values that an encoder knows."""
-
     known = KnownValues(categories)
 
     def parse(text: str) -> JSONLabel:

@@ -129,7 +129,7 @@ def test_a_pipeline_that_takes_no_reading_is_refused_with_the_way_to_publish(
     with pytest.raises(InvalidPipeline) as raised:
         taken(pipeline, tmp_path, "c,y\nred,1\nblue,2\n")
     assert str(raised.value).endswith(PUBLISH)
-    assert "could not convert string to float: 'red'. Say what" in str(raised.value)
+    assert "could not convert string to float: 'red'. If a column is not" in str(raised.value)
 
 
 def test_readings_that_nothing_decides_between_are_refused_with_the_ways(tmp_path: Path) -> None:
@@ -138,5 +138,5 @@ def test_readings_that_nothing_decides_between_are_refused_with_the_ways(tmp_pat
     pipeline = make_pipeline(inverted, LinearRegression()).fit(whole, whole[:, 0])
     with pytest.raises(InvalidPipeline) as raised:
         taken(pipeline, tmp_path, "c,y\n1,\n0,\n", trusted=("numpy.invert",))
-    assert "say it with --type c=integer or --type c=boolean. Say what" in str(raised.value)
+    assert "say it with --type c=integer or --type c=boolean. Or give the" in str(raised.value)
     assert str(raised.value).endswith(PUBLISH)

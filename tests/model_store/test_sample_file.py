@@ -72,6 +72,11 @@ def printed(X: Any) -> Any:
     return spelled(X.astype(str))
 
 
+def absent(X: Any) -> Any:
+    cells = X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
+    return np.array([[str(cell) == "<NA>"] for cell in cells])
+
+
 def day(X: Any) -> Any:
     return np.c_[X["c"].dt.day_of_year]
 
@@ -148,11 +153,10 @@ def test_the_reading_that_agrees_with_the_target_is_taken_and_said(
     assert column.type == found
     assert bool(sample.notes) == said
     if said:
-        (note,) = sample.notes
         assert re.fullmatch(
             r"c is read as an? \w+ \(as the sample says in (\d+) of \1 rows\), "
             r"not as an? \w+ \(.*\)\.",
-            note,
+            sample.notes[-1],
         )
 
 
@@ -224,6 +228,15 @@ def test_where_readings_make_no_difference_the_plainest_is_taken_silently(
     assert pipeline.predict(sample.training.original).tolist() == pipeline.predict(X).tolist()
     (column,) = sample.training.columns(Structure.of(pipeline).hints)
     assert (column.type, sample.notes) == (found, ())
+
+
+def test_the_missing_value_of_a_reading_is_looked_at_as_well(tmp_path: Path) -> None:
+    X = repeated(1, 2, None, dtype="Int64")
+    y = np.where(X["c"].isna(), "gone", "there")
+    pipeline = step(absent).fit(X, y)
+    sample = read(pipeline, X.assign(y=y), tmp_path)
+    assert pipeline.predict(sample.training.original).tolist() == y.tolist()
+    assert sample.training.columns([])[0].dtype == "Int64"
 
 
 @pytest.mark.parametrize("word", sorted({"", "NA", "N/A", "n/a", "NaN", "NULL", "<NA>", "#N/A"}))
