@@ -36,7 +36,7 @@ class Hint:
     """What is known of one column: nothing, or some of this.
 
     `values` are plausible ones, the most typical first. `dtype` is set where the pipeline wants
-    pandas's categories. `null` is the missing value that its encoder knows.
+    pandas's categories, or numbers as objects. `null` is the missing value that its encoder knows.
     """
 
     categories: tuple[JSONLabel, ...] | None = None
@@ -186,7 +186,10 @@ def _encoder(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
     for hint, categories in zip(hints, estimator.categories_, strict=False):
         known = [_plain(category) for category in categories]
         hint.categories = tuple(category for category in known if category is not None)
-        hint.null = null_of(categories) if categories.dtype.kind == "O" else None
+        objects = categories.dtype.kind == "O"
+        hint.null = null_of(categories) if objects else None
+        if objects and dtype_of(hint.categories) in ("int64", "float64"):
+            hint.dtype = "object"  # Such an encoder does not know the same number in an array.
         hint.suggest(hint.categories)
     return False
 

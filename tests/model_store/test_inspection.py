@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
@@ -20,7 +21,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -172,7 +173,6 @@ def test_a_target_of_one_column_is_a_target() -> None:
 
 
 def test_a_target_is_named_by_its_series_unless_it_is_given_a_name() -> None:
-    pandas = pytest.importorskip("pandas")
     series = pandas.Series(LABELS, name="load")
     assert Inspection.of_data(classifier(), X, series).targets[0].name == "load"
     assert (
@@ -418,7 +418,6 @@ def test_what_no_client_could_be_told_is_refused_with_the_label(
 
 
 def test_names_that_differ_from_those_of_the_frame_are_refused(empty: ModelStore) -> None:
-    pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]})
     y = np.array([0, 1])
     with pytest.raises(InvalidPipeline, match="leave feature_names out"):
@@ -426,9 +425,25 @@ def test_names_that_differ_from_those_of_the_frame_are_refused(empty: ModelStore
 
 
 def test_nullable_columns_of_a_frame_are_numbers_and_missing_values(empty: ModelStore) -> None:
-    pandas = pytest.importorskip("pandas")
     nullable = pandas.array([1, None, 3, 4], dtype="Int64")
     X = pandas.DataFrame({"a": nullable, "b": [1.0, 2, 3, 4]})
     y = np.array([0, 0, 1, 1])
     manifest = empty.publish("m", DecisionTreeClassifier().fit(X, y), X, y)
     assert [column.missing for column in manifest.signature.columns] == [True, True]
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder, TargetEncoder])
+@pytest.mark.parametrize("named", [False, True])
+def test_numbers_that_were_objects_in_training_are_objects_again(
+    encoder: Any, named: bool, empty: ModelStore
+) -> None:
+    rows: Any = np.array([[3], [1], [2]] * 10, dtype=object)
+    rows = pandas.DataFrame(rows, columns=["size"]) if named else rows
+    labels = np.array(["no", "yes", "no"] * 10)
+    pipeline = make_pipeline(encoder(categories=[[3, 1, 2]]), DecisionTreeClassifier())
+    empty.publish("m", pipeline.fit(rows, labels))
+    model = empty.load(empty.verify("m"))
+    model.replay()
+    (name,) = model.manifest.signature.names
+    assert model.manifest.signature.columns[0].dtype == "object"
+    assert model.answer({name: [1, 2, 3]}, 3).labels.tolist() == ["yes", "no", "no"]
