@@ -253,8 +253,7 @@ class Fitted:
             # Sparse arrays hold no integers beyond 64 bits.
             found = found.astype(float) if found.dtype == object else found
             yield scipy.sparse.csr_matrix(found)
-            return
-        yield found
+        yield found  # Nobody makes a sparse array of one row who need not.
         if not fits:
             yield np.array([values], dtype=object)
 
