@@ -53,10 +53,10 @@ MODELS: Final[dict[str, Callable[[], Any]]] = {
     ),
     "KNeighborsRegressor": lambda: KNeighborsRegressor(2, weights="distance"),
     "HistGradientBoostingRegressor": lambda: HistGradientBoostingRegressor(
-        max_iter=4, min_samples_leaf=2
+        max_iter=4, min_samples_leaf=2, random_state=0
     ),
     "HistGradientBoostingClassifier": lambda: HistGradientBoostingClassifier(
-        max_iter=3, min_samples_leaf=2
+        max_iter=3, min_samples_leaf=2, random_state=0
     ),
 }
 LABELS: Final[dict[str, tuple[Any, ...]]] = {

@@ -34,6 +34,10 @@ CASES: Final[dict[str, Case]] = {
         *("objects", ONE, (("int64 of 19 digits", "own step written"),)),
         "DecisionTreeRegressor",
     ),
+    "a missing truth beside others": (
+        *("frame", ONE, (("bool", "own step kinds"), ("float64", "passed on"))),
+        "HistGradientBoostingRegressor",
+    ),
     "sparse data": ("sparse", "all at once", (("float32", "passed on"),), "Ridge"),
     "a row changes what stands beside it": (
         *("frame", ONE, (("int8", "own step written"),), "HistGradientBoostingClassifier"),
