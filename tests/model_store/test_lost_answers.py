@@ -244,14 +244,14 @@ TOLD: Final[dict[str, tuple[Callable[[], tuple[Any, Any, Any]], str]]] = {
             DummyClassifier(strategy="stratified").fit(LINE, ["stays", "leaves"] * 20),
             *(LINE, ["stays", "leaves"] * 20),
         ),
-        "(?i)same rows",
+        "(?i)same row",
     ),
     "answers that vary, of numbers": (
         lambda: (
             DummyClassifier(strategy="stratified").fit(LINE, [0, 1] * 20),
             *(LINE, [0, 1] * 20),
         ),
-        "(?i)same rows",
+        "(?i)same row",
     ),
     "a module that no server has": (
         lambda: (
@@ -435,7 +435,7 @@ def test_a_file_of_skops_needs_no_trust_for_what_is_of_scikit_learn(tmp_path: Pa
 def test_answers_that_vary_are_told_when_a_pipeline_is_imported(tmp_path: Path) -> None:
     y = ["stays", "leaves"] * 20
     pipeline = DummyClassifier(strategy="stratified").fit(LINE, y)
-    with pytest.raises(InvalidPipeline, match=r"(?i)same rows"):
+    with pytest.raises(InvalidPipeline, match=r"(?i)same row"):
         imported(tmp_path, pipeline, LINE.assign(y=y).to_csv(index=False))
 
 

@@ -94,7 +94,7 @@ CONSUMERS: Final[tuple[Consumer, ...]] = (
             handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
         ),
     ),
-    Consumer("TargetEncoder", NAMED, lambda: TargetEncoder(cv=2)),
+    Consumer("TargetEncoder", NAMED, lambda: TargetEncoder(cv=2, random_state=0)),
     Consumer("SimpleImputer, mean", NUMBERS, SimpleImputer),
     Consumer(
         "SimpleImputer, median",

@@ -53,10 +53,10 @@ MODELS: Final[dict[str, Callable[[], Any]]] = {
     ),
     "KNeighborsRegressor": lambda: KNeighborsRegressor(2, weights="distance"),
     "HistGradientBoostingRegressor": lambda: HistGradientBoostingRegressor(
-        max_iter=4, min_samples_leaf=2
+        max_iter=4, min_samples_leaf=2, random_state=0
     ),
     "HistGradientBoostingClassifier": lambda: HistGradientBoostingClassifier(
-        max_iter=3, min_samples_leaf=2
+        max_iter=3, min_samples_leaf=2, random_state=0
     ),
 }
 LABELS: Final[dict[str, tuple[Any, ...]]] = {
@@ -253,8 +253,7 @@ class Fitted:
             # Sparse arrays hold no integers beyond 64 bits.
             found = found.astype(float) if found.dtype == object else found
             yield scipy.sparse.csr_matrix(found)
-            return
-        yield found
+        yield found  # Nobody makes a sparse array of one row who need not.
         if not fits:
             yield np.array([values], dtype=object)
 

@@ -89,7 +89,9 @@ class Answer:
     shares: tuple[float, ...] | None = None
 
     def __str__(self) -> str:
-        return repr(self.label)
+        if self.shares is None:
+            return repr(self.label)
+        return f"{self.label!r} of {', '.join(f'{share:.12g}' for share in self.shares)}"
 
 
 @dataclass(frozen=True, slots=True)

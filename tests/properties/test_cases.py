@@ -26,6 +26,18 @@ CASES: Final[dict[str, Case]] = {
         *("frame", "by name if there are names", (("uint8", "passed on"),)),
         "DecisionTreeRegressor",
     ),
+    "a step computes in the dtype, which another row must not widen": (
+        *("frame", "by name if there are names", (("int16", "passed on"),)),
+        "KNeighborsRegressor",
+    ),
+    "ids among objects": (
+        *("objects", ONE, (("int64 of 19 digits", "own step written"),)),
+        "DecisionTreeRegressor",
+    ),
+    "a missing truth beside others": (
+        *("frame", ONE, (("bool", "own step kinds"), ("float64", "passed on"))),
+        "HistGradientBoostingRegressor",
+    ),
     "sparse data": ("sparse", "all at once", (("float32", "passed on"),), "Ridge"),
     "a row changes what stands beside it": (
         *("frame", ONE, (("int8", "own step written"),), "HistGradientBoostingClassifier"),
@@ -94,6 +106,8 @@ CASES: Final[dict[str, Case]] = {
 FAILING: Final = frozenset(
     {
         "a step finds its columns by name and takes an array too",
+        "a step computes in the dtype, which another row must not widen",
+        "ids among objects",
         "sparse data",
         "categories of single precision",
     }
