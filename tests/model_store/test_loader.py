@@ -437,6 +437,7 @@ PLAIN: list[Any] = [
     collections.OrderedDict([("b", 1), ("a", 2)]),
     collections.Counter("abca"),
     collections.defaultdict(list, {"a": [1]}),
+    collections.defaultdict(collections.OrderedDict, {"a": collections.OrderedDict(b=1)}),
     collections.deque([1, 2], 3),
     datetime.date(2024, 2, 29),
     datetime.datetime(2024, 2, 29, 23, 59, 58, 999999, datetime.UTC, fold=1),
