@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from numbers import Real
 from types import NoneType
 from typing import Any, Final, cast
 
@@ -84,6 +85,17 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         """What a value must be, in words."""
         words = self.kind.expected(self)
         return f"{words} or null" if self.missing else words
+
+    def is_usual(self, cell: Any) -> bool:
+        """Whether a cell is such as training had: a known category, a number within the range."""
+        if cell is None or cell != cell:
+            return False
+        if self.categories is not None:
+            return cell in self.known
+        low, high = self.minimum, self.maximum
+        if not isinstance(low, int | float) or not isinstance(high, int | float):
+            return True
+        return not isinstance(cell, Real) or low <= float(cell) <= high
 
     @property
     def numeric(self) -> bool:

@@ -151,14 +151,19 @@ class Loader(Reader):
         )
 
     def _as_tokens(self, parts: Any) -> Any:
-        """The parts, with what stands in the table for them, if anything does."""
+        """The parts, with what stands in the table for them, if anything does: as they are where
+        nothing is allowed beyond it."""
         if not self._trust.acts:
             return parts
         if type(parts) is tuple:
-            return tuple(self._tokens.get(id(each), each) for each in parts)
+            return tuple(map(self._as_token, parts))
         if type(parts) is dict:
-            return {name: self._tokens.get(id(each), each) for name, each in parts.items()}
+            return {name: self._as_token(each) for name, each in parts.items()}
         return parts
+
+    def _as_token(self, part: Any) -> Any:
+        token = self._tokens.get(id(part))
+        return part if token is None or token.value else token
 
     def load_reduce(self) -> None:
         args = self.stack.pop()

@@ -256,8 +256,12 @@ class Model:
                 return False
             return True
 
-        names = self.manifest.signature.names
-        return [names[column] for column in culprits(row, self.golden_rows()[0], answers)]
+        columns = self.manifest.signature.columns
+        order = sorted(
+            range(len(columns)), key=lambda place: columns[place].is_usual(row[0, place])
+        )
+        found = culprits(row, self.golden_rows()[0], answers, order=order)
+        return [columns[place].name for place in found]
 
     def golden_rows(self) -> NDArray[Any]:
         """The rows of the sample, of shape (rows, columns)."""

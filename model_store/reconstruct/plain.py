@@ -95,11 +95,13 @@ FUNCTION: Final = Form(
         or type(value).__name__ == "_ArrayFunctionDispatcher"
     ),
 )
+_FACTORIES: Final = (
+    *(None, bool, dict, float, int, list, set, str, tuple),
+    collections.OrderedDict,  # of what LightGBM measured as it was trained
+)
 _FACTORY: Final = Form(
     "a class of plain values",
-    lambda value: any(
-        value is each for each in (None, bool, dict, float, int, list, set, str, tuple)
-    ),
+    lambda value: any(value is each for each in _FACTORIES),
 )
 
 

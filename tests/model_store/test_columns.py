@@ -169,3 +169,25 @@ def test_a_number_sent_very_often_is_looked_at_once(kind: str, value: float) -> 
 def test_what_is_as_usual_is_not_looked_at_one_by_one(kind: str, texts: list[str]) -> None:
     column, dtype = COLUMNS[kind]
     assert at_once(column, texts, dtype, CSV) == one_by_one(column, texts, dtype, CSV)
+
+
+@pytest.mark.parametrize(
+    ("column", "usual", "odd"),
+    [
+        (
+            Column(name="x", type="number", minimum=1.0, maximum=5.0),
+            [1.0, 3, np.float32(5)],
+            [0, 6.0, np.nan],
+        ),
+        (Column(name="x", type="integer", minimum=1, maximum=5), [np.int64(1)], [None, 2**62]),
+        (Column(name="x", type="category", categories=("a", "b")), ["a"], ["c", None, np.nan]),
+        (Column(name="x", type="text"), ["a", ""], [None]),
+        (Column(name="x", type="date", minimum="2020-01-01", maximum="2021-01-01"), ["1"], [None]),
+    ],
+)
+def test_a_cell_is_usual_where_training_had_such(
+    column: Column, usual: list[object], odd: list[object]
+) -> None:
+    assert [column.is_usual(cell) for cell in [*usual, *odd]] == [True] * len(usual) + [
+        False
+    ] * len(odd)

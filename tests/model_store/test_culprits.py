@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,14 @@ def test_each_of_two_is_to_blame_for_what_they_are_together() -> None:
     assert found == [0, 1]
 
 
-def test_nothing_is_told_where_there_was_no_time_for_all() -> None:
-    assert culprits(np.ones((1, 4)), KNOWN, lambda other: True, seconds=-1) == []
+def test_what_was_found_is_told_where_there_was_no_time_for_all() -> None:
+    def slowly(other: NDArray[Any]) -> bool:
+        time.sleep(0.02)
+        return True
+
+    assert culprits(np.ones((1, 4)), KNOWN, slowly, seconds=-1) == []
+    assert culprits(np.ones((1, 4)), KNOWN, slowly, seconds=0.01) == [0]
+    assert culprits(np.ones((1, 4)), KNOWN, slowly, seconds=0.01, order=[2, 0, 1, 3]) == [2]
 
 
 class Picky(LogisticRegression):  # type: ignore[misc]

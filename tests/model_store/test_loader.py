@@ -40,6 +40,8 @@ from model_store.reconstruct.table import TABLE
 from model_store.trust import Trust
 
 DEFAULT = Trust()
+ACTING = Trust(frozenset({"steps.Own"}))
+"""Trust in a name beside the table, which need not be in the file."""
 draw = np.random.default_rng(0)
 X = np.abs(draw.normal(size=(30, 3))) + 0.1
 Y = (X[:, 0] > X[:, 0].mean()).astype(int)
@@ -439,6 +441,7 @@ PLAIN: list[Any] = [
     collections.OrderedDict([("b", 1), ("a", 2)]),
     collections.Counter("abca"),
     collections.defaultdict(list, {"a": [1]}),
+    collections.defaultdict(collections.OrderedDict, {"a": collections.OrderedDict(b=1)}),
     collections.deque([1, 2], 3),
     datetime.date(2024, 2, 29),
     datetime.datetime(2024, 2, 29, 23, 59, 58, 999999, datetime.UTC, fold=1),
@@ -464,12 +467,13 @@ PLAIN: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("trust", [DEFAULT, ACTING], ids=["table", "more"])
 @pytest.mark.parametrize("given", PLAIN, ids=repr)
-def test_a_plain_value_comes_back_in_every_protocol(given: Any) -> None:
+def test_a_plain_value_comes_back_in_every_protocol(given: Any, trust: Trust) -> None:
     buffer = io.BytesIO()
     joblib.dump([given], buffer)
     for written in (*(pickle.dumps([given], protocol) for protocol in range(6)), buffer.getvalue()):
-        (found,) = load(written)
+        (found,) = pickles.load(written, trust)
         (expected,) = joblib.load(io.BytesIO(written))
         assert type(found) is type(expected)
         if scipy.sparse.issparse(given):
