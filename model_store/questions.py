@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .agreement import Truth, clearly_better
+from .answers import differing
 from .errors import LoadFailed
-from .labels import json_labels
-from .model import Prediction, ask, close
+from .model import Prediction, ask
 from .readings import Reading
 from .signature import Container
 from .training import Training
@@ -163,12 +163,7 @@ def same(one: Prediction | None, other: Prediction | None) -> bool:
     """Whether two answers are there, and the same but for rounding."""
     if one is None or other is None or one.labels.shape != other.labels.shape:
         return False
-    if one.labels.dtype.kind == "f":
-        same = other.labels.dtype.kind == "f" and close(one.labels, other.labels)
-    else:
-        same = json_labels(one.labels) == json_labels(other.labels)
-    pairs = zip(one.probabilities or (), other.probabilities or (), strict=True)
-    return same and all(close(now, then) for now, then in pairs)
+    return not differing(one, other).any()
 
 
 def _spread(rows: NDArray[np.bool_]) -> list[int]:

@@ -400,7 +400,10 @@ REFUSED: dict[str, tuple[Table, str]] = {
     "complex numbers": (Table(np.array([1j, 2, 3, 4])), r"1j\) and has no classes_"),
     "dates without classes": (Table(np.array(["2024"] * 4, "M8[D]")), "'2024-01-01' and has no"),
     "no number": (Table(np.array([1, np.nan, 2, 3], object)), "no finite number"),
-    "one answer": (Table(np.array(1.0)), r"answers 4 rows with the shape \(\)\.$"),
+    "one answer": (
+        Table(np.array(1.0)),
+        r"answers 4 rows with the shape \(\), and should give an answer to each;",
+    ),
     "too many shares": (
         Likely(np.array(["a", "b"] * 2), AB, (3,)),
         "^predict_proba tells 3 probabilities of a row, and classes_ has 2 classes",

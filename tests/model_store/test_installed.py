@@ -66,19 +66,17 @@ def test_the_program_and_what_is_not_there_are_not(module: str) -> None:
     assert not is_installed(module)
 
 
-def test_a_module_beside_a_script_is_refused_with_what_to_type(
-    place: Path, empty: ModelStore
-) -> None:
-    (place / "own_steps.py").write_text(SOURCE)
-    needs = pipeline("own_steps")
+def test_a_module_beside_is_refused_with_what_to_type(place: Path, empty: ModelStore) -> None:
+    (place / "beside.py").write_text(SOURCE)
+    needs = pipeline("beside")
     with pytest.raises(InvalidPipeline) as refused:
         empty.publish("m", needs, X, X[:, 0])
     assert str(refused.value) == (
-        "own_steps.double is of the module own_steps, which is of no installed package, so no "
-        "server finds it; publish with code='own_steps.py'."
+        "beside.double is of the module beside, which is of no installed package, so no "
+        "server finds it; publish with code='beside.py'."
     )
     assert empty.models() == []
-    assert empty.publish("m", needs, X, X[:, 0], code="own_steps.py").code == "own_steps.py"
+    assert empty.publish("m", needs, X, X[:, 0], code="beside.py").code == "beside.py"
     empty.load(empty.verify("m")).replay()
 
 

@@ -174,7 +174,7 @@ def test_an_import_refuses_answers_that_vary_unless_it_is_allowed(
     file.write_bytes(pickle.dumps(pipeline.fit(X, LABELS)))
     table.write_text("a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in X))
     order = ImportRequest(name="m", files=(str(file),), sample=str(table) if sample else None)
-    with pytest.raises(InvalidPipeline, match=SENTENCES["call"]):
+    with pytest.raises(InvalidPipeline, match=SENTENCES["call"].removesuffix("$")):
         import_files(order)
     report, draft = import_files(msgspec.structs.replace(order, allow_varying=True))
     assert draft is not None
