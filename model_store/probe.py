@@ -15,6 +15,8 @@ from .column_facts import Null, plain_label
 from .columns import Column
 from .signature import Matrix, Signature
 
+LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm", "catboost", "imblearn"})
+
 WITHOUT_NULL: Final = frozenset({"int64", "bool"})
 """The dtypes of a matrix that has no missing value."""
 
@@ -107,11 +109,14 @@ class Probe:
 
 
 def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
-    """Whether rows that the pipeline answers get another answer, or none, where their integers are
-    floats and their booleans objects, as they are in a column with a missing value."""
+    """Whether rows may get another answer where their integers are floats and their booleans
+    objects, as they are in a column with a missing value: where code of the operator's own is in
+    the pipeline, or where these rows, which it answers, get another one or none."""
     columns = tuple(map(_wider, signature.columns))
     if columns == signature.columns:
         return False
+    if not _is_of_libraries(pipeline):
+        return True
     wider = msgspec.structs.replace(signature, columns=columns)
     try:
         with np.errstate(all="ignore"):
@@ -124,6 +129,23 @@ def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
     if before.dtype.kind in "fc" and before.shape == after.shape:
         return not np.allclose(before, after, rtol=SAME, atol=0.0)
     return not np.array_equal(before, after)
+
+
+def _is_of_libraries(estimator: Any) -> bool:
+    """Whether all parts of an estimator are of libraries that take integers and floats alike, and
+    none is a function, such as that of a FunctionTransformer."""
+    if type(estimator).__module__.partition(".")[0] not in LIBRARIES:
+        return False
+    parts = estimator.get_params(deep=False).values()
+    return all(map(_is_data_or_of_libraries, parts))
+
+
+def _is_data_or_of_libraries(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_data_or_of_libraries, value))
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return _is_of_libraries(value)
+    return not callable(value)
 
 
 def _is_exact(column: Column) -> bool:

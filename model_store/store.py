@@ -37,6 +37,7 @@ from .errors import (
     InvalidName,
     LoadFailed,
     ModelNotFound,
+    UnreadableFile,
     Untrusted,
     VersionInUse,
     VersionNotFound,
@@ -209,6 +210,10 @@ class ModelStore:
             require_sound(pipeline, verified.trust)
         except (Untrusted, LoadFailed):
             raise
+        except UnreadableFile as error:
+            raise LoadFailed(
+                f"{found.name} version {found.version} does not load: {error}", error.words
+            ) from error
         except Exception as error:
             raise LoadFailed(
                 f"{found.name} version {found.version} does not load; the module of each of its "

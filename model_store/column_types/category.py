@@ -42,7 +42,13 @@ class CategoryType(ColumnType):
         if isinstance(value, str):
             return value
         require_exact(value, dtype)
-        return value if column.narrow is None else float(column.narrow(value))
+        if column.narrow is None:
+            return value
+        with np.errstate(over="ignore"):
+            narrow = float(column.narrow(value))
+        if not math.isfinite(narrow):
+            raise Unfit("a finite number")
+        return narrow
 
     def fill(self, column: ColumnFacts, target: Cells, values: Sequence[object]) -> bool:
         if not column.usual or not set(map(type, values)) <= {str, int, float}:

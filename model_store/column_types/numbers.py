@@ -82,11 +82,13 @@ class _Amounts(ColumnType):
         if not kinds <= self._filled:
             return False
         try:
-            # Of integers and floats together, numpy rounds the integers as `_cells` does.
+            # Of integers and floats together, numpy rounds the integers as `_cells` does; of
+            # integers with and without a sign it makes floats, too.
             array = np.asarray(values)
         except OverflowError:
             return False
-        return array.dtype.kind in "iuf" and not len(self.fill_array(column, target, array))
+        usual = "iuf" if float in kinds else "iu"
+        return array.dtype.kind in usual and not len(self.fill_array(column, target, array))
 
     def fill_texts(
         self, column: ColumnFacts, target: Cells, texts: Sequence[str], rules: TextRules

@@ -402,7 +402,7 @@ REFUSED: dict[str, tuple[Table, str]] = {
     "no number": (Table(np.array([1, np.nan, 2, 3], object)), "no finite number"),
     "one answer": (
         Table(np.array(1.0)),
-        r"answers 4 rows with the shape \(\), and should give an answer to each;",
+        r"answers 4 rows with the shape \(\), and should",
     ),
     "too many shares": (
         Likely(np.array(["a", "b"] * 2), AB, (3,)),

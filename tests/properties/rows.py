@@ -16,6 +16,7 @@ COUNT: Final = 50
 MIXED: Final = 6
 """Rows in which every value may be an odd one."""
 TOLERANCE: Final = 1e-9
+SINGLE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,12 @@ def _odd(column: Column, *, trained: bool) -> list[Asked]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A label or a number; `shares` are the probabilities of the classes."""
+    """A label or a number; `shares` are the probabilities of the classes. `tolerance` is how far
+    another answer may differ that is the same one."""
 
     label: Any
     shares: tuple[float, ...] | None = None
+    tolerance: float = TOLERANCE
 
     def __str__(self) -> str:
         if self.shares is None:
@@ -118,27 +121,35 @@ def _said(pipeline: Any, form: Any) -> Answer | Failure:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            label = np.asarray(pipeline.predict(form)).tolist()[0]
+            labels = np.asarray(pipeline.predict(form))
+            label = labels.tolist()[0]
             if not hasattr(pipeline, "predict_proba"):
-                return Answer(label)
-            return Answer(label, tuple(pipeline.predict_proba(form)[0].tolist()))
+                return Answer(label, None, _tolerance(labels))
+            shares = pipeline.predict_proba(form)
+            return Answer(label, tuple(shares[0].tolist()), _tolerance(shares))
         except Exception as error:
             of_values = isinstance(error, ValueError | TypeError)
             return Failure(f"{type(error).__name__}: {str(error)[:120]}", of_values)
 
 
+def _tolerance(numbers: Any) -> float:
+    """What is computed in single precision differs in its last bits, which are the seventh digit,
+    with the number of rows."""
+    return SINGLE if numbers.dtype == np.float32 else TOLERANCE
+
+
 def agrees(found: Answer, wanted: Answer) -> bool:
-    """Whether two answers are the same: labels equal and of a type, numbers to 1e-9."""
-    if not _same(found.label, wanted.label):
+    """Whether two answers are the same: labels equal and of a type, numbers to the tolerance."""
+    if not _same(found.label, wanted.label, wanted.tolerance):
         return False
     if found.shares is None or wanted.shares is None:
         return True
     pairs = zip(found.shares, wanted.shares, strict=True)
-    return all(math.isclose(one, other, abs_tol=TOLERANCE) for one, other in pairs)
+    return all(math.isclose(one, other, abs_tol=wanted.tolerance) for one, other in pairs)
 
 
-def _same(found: Any, wanted: Any) -> bool:
+def _same(found: Any, wanted: Any, tolerance: float) -> bool:
     if isinstance(wanted, float) and isinstance(found, int | float):
         # Sums of large numbers that nearly cancel are as exact as what was summed.
-        return math.isclose(found, wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return math.isclose(found, wanted, rel_tol=tolerance, abs_tol=tolerance)
     return type(found) is type(wanted) and bool(found == wanted)

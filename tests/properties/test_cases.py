@@ -103,15 +103,6 @@ CASES: Final[dict[str, Case]] = {
         "LogisticRegression",
     ),
 }
-FAILING: Final = frozenset(
-    {
-        "a step finds its columns by name and takes an array too",
-        "a step computes in the dtype, which another row must not widen",
-        "ids among objects",
-        "sparse data",
-        "categories of single precision",
-    }
-)
 
 
 def plan_of_case(case: Case) -> Plan:
@@ -130,13 +121,7 @@ def plan_of_case(case: Case) -> Plan:
     return Plan(tuple(plans), container, shape, model, "texts", 1)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True) if name in FAILING else ())
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_pipeline_that_was_answered_wrongly_is_answered_as_it_says(
     trials: Trials, name: str
 ) -> None:
