@@ -202,13 +202,14 @@ class NumberType(_Amounts):
 
     def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> float | int:
         number = as_number(value)
+        held = _held(column, dtype)
         try:
             with np.errstate(over="ignore"):
-                rounded = float(_held(column, dtype)(number))
+                rounded = float(held(number))
         except OverflowError:
             raise Unfit("a finite number") from None
         if not math.isfinite(rounded):
-            raise Unfit("a finite number")
+            raise Unfit(_finite_range(held, number))
         return rounded
 
     def plain(self, cell: Any) -> float:
@@ -262,6 +263,14 @@ class NumberType(_Amounts):
         # A decimal place, and so no more numbers than differ there.
         decimals = round(-math.log10(column.step))
         return [round(number, decimals) for number in numbers]
+
+
+def _finite_range(held: type[np.floating[Any]], number: float) -> str:
+    """What is expected instead of a number that is infinite among the floats of a column."""
+    if held is np.float64 or not math.isfinite(number):
+        return "a finite number"
+    largest = float(np.finfo(held).max)
+    return f"a number from {-largest:g} to {largest:g}, which {held.__name__} holds"
 
 
 def _held(column: ColumnFacts, dtype: np.dtype[Any]) -> type[np.floating[Any]]:

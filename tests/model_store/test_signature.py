@@ -30,6 +30,7 @@ SIGNATURES = [NUMBER, SINGLE, OPTIONAL, INTEGER, FLOATED]
 NAN = math.nan
 INF = math.inf
 LONG = "a finite number"
+SHORT = "a number from -3.40282e+38 to 3.40282e+38, which float32 holds"
 BITS = "an integer of at most 64 bits"
 
 ON_ANY_WIRE = [
@@ -85,8 +86,9 @@ ON_ANY_WIRE = [
     (SINGLE, 0.1, float(np.float32(0.1))),
     (SINGLE, "0.1", float(np.float32(0.1))),
     (SINGLE, 1e38, float(np.float32(1e38))),
-    (SINGLE, 1e39, (LONG, "1e+39")),
-    (SINGLE, "1e39", (LONG, '"1e39"')),
+    (SINGLE, INF, (LONG, "Infinity")),
+    (SINGLE, 1e39, (SHORT, "1e+39")),
+    (SINGLE, "1e39", (SHORT, '"1e39"')),
     (SINGLE, 2**60 + 2**36 + 1, 2.0**60),
     (OPTIONAL, None, NAN),
     (OPTIONAL, NAN, NAN),
@@ -220,7 +222,7 @@ def test_a_numpy_column_of_any_numeric_type_is_taken(
     [
         (NUMBER, np.array([1.0, INF]), LONG, "Infinity"),
         (NUMBER, np.array([1.0, NAN]), "a number", "NaN"),
-        (SINGLE, np.array([1.0, 1e39]), LONG, "1e+39"),
+        (SINGLE, np.array([1.0, 1e39]), SHORT, "1e+39"),
         (INTEGER, np.array([1.0, 1.9]), "an integer", "1.9"),
         (INTEGER, np.array([1, 2**63], dtype=np.uint64), BITS, str(2**63)),
         (FLOATED, np.array([1, 2**63], dtype=np.uint64), BITS, str(2**63)),
