@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .labels import json_labels
+from .labels import classes_of, json_labels
 from .model import Prediction, ask, joined
 from .signature import Matrix, Signature
 
@@ -46,7 +46,7 @@ def answers_to(pipeline: Any, rows: Any) -> Prediction:
 
 
 def _tells_probabilities(pipeline: Any) -> bool:
-    return hasattr(pipeline, "predict_proba") and getattr(pipeline, "classes_", None) is not None
+    return hasattr(pipeline, "predict_proba") and classes_of(pipeline) is not None
 
 
 def differing(

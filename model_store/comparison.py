@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import frames
 from .backend import Served
 from .errors import InvalidRows
+from .labels import classes_of
 from .shortcuts import NotCovered, Shortcut, build, build_converted, convert
 from .shortcuts.trees import Splits
 from .signature import Matrix, Signature
@@ -186,7 +187,7 @@ def compare(
             f"its shortcut answers with {labels.dtype} of the shape {labels.shape}, and the "
             f"pipeline with {expected.dtype} of {expected.shape}"
         )
-    regression = not hasattr(pipeline, "classes_")
+    regression = classes_of(pipeline) is None
     same = _close(labels, expected, SUBNORMAL) if regression else labels == expected
     if not same.all():
         return _found("says", rows, same, labels, expected)

@@ -35,6 +35,13 @@ _INT64, _UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)
 # What came from a pipeline -------------------------------------------------------
 
 
+def classes_of(pipeline: Any) -> Any:
+    """The classes that a pipeline knows, of several targets a list of them; None where it tells
+    numbers, as CatBoost's regressors do, which have an empty array of classes."""
+    classes = getattr(pipeline, "classes_", None)
+    return None if classes is None or not len(classes) else classes
+
+
 def labels_of(told: Any) -> Labels:
     """What a pipeline answered, or what it was trained to answer, as labels of the same shape."""
     return plain(told if type(told) is np.ndarray else _array(told))

@@ -21,7 +21,7 @@ from .arrow_files import ArrowFile, kind_of
 from .column_facts import JSONLabel
 from .column_types import TYPES, ColumnType
 from .errors import InvalidPipeline, LoadFailed
-from .labels import json_labels, labels_of
+from .labels import classes_of, json_labels, labels_of
 from .literals import NAMES_SHOWN, iso, parse_number, shown_category
 from .questions import Texts
 from .reading_choice import choose
@@ -297,7 +297,7 @@ def _truth(pipeline: Any, targets: Mapping[str, Sequence[str] | Feature]) -> Tru
     """What the sample says the pipeline should tell."""
     if not targets:
         return None
-    known = getattr(pipeline, "classes_", None)
+    known = classes_of(pipeline)
     tables: list[list[JSONLabel] | None]
     if isinstance(known, list):
         tables = [json_labels(labels_of(each)) for each in known]

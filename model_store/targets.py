@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
 from .errors import InvalidPipeline
-from .labels import Classes, Labels, json_labels, labels_of, numbers, why_no_class
+from .labels import Classes, Labels, classes_of, json_labels, labels_of, numbers, why_no_class
 from .manifest import Target
 from .training import missing
 
@@ -96,12 +96,12 @@ def _counted(shapes: Sequence[tuple[int, ...]]) -> str:
 
 def _is_multilabel(pipeline: Any, labels: Labels) -> bool:
     """Whether each class of a flat list is a target of its own, which applies or does not."""
-    classes = getattr(pipeline, "classes_", None)
+    classes = classes_of(pipeline)
     return labels.ndim == 2 and classes is not None and not isinstance(classes, list)
 
 
 def _classes(pipeline: Any, labels: Labels, count: int) -> list[list[JSONLabel] | None]:
-    classes = getattr(pipeline, "classes_", None)
+    classes = classes_of(pipeline)
     if classes is None:
         return [None] * count
     if _is_multilabel(pipeline, labels):

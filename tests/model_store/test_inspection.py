@@ -450,3 +450,16 @@ def test_numbers_that_were_objects_in_training_are_objects_again(
     (name,) = model.manifest.signature.names
     assert model.manifest.signature.columns[0].dtype == "object"
     assert model.answer({name: [1, 2, 3]}, 3).labels.tolist() == ["yes", "no", "no"]
+
+
+class Emptied(LinearRegression):  # type: ignore[misc]
+    """A regression that has a list of classes, and none in it, as CatBoost's."""
+
+    classes_ = np.array([])
+
+
+def test_an_empty_list_of_classes_is_that_of_a_regression(empty: ModelStore) -> None:
+    pipeline = Emptied().fit(X, X[:, 0])
+    manifest = empty.publish("m", pipeline, X, X[:, 0])
+    assert (manifest.task, manifest.targets[0].classes) == ("regression", None)
+    assert len(empty.load(empty.verify("m")).predict(X)) == len(X)
