@@ -76,6 +76,12 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         return np.dtype(bool) if self.dtype == "bool" else found
 
     @property
+    def coded(self) -> bool:
+        """Whether it is a category of pandas whose values are numbers or truths: where one is
+        missing, what pandas makes of the others is floats or objects."""
+        return self.dtype == "category" and self.numeric
+
+    @property
     def nullable(self) -> bool:
         """Whether its dtype is one of pandas's own, which has a missing value."""
         return self.array_dtype is None

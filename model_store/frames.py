@@ -231,7 +231,7 @@ def parts(matrix: Matrix, signature: Signature) -> list[Positions] | None:
     codes = [
         _codes(matrix[:, place], column, apart=signature.apart)
         for place, column in enumerate(signature.columns)
-        if column.discrete is not None
+        if column.discrete is not None or column.coded
     ]
     if not any(code.any() for code in codes):
         return None
@@ -246,7 +246,7 @@ def parts(matrix: Matrix, signature: Signature) -> list[Positions] | None:
 
 def _codes(cells: NDArray[Any], column: Column, *, apart: bool) -> NDArray[np.int8]:
     """Of each cell whether its column keeps its dtype (0), is wider (1), or is none of integers or
-    of truths (2)."""
+    of truths (2), be it only where values of categories are."""
     found = np.zeros(len(cells), dtype=np.int8)
     missing = _missing(cells)
     if column.discrete is None or column.discrete.kind == "b":

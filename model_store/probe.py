@@ -112,12 +112,11 @@ def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
     """Whether rows may get another answer where their integers are floats and their booleans
     objects, as they are in a column with a missing value: where code of the operator's own is in
     the pipeline, or where these rows, which it answers, get another one or none."""
-    columns = tuple(map(_wider, signature.columns))
-    if columns == signature.columns:
+    if not any(column.discrete is not None or column.coded for column in signature.columns):
         return False
     if not _is_of_libraries(pipeline):
         return True
-    wider = msgspec.structs.replace(signature, columns=columns)
+    wider = msgspec.structs.replace(signature, columns=tuple(map(_wider, signature.columns)))
     try:
         with np.errstate(all="ignore"):
             before = np.asarray(pipeline.predict(frames.as_fitted(rows, signature)))

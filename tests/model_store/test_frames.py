@@ -219,6 +219,10 @@ def written(X):
 
 def kinds(X):
     return X.fillna(0).to_numpy(dtype=float) + [kind.itemsize for kind in X.dtypes]
+
+def codes(X):
+    values = np.asarray(X["n"])
+    return np.array([[len(str(value)) + values.dtype.itemsize] for value in values])
 """
 
 
@@ -256,3 +260,26 @@ def test_a_row_that_widens_a_column_changes_no_answer_of_others(
     ]
     assert together == alone
     assert together[1:3] != [together[0], together[0]]
+
+
+@pytest.mark.parametrize("lacking", [0, 3])
+@pytest.mark.parametrize("categories", [[1, 20], [True, False]], ids=str)
+def test_a_row_that_lacks_a_category_changes_no_answer_of_others(
+    empty: ModelStore, step: Path, categories: list[Any], lacking: int
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    values: list[Any] = [categories[row % 2] for row in range(len(X))]
+    values[:lacking] = [None] * lacking
+    data = frame()[["height"]].assign(n=pandas.Categorical(values, categories=categories))
+    first = FunctionTransformer(import_module(step.stem).codes)
+    pipeline = make_pipeline(first, LinearRegression()).fit(data, np.arange(len(data)) % 4)
+    empty.publish("codes", pipeline, data, code=step)
+    model = empty.load(empty.verify("codes"))
+    assert model.manifest.signature.apart
+    columns = {"height": [1.5] * 3, "n": [categories[0], None, categories[1]]}
+    together = model.answer(columns, 3).labels.tolist()
+    alone = [
+        model.answer({name: [values[row]] for name, values in columns.items()}, 1).labels[0]
+        for row in range(3)
+    ]
+    assert together == alone
