@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -47,7 +47,7 @@ def possible(training: Training, *, named: bool) -> tuple[Container, ...]:
     return (training.container,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trial:
     """A pipeline and the rows of its training data that it is tried with."""
 
@@ -79,21 +79,25 @@ class Trial:
     def calls(self) -> Finding | None:
         """How the answers to the rows as they were given vary from call to call; None also where it
         has no answer to them."""
-        given = self.training.take(self.rows)
-        if given is None or self._truth(self.rows) is None:
+        if self.told is None:
             return None
-        return of_calls(lambda: answers_to(self.pipeline, given), len(self.rows))
+        given = self.training.take(self.rows)
+        return of_calls(self.told, lambda: answers_to(self.pipeline, given))
 
-    def answered(self, signature: Signature) -> Matrix | None:
-        """The rows as they are served, where they are answered together."""
+    @cached_property
+    def told(self) -> Prediction | None:
+        """The answers to the rows as they were given, if there are such."""
+        return self._truth(self.rows)
+
+    def answered(self, signature: Signature) -> tuple[Matrix, Prediction] | None:
+        """The rows as they are served with their answers, where they are answered together."""
         _, matrix = sendable(signature, self.training, self.rows)
         try:
-            answers_of(self.pipeline, signature, matrix)
+            return matrix, answers_of(self.pipeline, signature, matrix)
         except MemoryError:
             raise
         except Exception:
             return None
-        return matrix
 
     def blame(self, signature: Signature) -> InvalidPipeline | None:
         """Why the rows are answered as they were given, and not by this signature; None where they
@@ -145,8 +149,10 @@ class Trial:
     def _truths(self, rows: Sequence[int]) -> tuple[list[int], Prediction | None]:
         """The answers to rows as they were given, with the places of these rows: of all, or of
         those that have an answer alone; None where none has."""
-        told = self._truth(rows) if rows else None
-        if told is not None or not rows:
+        if not rows:
+            return [], None
+        told = self.told if len(rows) == len(self.rows) else self._truth(rows)
+        if told is not None:
             return list(range(len(rows))), told
         until = time.monotonic() + SECONDS
         places = [

@@ -280,7 +280,7 @@ def _unanswered(
         Probe(pipeline, signature, cells),
         structure,
         training=training is not None,
-        together=together is not None and len(together) > 1,
+        together=together is not None and len(together[0]) > 1,
     )
 
 
@@ -409,12 +409,17 @@ def _variation(
     pipeline: Any, signature: Signature, trial: Trial | None, golden: Matrix
 ) -> Finding | None:
     """How the answers to rows vary as they are served: the golden rows, and with training data
-    those of the trial, where it answers them all."""
+    those of the trial, where it answers them all. From call to call they do not where they did not
+    as the rows were given."""
     ask = partial(answers_of, pipeline, signature)
     answered = None if trial is None else trial.answered(signature)
-    matrix = golden if answered is None else answered
     try:
-        return of_calls(lambda: ask(matrix), len(matrix)) or of_batches(ask, matrix)
+        matrix, together = answered or (golden, ask(golden))
+        if trial is None or trial.told is None:
+            finding = of_calls(together, lambda: ask(matrix))
+            if finding is not None:
+                return finding
+        return of_batches(together, ask, matrix)
     except (LoadFailed, MemoryError):
         raise
     except Exception as error:

@@ -17,9 +17,12 @@ from .errors import InvalidPipeline
 from .manifest import Variation
 from .model import Prediction
 from .signature import Matrix
+from .training import missing
 
-LONE: Final = 10
-"""Rows that are asked alone."""
+LONE: Final = 3
+"""Rows that are asked alone, each of which shows a scale or a rank among the others."""
+LACKING: Final = 2
+"""The same of rows that lack a value."""
 DRAWS: Final = 32
 """So many rows are asked again in all, since a few may draw the same answers twice."""
 AGAIN: Final = 8
@@ -54,10 +57,10 @@ class Finding:
         )
 
 
-def of_calls(ask: Callable[[], Prediction], rows: int) -> Finding | None:
-    """Whether the same rows, which `ask` asks, get other answers the next time."""
-    first, until = ask(), time.monotonic() + SECONDS
-    for _ in range(min(-(-DRAWS // rows), AGAIN)):
+def of_calls(first: Prediction, ask: Callable[[], Prediction]) -> Finding | None:
+    """Whether the same rows, which `ask` asks again, get other answers than the first ones."""
+    until = time.monotonic() + SECONDS
+    for _ in range(min(-(-DRAWS // len(first)), AGAIN)):
         found = _first(first, ask())
         if found is not None:
             return Finding("call", *found)
@@ -66,11 +69,13 @@ def of_calls(ask: Callable[[], Prediction], rows: int) -> Finding | None:
     return None
 
 
-def of_batches(ask: Callable[[Matrix], Prediction], matrix: Matrix) -> Finding | None:
-    """Whether rows get other answers alone than among all of these; `ask` has one answer to the
-    same rows."""
-    together, until = ask(matrix), time.monotonic() + SECONDS
-    for row in _some(len(matrix)):
+def of_batches(
+    together: Prediction, ask: Callable[[Matrix], Prediction], matrix: Matrix
+) -> Finding | None:
+    """Whether rows get other answers alone than among all of these, which are answered `together`
+    so; `ask` has one answer to the same rows."""
+    until = time.monotonic() + SECONDS
+    for row in _some(matrix):
         among, alone = together[row : row + 1], ask(matrix[[row]])
         found = _first(among, alone, together)
         if found is not None and not rounded(ask, matrix[[row]], among, alone).all():
@@ -80,9 +85,14 @@ def of_batches(ask: Callable[[Matrix], Prediction], matrix: Matrix) -> Finding |
     return None
 
 
-def _some(rows: int) -> Sequence[int]:
-    chosen: list[int] = np.unique(np.linspace(0, rows - 1, LONE).astype(int)).tolist()
-    return chosen
+def _some(matrix: Matrix) -> list[int]:
+    """Rows from the first to the last, and such that lack a value, which others may fill."""
+    lacking = [place for place, row in enumerate(matrix) if missing(row).any()]
+    return sorted({*_spread(range(len(matrix)), LONE), *_spread(lacking, LACKING)})
+
+
+def _spread(places: Sequence[int], most: int) -> list[int]:
+    return [places[i] for i in np.linspace(0, len(places) - 1, most).astype(int)] if places else []
 
 
 def _first(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ class Counting(Noisy):
     def predict(self, X: Any) -> Any:
         self.calls += 1
         return np.full(len(X), float(self.calls))
+
+
+def filled(rows: Any) -> Any:
+    """Rows that have the means of all for what they lack."""
+    return np.where(np.isnan(rows), np.nanmean(rows, axis=0, keepdims=True), rows)
 
 
 def classifier(step: Any) -> Any:
@@ -148,6 +154,19 @@ def test_scores_of_such_a_model_are_those_of_the_rows_alone(empty: ModelStore) -
     model = empty.load(empty.verify("m"))
     alone = [float(pipeline.decision_function(X[[row]])[0]) for row in range(len(X))]
     assert model.decide(X).tolist() == alone
+
+
+def test_a_row_that_lacks_what_others_fill_is_met_wherever_it_stands(empty: ModelStore) -> None:
+    rows = X.copy()
+    rows[1, 2] = np.nan
+    pipeline = make_pipeline(
+        FunctionTransformer(filled), FunctionTransformer(np.nan_to_num), LinearRegression()
+    )
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(InvalidPipeline, match=SENTENCES["batch"]),
+    ):
+        empty.publish("m", pipeline.fit(rows, NUMBERS), rows, NUMBERS)
 
 
 @pytest.mark.parametrize("name", HONEST)
