@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
 from .labels import json_labels
-from .literals import shown_category
+from .literals import told_category
 from .manifest import Target
 from .model import Prediction
 from .training import missing
@@ -133,7 +133,7 @@ class Compared:
             return None
         return (
             f"{self._name}: the pipeline says what the sample says in {equal} of "
-            f"{len(self.truth)} rows; always answering {shown_category(label)} would in {most}."
+            f"{len(self.truth)} rows; always answering {told_category(label)} would in {most}."
         )
 
     def _doubt_of_numbers(self) -> str | None:

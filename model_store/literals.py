@@ -46,12 +46,16 @@ def iso(value: date) -> str:
 
 
 def shown_category(value: str | float | bool) -> str:
-    """A category in a sentence: 2 and not 2.0, and a text in quotes where nothing else would show
-    where it begins and ends."""
-    if isinstance(value, float):
-        short = f"{value:.12g}"
-        return short if float(short) == value else repr(value)
-    text = str(value)
+    """A category as text: 2 and not 2.0."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:.12g}"
+    return short if float(short) == value else repr(value)
+
+
+def told_category(value: str | float | bool) -> str:
+    """A category in a sentence: in quotes where nothing else would show where it begins and ends."""
+    text = shown_category(value)
     return text if text and text == text.strip() else f'"{text}"'
 
 

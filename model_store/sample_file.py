@@ -22,7 +22,7 @@ from .column_facts import JSONLabel
 from .column_types import TYPES, ColumnType
 from .errors import InvalidPipeline, LoadFailed
 from .labels import classes_of, json_labels, labels_of
-from .literals import NAMES_SHOWN, iso, parse_number, shown_category
+from .literals import NAMES_SHOWN, iso, parse_number, told_category
 from .questions import Texts
 from .reading_choice import choose
 from .readings import KnownValues, readings
@@ -317,7 +317,7 @@ def _truth(pipeline: Any, targets: Mapping[str, Sequence[str] | Feature]) -> Tru
 
 def _labels(name: str, values: Sequence[Any], classes: Sequence[JSONLabel]) -> NDArray[Any]:
     known = KnownValues(classes)
-    shown = ", ".join(map(shown_category, classes[:NAMES_SHOWN]))
+    shown = ", ".join(map(told_category, classes[:NAMES_SHOWN]))
     more = f" and {len(classes) - NAMES_SHOWN} more" if len(classes) > NAMES_SHOWN else ""
     return objects(_read_all(name, values, known.find, f"one of {shown}{more}"))
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..column_facts import ColumnFacts, JSONLabel
-from ..literals import NAMES_SHOWN, shown_category
+from ..literals import NAMES_SHOWN, shown_category, told_category
 from ..text_rules import TextRules
 from ..values import NOWHERE, Cells, Positions
 from .base import ColumnType, Control, Datatype, Schema, Unfit, require_exact
@@ -68,7 +68,7 @@ class CategoryType(ColumnType):
         known = column.categories or ()
         if column.open:
             return "a number" if self.numeric(column) else "a text"
-        shown = ", ".join(map(shown_category, known[:NAMES_SHOWN]))
+        shown = ", ".join(map(told_category, known[:NAMES_SHOWN]))
         more = len(known) - NAMES_SHOWN
         return f"one of {shown}" + (f" and {more} more" if more > 0 else "")
 

@@ -20,7 +20,7 @@ from model_store.column_types import TYPES
 from model_store.draft import Metadata
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
-from model_store.literals import shown_category
+from model_store.literals import told_category
 from model_store.manifest import Target
 from model_store.recipes import RECIPES
 from model_store.store import require_name
@@ -539,7 +539,7 @@ def _print_columns(columns: Sequence[Column]) -> None:
 
 def _values(column: Column) -> str:
     if column.categories is not None:
-        shown = [_cell(shown_category(value)) for value in column.categories[:CATEGORIES_SHOWN]]
+        shown = [_cell(told_category(value)) for value in column.categories[:CATEGORIES_SHOWN]]
         more = len(column.categories) - len(shown)
         others = [f"{more} more"] if more else []
         return ", ".join([*shown, *others, *(["others"] if column.open else [])])
@@ -552,7 +552,7 @@ def _shown_target(target: Target) -> str:
     name = target.name or "the prediction"
     if target.classes is None:
         return f"{name}, a number"
-    shown = [_cell(shown_category(label)) for label in target.classes[:CATEGORIES_SHOWN]]
+    shown = [_cell(told_category(label)) for label in target.classes[:CATEGORIES_SHOWN]]
     more = len(target.classes) - len(shown)
     return f"{name}: {', '.join(shown)}{f' and {more} more' if more else ''}"
 
