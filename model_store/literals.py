@@ -54,7 +54,7 @@ def shown_category(value: str | float | bool) -> str:
 
 
 def told_category(value: str | float | bool) -> str:
-    """A category in a sentence: in quotes where nothing else would show where it begins and ends."""
+    """A category in a sentence: in quotes where nothing else would show where it ends."""
     text = shown_category(value)
     return text if text and text == text.strip() else f'"{text}"'
 

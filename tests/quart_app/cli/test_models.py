@@ -378,7 +378,7 @@ def test_list_show_and_import_say_whether_reading_a_model_may_run_code(
 ) -> None:
     X = np.arange(12.0).reshape(6, 2)
     file = tmp_path / "own.pkl"
-    step = FunctionTransformer(np.log1p, kw_args={"where": True})
+    step = FunctionTransformer(np.log1p, kw_args={"casting": "same_kind"})
     file.write_bytes(pickle.dumps(make_pipeline(step, LinearRegression()).fit(X, X[:, 0])))
     plain = run("models", "import", str(file), "--name", "plain", store=empty)
     assert plain.exit_code == 0, plain.output
