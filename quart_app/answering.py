@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from model_store import InvalidRows, Manifest
+from model_store.errors import Unanswerable
 
 from .asgi import Record
 from .config import Config
@@ -108,7 +109,12 @@ class Answering:
             servable = self._loaded(call) or await self.find(call, request.names)
         if in_json and request.in_bytes:
             raise InBytes
-        response = await self.infer(servable, request, until=call.until, record=call.record)
+        try:
+            response = await self.infer(servable, request, until=call.until, record=call.record)
+        except Unanswerable as error:
+            if request.rows == 1:
+                raise
+            raise await servable.blamed(request, error, until=call.until) from error
         return await self.encode(protocol, response, request)
 
     async def decode(self, protocol: Protocol, payload: Payload) -> InferenceRequest:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model_store import Manifest, Model, Prediction
 from model_store.column_facts import JSONLabel
+from model_store.errors import Unanswerable
 from model_store.manifest import Sample
 
 from ..config import Config
@@ -30,6 +31,7 @@ from ..inference import (
 )
 from ..random_ids import RandomIds
 from .batcher import Batcher, Rows
+from .blame import blamed
 from .statistics import Statistics
 from .workers import Workers
 
@@ -147,6 +149,15 @@ class Servable:
             ) from None
         finally:
             counted.add(time.perf_counter_ns() - begun)
+
+    async def blamed(
+        self, request: InferenceRequest, error: Unanswerable, *, until: float | None = None
+    ) -> Unanswerable:
+        """The error of a request of several rows, with the row to blame."""
+        matrix = await asyncio.to_thread(self._validate, request)
+        return await blamed(
+            error, len(matrix), lambda rows: self._batcher.submit(matrix[rows], until=until)
+        )
 
     def _response(
         self, request: InferenceRequest, prediction: Prediction, scores: Scores | None

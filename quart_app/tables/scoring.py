@@ -30,6 +30,7 @@ from ..inference import (
 from ..pipeline_errors import log_words, shown
 from ..protocols.csv import Cells, Decoder, Encoder, answers_of
 from ..serving.batcher import Closed, QueueFull
+from ..serving.blame import blamed
 
 CHECKED_ROWS: Final = 1000
 """Rows whose faults are told before anything is answered."""
@@ -235,7 +236,7 @@ class Scorer:
         table = Table(file)
         chunk = await asyncio.to_thread(table.next_chunk)
         encoder = Encoder(table.names, table.delimiter, self.manifest)
-        await self._ask(chunk, chunk.sound, self._until())
+        await self._ask_first(chunk)
         yield Piece(encoder.header(), [[name] for name in encoder.names], 0, 0, 0)
         while chunk.rows:
             piece, chunk = await asyncio.to_thread(_turn_over, encoder, chunk, table)
@@ -251,6 +252,21 @@ class Scorer:
 
     def _until(self) -> float:
         return asyncio.get_running_loop().time() + self._deadline
+
+    async def _ask_first(self, chunk: Chunk) -> None:
+        """Ask for the first chunk, whose failure is that of the request."""
+        until = self._until()
+        try:
+            await self._ask(chunk, chunk.sound, until)
+        except Unanswerable as error:
+            rows = chunk.sound
+            if len(rows) == 1:
+                raise
+
+            async def ask(some: slice) -> None:
+                await self._infer(chunk.request_of(rows[some]), until=until)
+
+            raise await blamed(error, len(rows), ask) from error
 
     async def _answer_chunk(self, chunk: Chunk) -> None:
         """Let each row of a chunk have an answer or an error."""

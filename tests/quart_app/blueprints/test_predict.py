@@ -114,6 +114,14 @@ async def test_values_that_the_pipeline_cannot_work_with_are_a_400(client: Clien
     assert page.count('value="1e308"') == len(IRIS)
 
 
+async def test_a_row_without_an_answer_is_named_among_others(client: Client) -> None:
+    rows = [IRIS] * 40
+    rows[23] = {**IRIS, "petal length (cm)": 1e308, "sepal width (cm)": -1e308}
+    answer = await client.post("/models/iris/predict", json=rows)
+    assert answer.status_code == 400
+    assert (await answer.json)["error"].startswith("Row 23: The model iris has no answer")
+
+
 async def test_a_byte_order_mark_is_passed_over(client: Client) -> None:
     answer = await client.post("/models/exam/predict", data=b'\xef\xbb\xbf{"X1": 1, "X2": 2}')
     assert answer.status_code == 200

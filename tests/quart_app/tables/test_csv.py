@@ -301,6 +301,13 @@ async def test_a_failure_on_the_first_rows_is_that_of_the_request(
     assert (await post(moody, b"x0\n1\n%d\n" % value, MOODY)).status_code == status
 
 
+async def test_a_first_row_without_an_answer_is_named_among_others(moody: Client) -> None:
+    answer = await post(moody, b"x0\n1\n2\n14\n3\n", MOODY)
+    sentence = (await answer.get_json())["error"]
+    assert sentence.startswith("Row 2: ")
+    assert sentence.endswith("; with another value of x0 it has one.")
+
+
 async def test_a_late_chunk_keeps_its_place_and_the_next_has_a_deadline_of_its_own(
     moody_root: Path,
 ) -> None:
