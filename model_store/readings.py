@@ -218,7 +218,9 @@ _AS_MOMENT: Final = Reading(DATE.name, "datetime64[ns]", _moment)
 def _of_hint(hint: Hint, texts: set[str]) -> list[Reading]:
     """How the pipeline's own parts say that a column is read; nothing where they do not."""
     if hint.categories:
-        return [_of_categories(hint, hint.categories)]
+        # An encoder makes the numbers 0 and 1 of pandas's own truths.
+        truths = set(hint.categories) <= {0, 1} and _AS_TRUTH.takes(texts)
+        return [_AS_TRUTH if truths else _of_categories(hint, hint.categories)]
     if hint.text:
         return [replace(_AS_TEXT, words=frozenset())]
     if _wants_numbers(hint):

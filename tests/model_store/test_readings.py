@@ -60,6 +60,12 @@ def test_an_encoder_tells_what_the_text_of_a_category_means() -> None:
     assert (found.type, found.typical) == ("category", "1")
 
 
+def test_truths_are_truths_also_where_an_encoder_made_numbers_of_them() -> None:
+    found = plainest("True", "False", "", hint=Hint(categories=(0.0, 1.0)))
+    assert found.type == "boolean"
+    assert plainest("0", "1", hint=Hint(categories=(0.0, 1.0))).type == "category"
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
