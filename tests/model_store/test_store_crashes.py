@@ -168,7 +168,7 @@ def kill_at_random(
     end = time.monotonic() + SECONDS
     kills = 0
     while kills < KILLS and time.monotonic() < end:
-        time.sleep(draw.uniform(0.02, 0.12))
+        time.sleep(draw.uniform(0.02, 0.3))
         i = kills % len(jobs)
         assert running[i].exitcode is None, "a writer ended by itself"
         running[i].kill()

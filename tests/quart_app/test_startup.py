@@ -298,7 +298,7 @@ async def test_a_training_that_fails_gives_the_model_its_reason(tmp_path: Path) 
     async with started(app):
         entry = registry_of(app).entries["exam"]
         assert entry.state is State.FAILED
-        assert "cannot be written: Not a directory" in str(entry.reason)
+        assert "cannot be written: Not a directory" in str(entry.words)
 
 
 async def test_a_start_that_is_cancelled_kills_the_child_that_trains(
