@@ -62,7 +62,7 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def narrow(self) -> Narrow | None:
         """The floats of fewer than 64 bits that the column had in training, if it had such."""
-        return _NARROW.get(self.dtype.lower())
+        return narrow_of(self.dtype)
 
     def shown(self, number: float) -> float:
         """A number as the shortest decimal that the floats of the column round to it: 0.1, and not
@@ -70,8 +70,17 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return number if self.narrow is None else shortest(self.narrow(number))
 
 
-def plain_label(value: Any) -> Any:
-    """A category of numpy as Python's own: of narrow floats the shortest decimal."""
+def narrow_of(dtype: str) -> Narrow | None:
+    """The floats of fewer than 64 bits that a dtype of numpy or pandas has, if it has such."""
+    return _NARROW.get(dtype.lower())
+
+
+def plain_label(value: Any, dtype: str = "object") -> Any:
+    """A category of a column of this dtype as Python's own: of narrow floats the shortest
+    decimal."""
+    narrow = narrow_of(dtype)
+    if isinstance(value, float | np.floating) and narrow is not None:
+        return shortest(narrow(value))
     if isinstance(value, np.float16 | np.float32):
         return shortest(value)
     return value.item() if isinstance(value, np.generic) else value

@@ -156,7 +156,7 @@ def _difference(
     until = begun + SECONDS
     lone = (drawn[i : i + 1] for i in range(LONE_ROWS) if time.monotonic() < until)
     for rows in (drawn, *lone):
-        difference = compare(pipeline, shortcut, rows, as_fitted)
+        difference = _compare_served(pipeline, shortcut, signature, rows)
         if difference is not None:
             return difference
     difference = _beside_splits(shortcut, signature, drawn, random, as_fitted)
@@ -164,7 +164,21 @@ def _difference(
         return difference
     # Where it takes no missing values, the pipeline gets them.
     with contextlib.suppress(NotCovered):
-        return compare(pipeline, shortcut, gaps, as_fitted)
+        return _compare_served(pipeline, shortcut, signature, gaps)
+    return None
+
+
+def _compare_served(
+    pipeline: Any, shortcut: Shortcut, signature: Signature, rows: Matrix
+) -> str | None:
+    """As `compare`, with those rows together that a server asks together."""
+    parts = frames.parts(rows, signature)
+    for part in [slice(None)] if parts is None else parts:
+        difference = compare(
+            pipeline, shortcut, rows[part], lambda matrix: frames.as_fitted(matrix, signature)
+        )
+        if difference is not None:
+            return difference
     return None
 
 

@@ -142,9 +142,9 @@ def _is_of_libraries(estimator: Any) -> bool:
 def _is_data_or_of_libraries(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_data_or_of_libraries, value))
-    if hasattr(value, "get_params") and not isinstance(value, type):
-        return _is_of_libraries(value)
-    return not callable(value)
+    if isinstance(value, type):
+        return True  # a dtype
+    return _is_of_libraries(value) if hasattr(value, "get_params") else not callable(value)
 
 
 def _is_exact(column: Column) -> bool:

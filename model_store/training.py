@@ -369,7 +369,7 @@ def _categories(feature: Feature, hint: Hint) -> tuple[JSONLabel, ...] | None:
     known = feature.categories or hint.categories
     if known is None:
         return None
-    plain = [plain_label(value) for value in known]
+    plain = [plain_label(value, feature.dtype) for value in known]
     odd = [value for value in plain if not isinstance(value, str | int | float)]
     if odd:
         raise InvalidPipeline(

@@ -93,6 +93,18 @@ CASES: Final[dict[str, Case]] = {
         *("frame", ONE, (("days as objects, month last", "own step read_days"),), "Ridge"),
     ),
     "categories of single precision": ("frame", ONE, (("float32", "OneHotEncoder"),), "Ridge"),
+    "categories of pandas's own single precision": (
+        *(
+            "frame",
+            ONE,
+            (("Float32" + MISSING, "OrdinalEncoder"),),
+            "HistGradientBoostingRegressor",
+        ),
+    ),
+    "ids that are filled in": (
+        *("frame", ONE, (("uint64 of 19 digits", "SimpleImputer, most frequent"),)),
+        "LogisticRegression",
+    ),
     "a truth that was never missing": (
         *("frame", ONE, (("bool", "own step missing"),), "DecisionTreeClassifier"),
     ),
