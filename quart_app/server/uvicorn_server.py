@@ -165,7 +165,7 @@ class _Connection(HttpToolsProtocol):
         self._responses = _Responses(transport)
         self._cycles: deque[RequestResponseCycle] = deque()  # what was asked and not yet answered
         self._waiting = 0
-        self._lines = 0  # headers of this request, or trailers
+        self._lines = 0  # among those bytes
         self._in_body = False
         self._framing = Framing(CHUNKS_A_TURN)
         self._unparsed = b""
@@ -202,28 +202,23 @@ class _Connection(HttpToolsProtocol):
         self.loop.call_later(HALF_CLOSED_SECONDS, self.transport.close)
         return True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. Nobody reads trailers, and they are not headers."""
-        self._lines += 1
-        if not self._in_body:
-            super().on_header(name, value)
-
     def on_body(self, body: bytes) -> None:
         self._waiting = 0
         self._framing.add_data(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._waiting = self._lines = 0
+        self._waiting = 0
         self._in_body = False
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        self._waiting = self._lines = 0
+        self._waiting = 0
         self._in_body = True
         self._framing = Framing(CHUNKS_A_TURN)
         self.server_state.idle.pop(self, None)
         super().on_headers_complete()
+        self.headers = []  # for trailers, which are not headers and nobody reads
         self._cycles.append(self.cycle)
         if not self.expect_100_continue:  # `100 Continue` is a head too, and does not wait
             self.cycle.transport = cast(asyncio.Transport, self._responses)
@@ -258,6 +253,7 @@ class _Connection(HttpToolsProtocol):
             piece = data[start : start + PIECE]
             self._waiting += len(piece)
             super().data_received(piece)
+            self._lines = self._lines + piece.count(b"\n") if self._waiting else 0
             if self._in_body:
                 self._framing.add_read(len(piece))
             if self.transport.is_closing() or self._refuse():

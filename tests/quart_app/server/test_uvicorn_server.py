@@ -37,6 +37,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if kind == "expects":
         body = (await receive())["body"]
         length = [(b"content-length", b"%d" % len(body))]
+    if kind == "headers":
+        while (await receive())["more_body"]:
+            pass
+        body = b" ".join(name for name, _ in scope["headers"])
+        length = [(b"content-length", b"%d" % len(body))]
     status = 204 if kind == "empty" else 200
     await send({"type": "http.response.start", "status": status, "headers": length})
     if kind == "fails":
@@ -76,6 +81,7 @@ def request(path: str, method: str = "GET", *headers: str, body: str = "") -> by
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *headers, "", body]).encode()
 
 
+CHUNKED = "Transfer-Encoding: chunked"
 CLOSE = "Connection: close"
 HEAD = rb"HTTP/1\.1 200 OK\r\n(?:[a-z-]+: [^\r\n]+\r\n)+\r\n"
 EXPECTS = ("Expect: 100-continue", "Content-Length: 2")
@@ -97,6 +103,10 @@ WIRE: dict[str, tuple[bytes, bytes]] = {
     "a client that waits to be asked for its body": (
         request("/expects", "POST", *EXPECTS, CLOSE, body="ok"),
         rb"HTTP/1\.1 100 Continue\r\n\r\n" + HEAD + b"ok",
+    ),
+    "trailers, which are no headers": (
+        request("/headers", "POST", CHUNKED, CLOSE, body="1\r\nx\r\n0\r\nX-One: 1\r\n\r\n"),
+        HEAD + b"host transfer-encoding connection",
     ),
     "an app that fails after the head": (request("/fails"), HEAD),
 }
