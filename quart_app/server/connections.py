@@ -21,12 +21,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, cast
 
 import h11
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import RawData
+from hypercorn.events import Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import (
     ASGIFramework,
@@ -39,6 +41,7 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
+from .framing import MAX_LINES, Framing, lines_of
 from .sockets import FULL, HALF_CLOSED_SECONDS, MAX_COPIED
 from .turns import Turns
 
@@ -60,6 +63,9 @@ SMALL_READS: Final = 8
 SMALL_SECONDS: Final = 0.1
 """After so many reads of fewer bytes within one request, it is waited so long before the next: what
 has trickled in meanwhile costs as much as a single byte."""
+
+CHUNKS_A_TURN: Final = 128
+"""Small chunks that are parsed in one turn, in about half of its time."""
 
 HTTP_2: Final = b"PRI"
 VERSIONS: Final = frozenset({b"1.0", b"1.1"})
@@ -375,6 +381,16 @@ class Http1(H11Protocol):
         """Whether the client waits for `100 Continue`."""
         return bool(getattr(self.connection, "client_is_waiting_for_100_continue", False))
 
+    async def handle(self, event: Event) -> None:
+        """Take what was read. Small chunks are parsed turn by turn, and nothing more is read
+        meanwhile; of a request that has ended they are left."""
+        await super().handle(event)
+        requests = self.connection
+        while isinstance(requests, _Requests) and requests.is_turn_over and self.stream is not None:
+            await asyncio.sleep(self._turns.take())
+            requests.begin_turn()
+            await self._handle_events()
+
     async def send_100_continue(self) -> None:
         """Answer `100 Continue` to a client that waits for it."""
         if self.is_awaited:
@@ -418,30 +434,82 @@ class Http1(H11Protocol):
 class _Requests(h11.Connection):
     """Ignores what follows a request that said it is the last: h11 finds fault with it, and then
     Hypercorn answers that, in the place of the request. Refuses what h11 takes in a head and other
-    servers may not, or may read otherwise: see `fault_of_head`."""
+    servers may not, or may read otherwise: see `fault_of_head`. Reads no more chunks than those of
+    a turn: see `_Chunks`."""
+
+    _chunks: _Chunks | None = None
 
     @property
     def they_are_waiting_for_100_continue(self) -> bool:
         """Never, to Hypercorn, which would answer that before anybody has looked at the head."""
         return False
 
+    @property
+    def is_turn_over(self) -> bool:
+        """Whether the next chunk has to wait."""
+        return self._chunks is not None and self._chunks.framing.is_turn_over
+
+    def begin_turn(self) -> None:
+        """Read on."""
+        if self._chunks is not None:
+            self._chunks.framing.begin_turn()
+
     def receive_data(self, data: bytes) -> None:
         if self.their_state is not h11.MUST_CLOSE:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        if self.their_state is h11.MUST_CLOSE:
+        if self.their_state is h11.MUST_CLOSE or self.is_turn_over:
             return h11.NEED_DATA
         if self.their_state is not h11.IDLE:
             return super().next_event()
         before = self.trailing_data[0]
+        if lines_of(before) > MAX_LINES:
+            raise h11.RemoteProtocolError("The head has too many lines.", 431)
         event = super().next_event()
         if isinstance(event, h11.Request):
             head = before[: len(before) - len(self.trailing_data[0])]
             fault = fault_of_head(head, event)
             if fault is not None:
                 raise fault
+            self._chunks = None
+            if isinstance(self._reader, ChunkedReader):
+                self._reader = self._chunks = _Chunks()
         return event
+
+
+class _Chunks(ChunkedReader):
+    """Reads chunks, and gives the small ones of a turn as one part of the body: each part costs
+    several times as much as to parse a chunk. What a body may have beside its data is bounded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.framing = Framing(CHUNKS_A_TURN)
+        self._end: h11.EndOfMessage | None = None
+
+    def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
+        if self._end is not None:
+            return self._end
+        if self._reading_trailer:
+            return self._read_trailers(buf)
+        data = bytearray()
+        while not self.framing.is_turn_over:
+            before = len(buf)
+            event = super().__call__(buf)  # which calls this again for the trailers
+            self.framing.add_read(before - len(buf))
+            if not isinstance(event, h11.Data):
+                self._end = event
+                break
+            self.framing.add_data(len(event.data))
+            data += event.data
+        if self.framing.is_too_much:
+            raise h11.LocalProtocolError("The body has too much framing for its data.", 400)
+        return h11.Data(data=bytes(data)) if data else self._end
+
+    def _read_trailers(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
+        if lines_of(bytes(buf)) > MAX_LINES:
+            raise h11.LocalProtocolError("The body has too many trailers.", 431)
+        return super().__call__(buf)
 
 
 def fault_of_head(head: bytes, request: h11.Request) -> h11.RemoteProtocolError | None:

@@ -1,5 +1,6 @@
-"""Turns of requests that wait behind another one of their connection, as HTTP/1.1 lets clients send
-them in one go. All connections share them, so that many such ones take the loop from nobody."""
+"""Turns of what costs the loop more than it costs a client: requests that wait behind another of
+their connection, as HTTP/1.1 lets clients send them in one go, and small chunks of a body. All
+connections share them, so that many such ones take the loop from nobody."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from hypercorn.typing import ASGIFramework
 
 try:
     import uvicorn
+    from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
     from uvicorn.server import ServerState
 except ImportError:
@@ -27,6 +28,7 @@ except ImportError:
         "pip install 'quart-app[uvicorn]'."
     ) from None
 
+from .framing import MAX_LINES, Framing
 from .options import ServerOptions
 from .sockets import BACKLOG, FULL, HALF_CLOSED_SECONDS, LISTENERS, MAX_COPIED
 from .turns import Turns
@@ -36,16 +38,27 @@ MAX_WAITING = 64 * KIB
 """Bytes of a head that has not ended, or of what comes between two parts of a body, such as the
 extension of a chunk: httptools itself has no bound."""
 
-TOO_LONG = b"The head of the request is too long.\n"
-HEAD_TOO_LONG = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(TOO_LONG), TOO_LONG)
-)
+
+def _refusal(status: bytes, sentence: bytes) -> bytes:
+    """What a connection is told, before it is closed."""
+    return (
+        b"HTTP/1.1 %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+        b"Connection: close\r\n\r\n%b" % (status, len(sentence), sentence)
+    )
+
+
+LARGE_HEAD = b"431 Request Header Fields Too Large"
+HEAD_TOO_LONG = _refusal(LARGE_HEAD, b"The head of the request is too long.\n")
+TOO_MANY_LINES = _refusal(LARGE_HEAD, b"The request has too many headers or trailers.\n")
+TOO_MUCH_FRAMING = _refusal(b"400 Bad Request", b"The body has too much framing for its data.\n")
 
 PIECE = 4 * KIB
 MAX_PIPELINED = 16
 """Requests of a connection that wait for the answer to one before, and in what pieces of what came
 they are looked for: httptools itself makes all of them at once."""
+
+CHUNKS_A_TURN = 500
+"""Small chunks, and a piece more, that are parsed in one turn, in about half of its time."""
 
 logger = logging.getLogger(__name__)
 
@@ -148,10 +161,15 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = self._flow = _Flow(transport)
         self._responses = _Responses(transport)
         self._cycles: deque[RequestResponseCycle] = deque()  # what was asked and not yet answered
         self._waiting = 0
+        self._lines = 0  # among those bytes
+        self._in_body = False
+        self._framing = Framing(CHUNKS_A_TURN)
         self._unparsed = b""
+        self._turn: asyncio.TimerHandle | None = None
         if len(self.connections) > self.server_state.most and not self._make_room():
             transport.write(FULL)
             transport.close()
@@ -169,6 +187,8 @@ class _Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.idle.pop(self, None)
+        if self._turn is not None:
+            self._turn.cancel()
         for cycle in self._cycles:  # Uvicorn tells the last one only, and the first one fails
             cycle.disconnected = True
             cycle.message_event.set()
@@ -184,16 +204,21 @@ class _Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._waiting = 0
+        self._framing.add_data(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._waiting = 0
+        self._in_body = False
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         self._waiting = 0
+        self._in_body = True
+        self._framing = Framing(CHUNKS_A_TURN)
         self.server_state.idle.pop(self, None)
         super().on_headers_complete()
+        self.headers = []  # for trailers, which are not headers and nobody reads
         self._cycles.append(self.cycle)
         if not self.expect_100_continue:  # `100 Continue` is a head too, and does not wait
             self.cycle.transport = cast(asyncio.Transport, self._responses)
@@ -202,43 +227,75 @@ class _Connection(HttpToolsProtocol):
         self._cycles.popleft()
         self._responses.end()
         super().on_response_complete()
-        if self._unparsed and not self.transport.is_closing():
-            data, self._unparsed = self._unparsed, b""
-            self._parse(data)
+        if self._flow.is_held and self._turn is None:
+            self._go_on()
         if not self.transport.is_closing() and not self._is_answering():
             self.server_state.idle[self] = None
 
     def data_received(self, data: bytes) -> None:
-        timer = self.timeout_keep_alive_task
-        self._parse(data)
-        if self.transport.is_closing():
-            return
-        if self._waiting > MAX_WAITING:
-            self._refuse_head()
-        elif timer and not self.timeout_keep_alive_task and not self._is_answering():
-            self._wait_until(timer.when())
+        if self._flow.is_held:  # it came in the same turn of the loop
+            self._unparsed += data
+        else:
+            self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        """Parse what came, until too many requests wait; the rest when one of them is answered."""
-        if self._unparsed:
-            self._unparsed += data
+        """Parse what came. That takes the timer off, which goes on where nothing is asked."""
+        timer = self.timeout_keep_alive_task
+        self._parse_in_pieces(data)
+        if self.transport.is_closing() or self._is_answering():
             return
+        if timer and not self.timeout_keep_alive_task:
+            self._wait_until(timer.when())
+
+    def _parse_in_pieces(self, data: bytes) -> None:
+        """Parse it, until too many requests wait or small chunks had their turn."""
         for start in range(0, len(data), PIECE):
             piece = data[start : start + PIECE]
             self._waiting += len(piece)
             super().data_received(piece)
-            if self.transport.is_closing():
+            self._lines = self._lines + piece.count(b"\n") if self._waiting else 0
+            if self._in_body:
+                self._framing.add_read(len(piece))
+            if self.transport.is_closing() or self._refuse():
                 return
-            if len(self.pipeline) >= MAX_PIPELINED:
+            has_turn_over = self._framing.is_turn_over
+            if has_turn_over or len(self.pipeline) >= MAX_PIPELINED:
                 self._unparsed = data[start + PIECE :]
-                self.flow.pause_reading()
+                self._flow.hold()
+                if has_turn_over:
+                    self._turn = self.loop.call_later(
+                        self.server_state.turns.take(), self._begin_turn
+                    )
                 return
 
-    def _refuse_head(self) -> None:
-        """Close the connection, and say why where no response is on its way."""
+    def _begin_turn(self) -> None:
+        self._turn = None
+        self._framing.begin_turn()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read on, and parse what was left, unless too many requests wait still."""
+        if self.transport.is_closing() or len(self.pipeline) >= MAX_PIPELINED:
+            return
+        self._flow.release()
+        data, self._unparsed = self._unparsed, b""
+        self._parse(data)
+
+    def _refuse(self) -> bool:
+        """Close the connection where it brings too much that is no data, and say why where no
+        response is on its way. Returns whether that is so."""
+        if self._waiting > MAX_WAITING:
+            refusal = HEAD_TOO_LONG
+        elif self._lines > MAX_LINES:
+            refusal = TOO_MANY_LINES
+        elif self._framing.is_too_much:
+            refusal = TOO_MUCH_FRAMING
+        else:
+            return False
         if not self._is_answering() or not self._cycles[0].response_started:
-            self.transport.write(HEAD_TOO_LONG)
+            self.transport.write(refusal)
         self.transport.close()
+        return True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start it; what has waited for the one before, when its turn comes."""
@@ -253,6 +310,26 @@ class _Connection(HttpToolsProtocol):
 
     def _wait_until(self, when: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_at(when, self.timeout_keep_alive_handler)
+
+
+class _Flow(FlowControl):
+    """Reads nothing while what was read waits to be parsed, even where the app wants more."""
+
+    is_held = False
+
+    def hold(self) -> None:
+        """Read nothing from now on."""
+        self.is_held = True
+        self.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        self.is_held = False
+        self.resume_reading()
+
+    def resume_reading(self) -> None:
+        if not self.is_held:
+            super().resume_reading()
 
 
 class _Responses:

@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,7 +37,18 @@ def posted(body: bytes, headers: bytes = b"") -> bytes:
     return POST + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
+def chunked(parts: Iterable[bytes], size: bytes = b"%x", trailers: bytes = b"") -> bytes:
+    """A body in chunks, and the header that says so."""
+    chunks = b"".join(size % len(part) + b"\r\n" + part + b"\r\n" for part in parts)
+    return CHUNKED + b"\r\n" + chunks + b"0\r\n" + trailers + b"\r\n"
+
+
+def bytes_of(content: bytes) -> list[bytes]:
+    return [content[i : i + 1] for i in range(len(content))]
+
+
 GOOD = posted(BODY, b"Connection: close\r\n")
+CLOSE = b"Connection: close\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 # What is sent, and the statuses that it may get; none where the connection may just close.
@@ -88,6 +99,36 @@ REQUESTS: dict[str, tuple[bytes, set[int]]] = {
         {501},
     ),
     "a chunk extension without end": (POST + CHUNKED + b"\r\n1;" + b"a" * 1_000_000, {431}),
+    "extensions of a kilobyte": (
+        POST + chunked([b" "] * 1000, b"%x;" + b"a" * 1000),
+        {400},
+    ),
+    "sizes of twenty digits": (
+        POST + chunked([b" "] * 50_000, b"%020x"),
+        {400},
+    ),
+    "sizes of eight digits": (
+        POST + CLOSE + chunked([*bytes_of(BODY), *[b" "] * 9000], b"%08x"),
+        {200},
+    ),
+    "a chunk for each byte": (POST + CLOSE + chunked(bytes_of(BODY)), {200}),
+    "spaces behind it, a chunk for each": (
+        POST + CLOSE + chunked([BODY, *[b" "] * 20_000]),
+        {200},
+    ),
+    "a chunk for each byte of a body that is refused": (
+        POST + CLOSE + b"Content-Encoding: br\r\n" + chunked([b" "] * 5000),
+        {415},
+    ),
+    "a chunk for each line of a table": (
+        CSV + CLOSE + chunked([b"X1,X2\n", *[b"61.1,17.3\n"] * 3000]),
+        {200},
+    ),
+    "a trailer or two": (
+        POST + CLOSE + chunked([BODY], trailers=b"Host: y\r\nExpect: 100-continue\r\n"),
+        {200},
+    ),
+    "2,000 trailers": (POST + CLOSE + chunked([BODY], trailers=b"X: a\r\n" * 2000), {431}),
     "a trailer without end": (
         POST + CHUNKED + b"\r\n0\r\n" + b"X: a\r\n" * 200_000,
         {400, 431},

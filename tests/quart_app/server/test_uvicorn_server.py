@@ -17,7 +17,7 @@ if None in map(importlib.util.find_spec, ("uvicorn", "httptools")):
 
 from quart_app.server.options import ServerOptions, Shutdown
 from quart_app.server.sockets import MAX_COPIED
-from quart_app.server.uvicorn_server import _Responses, serve
+from quart_app.server.uvicorn_server import _Flow, _Responses, serve
 
 OPTIONS = ServerOptions(shutdown=Shutdown(drain=1), max_connections=10)
 LONG = 30.0  # seconds; no test waits this long unless it fails
@@ -36,6 +36,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     length = [] if kind == "parts" else [(b"content-length", b"%d" % len(body))]
     if kind == "expects":
         body = (await receive())["body"]
+        length = [(b"content-length", b"%d" % len(body))]
+    if kind == "headers":
+        while (await receive())["more_body"]:
+            pass
+        body = b" ".join(name for name, _ in scope["headers"])
         length = [(b"content-length", b"%d" % len(body))]
     status = 204 if kind == "empty" else 200
     await send({"type": "http.response.start", "status": status, "headers": length})
@@ -76,6 +81,7 @@ def request(path: str, method: str = "GET", *headers: str, body: str = "") -> by
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *headers, "", body]).encode()
 
 
+CHUNKED = "Transfer-Encoding: chunked"
 CLOSE = "Connection: close"
 HEAD = rb"HTTP/1\.1 200 OK\r\n(?:[a-z-]+: [^\r\n]+\r\n)+\r\n"
 EXPECTS = ("Expect: 100-continue", "Content-Length: 2")
@@ -97,6 +103,10 @@ WIRE: dict[str, tuple[bytes, bytes]] = {
     "a client that waits to be asked for its body": (
         request("/expects", "POST", *EXPECTS, CLOSE, body="ok"),
         rb"HTTP/1\.1 100 Continue\r\n\r\n" + HEAD + b"ok",
+    ),
+    "trailers, which are no headers": (
+        request("/headers", "POST", CHUNKED, CLOSE, body="1\r\nx\r\n0\r\nX-One: 1\r\n\r\n"),
+        HEAD + b"host transfer-encoding connection",
     ),
     "an app that fails after the head": (request("/fails"), HEAD),
 }
@@ -122,12 +132,53 @@ async def test_the_first_part_of_a_body_does_not_wait_for_the_second(
     assert (await reader.readuntil(b"one\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+async def test_of_requests_whose_answers_nobody_reads_the_rest_is_not_even_read(
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    _, writer = connection
+    writer.write(request("/large") * 500_000)  # more than the kernel takes for both ends
+    before = -1
+    while (unsent := writer.transport.get_write_buffer_size()) != before:
+        before = unsent
+        await asyncio.sleep(0.2)
+    writer.transport.abort()
+    assert unsent
+
+
+@pytest.mark.parametrize(
+    ("calls", "is_paused"),
+    [
+        (["pause_reading"], True),
+        (["pause_reading", "resume_reading"], False),
+        (["hold"], True),
+        (["hold", "resume_reading"], True),
+        (["hold", "resume_reading", "release"], False),
+        (["pause_reading", "hold", "release"], False),
+    ],
+)
+def test_nothing_is_read_while_what_was_read_waits_to_be_parsed(
+    calls: list[str], is_paused: bool
+) -> None:
+    transport = Written()
+    flow = _Flow(transport)
+    for call in calls:
+        getattr(flow, call)()
+    assert transport.is_paused == is_paused
+
+
 class Written(asyncio.Transport):
-    """A transport that keeps what is written."""
+    """A transport that keeps what is written, and whether it reads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
+        self.is_paused = False
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
     def write(self, data: bytes | bytearray | memoryview[int]) -> None:
         self.writes.append(bytes(data))
