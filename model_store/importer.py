@@ -333,7 +333,8 @@ def _inspect(
     try:
         rows = read_sample(pipeline, structure, order.sample, order.target, order.types)
     except Undecided as error:
-        raise InvalidPipeline(f"{error} Or {_ways(order)}") from error
+        otherwise = "Or" if "--type" in str(error) else "So"
+        raise InvalidPipeline(f"{error} {otherwise} {_ways(order)}") from error
     truth = rows.truth
     y = None if truth is None else truth.y
     try:

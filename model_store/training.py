@@ -322,8 +322,10 @@ def _describe(feature: Feature, hint: Hint) -> Column:
     kind = _kind(feature, present, hint)
     learned = kind.learn(present, feature.dtype, _categories(feature, hint))
     facts: dict[str, Any] = {"dtype": hint.dtype or feature.dtype} | learned
-    if null := feature.null or hint.null:
+    if null := hint.null or feature.null:
         facts["null"] = null
+    if hint.null == "none" and facts["dtype"] == "str":
+        facts["dtype"] = "object"  # No column of texts of pandas holds None.
     # Only an encoder, or pandas's own categories, vouch for a list.
     vouched = hint.categories is not None or feature.categories is not None
     return Column(

@@ -19,6 +19,9 @@ _TRUTHS: Final = {
 }
 
 
+_WRITTEN: Final = {str(truth): truth for truth in (True, False)}
+
+
 class BooleanType(ColumnType):
     """A truth; 1 and 0 are truths too."""
 
@@ -75,7 +78,8 @@ class BooleanType(ColumnType):
         found = super().read(column, text, rules)
         if not isinstance(found, str):
             return found
-        truth = _TRUTHS.get(found.lower()) if rules.numerals else None
+        # A tensor of texts has what Python writes.
+        truth = _TRUTHS.get(found.lower()) if rules.numerals else _WRITTEN.get(found)
         if truth is None:
             raise Unfit
         return truth

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,8 +14,10 @@ from model_store import ModelStoreError
 
 from .doors import DOORS, FIRST, Asker, Door, Outcome, Refusal
 from .pipelines import Fitted
-from .rows import COUNT, Answer, Failure, Question, Said, agrees, questions, said
+from .rows import COUNT, SINGLE, Answer, Failure, Question, Said, agrees, questions, said
 from .served import Served
+
+NARROW: Final = frozenset({"float16", "float32"})
 
 SHOWN: Final = 5
 """So many pipelines are told of."""
@@ -76,6 +78,10 @@ class Tally:
         return f"{self.rows['answered']} rows answered, {self.rows['refused']} refused ({told})"
 
 
+def _roughly(answer: Answer | Failure) -> Answer | Failure:
+    return replace(answer, tolerance=SINGLE) if isinstance(answer, Answer) else answer
+
+
 def judge(fitted: Fitted, question: Question, wanted: Said, door: str, found: Any) -> Fault | None:
     """What is wrong with the answer to one row, `found` being an `Answer` or a `Refusal`."""
     answers = [each for each in wanted if isinstance(each, Answer)]
@@ -122,6 +128,9 @@ class Trial:
         random = np.random.default_rng(fitted.plan.seed + 1)
         self.questions = questions(fitted, random, count, trained=trained)
         self.said = [said(fitted, each.row) for each in self.questions]
+        if trained and any(column.plan.dtype.name.lower() in NARROW for column in fitted.columns):
+            # What is read from text is not rounded to single precision before it is computed with.
+            self.said = [tuple(map(_roughly, each)) for each in self.said]
 
     def run(self, served: Served, name: str) -> None:
         """Publish it and ask at each door."""
