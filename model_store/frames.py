@@ -140,7 +140,7 @@ def _as_series(cells: NDArray[Any], column: Column) -> Any:
     if dtype.startswith("datetime64"):
         moments = pandas.to_datetime(pandas.Series(cells), utc="," in dtype)
         return moments.astype(dtype)
-    if dtype in OF_OBJECTS or (dtype == "str" and pandas.__version__ < "3"):
+    if dtype in OF_OBJECTS or (dtype == "str" and int(pandas.__version__.split(".")[0]) < 3):
         return pandas.Series(_with_null(cells, column), dtype="object")
     if column.array_dtype is None:
         return _of_pandas(cells, dtype)
@@ -256,6 +256,8 @@ def _codes(cells: NDArray[Any], column: Column, *, apart: bool) -> NDArray[np.in
     fraction = np.array([value != int(value) for value in values])
     if not column.nullable:
         fraction |= missing
+    # Of pandas's own dtypes a missing value is turned into another one with the dtype.
+    apart = apart or column.nullable
     if apart:
         bounds = np.iinfo(column.discrete)
         found[[not bounds.min <= value <= bounds.max for value in values]] = 1
@@ -301,7 +303,7 @@ def _series_of(column: FrameColumn) -> Any:
     if column.dtype.startswith("datetime64"):
         moments = pandas.to_datetime(pandas.Series(values), utc="," in column.dtype)
         return moments.astype(column.dtype)
-    if column.dtype == "text":
+    if column.dtype == "text" or (column.dtype == "object" and column.null == "na"):
         return _texts(column)
     return pandas.Series(values, dtype=column.dtype)
 

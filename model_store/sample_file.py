@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -263,7 +263,11 @@ def _typed(
     assert isinstance(cells, Feature)
     if said is not None:
         return readings(name, _texts(cells), hint, said)[-1].feature(name, _texts(cells))
-    return Feature(name, cells.values, cells.dtype, cells.categories)
+    if hint.null == "none" and cells.dtype in {"object", "str"}:
+        # No file keeps None apart from NaN, and an encoder knows it.
+        values = [None if _is_missing(value) else value for value in cells.values]
+        cells = replace(cells, values=objects(values), dtype="object", null="none")
+    return replace(cells, name=name)
 
 
 def _of_types(

@@ -101,6 +101,9 @@ CASES: Final[dict[str, Case]] = {
             "HistGradientBoostingRegressor",
         ),
     ),
+    "a fraction beside pandas's own integers": (
+        *("frame", "all at once", (("Int64" + MISSING, "OneHotEncoder, infrequent"),), "Ridge"),
+    ),
     "ids that are filled in": (
         *("frame", ONE, (("uint64 of 19 digits", "SimpleImputer, most frequent"),)),
         "LogisticRegression",
