@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
 import json
 import re
@@ -145,6 +146,10 @@ async def ask(app: RunningApp, asked: Ask) -> tuple[int, list[tuple[str, str]], 
     body = asked.body if isinstance(asked.body, str) else json.dumps(asked.body)
     answer = await app.test_client().post(asked.path, data=body, headers=headers)
     text = await answer.get_data(as_text=False)
+    if answer.headers.get("Content-Encoding") == "gzip":
+        # Another id is as long, and not so in gzip.
+        text = gzip.decompress(text)
+        answer.headers["Content-Length"] = str(len(text))
     with contextlib.suppress(ValueError):
         content = json.loads(text)
         if isinstance(content, dict) and "id" not in cast(Any, asked.body):
