@@ -385,8 +385,8 @@ class Http1(H11Protocol):
         """Take what was read. Small chunks are parsed turn by turn, and nothing more is read
         meanwhile; of a request that has ended they are left."""
         await super().handle(event)
-        requests = self.connection
-        while isinstance(requests, _Requests) and requests.is_turn_over and self.stream is not None:
+        requests = cast(_Requests, self.connection)
+        while requests.chunks is not None and requests.is_turn_over and self.stream is not None:
             await asyncio.sleep(self._turns.take())
             requests.begin_turn()
             await self._handle_events()
@@ -437,7 +437,8 @@ class _Requests(h11.Connection):
     servers may not, or may read otherwise: see `fault_of_head`. Reads no more chunks than those of
     a turn: see `_Chunks`."""
 
-    _chunks: _Chunks | None = None
+    chunks: _Chunks | None = None
+    """What reads the body, where that comes in chunks."""
 
     @property
     def they_are_waiting_for_100_continue(self) -> bool:
@@ -447,19 +448,19 @@ class _Requests(h11.Connection):
     @property
     def is_turn_over(self) -> bool:
         """Whether the next chunk has to wait."""
-        return self._chunks is not None and self._chunks.framing.is_turn_over
+        return self.chunks is not None and self.chunks.framing.is_turn_over
 
     def begin_turn(self) -> None:
         """Read on."""
-        if self._chunks is not None:
-            self._chunks.framing.begin_turn()
+        if self.chunks is not None:
+            self.chunks.framing.begin_turn()
 
     def receive_data(self, data: bytes) -> None:
         if self.their_state is not h11.MUST_CLOSE:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        if self.their_state is h11.MUST_CLOSE or self.is_turn_over:
+        if self.their_state is h11.MUST_CLOSE or (self.chunks is not None and self.is_turn_over):
             return h11.NEED_DATA
         if self.their_state is not h11.IDLE:
             return super().next_event()
@@ -472,9 +473,9 @@ class _Requests(h11.Connection):
             fault = fault_of_head(head, event)
             if fault is not None:
                 raise fault
-            self._chunks = None
+            self.chunks = None
             if isinstance(self._reader, ChunkedReader):
-                self._reader = self._chunks = _Chunks()
+                self._reader = self.chunks = _Chunks()
         return event
 
 
