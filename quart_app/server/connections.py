@@ -385,8 +385,8 @@ class Http1(H11Protocol):
         """Take what was read. Small chunks are parsed turn by turn, and nothing more is read
         meanwhile; of a request that has ended they are left."""
         await super().handle(event)
-        requests = cast(_Requests, self.connection)
-        while requests.chunks is not None and requests.is_turn_over and self.stream is not None:
+        requests = self.connection  # of a request to go on otherwise, something else
+        while isinstance(requests, _Requests) and requests.is_turn_over and self.stream is not None:
             await asyncio.sleep(self._turns.take())
             requests.begin_turn()
             await self._handle_events()
