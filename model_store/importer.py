@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from . import formats, frames, origin, pickles
+from . import formats, origin, pickles
 from .agreement import Agreement, Compared, Truth
+from .answers import answers_of
 from .draft import Draft, Metadata
 from .errors import (
     IncompatibleVersion,
@@ -30,7 +31,6 @@ from .errors import (
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
 from .manifest import File, Sample, Source, Target
-from .model import ask
 from .pickles import Listing
 from .sample_file import read_sample
 from .signature import Signature
@@ -365,9 +365,7 @@ def _compared(
     fits = np.ones(len(training), bool) if checked.unfit is None else ~checked.unfit.mask
     if not fits.any():
         return []
-    several = len(inspection.targets) > 1
-    given = frames.as_fitted(checked.fit, signature)
-    labels = ask(pipeline, given, probabilities=False, several=several).labels
+    labels = answers_of(pipeline, signature, checked.fit).labels
     answered = told_of(labels, [target.classes for target in inspection.targets])
     found = []
     for target, answers, column in zip(inspection.targets, answered, truth.columns, strict=True):

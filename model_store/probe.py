@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from . import frames
+from .answers import answers_to, differing
 from .column_facts import Null, plain_label
 from .columns import Column
 from .signature import Matrix, Signature
@@ -19,9 +20,6 @@ LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm", "catboost", "imb
 
 WITHOUT_NULL: Final = frozenset({"int64", "bool"})
 """The dtypes of a matrix that has no missing value."""
-
-SAME: Final = 1e-9
-"""How far two answers may differ, of their size, that count as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +116,14 @@ def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
         return True
     wider = msgspec.structs.replace(signature, columns=tuple(map(_wider, signature.columns)))
     try:
-        with np.errstate(all="ignore"):
-            before = np.asarray(pipeline.predict(frames.as_fitted(rows, signature)))
-            after = np.asarray(pipeline.predict(frames.as_fitted(rows, wider)))
+        before, after = (
+            answers_to(pipeline, frames.as_fitted(rows, each)) for each in (signature, wider)
+        )
     except MemoryError:
         raise
     except Exception:
         return True
-    if before.dtype.kind in "fc" and before.shape == after.shape:
-        return not np.allclose(before, after, rtol=SAME, atol=0.0)
-    return not np.array_equal(before, after)
+    return bool(differing(before, after).any())
 
 
 def _is_of_libraries(estimator: Any) -> bool:
