@@ -21,6 +21,8 @@ ALLOWED = {
     "model_store/frames.py": {"numpy", "pandas", "scipy"},
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/soundness": {"numpy"},
+    "model_store/plain/pack": {"numpy", "scipy", "sklearn"},
+    "model_store/plain": {"numpy", "msgspec"},
     "model_store/shortcuts": {"numpy", "scipy", "sklearn"},
     "model_store/shortcuts/converted.py": {"numpy", "onnxruntime", "skl2onnx"},
     "quart_app/__init__.py": {"quart"},

@@ -1,0 +1,155 @@
+"""A form and its two files, and the reader that believes nothing of them.
+
+`model.json` is the tree of nodes. An array in it is {"dtype", "shape", "offset"}, and its values
+stand in `model.bin` from that byte on: little-endian, in C order, nothing between them. Offsets are
+multiples of 64, so that the file can be mapped and used where it lies.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from .kinds import KINDS
+from .node import Answer, Array, Malformed, Node, Predictor, Transform, require
+
+FORM: Final = 1
+"""The number of the format. What reads forms of one number must understand all of them."""
+
+FORM_HEADER: Final = "model.json"
+FORM_DATA: Final = "model.bin"
+
+ALIGNMENT: Final = 64
+MAX_DEPTH: Final = 40
+"""Nodes within nodes."""
+
+Dtype = Literal[
+    "float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"
+]
+Length = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+
+
+class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the values of an array stand."""
+
+    dtype: Dtype
+    shape: Annotated[list[Length], msgspec.Meta(max_length=4)]
+    offset: Annotated[int, msgspec.Meta(ge=0, le=1 << 48, multiple_of=ALIGNMENT)]
+
+    @property
+    def end(self) -> int:
+        return self.offset + math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, eq=False):
+    """What a pipeline computes. It has no state: any number of threads may ask it at once."""
+
+    format: Annotated[int, msgspec.Meta(ge=1, le=FORM)]
+    columns: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    root: Predictor
+
+    @property
+    def decides(self) -> bool:
+        """Whether the pipeline has a decision function."""
+        return self.root.decides
+
+    def predict(self, matrix: Array) -> Answer:
+        """What the pipeline's `predict` and `predict_proba` say of this matrix.
+
+        `matrix` of shape (rows, columns) holds the columns in the order of training, as floats,
+        integers or objects, whatever container the pipeline itself was fitted on.
+
+        Raises:
+            Refused: the pipeline refuses these rows.
+        """
+        # An overflow shows in the answer.
+        with np.errstate(all="ignore"):
+            return self.root.answer(matrix)
+
+    def decide(self, matrix: Array) -> Array:
+        """What its decision function says, of shape (n,) or (n, classes).
+
+        Raises:
+            Refused: the pipeline refuses these rows.
+        """
+        with np.errstate(all="ignore"):
+            return self.root.scores(matrix)
+
+
+def read(header: bytes, data: bytes | memoryview) -> Form:
+    """The form in two files. Its arrays are views of `data`, which cannot be written through.
+
+    Raises:
+        Malformed: this is no form, or one that a later program wrote.
+    """
+    try:
+        decoded = msgspec.json.decode(header)
+        reader = _Reader(memoryview(data).toreadonly())
+        form = msgspec.convert(decoded, Form, dec_hook=reader.field)
+        reader.require_apart()
+        form.root.check(form.columns)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"this is no form: {error}") from error
+    return form
+
+
+class _Reader:
+    """The fields of nodes that are arrays or nodes again."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._spans: list[Span] = []
+        self._depth = 0
+
+    def field(self, wanted: Any, value: Any) -> Any:
+        if wanted in (Transform, Predictor):
+            return self._node(wanted, value)
+        return self._array(value)
+
+    def _node(self, wanted: type, value: Any) -> Node:
+        kind = KINDS.get(value.get("kind", "") if isinstance(value, dict) else "")
+        require(kind is not None and issubclass(kind, wanted), f"a {wanted.__name__.lower()}")
+        require(self._depth < MAX_DEPTH, f"at most {MAX_DEPTH} nodes within each other")
+        self._depth += 1
+        found: Node = msgspec.convert(value, kind, dec_hook=self.field)
+        self._depth -= 1
+        return found
+
+    def _array(self, value: Any) -> Array:
+        span = msgspec.convert(value, Span)
+        require(span.end <= len(self._data), f"{span.end} bytes, got {len(self._data)}")
+        self._spans.append(span)
+        dtype = np.dtype(span.dtype).newbyteorder("<")
+        count = math.prod(span.shape)
+        found = np.frombuffer(self._data[span.offset : span.end], dtype=dtype, count=count)
+        return found.reshape(span.shape)
+
+    def require_apart(self) -> None:
+        """Raises Malformed where two arrays share bytes: so a form is no larger than its file."""
+        spans = sorted((span for span in self._spans if math.prod(span.shape)), key=_offset)
+        for before, after in pairwise(spans):
+            require(before.end <= after.offset, "arrays that do not overlap")
+
+
+def _offset(span: Span) -> int:
+    return span.offset
+
+
+def write(form: Form) -> tuple[bytes, bytes]:
+    """The contents of the two files."""
+    data = bytearray()
+
+    def field(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"{type(value).__name__} is nothing that a form holds")
+        data.extend(bytes(-len(data) % ALIGNMENT))
+        span = Span(value.dtype.name, list(value.shape), len(data))
+        data.extend(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes())
+        return span
+
+    header = msgspec.json.encode(form, enc_hook=field)
+    return header, bytes(data)

@@ -1,0 +1,1 @@
+"""The nodes, one module a family. Each module lists its own in `KINDS`."""

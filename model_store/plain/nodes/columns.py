@@ -1,0 +1,128 @@
+"""Steps one after another, and parts of the columns side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from ..node import (
+    MAX_DENSE,
+    MAX_WIDTH,
+    Answer,
+    Array,
+    Node,
+    Predictor,
+    Rows,
+    Splits,
+    Transform,
+    as_floats,
+    dense,
+    require,
+    require_places,
+)
+from ..sparse import Sparse, beside
+
+Narrow = Literal["float32", "float16"]
+
+
+class Pipeline(Node, Predictor, frozen=True, kw_only=True):
+    """Steps, and the last one that answers."""
+
+    steps: list[Transform]
+    last: Predictor
+
+    @property
+    def decides(self) -> bool:
+        return self.last.decides
+
+    def check(self, width: int) -> None:
+        self.last.check(checked(self.steps, width))
+
+    def answer(self, rows: Rows) -> Answer:
+        return self.last.answer(self.features(rows))
+
+    def scores(self, rows: Rows) -> Array:
+        return self.last.scores(self.features(rows))
+
+    def features(self, rows: Rows) -> Rows:
+        """What the last step is given."""
+        for step in self.steps:
+            rows = step.transform(rows)
+        return rows
+
+    def splits(self) -> Iterator[Splits]:
+        return self.last.splits()
+
+
+class Chain(Node, Transform, frozen=True, kw_only=True):
+    """Steps one after another, as one step."""
+
+    steps: list[Transform]
+
+    def check(self, width: int) -> int:
+        return checked(self.steps, width)
+
+    def transform(self, rows: Rows) -> Rows:
+        for step in self.steps:
+            rows = step.transform(rows)
+        return rows
+
+
+def checked(steps: list[Transform], width: int) -> int:
+    for step in steps:
+        width = step.check(width)
+        require(0 <= width <= MAX_WIDTH, f"at most {MAX_WIDTH} features")
+    return width
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Some of the columns by their places, and what becomes of them. `narrow` says that the
+    pipeline has them as floats of this type together."""
+
+    columns: Array
+    steps: list[Transform]
+    narrow: Narrow | None = None
+
+
+class Columns(Node, Transform, frozen=True, kw_only=True):
+    """Parts of the columns side by side. `sparse` says whether scikit-learn joins them to a sparse
+    matrix."""
+
+    parts: list[Part]
+    sparse: bool = False
+
+    def check(self, width: int) -> int:
+        found = 0
+        for part in self.parts:
+            require_places(part.columns, width, -1)
+            found += checked(part.steps, len(part.columns))
+        require(self.sparse or found <= MAX_DENSE, f"at most {MAX_DENSE} features")
+        return found
+
+    def transform(self, rows: Rows) -> Rows:
+        array = dense(rows)
+        return joined([self._part(part, array) for part in self.parts], sparse=self.sparse)
+
+    def _part(self, part: Part, array: Array) -> Rows:
+        rows: Rows = array[:, part.columns]
+        if part.narrow is not None:
+            rows = as_floats(rows).astype(part.narrow)
+        for step in part.steps:
+            rows = step.transform(rows)
+        return rows
+
+
+def joined(parts: list[Rows], *, sparse: bool) -> Rows:
+    """Features side by side. Where there is a text among them, they stay objects."""
+    if sparse:
+        return beside([part if isinstance(part, Sparse) else as_floats(part) for part in parts])
+    arrays = [dense(part) for part in parts]
+    if not any(array.dtype.kind == "O" for array in arrays):
+        return np.concatenate([as_floats(array) for array in arrays], axis=1)
+    return np.concatenate([array.astype(object) for array in arrays], axis=1)
+
+
+KINDS: Final = (Pipeline, Chain, Columns)

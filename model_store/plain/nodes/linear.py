@@ -1,0 +1,130 @@
+"""Linear models: one matrix product, and what is made of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+
+from ..node import (
+    Answer,
+    Array,
+    Label,
+    Node,
+    Predictor,
+    Rows,
+    as_floats,
+    finite,
+    labels_of,
+    require,
+    require_floats,
+)
+from ..sparse import Sparse
+
+Link = Literal["identity", "exp"]
+
+
+def product(rows: Rows, coefficients: Array) -> Array:
+    """Rows times coefficients, in the order of sums that scikit-learn has."""
+    if not isinstance(rows, Sparse):
+        found: Array = as_floats(rows) @ coefficients
+        return found
+    if coefficients.ndim == 1:
+        return rows.product(coefficients[:, np.newaxis])[:, 0]
+    return rows.product(coefficients)
+
+
+class Regression(Node, Predictor, frozen=True, kw_only=True):
+    """A number, or several: `coefficients` of shape (features,) or (features, targets)."""
+
+    coefficients: Array
+    intercept: Array
+    link: Link = "identity"
+
+    def check(self, width: int) -> None:
+        shape = (width, -1)[: self.coefficients.ndim]
+        require(self.coefficients.ndim in (1, 2), "coefficients of one or two dimensions")
+        require_floats(self.coefficients, *shape)
+        targets = self.coefficients.shape[1:]
+        require(self.intercept.shape in ((), (1,), targets), "an intercept a target")
+
+    def answer(self, rows: Rows) -> Answer:
+        scores = finite(product(rows, self.coefficients) + self.intercept)
+        return Answer(np.exp(scores) if self.link == "exp" else scores)
+
+
+class Classification(Node, Predictor, frozen=True, kw_only=True):
+    """The class of the highest score. `coefficients` of shape (features, 1 or classes).
+
+    `shares` says how probabilities are made of the scores, where the model has any.
+    """
+
+    classes: list[Label]
+    coefficients: Array
+    intercept: Array
+    shares: Literal["logistic", "softmax", "one_vs_rest"] | None = None
+
+    @property
+    def decides(self) -> bool:
+        return True
+
+    @cached_property
+    def _labels(self) -> Array:
+        return labels_of(self.classes)
+
+    def check(self, width: int) -> None:
+        scores = len(self.classes) if len(self.classes) > 2 else 1
+        require(len(self.classes) > 1, "two classes or more")
+        require_floats(self.coefficients, width, scores)
+        require_floats(self.intercept, -1)
+        require(len(self.intercept) in (1, scores), "an intercept a score")
+
+    def scores(self, rows: Rows) -> Array:
+        # A value that is not finite makes its score such: scikit-learn would refuse it.
+        scores = finite(product(rows, self.coefficients) + self.intercept)
+        return scores.reshape(-1) if scores.shape[1] == 1 else scores
+
+    def answer(self, rows: Rows) -> Answer:
+        scores = self.scores(rows)
+        # Of what is above 0; the label is not taken from the probabilities.
+        places = scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)
+        labels = self._labels.take(places)
+        return Answer(labels, None if self.shares is None else _SHARES[self.shares](scores))
+
+
+def expit(scores: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    found: Array = 1.0 / (1.0 + np.exp(-scores))
+    return found
+
+
+def logistic(scores: Array) -> Array:
+    """The probabilities of two classes by the score of the second."""
+    shares = expit(scores)
+    found = np.empty((len(scores), 2), dtype=scores.dtype)
+    np.subtract(1, shares, out=found[:, 0])
+    found[:, 1] = shares
+    return found
+
+
+def softmax(scores: Array) -> Array:
+    """The probabilities of classes by a score each."""
+    found: Array = scores - scores.max(axis=1, keepdims=True)
+    np.exp(found, out=found)
+    found /= found.sum(axis=1, keepdims=True)
+    return found
+
+
+def one_vs_rest(scores: Array) -> Array:
+    """The probabilities of classes each of which was told from the others."""
+    if scores.ndim == 1:
+        return logistic(scores)
+    found = expit(scores)
+    found /= found.sum(axis=1, keepdims=True)
+    return found
+
+
+_SHARES: Final = {"logistic": logistic, "softmax": softmax, "one_vs_rest": one_vs_rest}
+
+KINDS: Final = (Regression, Classification)

@@ -1,0 +1,93 @@
+"""Pipelines, and parts of the columns side by side."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from ..node import Transform
+from ..nodes.columns import Chain, Columns, Part
+from .given import Given, NotPacked
+from .known import Inner, Known, key_of, require_known, require_set
+
+_STEPS: Final = frozenset({"memory", "steps", "transform_input", "verbose"})
+_PIPELINES: Final = {"sklearn.Pipeline": _STEPS, "imblearn.Pipeline": _STEPS}
+
+
+def flat(step: Any) -> list[Any]:
+    """The steps of a pipeline, and of pipelines within, without those that do nothing.
+
+    Raises:
+        NotPacked: it has no step, or one that does something else than its steps do.
+    """
+    if isinstance(step, str) or step is None:
+        if step in (None, "passthrough"):
+            return []
+        raise NotPacked(f"the step {step!r} is not known")
+    key = key_of(step)
+    if key not in _PIPELINES:
+        # What draws rows for training lets all pass when it predicts.
+        return [] if key.startswith("imblearn.") and hasattr(step, "fit_resample") else [step]
+    require_known(step, key, _PIPELINES[key])
+    require_set(step, transform_input=None)
+    return [inner for _, each in step.steps for inner in flat(each)]
+
+
+def column_transformer(step: Any, given: Given, inner: Inner) -> Transform:
+    require_set(step, transformer_weights=None)
+    parts = []
+    for _, transformer, chosen in step.transformers_:
+        places = _places(chosen, step)
+        if not places or (isinstance(transformer, str) and transformer == "drop"):
+            continue
+        parts.append(_part(transformer, places, given, inner))
+    return Columns(parts=parts, sparse=bool(step.sparse_output_))
+
+
+def _part(transformer: Any, places: list[int], given: Given, inner: Inner) -> Part:
+    part = given.of_columns(places)
+    steps: list[Transform] = []
+    for each in flat(transformer):
+        steps.append(inner.transform(each, part))
+        part = Given(steps[-1].check(part.width))
+    narrow = given.of_columns(places).narrow
+    return Part(columns=np.array(places, dtype=np.int64), steps=steps, narrow=narrow)
+
+
+def _places(chosen: Any, step: Any) -> list[int]:
+    """The columns' places. One by itself its transformer gets as a vector, which is that column."""
+    count = int(step.n_features_in_)
+    if isinstance(chosen, slice):
+        ends = (chosen.start, chosen.stop, chosen.step)
+        if not all(each is None or isinstance(each, int) for each in ends):
+            raise NotPacked("a ColumnTransformer that chooses a slice of names is not known")
+        return list(range(count)[chosen])
+    names = getattr(step, "feature_names_in_", np.empty(0)).tolist()
+    given = np.atleast_1d(np.asarray(chosen)).tolist()
+    if given and all(isinstance(each, bool) for each in given) and len(given) == count:
+        return [int(place) for place in np.flatnonzero(given)]
+    if all(isinstance(each, str) for each in given) and set(given) <= set(names):
+        return [names.index(each) for each in given]
+    if all(isinstance(each, int) and not isinstance(each, bool) for each in given):
+        return [range(count)[each] for each in given]
+    raise NotPacked("a ColumnTransformer's choice of columns is not known")
+
+
+def pipeline(step: Any, given: Given, inner: Inner) -> Transform:
+    """A pipeline that only transforms."""
+    steps: list[Transform] = []
+    for each in flat(step):
+        steps.append(inner.transform(each, given))
+        given = Given(steps[-1].check(given.width))
+    return Chain(steps=steps)
+
+
+TRANSFORMS: Final[dict[str, Known[Transform]]] = {
+    **{key: Known(parameters, pipeline) for key, parameters in _PIPELINES.items()},
+    "sklearn.ColumnTransformer": Known.of(
+        column_transformer,
+        "force_int_remainder_cols n_jobs remainder sparse_threshold transformer_weights",
+        "transformers verbose verbose_feature_names_out",
+    ),
+}

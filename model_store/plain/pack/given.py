@@ -1,0 +1,46 @@
+"""What a step is given, as far as that is known when it is packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...signature import Signature
+from ..nodes.columns import Narrow
+
+
+class NotPacked(Exception):
+    """There is no node for a part of the pipeline. The message names it, as a clause: there is no
+    plain form of sklearn.Lasso with warm_start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """`width` features. `dtypes` are those that the columns had in training where these were
+    numbers or truths of numpy, else None; behind the first step nothing is known of them."""
+
+    width: int
+    dtypes: tuple[np.dtype[Any] | None, ...] = ()
+
+    @classmethod
+    def of(cls, signature: Signature) -> Given:
+        dtypes = tuple(column.array_dtype for column in signature.columns)
+        return cls(len(dtypes), dtypes)
+
+    def of_columns(self, columns: list[int]) -> Given:
+        """Some of the columns."""
+        dtypes = [self.dtypes[column] for column in columns] if self.dtypes else []
+        return Given(len(columns), tuple(dtypes))
+
+    @property
+    def narrow(self) -> Narrow | None:
+        """The narrow floats that the columns are together, if they are."""
+        known = [dtype for dtype in self.dtypes if dtype is not None and dtype.kind == "f"]
+        if not known or len(known) < self.width:
+            return None
+        together = np.result_type(*known)
+        if together == np.float32:
+            return "float32"
+        return "float16" if together == np.float16 else None

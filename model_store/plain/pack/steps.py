@@ -1,0 +1,60 @@
+"""An estimator of any kind as a node: the tables of all families, and what stands in a pipeline."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ..node import Predictor, Transform
+from ..nodes.columns import Pipeline
+from . import columns, linear, scalers
+from .given import Given, NotPacked
+from .known import Known, Made, key_of, require_known
+
+_TRANSFORMS: Final[dict[str, Known[Transform]]] = {
+    **columns.TRANSFORMS,
+    **scalers.TRANSFORMS,
+}
+_PREDICTORS: Final[dict[str, Known[Predictor]]] = {
+    **linear.PREDICTORS,
+}
+
+
+class Steps:
+    """What makes the nodes of estimators, by the tables."""
+
+    def predictor(self, step: Any, given: Given) -> Predictor:
+        """The node of a pipeline or of an estimator that predicts.
+
+        Raises:
+            NotPacked: there is none.
+        """
+        *before, last = columns.flat(step)
+        transforms, given = self.chain(before, given)
+        node = _known(last, _PREDICTORS).pack(last, given, self)
+        return Pipeline(steps=transforms, last=node) if transforms else node
+
+    def transform(self, step: Any, given: Given) -> Transform:
+        """The node of a step that transforms.
+
+        Raises:
+            NotPacked: there is none.
+        """
+        return _known(step, _TRANSFORMS).pack(step, given, self)
+
+    def chain(self, steps: list[Any], given: Given) -> tuple[list[Transform], Given]:
+        """The nodes of steps one after another, and what comes of them."""
+        found = []
+        for step in steps:
+            node = self.transform(step, given)
+            found.append(node)
+            given = Given(node.check(given.width))
+        return found, given
+
+
+def _known(step: Any, table: dict[str, Known[Made]]) -> Known[Made]:
+    key = key_of(step)
+    known = table.get(key)
+    if known is None:
+        raise NotPacked(f"there is no node for {key}")
+    require_known(step, key, known.parameters)
+    return known
