@@ -1,4 +1,4 @@
-"""Which way a version is served: by its pipeline, by an exact shortcut, or converted to ONNX."""
+"""Which way a version is served: by its plain form, by its pipeline, or converted to ONNX."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 
-Backend = Literal["shortcut", "onnx", "pipeline"]
+from .plain import FORM
 
-UNCOMPARED: Final = (
-    "it was published before shortcuts were compared with pipelines; publish it again to have one"
-)
+Backend = Literal["plain", "onnx", "pipeline", "shortcut"]
+"""`shortcut` stands in manifests alone that were written before there were plain forms."""
+
+UNCOMPARED: Final = "it was published before there were plain forms; publish it again to have one"
 WITHOUT_ONNXRUNTIME: Final = (
     "it was published with its steps converted to ONNX, and onnxruntime is not installed; "
     "pip install 'quart-app[onnx]' brings it"
 )
 
 _WHO: Final[dict[Backend, str]] = {
-    "shortcut": "an exact shortcut",
+    "plain": "plain data",
     "onnx": "its steps converted to ONNX",
     "pipeline": "the pipeline itself",
+    "shortcut": "the pipeline itself",
 }
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True):
+class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the comparison at publishing found, with the libraries it was made with.
 
-    `reason` says why `by` answers, as a clause.
+    `reason` says why `by` answers, as a clause. `form` is the number of the format of its plain
+    form, where there is one.
     """
 
     by: Backend
@@ -37,14 +40,19 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     scikit_learn: str
     numpy: str
     onnxruntime: str | None = None
+    form: int | None = None
 
     @classmethod
     def found(cls, by: Backend, reason: str) -> Served:
         """As compared here and now."""
         scikit_learn, numpy = _installed()
-        onnxruntime = _onnxruntime() if by == "onnx" else None
         return cls(
-            by=by, reason=reason, scikit_learn=scikit_learn, numpy=numpy, onnxruntime=onnxruntime
+            by=by,
+            reason=reason,
+            scikit_learn=scikit_learn,
+            numpy=numpy,
+            onnxruntime=_version("onnxruntime") if by == "onnx" else None,
+            form=FORM if by == "plain" else None,
         )
 
     @property
@@ -60,14 +68,18 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def served_here(served: Served | None) -> Served:
-    """What holds with the libraries that are installed here: another version of them may compute
-    otherwise, and the comparison says nothing of it. None stands for a version that was published
-    without one."""
-    if served is None:
+    """What holds with the libraries that are installed here. A plain form depends on none of them.
+    Of the others another version may compute otherwise, and the comparison says nothing of it. None
+    stands for a version that was published without one."""
+    if served is None or served.by == "shortcut":
         return Served.found("pipeline", UNCOMPARED)
     if served.by == "pipeline":
         return served
-    if served.by == "onnx" and _onnxruntime() is None:
+    if served.by == "plain":
+        if served.form is not None and served.form <= FORM:
+            return served
+        return Served.found("pipeline", "a later program wrote its plain form; upgrade quart-app")
+    if _version("onnxruntime") is None:
         return Served.found("pipeline", WITHOUT_ONNXRUNTIME)
     now = Served.found(served.by, served.reason)
     if now == served:
@@ -82,12 +94,12 @@ def served_here(served: Served | None) -> Served:
 @cache
 def _installed() -> tuple[str, str]:
     """The versions of scikit-learn, which is not imported for it, and of numpy."""
-    return version("scikit-learn"), np.__version__
+    return _version("scikit-learn") or "none", np.__version__
 
 
-def _onnxruntime() -> str | None:
-    """Its version, where it is installed; it is not imported for it."""
+def _version(package: str) -> str | None:
+    """The version of a package, where it is installed; it is not imported for it."""
     try:
-        return version("onnxruntime")
+        return version(package)
     except PackageNotFoundError:
         return None

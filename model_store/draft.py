@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,7 +14,7 @@ import msgspec
 from . import formats, manifest, pickles
 from .backend import Served
 from .columns import Column
-from .comparison import judge
+from .comparison import Candidate, candidate
 from .errors import InvalidPipeline, words_of
 from .inspection import Inspection
 from .installed import is_installed, place_of
@@ -24,7 +24,6 @@ from .literals import NAMES_SHOWN
 from .manifest import (
     ARTIFACT,
     FORMAT,
-    GRAPH,
     SAMPLE,
     Evaluation,
     File,
@@ -34,6 +33,9 @@ from .manifest import (
     Target,
 )
 from .model import Model
+from .plain import FORM_DATA, FORM_HEADER
+from .proof import Claim
+from .prover import prove
 from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code
@@ -112,10 +114,12 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What `ModelStore.add` turns into the next version of the model that the manifest names."""
+    """What `ModelStore.add` turns into the next version of the model that the manifest names. With
+    a `claim` there is a plain form among the contents that is still to be `proven`."""
 
     manifest: Manifest
     contents: Mapping[str, bytes]
+    claim: Claim | None = None
 
     @classmethod
     def of(
@@ -162,12 +166,32 @@ class Draft:
             files={},
         )
         draft = about.put(base)
-        sample, served, graph = _answered(draft, inspection, artifact, trust)
+        sample, found = _answered(draft, inspection, artifact, trust)
         contents[SAMPLE] = manifest.write(sample)
-        if graph is not None:
-            contents[GRAPH] = graph
+        return cls(draft, contents)._served(found)
+
+    def proven(self) -> Draft:
+        """The same with its plain form if that is found to answer as the pipeline does, which
+        takes a process of its own; else without it.
+
+        Raises:
+            StoreNotWritable: there is no place for temporary files.
+        """
+        if self.claim is None:
+            return self
+        form = {name: self.contents[name] for name in (FORM_HEADER, FORM_DATA)}
+        rest = {name: data for name, data in self.contents.items() if name not in form}
+        header, data = form.values()
+        found = prove(self.manifest, self.sample, header, data, self.claim)
+        unproven = Candidate(Served.found("pipeline", ""), form)
+        return replace(self, contents=rest, claim=None)._served(unproven.proven(found))
+
+    def _served(self, found: Candidate) -> Draft:
+        """The same with what is to serve."""
+        contents = {**self.contents, **found.files}
         listed = {file: File.of(data) for file, data in contents.items()}
-        return cls(msgspec.structs.replace(draft, files=listed, served=served), contents)
+        told = msgspec.structs.replace(self.manifest, files=listed, served=found.served)
+        return Draft(told, contents, found.claim)
 
     @property
     def sample(self) -> Sample:
@@ -212,16 +236,14 @@ def _way_out(module: str) -> str:
 
 def _answered(
     draft: Manifest, inspection: Inspection, artifact: bytes, trust: Trust
-) -> tuple[Sample, Served, bytes | None]:
-    """The golden rows, answered by the artifact as it will be loaded, which way it is served, and
-    the ONNX graph for that, if any."""
+) -> tuple[Sample, Candidate]:
+    """The golden rows, answered by the artifact as it will be loaded, and what is to serve it."""
     rows = inspection.signature.values(inspection.golden)
     try:
         pipeline = pickles.load(artifact, trust)
         require_sound(pipeline, trust)
         model = Model(draft, pipeline, Sample(rows=rows, predictions=[]))
-        golden = model.golden_rows()
-        prediction = model.predict(golden)
+        prediction = model.predict(model.golden_rows())
     except Exception as error:
         raise InvalidPipeline(
             f"The pipeline does not come back from its artifact: {words_of(error)}"
@@ -232,9 +254,7 @@ def _answered(
         predictions=json_labels(prediction.labels),
         probabilities=None if shares is None else [each.tolist() for each in shares],
     )
-    if draft.varies is not None:
-        return sample, Served.found("pipeline", "its answers vary"), None
-    return sample, *judge(pipeline, inspection.signature, golden)
+    return sample, candidate(model)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

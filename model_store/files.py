@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import shutil
 import stat
@@ -36,12 +37,33 @@ def entries(folder: Path) -> list[str]:
 
 def read(path: Path, limit: int) -> bytes:
     """A regular file's bytes; a link is not followed, and no more than limit + 1 are read."""
+    with _regular(path) as (file, size):
+        return file.read(min(limit, size) + 1)
+
+
+def mapped(path: Path) -> memoryview:
+    """A regular file's bytes as they lie on the disk, which are read when they are looked at; a
+    link is not followed."""
+    with _regular(path) as (file, size):
+        if not size:  # which cannot be mapped
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+
+
+@contextlib.contextmanager
+def _regular(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """A regular file and its size.
+
+    Raises:
+        CorruptVersion: it is none, or cannot be read.
+    """
     where = "/".join(path.parts[-3 if path.parent.name.isdigit() else -2 :])
     try:
         with open(path, "rb", opener=_open_itself) as file:
             found = os.fstat(file.fileno())
             if stat.S_ISREG(found.st_mode):
-                return file.read(min(limit, found.st_size) + 1)
+                yield file, found.st_size
+                return
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise CorruptVersion(

@@ -27,6 +27,7 @@ from .draft import Draft
 from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed, UnreadableFile, words_of
 from .importer import ImportReport, ImportRequest, import_files
 from .manifest import Manifest
+from .proof import Claim
 
 MEGABYTE: Final = 1024 * 1024
 SECONDS: Final = 120.0
@@ -74,6 +75,7 @@ class _Success(msgspec.Struct, frozen=True, tag=True):
     finding: ImportReport
     manifest: Manifest | None
     files: tuple[str, ...]
+    claim: Claim | None = None
 
 
 _Message = _Step | _Failure | _RowsFailure | _Success
@@ -168,8 +170,9 @@ def _receive(messages: Iterator[bytes], progress: Progress) -> tuple[ImportRepor
             raise _error(message)
         else:
             contents = {file: next(messages) for file in message.files}
-            draft = None if message.manifest is None else Draft(message.manifest, contents)
-            return message.finding, draft
+            if message.manifest is None:
+                return message.finding, None
+            return message.finding, Draft(message.manifest, contents, message.claim)
     raise AssertionError("the messages end with an error or with a result")
 
 
@@ -217,14 +220,17 @@ def main(handle: int, lacking: Sequence[str]) -> None:
             _send(connection, _failure(_explained(error, task.limits)))
         else:
             contents = {} if draft is None else draft.contents
-            _send(
-                connection,
-                _Success(finding, None if draft is None else draft.manifest, tuple(contents)),
-            )
+            _send(connection, _success(finding, draft))
             for data in contents.values():
                 connection.send_bytes(data)
     # What the pipeline left behind, such as threads, does not hold up the end.
     os._exit(0)
+
+
+def _success(finding: ImportReport, draft: Draft | None) -> _Success:
+    if draft is None:
+        return _Success(finding, None, ())
+    return _Success(finding, draft.manifest, tuple(draft.contents), draft.claim)
 
 
 def _explained(error: Exception, limits: Limits) -> ModelStoreError:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from . import frames
 from .arrow import ArrowArray, is_arrow
+from .converted import Converted
 from .culprits import culprits
 from .errors import (
     GoldenMismatch,
@@ -28,7 +29,7 @@ from .errors import (
 )
 from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side
 from .manifest import Manifest, Sample
-from .shortcuts import NotCovered, Shortcut
+from .plain import Answer, Form, Refused
 from .signature import UnfitRows
 from .text_rules import JSON, TextRules
 from .values import ABSENT, Positions, Values
@@ -53,6 +54,16 @@ class Prediction:
     labels: NDArray[Any]
     probabilities: tuple[NDArray[np.float64], ...] | None
     unfit: UnfitRows | None = None
+
+    @classmethod
+    def of(cls, answer: Answer, *, probabilities: bool, several: bool) -> Prediction:
+        """The same of what was computed without the pipeline."""
+        labels, shares = plain(answer.labels), answer.shares
+        if not several and labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if not probabilities or shares is None:
+            return cls(labels, None)
+        return cls(labels, shares if isinstance(shares, tuple) else (shares,))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -110,12 +121,14 @@ def in_order(arrays: Sequence[NDArray[Any]], parts: Sequence[Positions]) -> NDAr
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One version of one model, loaded."""
+    """One version of one model, loaded: its `form`, or its `pipeline`, of which the last steps may
+    be `converted`."""
 
     manifest: Manifest
     pipeline: Any
     sample: Sample
-    shortcut: Shortcut | None = None
+    form: Form | None = None
+    converted: Converted | None = None
     _classes: tuple[Classes | None, ...] = field(init=False, repr=False, compare=False)
     """Of each target, made once: a label is looked up in them at each prediction."""
 
@@ -155,24 +168,26 @@ class Model:
         return Prediction(labels, tuple(np.empty((0, len(each.classes or ()))) for each in targets))
 
     def predict(self, matrix: NDArray[Any]) -> Prediction:
-        """Ask the shortcut, or the pipeline where there is none or it does not take these rows.
+        """Ask the form; or the pipeline, or what its last steps were converted to, where that takes
+        these rows.
 
         `matrix` has the rows that fit, as `Signature.check` made them. Blocks.
 
         Raises:
-            Unanswerable: it raised a ValueError or answered with what is not finite, which it
-                does not do for its golden rows. Of one row it names the columns, where each of them
-                alone would have to be another.
+            Unanswerable: it refused them, or answered with what is not finite, which it does not do
+                for its golden rows. Of one row it names the columns, where each of them alone would
+                have to be another.
             PredictionFailed: it raised something else, or its answer is not usable.
         """
-        return self._explained(self._predict, matrix)
+        return self._explained(self.said, matrix)
 
-    def _predict(self, matrix: NDArray[Any]) -> Prediction:
-        prediction = self._short(matrix)
+    def said(self, matrix: NDArray[Any]) -> Prediction:
+        """As `predict`, and of a row without an answer no columns are looked for."""
+        prediction = self._without_pipeline(matrix)
         if prediction is None:
             parts = self._parts(matrix)
             if parts is not None:
-                return joined([self._predict(matrix[rows]) for rows in parts], parts)
+                return joined([self.said(matrix[rows]) for rows in parts], parts)
             rows = frames.as_fitted(matrix, self.manifest.signature)
             with self._declared():
                 prediction = ask(
@@ -190,25 +205,26 @@ class Model:
             return list(np.arange(len(matrix))[:, None])
         return frames.parts(matrix, self.manifest.signature)
 
-    def _short(self, matrix: NDArray[Any]) -> Prediction | None:
-        """The answer of the shortcut, if there is one and it takes these rows."""
-        if self.shortcut is None:
-            return None
+    def _without_pipeline(self, matrix: NDArray[Any]) -> Prediction | None:
+        """The answer of the form; or of what the steps were converted to, if it takes the rows."""
         with self._declared():
-            try:
-                told, shares = self.shortcut.predict(matrix)
-            except NotCovered:
+            if self.form is not None:
+                answer = self.form.predict(matrix)
+            elif self.converted is not None:
+                try:
+                    answer = self.converted.predict(matrix)
+                except Refused:
+                    return None
+            else:
                 return None
-        labels = plain(told)
-        if not self.manifest.several and labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if shares is None or not self.manifest.probabilities:
-            return Prediction(labels, None)
-        return Prediction(labels, (shares,))
+        told = self.manifest
+        return Prediction.of(answer, probabilities=told.probabilities, several=told.several)
 
     @property
     def decides(self) -> bool:
         """Whether the pipeline has a decision function."""
+        if self.form is not None:
+            return self.form.decides
         return hasattr(self.pipeline, "decision_function")
 
     def decide(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
@@ -217,15 +233,15 @@ class Model:
         Raises:
             Unanswerable, PredictionFailed: as `predict`.
         """
-        return self._explained(self._decide, matrix)
+        return self._explained(self.decided, matrix)
 
-    def _decide(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
-        parts = self._parts(matrix)
+    def decided(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
+        """As `decide`, and of a row without scores no columns are looked for."""
+        parts = self._parts(matrix) if self.form is None else None
         if parts is not None:
-            return in_order([self._decide(matrix[rows]) for rows in parts], parts)
-        rows = frames.as_fitted(matrix, self.manifest.signature)
+            return in_order([self.decided(matrix[rows]) for rows in parts], parts)
         with self._declared(), np.errstate(all="ignore"):
-            scores = np.asarray(self.pipeline.decision_function(rows), dtype=np.float64)
+            scores = np.asarray(self._scores(matrix), dtype=np.float64)
         if scores.shape[:1] != (len(matrix),):
             raise PredictionFailed(
                 f"The pipeline {self.manifest.name} gave scores of the shape {scores.shape}."
@@ -233,6 +249,11 @@ class Model:
         if not np.isfinite(scores).all():
             raise self._no_answer("a score would not be a finite number")
         return scores
+
+    def _scores(self, matrix: NDArray[Any]) -> Any:
+        if self.form is not None:
+            return self.form.decide(matrix)
+        return self.pipeline.decision_function(frames.as_fitted(matrix, self.manifest.signature))
 
     def _explained(self, ask: Callable[[NDArray[Any]], Asked], matrix: NDArray[Any]) -> Asked:
         """What `ask` says of these rows. Of one row without an answer the error names the columns
@@ -288,10 +309,10 @@ class Model:
             raise PredictionFailed(str(error), error.words) from error
 
     def _replay(self, rows: NDArray[Any]) -> None:
-        rounding = 0.0 if self.shortcut is None else self.shortcut.rounding
+        rounding = 0.0 if self.converted is None else self.converted.rounding
         self._require_published(self.predict(rows), rounding)
-        if self.shortcut is not None:
-            # It answers what its shortcut does not take.
+        if self.converted is not None:
+            # It answers what its converted steps do not take.
             alone = Model(self.manifest, self.pipeline, self.sample)
             self._require_published(alone.predict(rows))
 
@@ -319,6 +340,8 @@ class Model:
         """Whatever the pipeline raises, as one of our errors."""
         try:
             yield
+        except Refused as refusal:
+            raise self._no_answer(str(refusal)) from refusal
         except (ValueError, ArithmeticError) as error:
             raise self._no_answer(words=words_of(error)) from error
         except (Exception, SystemExit) as error:

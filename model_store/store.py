@@ -1,6 +1,7 @@
 """A folder of published pipelines: write once, resolve, verify, load.
 
-    <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json[, pipeline.onnx]
+    <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json
+                             [, model.json, model.bin | pipeline.onnx]
     <store>/<name>/aliases.json
 
 A version appears by one rename of a complete and synced folder, so a reader never sees a part of
@@ -9,8 +10,10 @@ when its holder is killed. Numbers are never used twice; a removed version leave
 `.removed-N`.
 
 Nothing is unpickled before `verify`, and `load` takes nothing but what `verify` returned: the very
-bytes that were hashed. The digests guard against accidents and against swapped files; whoever can
-write the whole store can write a matching manifest too, so the folder's permissions are the lock.
+bytes that were hashed. Where there is a plain form, a server reads that and leaves the artifact
+alone; its data are mapped, so that processes share them. The digests guard against accidents and
+against swapped files; whoever can write the whole store can write a matching manifest too, so the
+folder's permissions are the lock.
 """
 
 from __future__ import annotations
@@ -23,15 +26,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from . import files, manifest, pickles
+from . import files, manifest
 from .aliases import CHAMPION, Aliases, locked
 from .backend import served_here
+from .converted import Converted, build_converted
 from .errors import (
     CorruptVersion,
     InvalidName,
@@ -43,9 +47,10 @@ from .errors import (
     VersionNotFound,
     words_of,
 )
-from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, Manifest, Sample
+from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, File, Manifest, Sample
 from .model import Model
-from .shortcuts import Shortcut, build, build_converted
+from .pickles import load as unpickle
+from .plain import FORM_DATA, FORM_HEADER, Malformed, read
 from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code
@@ -65,21 +70,25 @@ _CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.py")
 _REMOVED = ".removed-"
 
 Progress = Callable[[str], None]
+Pickles = Literal["fallback", "never", "always"]
+"""When an artifact may be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A version whose files are those of its manifest. Only `ModelStore.verify` makes one.
 
-    `artifact` holds the bytes that were hashed, and `graph` those of its ONNX form, if it has one;
-    `warnings` are sentences for the operator.
+    Either there are the two files of its plain `form`, or its `artifact` with what that names and
+    perhaps the `graph` that its steps were converted to: the bytes that were hashed. `warnings` are
+    sentences for the operator.
     """
 
     manifest: Manifest
     sample: Sample
-    artifact: bytes
-    trust: Trust
     warnings: tuple[str, ...]
+    form: tuple[bytes, memoryview] | None = None
+    artifact: bytes = b""
+    trust: Trust = field(default_factory=Trust)
     graph: bytes | None = None
 
 
@@ -172,41 +181,68 @@ class ModelStore:
     # Loading -----------------------------------------------------------------
 
     def verify(
-        self, name: str, version: int | str | None = None, *, allow_version: bool = False
+        self,
+        name: str,
+        version: int | str | None = None,
+        *,
+        allow_version: bool = False,
+        pickles: Pickles = "fallback",
     ) -> Verified:
-        """Read a version whole and prove it, without unpickling anything.
+        """Read what is to serve of a version and prove it, without unpickling anything.
+
+        `pickles` says whether it may be the artifact: where there is no plain form (`fallback`),
+        `never`, or `always`, whatever there is.
 
         Raises:
             ModelNotFound, VersionNotFound
             CorruptVersion: the manifest, a size or a digest is wrong, or a file lies elsewhere.
-            IncompatibleVersion: trained with another scikit-learn minor, and `allow_version` is
-                not set.
+            IncompatibleVersion: it is the artifact, trained with another scikit-learn minor, and
+                `allow_version` is not set.
+            LoadFailed: it would be the artifact, and `pickles` is never.
         """
         found = self.manifest(name, version)
+        folder = self._contained(found.name, found.version)
+        sample = manifest.read_sample(_proven(folder / SAMPLE, found))
+        strangers = _strangers(folder, found)
+        if pickles != "always" and served_here(found.served).by == "plain":
+            form = _proven(folder / FORM_HEADER, found), _mapped(folder / FORM_DATA, found)
+            return Verified(found, sample, tuple(strangers), form)
+        if pickles == "never":
+            raise LoadFailed(_without_form(found))
         warnings = found.libraries.check(
             f"{found.name} version {found.version}", allow_version=allow_version
         )
-        folder = self._contained(found.name, found.version)
         return Verified(
             manifest=found,
-            sample=manifest.read_sample(_proven(folder / SAMPLE, found)),
+            sample=sample,
+            warnings=(*warnings, *strangers),
             artifact=_proven(folder / ARTIFACT, found),
             trust=Trust(frozenset(found.allowed), _proven_code(folder, found)),
-            warnings=(*warnings, *_strangers(folder, found)),
             graph=_proven(folder / GRAPH, found) if _has_graph(found) else None,
         )
 
     def load(self, verified: Verified) -> Model:
-        """Unpickle what was verified. The golden rows are not replayed yet: see `Model.replay`.
+        """Make a model of what was verified. The golden rows are not replayed yet: see
+        `Model.replay`.
 
         Raises:
+            CorruptVersion: its plain form is none.
             LoadFailed: the pipeline's classes do not load here.
             Unsound: it holds what must not be given to compiled code.
             Untrusted: the artifact names what was not allowed when it was published.
         """
         found = verified.manifest
+        if verified.form is not None:
+            try:
+                return Model(found, None, verified.sample, read(*verified.form))
+            except Malformed as error:
+                raise CorruptVersion(
+                    f"The plain form of {found.name} version {found.version} cannot be read; "
+                    "publish it again.",
+                    str(error),
+                ) from error
         try:
-            pipeline = pickles.load(verified.artifact, verified.trust, inflate=False)
+            pipeline = unpickle(verified.artifact, verified.trust, inflate=False)
             require_sound(pipeline, verified.trust)
         except (Untrusted, LoadFailed):
             raise
@@ -220,7 +256,8 @@ class ModelStore:
                 "classes must be importable here.",
                 words_of(error),
             ) from error
-        return Model(found, pipeline, verified.sample, _shortcut(verified, pipeline))
+        converted = _converted(verified, pipeline)
+        return Model(found, pipeline, verified.sample, converted=converted)
 
     # Writing -----------------------------------------------------------------
 
@@ -274,13 +311,15 @@ class ModelStore:
         return self.add(Draft.of(name, pipeline, inspection, Metadata(**about), code=module))
 
     def add(self, draft: Draft) -> Manifest:
-        """Put a version into the store as the next one of the model that its manifest names.
+        """Put a version into the store as the next one of the model that its manifest names. Its
+        plain form is put to the proof first.
 
         Raises:
             InvalidName, StoreNotWritable, NotDurable
         """
         require_name(draft.manifest.name)
-        return self._write_version(draft.manifest, draft.contents)
+        proven = draft.proven()
+        return self._write_version(proven.manifest, proven.contents)
 
     def edit(self, name: str, version: int | str | None, about: Metadata) -> Manifest:
         """Say something else of a version: a new revision of its manifest, at once; the artifact
@@ -307,10 +346,7 @@ class ModelStore:
         """
         found = verified.manifest
         source = self._contained(found.name, found.version)
-        names = [ARTIFACT, SAMPLE]
-        names += [found.code] if found.code else []
-        names += [GRAPH] if _has_graph(found) else []
-        contents = {name: _proven(source / name, found) for name in names}
+        contents = {name: _proven(source / name, found) for name in found.files}
         contents[MANIFEST] = files.read(source / MANIFEST, MANIFEST_LIMIT)
         aliases = Aliases.read(self.root / found.name).versions
         naming = {alias: number for alias, number in aliases.items() if number == found.version}
@@ -487,11 +523,33 @@ def _require_alias(alias: str) -> None:
 
 def _proven(path: Path, found: Manifest) -> bytes:
     """The bytes of a file of the version, once they are what its manifest says."""
-    where = f"{path.name} of {found.name} version {found.version}"
+    expected = _listed(path, found)
+    data = files.read(path, expected.size)
+    _require(data, expected, path, found)
+    return data
+
+
+def _mapped(path: Path, found: Manifest) -> memoryview:
+    """The same as they lie on the disk."""
+    expected = _listed(path, found)
+    data = files.mapped(path)
+    _require(data, expected, path, found)
+    return data
+
+
+def _listed(path: Path, found: Manifest) -> File:
     expected = found.files.get(path.name)
     if expected is None:
-        raise CorruptVersion(f"The manifest does not list {where}.")
-    data = files.read(path, expected.size)
+        raise CorruptVersion(f"The manifest does not list {_where(path, found)}.")
+    return expected
+
+
+def _where(path: Path, found: Manifest) -> str:
+    return f"{path.name} of {found.name} version {found.version}"
+
+
+def _require(data: bytes | memoryview, expected: File, path: Path, found: Manifest) -> None:
+    where = _where(path, found)
     if len(data) != expected.size:
         size = path.stat().st_size
         raise CorruptVersion(
@@ -499,7 +557,6 @@ def _proven(path: Path, found: Manifest) -> bytes:
         )
     if hashlib.sha256(data).hexdigest() != expected.sha256:
         raise CorruptVersion(f"{where} is not what was published (sha256); publish it again.")
-    return data
 
 
 def _strangers(folder: Path, found: Manifest) -> list[str]:
@@ -521,17 +578,21 @@ def _has_graph(found: Manifest) -> bool:
     return found.served is not None and found.served.by == "onnx"
 
 
-def _shortcut(verified: Verified, pipeline: Any) -> Shortcut | None:
-    """What answers in place of the pipeline here, if anything does.
+def _without_form(found: Manifest) -> str:
+    return (
+        f"{found.name} version {found.version} would be served by {served_here(found.served).by}, "
+        "and no pickle is read here (QUART_APP_PICKLES=never): it has no plain form."
+    )
+
+
+def _converted(verified: Verified, pipeline: Any) -> Converted | None:
+    """What its steps were converted to, if that answers here.
 
     Raises:
         LoadFailed: onnxruntime does not take the graph.
     """
     found = verified.manifest
-    served = served_here(found.served)
-    if served.by == "shortcut":
-        return build(pipeline)
-    if served.by == "pipeline" or verified.graph is None:
+    if verified.graph is None or served_here(found.served).by != "onnx":
         return None
     try:
         return build_converted(pipeline, verified.graph)

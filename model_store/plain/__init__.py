@@ -6,10 +6,11 @@ alone. So a form that came from a file answers where scikit-learn is not install
 runs no code. It answers as its pipeline does, or says why it does not (`Refused`).
 """
 
-from .form import FORM_DATA, FORM_HEADER, Form, read, write
+from .form import FORM, FORM_DATA, FORM_HEADER, Form, read, write
 from .node import Answer, Malformed, Refused
 
 __all__ = [
+    "FORM",
     "FORM_DATA",
     "FORM_HEADER",
     "Answer",

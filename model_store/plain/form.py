@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from .kinds import KINDS
-from .node import Answer, Array, Malformed, Node, Predictor, Transform, require
+from .node import Answer, Array, Malformed, Node, Predictor, Rows, Transform, require
+from .nodes.columns import Pipeline
 
 FORM: Final = 1
 """The number of the format. What reads forms of one number must understand all of them."""
@@ -56,6 +57,16 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def decides(self) -> bool:
         """Whether the pipeline has a decision function."""
         return self.root.decides
+
+    @property
+    def last(self) -> Predictor:
+        """The last step."""
+        return self.root.last if isinstance(self.root, Pipeline) else self.root
+
+    def features(self, matrix: Array) -> Rows:
+        """What the last step is given."""
+        with np.errstate(all="ignore"):
+            return self.root.features(matrix) if isinstance(self.root, Pipeline) else matrix
 
     def predict(self, matrix: Array) -> Answer:
         """What the pipeline's `predict` and `predict_proba` say of this matrix.

@@ -10,10 +10,11 @@ from ...signature import Signature
 from ..form import FORM, Form
 from ..node import Predictor
 from ..nodes.columns import Columns, Part, Pipeline
+from .columns import flat
 from .given import Given, NotPacked
 from .steps import Steps
 
-__all__ = ["NotPacked", "pack"]
+__all__ = ["NotPacked", "last_of", "pack"]
 
 
 def pack(pipeline: Any, signature: Signature) -> Form:
@@ -38,3 +39,12 @@ def _of_sparse(root: Predictor, width: int) -> Predictor:
     """A pipeline that is given sparse rows, as it is given the matrix."""
     whole = Part(columns=np.arange(width), steps=[])
     return Pipeline(steps=[Columns(parts=[whole], sparse=True)], last=root)
+
+
+def last_of(pipeline: Any) -> Any:
+    """The estimator that the last step of the form stands for.
+
+    Raises:
+        NotPacked: there is no form.
+    """
+    return flat(pipeline)[-1]

@@ -1,22 +1,25 @@
-"""The rest of a pipeline as an ONNX graph, for what no shortcut is known to answer exactly.
+"""The rest of a pipeline as an ONNX graph, for steps of which there is no plain form.
 
-The steps before it, as far as they are known, are those of a shortcut; so the graph is given what
-scikit-learn would give those steps. skl2onnx makes it when a version is published, and onnxruntime
-computes it where it is served; neither is imported before.
+The steps before it, as far as there are nodes for them, are computed by these; so the graph is
+given what scikit-learn would give those steps. skl2onnx makes it when a version is published, and
+onnxruntime computes it where it is served; neither is imported before.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .answers import Answer, Array, NotCovered, as_finite_float32, as_floats
-from .supported import is_its_own
-from .trees import Splits
+from .plain import Answer
+from .plain.node import Rows, Splits, Transform, as_floats, finite
+
+Array = NDArray[Any]
 
 PROBABILITY: Final = 1e-6
 """How far a probability may be from that of the pipeline."""
@@ -36,6 +39,33 @@ _TREES: Final = ("tree_", "_predictors")
 
 
 @dataclass(frozen=True, slots=True)
+class Converted:
+    """The steps of a pipeline that there are nodes for, and the graph of `rest`, the others. It has
+    no state: any number of threads may ask it at once."""
+
+    steps: tuple[Transform, ...]
+    last: Graph
+    rest: Any
+    rounding: float = PROBABILITY
+
+    def predict(self, matrix: Array) -> Answer:
+        """What the pipeline's `predict` and `predict_proba` say of this matrix.
+
+        Raises:
+            Refused: the rows are for the pipeline itself.
+        """
+        with np.errstate(all="ignore"):
+            return self.last.answer(self.features(matrix))
+
+    def features(self, matrix: Array) -> Rows:
+        """What the graph is given."""
+        rows: Rows = matrix
+        for step in self.steps:
+            rows = step.transform(rows)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A graph in a session of onnxruntime, which any number of threads may ask at once.
 
@@ -49,13 +79,13 @@ class Graph:
     narrow: bool
     parts: Splits | None
 
-    def __call__(self, array: Array) -> Answer:
-        if self.narrow:
-            numbers = as_finite_float32(array, nan=False)
-        else:
-            numbers = np.ascontiguousarray(as_floats(array), dtype=np.float64)
-            if not np.isfinite(numbers).all():
-                raise NotCovered
+    def answer(self, rows: Rows) -> Answer:
+        """
+        Raises:
+            Refused: there is a value that is not finite among them.
+        """
+        dtype = np.float32 if self.narrow else np.float64
+        numbers = finite(np.ascontiguousarray(as_floats(rows), dtype=dtype))
         chunks = [
             self.session.run(self.outputs, {_INPUT: numbers[start : start + ROWS_AT_ONCE]})
             for start in range(0, len(numbers), ROWS_AT_ONCE)
@@ -63,16 +93,70 @@ class Graph:
         told, *shares = zip(*chunks, strict=True)
         if self.classes is None:
             values = np.concatenate(told)
-            return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values, None
+            return Answer(values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values)
         # Some graphs tell the labels in a row of a table.
         labels = np.concatenate([each.ravel() for each in told]).astype(self.classes.dtype)
-        return labels, np.concatenate(shares[0]).astype(np.float64) if shares else None
+        return Answer(labels, np.concatenate(shares[0]).astype(np.float64) if shares else None)
 
-    def splits(self) -> Splits | None:
-        return self.parts
+    def splits(self) -> Iterator[Splits]:
+        if self.parts is not None:
+            yield self.parts
 
 
-def convert(rest: Any) -> bytes | None:
+def convert(pipeline: Any) -> bytes | None:
+    """The steps of a fitted pipeline that there are no nodes for, as the bytes of an ONNX graph;
+    None where that cannot be.
+
+    Raises:
+        ImportError: skl2onnx is not installed.
+    """
+    parted = _parted(pipeline)
+    return None if parted is None else graph_of(parted[1])
+
+
+def build_converted(pipeline: Any, data: bytes) -> Converted | None:
+    """A pipeline with the graph that `convert` made of it; None where it is another one.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        Exception: it does not take the graph.
+    """
+    parted = _parted(pipeline)
+    if parted is None:
+        return None
+    steps, rest = parted
+    return Converted(steps, graph(rest, data), rest)
+
+
+def _parted(pipeline: Any) -> tuple[tuple[Transform, ...], Any] | None:
+    """The nodes of the first steps, as many as there are, and what follows them."""
+    from .plain.pack.columns import flat
+    from .plain.pack.given import Given, NotPacked
+    from .plain.pack.steps import Steps
+
+    try:
+        steps = flat(pipeline)
+        given = Given(int(steps[0].n_features_in_))
+    except (NotPacked, AttributeError, LookupError):
+        return None
+    for known in reversed(range(len(steps))):
+        try:
+            nodes, _ = Steps().chain(steps[:known], given)
+        except (NotPacked, AttributeError, LookupError, TypeError, ValueError, ImportError):
+            continue
+        return tuple(nodes), _joined(steps[known:])
+    return None
+
+
+def _joined(steps: Sequence[Any]) -> Any:
+    if len(steps) == 1:
+        return steps[0]
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(*steps)
+
+
+def graph_of(rest: Any) -> bytes | None:
     """The graph of a fitted estimator, or of a pipeline of the last steps; None where there is none
     that could answer alike.
 
@@ -158,7 +242,13 @@ def _is_plain(part: Any) -> bool:
     of its own."""
     kind = type(part)
     own = any(callable(getattr(kind, name, None)) for name in vars(part))
-    return is_its_own(kind) and kind.__name__ not in _SLOW and not own
+    return _is_its_own(kind) and kind.__name__ not in _SLOW and not own
+
+
+def _is_its_own(kind: type) -> bool:
+    """Whether a class is the one of this name in scikit-learn."""
+    module = sys.modules.get(kind.__module__)
+    return kind.__module__.startswith("sklearn.") and getattr(module, kind.__name__, None) is kind
 
 
 def _is_tree(part: Any) -> bool:

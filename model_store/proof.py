@@ -1,0 +1,194 @@
+"""That a form answers as its pipeline does: what was asked, what was told, and where they differ.
+
+Classes are equal; numbers within 1e-12 of their size, and probabilities within 1e-15 beside that.
+What the one refuses the other refuses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InvalidRows, PredictionFailed
+from .labels import json_labels
+from .model import Model, Prediction, ask
+from .plain import Refused
+from .proof_rows import Computed, Question, questions
+
+RELATIVE: Final = 1e-12
+NEAR_ZERO: Final = 1e-15
+"""How far probabilities may differ beside that: scikit-learn takes some as the rest to 1, whose
+rounding is that of 1."""
+SUBNORMAL: Final = 1e-300
+"""How far other numbers may, below which a relative error means nothing."""
+
+SECONDS: Final = 3.0
+"""After which the pipeline is asked no more: what tells the most comes first."""
+
+REASON_LENGTH: Final = 300
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """An answer to some rows: labels, a table of probabilities for each target, and what the
+    decision function says, where there are any."""
+
+    labels: list[Any]
+    shares: list[list[list[float]]] = []
+    scores: list[Any] | None = None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What a pipeline said to the rows that its form is to be asked, as many as there was time for;
+    None to those that it refused."""
+
+    told: list[Told | None]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`rows` were answered alike; `difference` says, as a clause, where they were not."""
+
+    rows: int
+    difference: str | None = None
+
+
+def claim(model: Model, asked: Computed, last: Any) -> Claim:
+    """What a pipeline says of the rows that `asked` is to be asked in its place. `last` is the
+    estimator that the last step of that stands for.
+
+    Raises:
+        InvalidRows: no rows can be drawn from its ranges.
+    """
+    until = time.monotonic() + SECONDS
+    told: list[Told | None] = []
+    for question in questions(asked, model.manifest.signature, model.golden_rows()):
+        if time.monotonic() > until:
+            break
+        told.append(_of_pipeline(model, last, question))
+    return Claim(told)
+
+
+def verdict(model: Model, asked: Computed, claimed: Claim, rounding: float = 0.0) -> Verdict:
+    """Whether a model says the same that is served by `asked`, whose probabilities may be wrong by
+    `rounding`."""
+    rows = 0
+    try:
+        rest = questions(asked, model.manifest.signature, model.golden_rows())
+        for question, expected in zip(rest, claimed.told, strict=False):
+            found = _of_computed(model, asked, question)
+            difference = _difference(model, question, found, expected, rounding)
+            if difference is not None:
+                return Verdict(rows, _shorten(difference))
+            rows += len(question.rows)
+    except InvalidRows as error:
+        return Verdict(rows, f"no rows can be drawn from its ranges: {error}")
+    return Verdict(rows)
+
+
+# Asking --------------------------------------------------------------------------
+
+
+def _of_pipeline(model: Model, last: Any, question: Question) -> Told | None:
+    if not question.of_last:
+        return _of_model(model, question.rows)
+    shares = hasattr(last, "predict_proba") and model.manifest.probabilities
+    return _told(lambda: ask(last, question.rows, probabilities=shares, several=None))
+
+
+def _of_computed(model: Model, asked: Computed, question: Question) -> Told | None:
+    if not question.of_last:
+        return _of_model(model, question.rows)
+    shares, several = model.manifest.probabilities, model.manifest.several
+
+    def said() -> Prediction:
+        with np.errstate(all="ignore"):
+            answer = asked.last.answer(question.rows)
+        return Prediction.of(answer, probabilities=shares, several=several)
+
+    return _told(said)
+
+
+def _of_model(model: Model, rows: NDArray[Any]) -> Told | None:
+    found = _told(lambda: model.said(rows))
+    if found is None or not model.decides:
+        return found
+    try:
+        return msgspec.structs.replace(found, scores=model.decided(rows).tolist())
+    except PredictionFailed:
+        return found
+
+
+def _told(asked: Callable[[], Prediction]) -> Told | None:
+    """None where the rows are refused, in whatever way: rows that are drawn may be such that a
+    pipeline fails on them."""
+    try:
+        found = asked()
+    except (PredictionFailed, Refused):
+        return None
+    except Exception:
+        return None
+    shares = found.probabilities or ()
+    return Told(json_labels(found.labels), [each.tolist() for each in shares])
+
+
+# Comparing -----------------------------------------------------------------------
+
+
+def _difference(
+    model: Model,
+    question: Question,
+    found: Told | None,
+    expected: Told | None,
+    rounding: float,
+) -> str | None:
+    """Where two answers to the same rows are not one, as a clause."""
+    rows = question.rows
+    if found is None or expected is None:
+        if found is expected:
+            return None
+        who, other = ("it", "the pipeline") if found is None else ("the pipeline", "it")
+        return f"{who} refuses rows that {other} answers, such as {_shown(rows, 0)}"
+    classes = model.manifest.task == "classification"
+    pairs = [("says", found.labels, expected.labels, None if classes else SUBNORMAL)]
+    if len(found.shares) != len(expected.shares):
+        return "it has not the probabilities that the pipeline has"
+    for shares, others in zip(found.shares, expected.shares, strict=True):
+        pairs.append(("gives the probabilities", shares, others, max(NEAR_ZERO, rounding)))
+    if found.scores is not None and expected.scores is not None:
+        size = float(np.abs(np.asarray(expected.scores)).max(initial=0.0))
+        pairs.append(("gives the scores", found.scores, expected.scores, RELATIVE * size))
+    for what, ours, theirs, absolute in pairs:
+        same = _same(ours, theirs, absolute)
+        if not all(same):
+            row = same.index(False)
+            told = f"it {what} {ours[row]!r} to {_shown(rows, row)}"
+            return f"{told}, and the pipeline {theirs[row]!r}"
+    return None
+
+
+def _same(found: list[Any], expected: list[Any], absolute: float | None) -> list[bool]:
+    """Which rows have one answer: equal, or as near as numbers must be."""
+    if absolute is None:
+        return [_equal(*pair) for pair in zip(found, expected, strict=True)]
+    one, other = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    if one.shape != other.shape:
+        return [False] * len(expected)
+    near = np.abs(one - other) <= np.maximum(RELATIVE * np.abs(other), absolute)
+    return [bool(each.all()) for each in near.reshape(len(near), -1)]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return isinstance(one, str) == isinstance(other, str) and bool(one == other)
+
+
+def _shown(rows: NDArray[Any], row: int) -> str:
+    return repr(rows[row].tolist())
+
+
+def _shorten(reason: str) -> str:
+    """A row may have hundreds of columns."""
+    return reason if len(reason) <= REASON_LENGTH else reason[: REASON_LENGTH - 1] + "…"

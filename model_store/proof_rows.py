@@ -1,0 +1,169 @@
+"""The rows that a pipeline and its form are both asked, drawn alike in both processes.
+
+They are rows of the kind of training's, with and without missing values, rows with one value that
+is odd, and rows on both sides of where trees part their values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Column
+from .errors import InvalidRows
+from .plain import Answer
+from .plain.node import Rows, Splits, dense
+from .signature import Matrix, Signature
+
+ROWS: Final = 2000
+LONE_ROWS: Final = 20
+ODD_ROWS: Final = 300
+SPLITS: Final = 300
+SHARE_MISSING: Final = 0.1
+SEED: Final = 20260101
+
+_ODD_NUMBERS: Final = (0.0, -1.0, 1e300, -1e300, 1e-320)
+_ODD_TEXTS: Final = ("", "no such text", "Ångström ½ İ\u00a0x")
+
+
+class Computed(Protocol):
+    """What answers in the place of a pipeline, and its last step, which may part values."""
+
+    @property
+    def last(self) -> Last: ...
+
+    def features(self, matrix: Matrix) -> Rows:
+        """What the last step is given: the matrix itself where it is the only one."""
+
+
+class Last(Protocol):
+    """A last step, which is asked alone as well."""
+
+    def answer(self, rows: Rows) -> Answer: ...
+
+    def splits(self) -> Iterator[Splits]: ...
+
+
+class Question(NamedTuple):
+    """Rows that are asked together: what the pipeline takes, or with `of_last` what its last step
+    is given."""
+
+    rows: Matrix
+    of_last: bool = False
+
+
+def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator[Question]:
+    """All rows to ask, what tells the most first.
+
+    Raises:
+        InvalidRows: no rows can be drawn from the ranges of the signature.
+    """
+    random = np.random.default_rng(SEED)
+    yield Question(golden)
+    drawn = draw(signature, golden, ROWS, random, missing=0.0)
+    yield Question(drawn)
+    if any(column.missing for column in signature.columns):
+        yield Question(draw(signature, golden, ROWS, random, missing=SHARE_MISSING))
+    yield from _beside_splits(asked, signature, drawn, random)
+    for row in range(min(LONE_ROWS, len(drawn))):
+        yield Question(drawn[row : row + 1])
+    for odd in _odd_rows(signature, golden):
+        yield Question(odd)
+
+
+def draw(
+    signature: Signature,
+    golden: Matrix,
+    count: int,
+    random: np.random.Generator,
+    *,
+    missing: float,
+) -> Matrix:
+    """Rows within the ranges of training, with this share of missing values in the columns that
+    take them. Texts and dates are those of the golden rows.
+
+    Raises:
+        InvalidRows: the ranges do not fit the signature.
+    """
+    values = {}
+    for place, column in enumerate(signature.columns):
+        known = [value for cell in golden[:, place] if (value := column.plain(cell)) is not None]
+        found = column.kind.draw(column, known, count, random)
+        if column.missing and missing:
+            gaps = random.random(count) < missing
+            found = [None if gap else value for value, gap in zip(found, gaps, strict=True)]
+        values[column.name] = found
+    return signature.validate(values, count)
+
+
+def _odd_rows(signature: Signature, golden: Matrix) -> Iterator[Matrix]:
+    """A golden row with one value that is odd, for as many columns as there is time for."""
+    usual = signature.values(golden[:1])[0]
+    each = max(ODD_ROWS // len(signature.columns), 1)
+    for column in signature.columns[:ODD_ROWS]:
+        for value in _odd_values(column)[:each]:
+            row = {name: [told] for name, told in (usual | {column.name: value}).items()}
+            with contextlib.suppress(InvalidRows):
+                yield signature.validate(row, 1)
+
+
+def _odd_values(column: Column) -> Sequence[Any]:
+    """Values that a client may send, whether the column takes them or not."""
+    if column.categories is not None or not column.kind.numeric(column):
+        unseen = column.kind.unseen(column)
+        return (None, *(() if unseen is None else (unseen,)), *_ODD_TEXTS)
+    if column.kind.name == "integer":
+        return (None, 0, -1, 2**31, 2**60)
+    return (None, *_ODD_NUMBERS)
+
+
+def _beside_splits(
+    asked: Computed, signature: Signature, drawn: Matrix, random: np.random.Generator
+) -> Iterator[Question]:
+    """Rows on thresholds and on both sides of them. These part what the steps before made of the
+    columns, so the last step is asked alone."""
+    found = list(asked.last.splits())
+    if not found:
+        return
+    places = np.concatenate([each[0] for each in found])
+    thresholds = np.concatenate([each[1] for each in found])
+    made = asked.features(drawn)
+    if made is not drawn:
+        features = dense(made).astype(np.float64)
+    else:
+        # A column of whole numbers cannot hold what lies beside a threshold.
+        floats = [column.dtype == "float64" for column in signature.columns]
+        kept = np.take(floats, places)
+        places, thresholds, features = places[kept], thresholds[kept], drawn
+    if not len(places):
+        return
+    chosen = random.integers(len(places), size=SPLITS)
+    rows = beside(places[chosen], thresholds[chosen], features)
+    yield Question(rows, of_last=made is not drawn)
+
+
+def beside(
+    places: NDArray[Any], thresholds: NDArray[Any], features: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Rows of `features`, each with one value at a threshold or next to it, as float64 and as the
+    float32 that trees compare."""
+    pairs = zip(places.tolist(), thresholds.tolist(), strict=True)
+    edges = [(place, value) for place, at in pairs for value in neighbours(at)]
+    rows: NDArray[np.float64] = features[np.arange(len(edges)) % len(features)]
+    for row, (place, value) in zip(rows, edges, strict=True):
+        row[place] = value
+    return rows
+
+
+def neighbours(at: float) -> list[float]:
+    """A threshold, and what lies on both sides of it in float64 and in float32."""
+    narrow = np.float32(at)
+    found = [at, float(narrow)]
+    for end in (-np.inf, np.inf):
+        found.append(float(np.nextafter(at, end)))
+        found.append(float(np.nextafter(narrow, np.float32(end))))
+    return [each for each in found if np.isfinite(each)]
