@@ -15,6 +15,7 @@ Backend = Literal["plain", "onnx", "pipeline", "shortcut"]
 """`shortcut` stands in manifests alone that were written before there were plain forms."""
 
 UNCOMPARED: Final = "it was published before there were plain forms; publish it again to have one"
+LATER: Final = "a later program wrote its plain form; upgrade quart-app"
 WITHOUT_ONNXRUNTIME: Final = (
     "it was published with its steps converted to ONNX, and onnxruntime is not installed; "
     "pip install 'quart-app[onnx]' brings it"
@@ -78,7 +79,7 @@ def served_here(served: Served | None) -> Served:
     if served.by == "plain":
         if served.form is not None and served.form <= FORM:
             return served
-        return Served.found("pipeline", "a later program wrote its plain form; upgrade quart-app")
+        return Served.found("pipeline", LATER)
     if _version("onnxruntime") is None:
         return Served.found("pipeline", WITHOUT_ONNXRUNTIME)
     now = Served.found(served.by, served.reason)

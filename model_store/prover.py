@@ -35,7 +35,7 @@ BLOCKED: Final = frozenset(
 )
 """What a form must not need."""
 
-_CLAIM: Final = "claim.msgpack"
+CLAIM: Final = "claim.msgpack"
 
 
 def prove(found: Manifest, sample: Sample, header: bytes, data: bytes, claimed: Claim) -> Verdict:
@@ -44,15 +44,18 @@ def prove(found: Manifest, sample: Sample, header: bytes, data: bytes, claimed: 
     Raises:
         StoreNotWritable: there is no place for temporary files.
     """
+    contents = {
+        manifest.MANIFEST: manifest.write(found),
+        manifest.SAMPLE: manifest.write(sample),
+        FORM_HEADER: header,
+        FORM_DATA: data,
+        CLAIM: msgspec.msgpack.encode(claimed),
+    }
     try:
-        with tempfile.TemporaryDirectory(prefix=PREFIX) as place:
-            folder = Path(place)
-            (folder / manifest.MANIFEST).write_bytes(manifest.write(found))
-            (folder / manifest.SAMPLE).write_bytes(manifest.write(sample))
-            (folder / FORM_HEADER).write_bytes(header)
-            (folder / FORM_DATA).write_bytes(data)
-            (folder / _CLAIM).write_bytes(msgspec.msgpack.encode(claimed))
-            return _asked(folder)
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+            for name, written in contents.items():
+                Path(folder, name).write_bytes(written)
+            return _asked(Path(folder))
     except OSError as error:
         raise StoreNotWritable("There is no place for temporary files.", str(error)) from error
 
@@ -80,7 +83,7 @@ def _asked(folder: Path) -> Verdict:
 # In the process ------------------------------------------------------------------
 
 
-class _Blocker:
+class Blocker:
     """Finds no module of a package that is blocked."""
 
     def find_spec(
@@ -93,9 +96,9 @@ class _Blocker:
 
 def main(folder: Path) -> None:
     """Read what lies in the folder, and print the verdict as JSON."""
-    sys.meta_path.insert(0, _Blocker())
+    sys.meta_path.insert(0, Blocker())
     _limit((folder / FORM_DATA).stat().st_size)
-    claimed = msgspec.msgpack.decode((folder / _CLAIM).read_bytes(), type=Claim)
+    claimed = msgspec.msgpack.decode((folder / CLAIM).read_bytes(), type=Claim)
     try:
         form = read((folder / FORM_HEADER).read_bytes(), files.mapped(folder / FORM_DATA))
     except Malformed as error:

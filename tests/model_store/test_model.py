@@ -52,7 +52,7 @@ def failing(rows: NDArray[Any]) -> Any:
 
 @pytest.fixture
 def model(small: ModelStore) -> Model:
-    return small.load(small.verify("small"))
+    return small.load(small.verify("small", pickles="always"))
 
 
 def answering(model: Model, *answers: Answer) -> Model:
