@@ -15,7 +15,7 @@ from .converted import Converted, build_converted, convert
 from .errors import InvalidRows
 from .manifest import GRAPH
 from .model import Model
-from .plain import FORM_DATA, FORM_HEADER, read, write
+from .plain import FORM_DATA, FORM_HEADER, Malformed, read, write
 from .plain.pack import NotPacked, last_of, pack
 from .proof import Claim, Verdict, claim, verdict
 from .signature import Matrix
@@ -49,7 +49,7 @@ def candidate(model: Model) -> Candidate:
     try:
         header, data = write(pack(model.pipeline, model.manifest.signature))
         form = read(header, data)
-    except NotPacked as error:
+    except (NotPacked, Malformed) as error:
         return _converted(model, f"there is no plain form of it, since {error}")
     try:
         claimed = claim(model, form, last_of(model.pipeline))

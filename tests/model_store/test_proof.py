@@ -229,7 +229,7 @@ def served(**changes: Any) -> Served:
         (
             served(form=FORM + 1),
             "pipeline",
-            "a later program wrote its plain form; upgrade quart-app",
+            LATER,
         ),
     ],
     ids=["before", "shortcut", "other libraries", "later"],

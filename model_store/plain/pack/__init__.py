@@ -29,8 +29,10 @@ def pack(pipeline: Any, signature: Signature) -> Form:
             root = _of_sparse(root, len(signature.columns))
         form = Form(format=FORM, columns=len(signature.columns), root=root)
         root.check(form.columns)
+    except NotPacked:
+        raise
     # What is named like what we know and lacks its attributes is something else.
-    except (AttributeError, LookupError, TypeError, ValueError, ImportError) as error:
+    except Exception as error:
         raise NotPacked(f"a part of it is not as this program knows it: {error}") from error
     return form
 
