@@ -22,7 +22,7 @@ from .signature import Matrix, Signature
 ROWS: Final = 2000
 LONE_ROWS: Final = 20
 ODD_ROWS: Final = 300
-SPLITS: Final = 300
+SPLITS: Final = 2000
 SHARE_MISSING: Final = 0.1
 SEED: Final = 20260101
 
@@ -141,8 +141,10 @@ def _beside_splits(
         places, thresholds, features = places[kept], thresholds[kept], drawn
     if not len(places):
         return
-    chosen = random.integers(len(places), size=SPLITS)
-    rows = beside(places[chosen], thresholds[chosen], features)
+    if len(places) > SPLITS:
+        chosen = random.choice(len(places), SPLITS, replace=False)
+        places, thresholds = places[chosen], thresholds[chosen]
+    rows = beside(places, thresholds, features)
     yield Question(rows, of_last=made is not drawn)
 
 
