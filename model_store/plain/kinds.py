@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from .node import Node
-from .nodes import columns, linear, numbers
+from .nodes import columns, linear, numbers, outliers
 
-_MODULES: Final = (columns, linear, numbers)
+_MODULES: Final = (columns, linear, numbers, outliers)
 
 
 def _kinds() -> dict[str, type[Node]]:

@@ -23,6 +23,7 @@ from ..node import (
 from ..sparse import Sparse
 
 Link = Literal["identity", "exp"]
+Shares = Literal["logistic", "softmax", "one_vs_rest", "modified_huber"]
 
 
 def product(rows: Rows, coefficients: Array) -> Array:
@@ -51,6 +52,8 @@ class Regression(Node, Predictor, frozen=True, kw_only=True):
 
     def answer(self, rows: Rows) -> Answer:
         scores = finite(product(rows, self.coefficients) + self.intercept)
+        if scores.ndim == 2 and scores.shape[1] == 1:
+            scores = scores[:, 0]
         return Answer(np.exp(scores) if self.link == "exp" else scores)
 
 
@@ -63,7 +66,7 @@ class Classification(Node, Predictor, frozen=True, kw_only=True):
     classes: list[Label]
     coefficients: Array
     intercept: Array
-    shares: Literal["logistic", "softmax", "one_vs_rest"] | None = None
+    shares: Shares | None = None
 
     @property
     def decides(self) -> bool:
@@ -93,6 +96,29 @@ class Classification(Node, Predictor, frozen=True, kw_only=True):
         return Answer(labels, None if self.shares is None else _SHARES[self.shares](scores))
 
 
+class Multilabel(Node, Predictor, frozen=True, kw_only=True):
+    """Several targets, each of which is 1 where its score is above 0, else 0. `coefficients` of
+    shape (features, targets)."""
+
+    coefficients: Array
+    intercept: Array
+
+    @property
+    def decides(self) -> bool:
+        return True
+
+    def check(self, width: int) -> None:
+        require_floats(self.coefficients, width, -1)
+        require(self.coefficients.shape[1] > 1, "two targets or more")
+        require(self.intercept.shape in ((1,), self.coefficients.shape[1:]), "an intercept each")
+
+    def scores(self, rows: Rows) -> Array:
+        return finite(product(rows, self.coefficients) + self.intercept)
+
+    def answer(self, rows: Rows) -> Answer:
+        return Answer((self.scores(rows) > 0).astype(np.int64))
+
+
 def expit(scores: Array) -> Array:
     """1 / (1 + exp(-x))."""
     found: Array = 1.0 / (1.0 + np.exp(-scores))
@@ -120,11 +146,32 @@ def one_vs_rest(scores: Array) -> Array:
     """The probabilities of classes each of which was told from the others."""
     if scores.ndim == 1:
         return logistic(scores)
-    found = expit(scores)
-    found /= found.sum(axis=1, keepdims=True)
-    return found
+    return _normalized(expit(scores))
 
 
-_SHARES: Final = {"logistic": logistic, "softmax": softmax, "one_vs_rest": one_vs_rest}
+def modified_huber(scores: Array) -> Array:
+    """The probabilities that go with the modified Huber loss: the scores between -1 and 1."""
+    found: Array = (np.clip(scores, -1, 1) + 1.0) / 2.0
+    if scores.ndim == 1:
+        return np.stack([1.0 - found, found], axis=1)
+    return _normalized(found)
 
-KINDS: Final = (Regression, Classification)
+
+def _normalized(shares: Array) -> Array:
+    """Shares of each row whose sum becomes 1; where all are 0 they become equal."""
+    total = shares.sum(axis=1, keepdims=True)
+    if not total.all():
+        shares[total[:, 0] == 0] = 1
+        total[total == 0] = shares.shape[1]
+    shares /= total
+    return shares
+
+
+_SHARES: Final = {
+    "logistic": logistic,
+    "softmax": softmax,
+    "one_vs_rest": one_vs_rest,
+    "modified_huber": modified_huber,
+}
+
+KINDS: Final = (Regression, Classification, Multilabel)
