@@ -5,9 +5,27 @@ from __future__ import annotations
 from typing import Final
 
 from .node import Node
-from .nodes import columns, linear, numbers, outliers
+from .nodes import (
+    bayes,
+    clusters,
+    columns,
+    constant,
+    discriminant,
+    linear,
+    numbers,
+    outliers,
+)
 
-_MODULES: Final = (columns, linear, numbers, outliers)
+_MODULES: Final = (
+    bayes,
+    clusters,
+    columns,
+    constant,
+    discriminant,
+    linear,
+    numbers,
+    outliers,
+)
 
 
 def _kinds() -> dict[str, type[Node]]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..node import Predictor, Transform
 from ..nodes.columns import Pipeline
-from . import columns, linear, scalers
+from . import bayes, clusters, columns, constant, linear, scalers
 from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
 
@@ -15,6 +15,9 @@ _TRANSFORMS: Final[dict[str, Known[Transform]]] = {
     **scalers.TRANSFORMS,
 }
 _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
+    **bayes.PREDICTORS,
+    **clusters.PREDICTORS,
+    **constant.PREDICTORS,
     **linear.PREDICTORS,
 }
 

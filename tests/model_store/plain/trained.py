@@ -27,7 +27,8 @@ def classed(number: NDArray[Any], classes: list[Any]) -> NDArray[Any]:
     """Classes by the size of a number, each of a share of the rows of its own."""
     shares = np.linspace(0, 1, len(classes) + 1)[1:-1] ** 0.8
     places = np.digitize(number, np.quantile(number, shares))
-    return np.array(classes).take(places)
+    found: NDArray[Any] = np.array(classes).take(places)
+    return found
 
 
 def wider(X: NDArray[Any], rows: int = 150) -> NDArray[Any]:
