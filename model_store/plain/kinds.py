@@ -12,6 +12,7 @@ from .nodes import (
     constant,
     discriminant,
     linear,
+    neighbours,
     numbers,
     outliers,
 )
@@ -23,6 +24,7 @@ _MODULES: Final = (
     constant,
     discriminant,
     linear,
+    neighbours,
     numbers,
     outliers,
 )

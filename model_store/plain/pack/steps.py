@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..node import Predictor, Transform
 from ..nodes.columns import Pipeline
-from . import bayes, clusters, columns, constant, linear, scalers
+from . import bayes, clusters, columns, constant, linear, neighbours, scalers
 from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
 
@@ -19,6 +19,7 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **clusters.PREDICTORS,
     **constant.PREDICTORS,
     **linear.PREDICTORS,
+    **neighbours.PREDICTORS,
 }
 
 

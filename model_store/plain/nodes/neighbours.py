@@ -1,0 +1,297 @@
+"""The rows of training that are nearest to a row, and what they say together.
+
+Which are candidates is told by distances of a matrix product, which are quick and not exact; of the
+candidates the distances are computed feature by feature, as scikit-learn's trees do it. Where two
+rows are equally far, scikit-learn takes whichever its tree came to first: that cannot be told here.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from ..node import (
+    Answer,
+    Array,
+    Label,
+    Node,
+    Predictor,
+    Rows,
+    as_floats,
+    finite,
+    labels_of,
+    require,
+    require_floats,
+    require_places,
+)
+from .blocks import NUMBERS
+
+Metric = Literal["euclidean", "manhattan", "chebyshev", "minkowski"]
+Found = tuple[Array, Array]
+"""Distances, and the places of the rows of training that are so far."""
+
+BLOCK: Final = NUMBERS // 2
+"""Distances that are looked at together: with more of them a processor's cache is too small."""
+
+
+class Search(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True
+):
+    """Looks for the `count` nearest of `rows`, of shape (training rows, features). `power` is that
+    of the metric minkowski."""
+
+    rows: Array
+    count: int
+    metric: Metric = "euclidean"
+    power: float = 2.0
+
+    def check(self, width: int) -> None:
+        require_floats(self.rows, -1, width)
+        require(0 < self.count <= len(self.rows), "as many neighbours as there are rows, or fewer")
+        require(1 <= self.power < math.inf, "a power of 1 or more")
+
+    def nearest(self, rows: Rows) -> Found:
+        """The nearest ones of each row, of shape (rows, count), and the nearest of them first.
+
+        Raises:
+            Refused: a value is not finite.
+        """
+        array = finite(as_floats(rows)).astype(np.float64, copy=False)
+        size = max(1, BLOCK // len(self.rows))
+        if len(array) <= size:
+            return self._nearest(array)
+        blocks = [
+            self._nearest(array[start : start + size]) for start in range(0, len(array), size)
+        ]
+        return np.concatenate([far for far, _ in blocks]), np.concatenate([at for _, at in blocks])
+
+    def _nearest(self, array: Array) -> Found:
+        owners, places, far = self._candidates(array)
+        if len(array) == 1:
+            chosen = far.argsort(kind="stable")[np.newaxis, : self.count]
+        else:
+            order = np.lexsort((far, owners))
+            starts = np.searchsorted(owners, np.arange(len(array)))
+            chosen = order[starts[:, np.newaxis] + np.arange(self.count)]
+        return self._distances(far[chosen]), places[chosen]
+
+    def _candidates(self, array: Array) -> tuple[Array, Array, Array]:
+        """Of each row `count` rows of training or more, the nearest among them: the places of
+        both, and how far they are as `_summed` has it."""
+        if self.metric != "euclidean":
+            about = np.full((len(array), self._length), np.inf)
+            about[:, : len(self.rows)] = self._far(array)
+            owners, places = self._lowest(about, 0.0)
+            return owners, places, about[owners, places]
+        centred = array - self._centre
+        about = np.concatenate([centred, np.ones((len(array), 1))], axis=1) @ self._product
+        size = np.sqrt((centred * centred).sum(axis=1, keepdims=True)) + self._size
+        owners, places = self._lowest(about, self._rounding * size * size)
+        return owners, places, self._far_of(array, owners, places)
+
+    def _lowest(self, about: Array, rounding: Array | float) -> tuple[Array, Array]:
+        """Places in a table of numbers that may be off by `rounding`: all that may be among the
+        `count` lowest of their row.
+
+        As many groups as there are have a number that is as low as the lowest of the last of them,
+        so none of the lowest is above that.
+        """
+        groups = about.reshape(len(about), -1, self._groups).min(axis=1)
+        highest = np.partition(groups, self.count - 1, axis=1)[:, self.count - 1 : self.count]
+        chosen = np.flatnonzero(about <= highest + rounding)
+        if len(about) == 1:
+            return np.zeros(len(chosen), dtype=np.intp), chosen
+        return np.divmod(chosen, self._length)
+
+    @cached_property
+    def _groups(self) -> int:
+        """Groups of rows of training, every so many-th row in one."""
+        return -(-len(self.rows) // max(1, len(self.rows) // max(64, 8 * self.count)))
+
+    @cached_property
+    def _length(self) -> int:
+        """The number of rows of training with as many more as make all groups alike."""
+        return -(-len(self.rows) // self._groups) * self._groups
+
+    @cached_property
+    def _columns(self) -> Array:
+        return np.ascontiguousarray(self.rows.T, dtype=np.float64)
+
+    @cached_property
+    def _centre(self) -> Array:
+        """Around which distances are small, and so exact."""
+        return np.asarray(self.rows.mean(axis=0, dtype=np.float64))
+
+    @cached_property
+    def _product(self) -> Array:
+        """What times a row, less the centre and with a 1 behind it, is the square of its distance
+        from each row of training, less its own square. What fills the last group is infinite."""
+        found = np.zeros((self.rows.shape[1] + 1, self._length))
+        centred = self._columns - self._centre[:, np.newaxis]
+        found[:-1, : len(self.rows)] = -2.0 * centred
+        found[-1] = np.inf
+        found[-1, : len(self.rows)] = (centred * centred).sum(axis=0)
+        return found
+
+    @cached_property
+    def _size(self) -> float:
+        """How far from the centre rows of training are at most."""
+        return math.sqrt(float(self._product[-1, : len(self.rows)].max()))
+
+    @cached_property
+    def _rounding(self) -> float:
+        """How far off the distances of the product are at most, in squares of what they are of."""
+        return 8.0 * (self.rows.shape[1] + 8) * float(np.finfo(np.float64).eps)
+
+    def _far(self, array: Array) -> Array:
+        """How far each row is from each of training."""
+        across = array.T[:, :, np.newaxis]
+        found = np.zeros((len(array), len(self.rows)))
+        for feature, column in zip(across, self._columns, strict=True):
+            self._add(found, feature - column)
+        return found
+
+    def _far_of(self, array: Array, owners: Array, places: Array) -> Array:
+        """How far rows are from rows of training, pair by pair."""
+        size = max(1, BLOCK // array.shape[1])
+        if len(places) > size:
+            parts = range(0, len(places), size)
+            ends = [slice(start, start + size) for start in parts]
+            return np.concatenate([self._far_of(array, owners[at], places[at]) for at in ends])
+        away = array.T if len(array) == 1 else array.T[:, owners]
+        away = away - self._columns[:, places]
+        return np.asarray((away * away).sum(axis=0))
+
+    def _add(self, found: Array, away: Array) -> None:
+        """Adds what one feature adds to a distance."""
+        if self.metric == "manhattan":
+            found += np.abs(away, out=away)
+        elif self.metric == "chebyshev":
+            np.maximum(found, np.abs(away, out=away), out=found)
+        else:
+            found += np.abs(away, out=away) ** self.power
+
+    def _distances(self, far: Array) -> Array:
+        if self.metric == "euclidean":
+            return np.sqrt(far)
+        return np.asarray(far ** (1.0 / self.power)) if self.metric == "minkowski" else far
+
+
+class NeighbourClasses(Node, Predictor, frozen=True, kw_only=True):
+    """The class of most neighbours. `values` of shape (training rows, targets) are the places of
+    theirs in `classes`, one list a target. With `nearer` those that are nearer count more."""
+
+    search: Search
+    classes: list[list[Label]]
+    values: Array
+    nearer: bool = False
+
+    @cached_property
+    def _labels(self) -> list[Array]:
+        return [labels_of(classes) for classes in self.classes]
+
+    def check(self, width: int) -> None:
+        self.search.check(width)
+        require(len(self.classes) > 0, "a target")
+        require_places(self.values, 1 << 31, len(self.search.rows), len(self.classes))
+        for classes, places in zip(self.classes, self.values.T, strict=True):
+            require_places(places, len(classes), -1)
+
+    def answer(self, rows: Rows) -> Answer:
+        distances, places = self.search.nearest(rows)
+        weights = nearness(distances) if self.nearer else None
+        told = [
+            self._target(labels, values[places], weights)
+            for labels, values in zip(self._labels, self.values.T, strict=True)
+        ]
+        if len(told) == 1:
+            return Answer(*told[0])
+        return Answer(np.stack([each for each, _ in told], axis=1), tuple([s for _, s in told]))
+
+    def _target(self, labels: Array, values: Array, weights: Array | None) -> tuple[Array, Array]:
+        shares = votes(values, weights, len(labels))
+        chosen = shares if weights is None else _sums(values, weights, len(labels))
+        shares /= shares.sum(axis=1)[:, np.newaxis]
+        # Of equal ones the first, which is the lowest class.
+        return labels.take(chosen.argmax(axis=1)), shares
+
+
+def votes(values: Array, weights: Array | None, classes: int) -> Array:
+    """What the neighbours of each row count for each class, one neighbour after another."""
+    cells = values + np.arange(0, len(values) * classes, classes)[:, np.newaxis]
+    each = None if weights is None else weights.ravel()
+    found = np.bincount(cells.ravel(), each, minlength=len(values) * classes)
+    return found.astype(np.float64, copy=False).reshape(-1, classes)
+
+
+def _sums(values: Array, weights: Array, classes: int) -> Array:
+    """The same as votes, added up as scikit-learn does for the label."""
+    sums = [np.where(values == place, weights, 0.0).sum(axis=1) for place in range(classes)]
+    return np.stack(sums, axis=1)
+
+
+def nearness(distances: Array) -> Array:
+    """1 / distance; where that is infinite, 1 for those at no distance and 0 for the others."""
+    weights: Array = 1.0 / distances
+    infinite = np.isinf(weights)
+    if infinite.any():
+        at_hand = infinite.any(axis=1)
+        weights[at_hand] = infinite[at_hand]
+    return weights
+
+
+class NeighbourNumbers(Node, Predictor, frozen=True, kw_only=True):
+    """The mean of the neighbours' numbers. `values` of shape (training rows, targets)."""
+
+    search: Search
+    values: Array
+    nearer: bool = False
+
+    def check(self, width: int) -> None:
+        self.search.check(width)
+        require(self.values.dtype.kind in "fiu" and self.values.ndim == 2, "numbers a row")
+        require(len(self.values) == len(self.search.rows), "numbers of each row")
+        require(self.values.shape[1] > 0, "a target")
+
+    def answer(self, rows: Rows) -> Answer:
+        distances, places = self.search.nearest(rows)
+        values = self.values[places]
+        means = _means(values, nearness(distances)) if self.nearer else values.mean(axis=1)
+        return Answer(means[:, 0] if means.shape[1] == 1 else means)
+
+
+def _means(values: Array, weights: Array) -> Array:
+    """Weighted means over the neighbours. `values` have the shape (rows, neighbours, targets)."""
+    total = weights.sum(axis=1)
+    sums = [(values[:, :, target] * weights).sum(axis=1) for target in range(values.shape[2])]
+    return np.stack([each / total for each in sums], axis=1)
+
+
+class NeighbourDensity(Node, Predictor, frozen=True, kw_only=True):
+    """How dense the neighbours lie beside the row itself, as the local outlier factor has it: the
+    higher, the less it is an outlier. `reach` are the distances of the rows of training from the
+    last of their own neighbours, `density` are their densities."""
+
+    search: Search
+    reach: Array
+    density: Array
+    offset: float
+
+    def check(self, width: int) -> None:
+        self.search.check(width)
+        require_floats(self.reach, len(self.search.rows))
+        require_floats(self.density, len(self.search.rows))
+
+    def answer(self, rows: Rows) -> Answer:
+        distances, places = self.search.nearest(rows)
+        reached = np.maximum(distances, self.reach[places])
+        density = 1.0 / (reached.mean(axis=1) + 1e-10)
+        factors = (self.density[places] / density[:, np.newaxis]).mean(axis=1)
+        return Answer(-factors - self.offset)
+
+
+KINDS: Final = (NeighbourClasses, NeighbourNumbers, NeighbourDensity)

@@ -1,0 +1,79 @@
+"""Nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from ...labels import json_labels, labels_of
+from ..node import Array, Label, Predictor
+from ..nodes.neighbours import NeighbourClasses, NeighbourDensity, NeighbourNumbers, Search
+from ..nodes.outliers import Outliers
+from .given import Given, NotPacked
+from .known import Inner, Known, require_set
+
+_NEIGHBOURS: Final = "algorithm leaf_size metric metric_params n_jobs n_neighbors p"
+_METRICS: Final = ("euclidean", "manhattan", "chebyshev", "minkowski")
+
+
+def classifier(step: Any, given: Given, inner: Inner) -> Predictor:
+    require_set(step, weights=("uniform", "distance"))
+    several = bool(step.outputs_2d_)
+    targets = step.classes_ if several else [step.classes_]
+    classes: list[list[Label]] = [json_labels(labels_of(each)) for each in targets]
+    return NeighbourClasses(
+        search=search(step),
+        classes=classes,
+        values=_columns(step._y),
+        nearer=step.weights == "distance",
+    )
+
+
+def regressor(step: Any, given: Given, inner: Inner) -> Predictor:
+    require_set(step, weights=("uniform", "distance"))
+    return NeighbourNumbers(
+        search=search(step), values=_columns(step._y), nearer=step.weights == "distance"
+    )
+
+
+def outliers(step: Any, given: Given, inner: Inner) -> Predictor:
+    require_set(step, novelty=True)
+    count = int(step.n_neighbors_)
+    score = NeighbourDensity(
+        search=search(step, count),
+        reach=np.asarray(step._distances_fit_X_)[:, count - 1],
+        density=np.asarray(step._lrd),
+        offset=float(step.offset_),
+    )
+    return Outliers(score=score)
+
+
+def search(step: Any, count: int | None = None) -> Search:
+    """What looks for neighbours as an estimator does.
+
+    Raises:
+        NotPacked: by another metric, or in sparse rows.
+    """
+    rows, metric = step._fit_X, step.effective_metric_
+    given = step.effective_metric_params_ or {}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    power = float(parameters.pop("p", 2.0))
+    if metric not in _METRICS or parameters or hasattr(rows, "toarray"):
+        raise NotPacked(f"{type(step).__name__} with metric={metric!r:.60} is not known")
+    if metric != "minkowski":
+        power = 2.0
+    number = int(step.n_neighbors) if count is None else count
+    return Search(rows=np.asarray(rows), count=number, metric=metric, power=power)
+
+
+def _columns(values: Any) -> Array:
+    found = np.asarray(values)
+    return found.reshape(len(found), -1)
+
+
+PREDICTORS: Final[dict[str, Known[Predictor]]] = {
+    "sklearn.KNeighborsClassifier": Known.of(classifier, _NEIGHBOURS, "weights"),
+    "sklearn.KNeighborsRegressor": Known.of(regressor, _NEIGHBOURS, "weights"),
+    "sklearn.LocalOutlierFactor": Known.of(outliers, _NEIGHBOURS, "contamination novelty"),
+}
