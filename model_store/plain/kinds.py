@@ -13,8 +13,11 @@ from .nodes import (
     discriminant,
     linear,
     neighbours,
+    networks,
     numbers,
     outliers,
+    processes,
+    support,
 )
 
 _MODULES: Final = (
@@ -25,8 +28,11 @@ _MODULES: Final = (
     discriminant,
     linear,
     neighbours,
+    networks,
     numbers,
     outliers,
+    processes,
+    support,
 )
 
 

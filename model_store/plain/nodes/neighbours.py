@@ -8,6 +8,7 @@ rows are equally far, scikit-learn takes whichever its tree came to first: that 
 from __future__ import annotations
 
 import math
+import sys
 from functools import cached_property
 from typing import Final, Literal
 
@@ -145,7 +146,7 @@ class Search(
     @cached_property
     def _rounding(self) -> float:
         """How far off the distances of the product are at most, in squares of what they are of."""
-        return 8.0 * (self.rows.shape[1] + 8) * float(np.finfo(np.float64).eps)
+        return 8.0 * (int(self.rows.shape[1]) + 8) * sys.float_info.epsilon
 
     def _far(self, array: Array) -> Array:
         """How far each row is from each of training."""
@@ -271,6 +272,30 @@ def _means(values: Array, weights: Array) -> Array:
     return np.stack([each / total for each in sums], axis=1)
 
 
+class NeighbourShares(Node, Predictor, frozen=True, kw_only=True):
+    """Shares of the classes that the neighbours have, as label propagation spread them. `shares`
+    of shape (training rows, classes)."""
+
+    search: Search
+    classes: list[Label]
+    shares: Array
+
+    @cached_property
+    def _labels(self) -> Array:
+        return labels_of(self.classes)
+
+    def check(self, width: int) -> None:
+        self.search.check(width)
+        require(len(self.classes) > 0, "a class")
+        require_floats(self.shares, len(self.search.rows), len(self.classes))
+
+    def answer(self, rows: Rows) -> Answer:
+        _, places = self.search.nearest(rows)
+        shares = self.shares[places].sum(axis=1)
+        shares /= shares.sum(axis=1)[:, np.newaxis]
+        return Answer(self._labels.take(shares.argmax(axis=1)), shares)
+
+
 class NeighbourDensity(Node, Predictor, frozen=True, kw_only=True):
     """How dense the neighbours lie beside the row itself, as the local outlier factor has it: the
     higher, the less it is an outlier. `reach` are the distances of the rows of training from the
@@ -294,4 +319,4 @@ class NeighbourDensity(Node, Predictor, frozen=True, kw_only=True):
         return Answer(-factors - self.offset)
 
 
-KINDS: Final = (NeighbourClasses, NeighbourNumbers, NeighbourDensity)
+KINDS: Final = (NeighbourClasses, NeighbourNumbers, NeighbourShares, NeighbourDensity)

@@ -8,12 +8,21 @@ import numpy as np
 
 from ...labels import json_labels, labels_of
 from ..node import Array, Label, Predictor
-from ..nodes.neighbours import NeighbourClasses, NeighbourDensity, NeighbourNumbers, Search
+from ..nodes.neighbours import (
+    NeighbourClasses,
+    NeighbourDensity,
+    NeighbourNumbers,
+    NeighbourShares,
+    Search,
+)
 from ..nodes.outliers import Outliers
+from ..nodes.support import KernelShares
 from .given import Given, NotPacked
 from .known import Inner, Known, require_set
+from .linear import classes_of
 
 _NEIGHBOURS: Final = "algorithm leaf_size metric metric_params n_jobs n_neighbors p"
+_PROPAGATION: Final = "gamma kernel max_iter n_jobs n_neighbors tol"
 _METRICS: Final = ("euclidean", "manhattan", "chebyshev", "minkowski")
 
 
@@ -49,6 +58,21 @@ def outliers(step: Any, given: Given, inner: Inner) -> Predictor:
     return Outliers(score=score)
 
 
+def propagation(step: Any, given: Given, inner: Inner) -> Predictor:
+    """Labels that were spread over the rows of training, and go on to the next."""
+    require_set(step, kernel=("rbf", "knn"))
+    classes, shares = classes_of(step), np.asarray(step.label_distributions_)
+    if step.kernel == "knn":
+        return NeighbourShares(
+            search=search(step.nn_fit, int(step.n_neighbors)), classes=classes, shares=shares
+        )
+    if hasattr(step.X_, "tocsr"):
+        raise NotPacked(f"{type(step).__name__} of a sparse matrix is not known")
+    return KernelShares(
+        classes=classes, rows=np.asarray(step.X_), gamma=float(step.gamma), shares=shares
+    )
+
+
 def search(step: Any, count: int | None = None) -> Search:
     """What looks for neighbours as an estimator does.
 
@@ -76,4 +100,6 @@ PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     "sklearn.KNeighborsClassifier": Known.of(classifier, _NEIGHBOURS, "weights"),
     "sklearn.KNeighborsRegressor": Known.of(regressor, _NEIGHBOURS, "weights"),
     "sklearn.LocalOutlierFactor": Known.of(outliers, _NEIGHBOURS, "contamination novelty"),
+    "sklearn.LabelPropagation": Known.of(propagation, _PROPAGATION),
+    "sklearn.LabelSpreading": Known.of(propagation, _PROPAGATION, "alpha"),
 }

@@ -6,7 +6,18 @@ from typing import Any, Final
 
 from ..node import Predictor, Transform
 from ..nodes.columns import Pipeline
-from . import bayes, clusters, columns, constant, linear, neighbours, scalers
+from . import (
+    bayes,
+    clusters,
+    columns,
+    constant,
+    linear,
+    neighbours,
+    networks,
+    processes,
+    scalers,
+    support,
+)
 from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
 
@@ -20,6 +31,9 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **constant.PREDICTORS,
     **linear.PREDICTORS,
     **neighbours.PREDICTORS,
+    **networks.PREDICTORS,
+    **processes.PREDICTORS,
+    **support.PREDICTORS,
 }
 
 

@@ -1,0 +1,144 @@
+"""Kernels: how alike a row is to each of some rows of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from ..node import (
+    MAX_WIDTH,
+    Array,
+    Rows,
+    as_floats,
+    finite,
+    require,
+    require_floats,
+    require_places,
+)
+from ..sparse import Sparse
+from .blocks import in_blocks
+
+
+class DenseVectors(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dense", tag_field="as", dict=True
+):
+    """Rows of training, of shape (vectors, features)."""
+
+    rows: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def _columns(self) -> Array:
+        return np.ascontiguousarray(self.rows.T, dtype=np.float64)
+
+    def check(self, width: int) -> None:
+        require_floats(self.rows, -1, width)
+
+    def products(self, rows: Rows) -> Array:
+        """Of each row with each vector."""
+        # Of the rows turned, not of columns: so a BLAS adds up as scikit-learn's product does.
+        found: Array = _floats(rows) @ self.rows.T
+        return found
+
+    def squares(self, rows: Rows) -> Array:
+        """The squared distances of each row from each vector, feature by feature."""
+        return in_blocks(self._squares, _floats(rows), self.rows.size)
+
+    def _squares(self, array: Array) -> Array:
+        away = array.T[:, :, np.newaxis] - self._columns[:, np.newaxis]
+        away *= away
+        found: Array = away.sum(axis=0)
+        return found
+
+
+class SparseVectors(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sparse", tag_field="as", dict=True
+):
+    """The same without zeros: the vector i has `values[ends[i]:ends[i + 1]]` at the `places`."""
+
+    ends: Array
+    places: Array
+    values: Array
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @cached_property
+    def _owners(self) -> Array:
+        return np.repeat(np.arange(len(self)), np.diff(self.ends))
+
+    @cached_property
+    def _norms(self) -> Array:
+        return np.bincount(self._owners, self.values * self.values, minlength=len(self))
+
+    def check(self, width: int) -> None:
+        require(width <= MAX_WIDTH, f"at most {MAX_WIDTH} features")
+        require_places(self.places, width, -1)
+        require_floats(self.values, len(self.places))
+        require_places(self.ends, len(self.places) + 1, -1)
+        ends = self.ends.astype(np.int64)
+        fits = len(ends) > 0 and ends[0] == 0 and ends[-1] == len(self.places)
+        require(bool(fits and (np.diff(ends) >= 0).all()), "ends in order")
+
+    def products(self, rows: Rows) -> Array:
+        return np.stack([self._product(row) for row in _each(rows)])
+
+    def _product(self, row: Array) -> Array:
+        return np.bincount(self._owners, self.values * row[self.places], minlength=len(self))
+
+    def squares(self, rows: Rows) -> Array:
+        norms = np.array([[row @ row] for row in _each(rows)])
+        found: Array = norms + self._norms - 2.0 * self.products(rows)
+        return np.maximum(found, 0.0, out=found)
+
+
+def _floats(rows: Rows) -> Array:
+    return finite(as_floats(rows)).astype(np.float64, copy=False)
+
+
+def _each(rows: Rows) -> Iterator[Array]:
+    """The rows one by one, so that one at a time is not sparse."""
+    if not isinstance(rows, Sparse):
+        yield from _floats(rows)
+        return
+    finite(rows.values)
+    for place in range(rows.length):
+        yield _row(rows, place)
+
+
+def _row(rows: Sparse, place: int) -> Array:
+    start, end = rows.ends[place], rows.ends[place + 1]
+    found = np.zeros(rows.width)
+    found[rows.places[start:end]] = rows.values[start:end]
+    return found
+
+
+Vectors = DenseVectors | SparseVectors
+
+
+class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A function of two rows: their product, or exp(-gamma d²) of their distance d, or a power or
+    the hyperbolic tangent of gamma times their product plus `shift`."""
+
+    name: Literal["linear", "rbf", "poly", "sigmoid"]
+    gamma: float = 1.0
+    shift: float = 0.0
+    degree: float = 1.0
+
+    def of(self, rows: Rows, vectors: Vectors) -> Array:
+        """Of each row with each vector, of shape (rows, vectors)."""
+        if self.name == "rbf":
+            squares = vectors.squares(rows)
+            squares *= -self.gamma
+            return np.exp(squares, out=squares)
+        found: Array = vectors.products(rows)
+        if self.name == "linear":
+            return found
+        found = self.gamma * found + self.shift
+        return np.tanh(found) if self.name == "sigmoid" else found**self.degree

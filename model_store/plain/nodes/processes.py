@@ -1,0 +1,175 @@
+"""Gaussian processes: the mean that they expect at a row, by how it goes with those of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from ..node import Answer, Array, Node, Predictor, Rows, as_floats, finite, require, require_floats
+from .kernels import DenseVectors
+
+MAX_TERMS: Final = 30
+"""Covariances within each other."""
+
+Prepared = Callable[[Array], Array]
+"""How rows of shape (n, features) go with those of training, of shape (n, training rows)."""
+
+
+class _Covariance(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="covariance", tag=str.lower
+):
+    """How rows go together. What is `prepared` for rows of training takes no time when it is
+    asked."""
+
+    def check(self, width: int, depth: int = 0) -> None:
+        require(depth < MAX_TERMS, f"at most {MAX_TERMS} covariances within each other")
+
+    def prepared(self, rows: Array) -> Prepared:
+        raise NotImplementedError
+
+
+class Constant(_Covariance, frozen=True):
+    """The same of all rows; of noise, which no row shares with another, it is 0."""
+
+    value: float
+
+    def prepared(self, rows: Array) -> Prepared:
+        return lambda array: np.full((len(array), len(rows)), self.value)
+
+
+class Product(_Covariance, frozen=True):
+    """The product of two rows, plus a constant."""
+
+    constant: float
+
+    def prepared(self, rows: Array) -> Prepared:
+        return lambda array: np.inner(array, rows) + self.constant
+
+
+class _OfDistance(_Covariance, frozen=True):
+    """By the distance of rows whose features are divided by `lengths`, one a feature or one."""
+
+    lengths: Array
+
+    def check(self, width: int, depth: int = 0) -> None:
+        super().check(width, depth)
+        require(self.lengths.shape in ((), (1,), (width,)), "a length, or one a feature")
+        require(self.lengths.dtype.kind == "f", "floats")
+
+    def prepared(self, rows: Array) -> Prepared:
+        vectors = DenseVectors(rows / self.lengths)
+        return lambda array: self.of(vectors.squares(array / self.lengths))
+
+    def of(self, squares: Array) -> Array:
+        """Of squared distances."""
+        raise NotImplementedError
+
+
+class Radial(_OfDistance, frozen=True):
+    def of(self, squares: Array) -> Array:
+        return np.asarray(np.exp(-0.5 * squares))
+
+
+class Matern(_OfDistance, frozen=True):
+    smoothness: Literal["0.5", "1.5", "2.5"]
+
+    def of(self, squares: Array) -> Array:
+        distances = np.sqrt(squares)
+        if self.smoothness == "0.5":
+            return np.asarray(np.exp(-distances))
+        if self.smoothness == "1.5":
+            distances *= math.sqrt(3)
+            return np.asarray((1.0 + distances) * np.exp(-distances))
+        distances *= math.sqrt(5)
+        return np.asarray((1.0 + distances + distances**2 / 3.0) * np.exp(-distances))
+
+
+class Rational(_OfDistance, frozen=True):
+    """A mixture of radial ones; `scale` is 2 alpha length²."""
+
+    scale: float
+    alpha: float
+
+    def of(self, squares: Array) -> Array:
+        return np.asarray((1 + squares / self.scale) ** -self.alpha)
+
+
+class Periodic(_OfDistance, frozen=True):
+    length: float
+    period: float
+
+    def of(self, squares: Array) -> Array:
+        waves = np.sin(np.pi / self.period * np.sqrt(squares)) / self.length
+        return np.asarray(np.exp(-2 * waves**2))
+
+
+class Both(_Covariance, frozen=True):
+    """Two of them, added or multiplied."""
+
+    first: Covariance
+    second: Covariance
+    times: bool
+
+    def check(self, width: int, depth: int = 0) -> None:
+        super().check(width, depth)
+        self.first.check(width, depth + 1)
+        self.second.check(width, depth + 1)
+
+    def prepared(self, rows: Array) -> Prepared:
+        first, second = self.first.prepared(rows), self.second.prepared(rows)
+        if self.times:
+            return lambda array: first(array) * second(array)
+        return lambda array: first(array) + second(array)
+
+
+class Power(_Covariance, frozen=True):
+    of: Covariance
+    exponent: float
+
+    def check(self, width: int, depth: int = 0) -> None:
+        super().check(width, depth)
+        self.of.check(width, depth + 1)
+
+    def prepared(self, rows: Array) -> Prepared:
+        inner = self.of.prepared(rows)
+        return lambda array: inner(array) ** self.exponent
+
+
+Covariance = Constant | Product | Radial | Matern | Rational | Periodic | Both | Power
+
+
+class GaussianProcess(Node, Predictor, frozen=True, kw_only=True):
+    """`weights` of shape (training rows,) or (training rows, targets). What comes of them is
+    multiplied by `scale`, and `mean` is added."""
+
+    covariance: Covariance
+    rows: Array
+    weights: Array
+    scale: Array
+    mean: Array
+
+    @cached_property
+    def _prepared(self) -> Prepared:
+        return self.covariance.prepared(self.rows)
+
+    def check(self, width: int) -> None:
+        self.covariance.check(width)
+        require_floats(self.rows, -1, width)
+        require(self.weights.ndim in (1, 2) and self.weights.size > 0, "weights")
+        require_floats(self.weights, *(len(self.rows), -1)[: self.weights.ndim])
+        for numbers in (self.scale, self.mean):
+            require(numbers.dtype.kind == "f", "floats")
+            require(numbers.shape in ((), (1,), self.weights.shape[1:]), "a number a target")
+
+    def answer(self, rows: Rows) -> Answer:
+        found = self._prepared(finite(as_floats(rows))) @ self.weights
+        found = self.scale * found + self.mean
+        return Answer(found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found)
+
+
+KINDS: Final = (GaussianProcess,)
