@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Final, Literal
 
@@ -29,7 +30,7 @@ Shares = Literal["logistic", "softmax", "one_vs_rest", "modified_huber"]
 def product(rows: Rows, coefficients: Array) -> Array:
     """Rows times coefficients, in the order of sums that scikit-learn has."""
     if not isinstance(rows, Sparse):
-        found: Array = as_floats(rows) @ coefficients
+        found: Array = (rows if rows.dtype.kind == "f" else as_floats(rows)) @ coefficients
         return found
     if coefficients.ndim == 1:
         return rows.product(coefficients[:, np.newaxis])[:, 0]
@@ -127,11 +128,24 @@ def expit(scores: Array) -> Array:
 
 def logistic(scores: Array) -> Array:
     """The probabilities of two classes by the score of the second."""
-    shares = expit(scores)
+    if len(scores) == 1 and scores.dtype == np.float64:
+        share = _expit(float(scores[0]))  # of one row numpy would take longer
+        return np.array([[1 - share, share]])
     found = np.empty((len(scores), 2), dtype=scores.dtype)
+    other = np.negative(scores)
+    np.exp(other, out=other)
+    other += 1.0
+    shares = np.reciprocal(other, out=found[:, 1])
     np.subtract(1, shares, out=found[:, 0])
-    found[:, 1] = shares
     return found
+
+
+def _expit(score: float) -> float:
+    """`expit` of one number."""
+    try:
+        return 1.0 / (1.0 + math.exp(-score))
+    except OverflowError:
+        return 0.0
 
 
 def softmax(scores: Array) -> Array:
