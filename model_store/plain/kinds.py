@@ -7,32 +7,42 @@ from typing import Final
 from .node import Node
 from .nodes import (
     bayes,
+    categories,
     clusters,
     columns,
     constant,
+    curves,
     discriminant,
+    features,
     linear,
+    missing,
     neighbours,
     networks,
     numbers,
     outliers,
     processes,
     support,
+    text,
 )
 
 _MODULES: Final = (
     bayes,
+    categories,
     clusters,
     columns,
     constant,
+    curves,
     discriminant,
+    features,
     linear,
+    missing,
     neighbours,
     networks,
     numbers,
     outliers,
     processes,
     support,
+    text,
 )
 
 

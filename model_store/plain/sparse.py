@@ -41,12 +41,28 @@ class Sparse(NamedTuple):
     def product(self, table: Array) -> Array:
         """The rows times a table of shape (width, k), of shape (rows, k): in a row one product is
         added to the next in the order of the features, as scipy does."""
+        values = self.values
+        if values.dtype.kind != "f":
+            values = values.astype(np.float64)
+        if self.length == 1:
+            return _added(values[:, np.newaxis] * table[self.places])
         owners, rows = self.owners, self.length
-        columns = [
-            np.bincount(owners, self.values * column[self.places], minlength=rows)
-            for column in table.T
-        ]
-        return np.stack(columns, axis=1)
+        if np.result_type(values, table) == np.float64:
+            columns = [
+                np.bincount(owners, values * column[self.places], minlength=rows)
+                for column in table.T
+            ]
+            return np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
+        found = np.zeros((rows, table.shape[1]), dtype=np.result_type(values, table))
+        np.add.at(found, owners, values[:, np.newaxis] * table[self.places])
+        return found
+
+
+def _added(products: Array) -> Array:
+    """The sum of each column, one number after another, of shape (1, columns)."""
+    if not len(products):
+        return np.zeros((1, products.shape[1]), dtype=products.dtype)
+    return np.add.accumulate(products, axis=0)[-1:]
 
 
 def beside(parts: Sequence[Array | Sparse]) -> Sparse:

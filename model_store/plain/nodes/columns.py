@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final, Literal
 
 import msgspec
@@ -102,17 +103,29 @@ class Columns(Node, Transform, frozen=True, kw_only=True):
         require(self.sparse or found <= MAX_DENSE, f"at most {MAX_DENSE} features")
         return found
 
+    @cached_property
+    def _chosen(self) -> list[Array | slice]:
+        """The columns of each part; those beside each other are quicker to take as a slice."""
+        return [_as_slice(part.columns) for part in self.parts]
+
     def transform(self, rows: Rows) -> Rows:
         array = dense(rows)
-        return joined([self._part(part, array) for part in self.parts], sparse=self.sparse)
+        parts = zip(self.parts, self._chosen, strict=True)
+        return joined([self._part(part, array[:, at]) for part, at in parts], sparse=self.sparse)
 
-    def _part(self, part: Part, array: Array) -> Rows:
-        rows: Rows = array[:, part.columns]
+    def _part(self, part: Part, rows: Rows) -> Rows:
         if part.narrow is not None:
             rows = as_floats(rows).astype(part.narrow)
         for step in part.steps:
             rows = step.transform(rows)
         return rows
+
+
+def _as_slice(places: Array) -> Array | slice:
+    """Places as a slice where they are one after another."""
+    if not len(places) or (np.diff(places.astype(np.int64)) != 1).any():
+        return places
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def joined(parts: list[Rows], *, sparse: bool) -> Rows:
@@ -121,7 +134,7 @@ def joined(parts: list[Rows], *, sparse: bool) -> Rows:
         return beside([part if isinstance(part, Sparse) else as_floats(part) for part in parts])
     arrays = [dense(part) for part in parts]
     if not any(array.dtype.kind == "O" for array in arrays):
-        return np.concatenate([as_floats(array) for array in arrays], axis=1)
+        return np.concatenate(arrays, axis=1)
     return np.concatenate([array.astype(object) for array in arrays], axis=1)
 
 

@@ -1,20 +1,23 @@
-"""Steps of numbers: scalers, and imputers that fill with a number."""
+"""Steps of numbers, each by itself or those of a row together."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from ..node import (
     Array,
     Node,
+    Refused,
     Rows,
     Transform,
     as_floats,
-    require,
+    finite,
     require_floats,
 )
+from ..sparse import Sparse
 
 Operation = Literal["subtract", "divide", "multiply", "add"]
 
@@ -27,14 +30,16 @@ _OPERATIONS: Final = {
 
 
 class Scale(Node, Transform, frozen=True, kw_only=True):
-    """Operations with one number a column, one after another, in place as scikit-learn does them.
+    """Operations with one number a column, one after another, in place as scikit-learn does them;
+    then what lies without the two `bounds` becomes the nearer one.
 
     So with float32 they are computed in float64 and then rounded, unless the numbers are `rounded`
-    before.
+    before. Sparse rows are only multiplied, by the inverse of what they are divided by.
     """
 
     operations: list[tuple[Operation, Array]]
     rounded: bool = False
+    bounds: tuple[float, float] | None = None
 
     def check(self, width: int) -> int:
         for _, numbers in self.operations:
@@ -42,6 +47,8 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
         return width
 
     def transform(self, rows: Rows) -> Rows:
+        if isinstance(rows, Sparse) and not self._moves:
+            return self._sparse(rows)
         array = as_floats(rows)
         scaled: Array | None = None
         for name, numbers in self.operations:
@@ -49,22 +56,150 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
                 numbers = numbers.astype(array.dtype, copy=False)
             scaled = np.empty_like(array) if scaled is None else scaled
             array = _OPERATIONS[name](array, numbers, out=scaled, casting="same_kind")
-        return array
+        return array if self.bounds is None else np.clip(array, *self.bounds)
+
+    @property
+    def _moves(self) -> bool:
+        """Whether a 0 becomes something else."""
+        added = any(name in ("subtract", "add") for name, _ in self.operations)
+        return added or (self.bounds is not None and not self.bounds[0] <= 0 <= self.bounds[1])
+
+    def _sparse(self, rows: Sparse) -> Sparse:
+        values = rows.values
+        if values.dtype.kind != "f":
+            values = values.astype(np.float64)
+        for name, numbers in self.operations:
+            factors = 1.0 / numbers if name == "divide" else numbers
+            values = (values * factors[rows.places]).astype(values.dtype, copy=False)
+        return rows._replace(
+            values=values if self.bounds is None else np.clip(values, *self.bounds)
+        )
 
 
-class Fill(Node, Transform, frozen=True, kw_only=True):
-    """The number of its column in place of a NaN."""
+class Finite(Node, Transform, frozen=True, kw_only=True):
+    """Refuses rows with an infinite number, and unless `gaps` says that values may be missing,
+    those with a NaN. What is no number may pass."""
 
-    numbers: Array
+    gaps: bool = False
 
     def check(self, width: int) -> int:
-        require_floats(self.numbers, width)
-        require(bool(np.isfinite(self.numbers).all()), "finite numbers")
         return width
 
     def transform(self, rows: Rows) -> Rows:
-        array = as_floats(rows)
-        return np.where(np.isnan(array), self.numbers.astype(array.dtype, copy=False), array)
+        values = rows.values if isinstance(rows, Sparse) else rows
+        if values.dtype.kind == "O":
+            if not self.gaps and (values != values).any():
+                raise Refused("a value is missing")
+        elif values.dtype.kind == "f":
+            finite(values[~np.isnan(values)] if self.gaps else values)
+        return rows
 
 
-KINDS: Final = (Scale, Fill)
+Name = Literal[
+    "absolute",
+    "arcsinh",
+    "arctan",
+    "cbrt",
+    "ceil",
+    "cos",
+    "exp",
+    "exp2",
+    "expm1",
+    "fabs",
+    "floor",
+    "isnan",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "negative",
+    "reciprocal",
+    "rint",
+    "sign",
+    "sin",
+    "sqrt",
+    "square",
+    "tan",
+    "tanh",
+    "trunc",
+]
+"""Functions of numpy, of one number each."""
+
+MOVE_ZERO: Final = frozenset({"cos", "exp", "exp2", "log", "log10", "log2", "reciprocal"})
+"""Those that make something else of 0."""
+
+UNBOUNDED: Final = frozenset({"expm1", "log1p", "square", *MOVE_ZERO} - {"cos"})
+"""Those that may make an infinite number of a finite one."""
+
+
+class Function(Node, Transform, frozen=True, kw_only=True):
+    """A function of each number by itself."""
+
+    name: Name
+
+    def check(self, width: int) -> int:
+        return width
+
+    def transform(self, rows: Rows) -> Rows:
+        function: Callable[[Any], Array] = getattr(np, self.name)
+        if isinstance(rows, Sparse) and self.name not in MOVE_ZERO:
+            return rows._replace(values=function(as_floats(rows.values)))
+        return function(as_floats(rows))
+
+
+class Binarize(Node, Transform, frozen=True, kw_only=True):
+    """1 for what is greater than the threshold, and 0."""
+
+    threshold: float
+
+    def check(self, width: int) -> int:
+        return width
+
+    def transform(self, rows: Rows) -> Rows:
+        if isinstance(rows, Sparse) and self.threshold >= 0:
+            values = finite(rows.values)
+            return rows._replace(values=(values > self.threshold).astype(values.dtype))
+        array = finite(as_floats(rows))
+        return (array > self.threshold).astype(array.dtype)
+
+
+Norm = Literal["l1", "l2", "max"]
+
+
+class Normalize(Node, Transform, frozen=True, kw_only=True):
+    """Each row divided by its norm."""
+
+    norm: Norm
+
+    def check(self, width: int) -> int:
+        return width
+
+    def transform(self, rows: Rows) -> Rows:
+        if isinstance(rows, Sparse):
+            return self._sparse(rows)
+        array = finite(as_floats(rows))
+        if self.norm == "l2":
+            norms = np.sqrt(np.einsum("ij,ij->i", array, array))
+        elif self.norm == "l1":
+            norms = np.abs(array).sum(axis=1)
+        else:
+            norms = np.abs(array).max(axis=1, initial=0)
+        norms[norms < 10 * np.finfo(norms.dtype).eps] = 1.0
+        found: Array = array / norms[:, np.newaxis]
+        return found
+
+    def _sparse(self, rows: Sparse) -> Sparse:
+        """Added up in the order of the features; a norm of 0 divides nothing."""
+        values, owners = finite(rows.values), rows.owners
+        if self.norm == "max":
+            norms = np.zeros(rows.length, dtype=values.dtype)
+            np.maximum.at(norms, owners, np.abs(values))
+        else:
+            parts = values * values if self.norm == "l2" else np.abs(values)
+            norms = np.bincount(owners, parts, minlength=rows.length)
+            norms = np.sqrt(norms) if self.norm == "l2" else norms
+        norms[norms == 0] = 1.0
+        return rows._replace(values=(values / norms[owners]).astype(values.dtype, copy=False))
+
+
+KINDS: Final = (Scale, Finite, Function, Binarize, Normalize)

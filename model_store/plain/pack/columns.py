@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
-from ..node import Transform
+from ..node import MAX_DENSE, Transform
+from ..nodes.categories import OneHot
 from ..nodes.columns import Chain, Columns, Part
+from ..nodes.numbers import Scale
+from .encoders import filled
 from .given import Given, NotPacked
 from .known import Inner, Known, key_of, require_known, require_set
 
@@ -35,24 +39,44 @@ def flat(step: Any) -> list[Any]:
 
 
 def column_transformer(step: Any, given: Given, inner: Inner) -> Transform:
-    require_set(step, transformer_weights=None)
+    weights = step.transformer_weights or {}
     parts = []
-    for _, transformer, chosen in step.transformers_:
+    for name, transformer, chosen in step.transformers_:
         places = _places(chosen, step)
         if not places or (isinstance(transformer, str) and transformer == "drop"):
             continue
-        parts.append(_part(transformer, places, given, inner))
+        part = given.of_columns(places)
+        steps = weighted(transformer, weights.get(name), part, inner)
+        if not step.sparse_output_:
+            steps = _dense(steps)
+        columns = np.array(places, dtype=np.int64)
+        parts.append(Part(columns=columns, steps=steps, narrow=part.narrow))
     return Columns(parts=parts, sparse=bool(step.sparse_output_))
 
 
-def _part(transformer: Any, places: list[int], given: Given, inner: Inner) -> Part:
-    part = given.of_columns(places)
+def _dense(steps: list[Transform]) -> list[Transform]:
+    """The same steps, where what comes of them becomes dense anyway."""
+    last = steps[-1] if steps else None
+    if not isinstance(last, OneHot) or last.width > MAX_DENSE:
+        return steps
+    return [*steps[:-1], msgspec.structs.replace(last, sparse=False)]
+
+
+def weighted(transformer: Any, weight: float | None, given: Given, inner: Inner) -> list[Transform]:
+    """The steps of one of several transformers, whose features are multiplied by its weight."""
+    steps, found = _steps(transformer, given, inner)
+    if weight is not None:
+        factors = np.full(found.width, weight, dtype=np.float64)
+        steps.append(Scale(operations=[("multiply", factors)], rounded=True))
+    return steps
+
+
+def _steps(transformer: Any, given: Given, inner: Inner) -> tuple[list[Transform], Given]:
     steps: list[Transform] = []
     for each in flat(transformer):
-        steps.append(inner.transform(each, part))
-        part = Given(steps[-1].check(part.width))
-    narrow = given.of_columns(places).narrow
-    return Part(columns=np.array(places, dtype=np.int64), steps=steps, narrow=narrow)
+        steps.append(inner.transform(each, given))
+        given = given.behind(steps[-1])
+    return filled(steps), given
 
 
 def _places(chosen: Any, step: Any) -> list[int]:
@@ -76,10 +100,7 @@ def _places(chosen: Any, step: Any) -> list[int]:
 
 def pipeline(step: Any, given: Given, inner: Inner) -> Transform:
     """A pipeline that only transforms."""
-    steps: list[Transform] = []
-    for each in flat(step):
-        steps.append(inner.transform(each, given))
-        given = Given(steps[-1].check(given.width))
+    steps, _ = _steps(step, given, inner)
     return Chain(steps=steps)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...signature import Signature
+from ..node import Transform
 from ..nodes.columns import Narrow
+from .bounds import is_unbounded
 
 
 class NotPacked(Exception):
@@ -19,10 +21,12 @@ class NotPacked(Exception):
 @dataclass(frozen=True, slots=True)
 class Given:
     """`width` features. `dtypes` are those that the columns had in training where these were
-    numbers or truths of numpy, else None; behind the first step nothing is known of them."""
+    numbers or truths of numpy, else None; behind the first step nothing is known of them.
+    `unbounded` says that a step may have made infinite numbers."""
 
     width: int
     dtypes: tuple[np.dtype[Any] | None, ...] = ()
+    unbounded: bool = False
 
     @classmethod
     def of(cls, signature: Signature) -> Given:
@@ -32,7 +36,11 @@ class Given:
     def of_columns(self, columns: list[int]) -> Given:
         """Some of the columns."""
         dtypes = [self.dtypes[column] for column in columns] if self.dtypes else []
-        return Given(len(columns), tuple(dtypes))
+        return Given(len(columns), tuple(dtypes), self.unbounded)
+
+    def behind(self, step: Transform) -> Given:
+        """What comes of it by a step."""
+        return Given(step.check(self.width), unbounded=is_unbounded([step], self.unbounded))
 
     @property
     def narrow(self) -> Narrow | None:

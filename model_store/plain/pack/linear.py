@@ -69,7 +69,9 @@ def _table(step: Any) -> tuple[Array, Array]:
     if hasattr(coefficients, "toarray"):
         coefficients = coefficients.toarray()
     coefficients = np.asarray(coefficients).T
-    return coefficients, np.asarray(step.intercept_, dtype=coefficients.dtype)
+    # A plain 0.0 makes nothing wider.
+    plain = np.ndim(step.intercept_) == 0
+    return coefficients, np.asarray(step.intercept_, coefficients.dtype if plain else None)
 
 
 def consensus(step: Any, given: Given, inner: Inner) -> Predictor:

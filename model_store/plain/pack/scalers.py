@@ -1,14 +1,14 @@
-"""Scalers and imputers of numbers."""
+"""Scalers, and functions of numbers."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 
 from ..node import Transform
-from ..nodes.numbers import Fill, Operation, Scale
+from ..nodes.columns import Chain
+from ..nodes.numbers import Binarize, Finite, Function, Name, Normalize, Operation, Scale
 from .given import Given, NotPacked
 from .known import Inner, Known, require_set
 
@@ -29,30 +29,67 @@ def robust(step: Any, given: Given, inner: Inner) -> Transform:
 
 
 def min_max(step: Any, given: Given, inner: Inner) -> Transform:
-    require_set(step, clip=False)
-    return _scale(("multiply", step.scale_), ("add", step.min_))
+    low, high = step.feature_range
+    bounds = (float(low), float(high)) if step.clip else None
+    return _scale(("multiply", step.scale_), ("add", step.min_), bounds=bounds)
 
 
 def max_abs(step: Any, given: Given, inner: Inner) -> Transform:
-    require_set(step, clip=False)
-    return _scale(("divide", step.scale_))
+    bounds = (-1.0, 1.0) if getattr(step, "clip", False) else None  # new in 1.9
+    return _scale(("divide", step.scale_), bounds=bounds)
 
 
-def _scale(*operations: tuple[Operation, Any], rounded: bool = False) -> Scale:
+def _scale(
+    *operations: tuple[Operation, Any],
+    rounded: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> Scale:
     """What is switched off stands as None."""
     known = [(name, np.asarray(each)) for name, each in operations if each is not None]
-    return Scale(operations=known, rounded=rounded)
+    return Scale(operations=known, rounded=rounded, bounds=bounds)
 
 
-def imputer(step: Any, given: Given, inner: Inner) -> Transform:
-    missing = step.missing_values
-    if not (isinstance(missing, float) and math.isnan(missing)):
-        raise NotPacked(f"SimpleImputer with missing_values={missing!r:.60} is not known")
-    require_set(step, add_indicator=False)
-    found = np.asarray(step.statistics_).tolist()
-    if any(not isinstance(each, int | float) or each != each for each in found):
-        raise NotPacked("a SimpleImputer that fills with other than numbers is not known")
-    return Fill(numbers=np.array(found, dtype=np.float64))
+def normalizer(step: Any, given: Given, inner: Inner) -> Transform:
+    return Normalize(norm=step.norm)
+
+
+def binarizer(step: Any, given: Given, inner: Inner) -> Transform:
+    return Binarize(threshold=float(step.threshold))
+
+
+def function(step: Any, given: Given, inner: Inner) -> Transform:
+    require_set(step, kw_args=(None, {}))
+    steps: list[Transform] = [Finite()] if step.validate else []
+    if step.func is np.ravel:
+        if given.width != 1:
+            raise NotPacked("np.ravel of several columns is not known")
+    elif step.func is not None:
+        name = _name(step.func)
+        _require_floats(name, given)
+        steps.append(Function(name=name))
+    return Chain(steps=steps)
+
+
+def _name(func: Any) -> Name:
+    names: tuple[Name, ...] = get_args(Name)
+    for name in names:
+        if func is getattr(np, name):
+            return name
+    named = getattr(func, "__qualname__", None) or getattr(func, "__name__", type(func).__name__)
+    raise NotPacked(f"the function {named} is not known")
+
+
+def _require_floats(name: Name, given: Given) -> None:
+    """Raises NotPacked where numpy computes with something else than the floats of a form: narrow
+    floats for some columns or for small integers, and other integers that stay such."""
+    odd = {"square", "reciprocal", "negative"}
+    for dtype in given.dtypes:
+        if dtype is not None and dtype == np.float64:
+            continue
+        if dtype is not None and dtype.kind == "f" and given.narrow == dtype.name == "float32":
+            continue
+        if dtype is None or dtype.kind not in "iu" or dtype.itemsize < 4 or name in odd:
+            raise NotPacked(f"np.{name} of columns that are {dtype or 'objects'} is not known")
 
 
 TRANSFORMS: Final[dict[str, Known[Transform]]] = {
@@ -62,7 +99,11 @@ TRANSFORMS: Final[dict[str, Known[Transform]]] = {
     ),
     "sklearn.MinMaxScaler": Known.of(min_max, "clip copy feature_range"),
     "sklearn.MaxAbsScaler": Known.of(max_abs, "clip copy"),
-    "sklearn.SimpleImputer": Known.of(
-        imputer, "add_indicator copy fill_value keep_empty_features missing_values strategy"
+    "sklearn.Normalizer": Known.of(normalizer, "copy norm"),
+    "sklearn.Binarizer": Known.of(binarizer, "copy threshold"),
+    "sklearn.FunctionTransformer": Known.of(
+        function,
+        "accept_sparse check_inverse feature_names_out func inv_kw_args inverse_func kw_args",
+        "validate",
     ),
 }

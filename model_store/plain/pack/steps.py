@@ -5,25 +5,36 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..node import Predictor, Transform
-from ..nodes.columns import Pipeline
+from ..nodes.columns import Chain, Pipeline
+from ..nodes.numbers import Finite
 from . import (
     bayes,
     clusters,
     columns,
     constant,
+    curves,
+    encoders,
+    features,
+    imputers,
     linear,
     neighbours,
     networks,
     processes,
     scalers,
     support,
+    text,
 )
 from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
 
 _TRANSFORMS: Final[dict[str, Known[Transform]]] = {
     **columns.TRANSFORMS,
+    **curves.TRANSFORMS,
+    **encoders.TRANSFORMS,
+    **features.TRANSFORMS,
+    **imputers.TRANSFORMS,
     **scalers.TRANSFORMS,
+    **text.TRANSFORMS,
 }
 _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **bayes.PREDICTORS,
@@ -35,6 +46,17 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **processes.PREDICTORS,
     **support.PREDICTORS,
 }
+
+_LET_PASS: Final = frozenset(
+    {
+        "imblearn.Pipeline",
+        "sklearn.ColumnTransformer",
+        "sklearn.FeatureUnion",
+        "sklearn.FunctionTransformer",
+        "sklearn.Pipeline",
+    }
+)
+"""What does not refuse an infinite number itself."""
 
 
 class Steps:
@@ -57,7 +79,10 @@ class Steps:
         Raises:
             NotPacked: there is none.
         """
-        return _known(step, _TRANSFORMS).pack(step, given, self)
+        node = _known(step, _TRANSFORMS).pack(step, given, self)
+        if given.unbounded and key_of(step) not in _LET_PASS:
+            return Chain(steps=[Finite(gaps=True), node])
+        return node
 
     def chain(self, steps: list[Any], given: Given) -> tuple[list[Transform], Given]:
         """The nodes of steps one after another, and what comes of them."""
@@ -65,8 +90,8 @@ class Steps:
         for step in steps:
             node = self.transform(step, given)
             found.append(node)
-            given = Given(node.check(given.width))
-        return found, given
+            given = given.behind(node)
+        return encoders.filled(found), given
 
 
 def _known(step: Any, table: dict[str, Known[Made]]) -> Known[Made]:
