@@ -61,6 +61,9 @@ def splines(step: Any, given: Given, inner: Inner) -> Transform:
     require_set(step, sparse_output=False)
     curves = step.bsplines_
     linear = step.extrapolation == "linear"
+    if linear and step.degree == 1 and len(curves) > 1:
+        # scikit-learn takes other ends for the second column and those behind it.
+        raise NotPacked("SplineTransformer with degree=1 and extrapolation='linear' is not known")
     return Splines(
         degree=int(step.degree),
         knots=np.stack([curve.t for curve in curves], axis=1),

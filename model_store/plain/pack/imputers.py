@@ -63,9 +63,9 @@ def indicator(step: Any, given: Given, inner: Inner) -> Transform:
 
 def iterative(step: Any, given: Given, inner: Inner) -> Transform:
     require_set(step, sample_posterior=False)
+    if not step.n_iter_:
+        return _simple(step.initial_imputer_, _flagged(step))
     first = _simple(step.initial_imputer_, None)
-    if isinstance(first, Replace):
-        raise NotPacked("an IterativeImputer of other than numbers is not known")
     empty = np.asarray(step._is_empty_feature)
     kept = None if step.keep_empty_features or not empty.any() else np.flatnonzero(~empty)
     return Guesses(
@@ -73,7 +73,7 @@ def iterative(step: Any, given: Given, inner: Inner) -> Transform:
         kept=kept,
         flagged=_flagged(step),
         first=first,
-        guesses=[_guess(each, inner) for each in step.imputation_sequence_] if step.n_iter_ else [],
+        guesses=[_guess(each, inner) for each in step.imputation_sequence_],
         low=np.asarray(step._min_value, dtype=np.float64),
         high=np.asarray(step._max_value, dtype=np.float64),
         empty=np.flatnonzero(empty) if step.keep_empty_features else None,

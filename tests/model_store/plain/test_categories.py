@@ -86,9 +86,7 @@ def test_an_encoder_answers_known_and_unknown_categories_as_its_pipeline_does(en
 GAPS = [
     OneHotEncoder(handle_unknown="ignore"),
     OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=12, drop="first"),
-    OrdinalEncoder(
-        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
-    ),
+    OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
     OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=-1,
