@@ -6,7 +6,9 @@ from typing import Final
 
 from .node import Node
 from .nodes import (
+    bagging,
     bayes,
+    calibration,
     categories,
     clusters,
     columns,
@@ -16,17 +18,25 @@ from .nodes import (
     features,
     linear,
     missing,
+    multiclass,
+    multioutput,
     neighbours,
     networks,
     numbers,
     outliers,
     processes,
+    stacking,
     support,
+    targets,
     text,
+    thresholds,
+    voting,
 )
 
 _MODULES: Final = (
+    bagging,
     bayes,
+    calibration,
     categories,
     clusters,
     columns,
@@ -36,13 +46,19 @@ _MODULES: Final = (
     features,
     linear,
     missing,
+    multiclass,
+    multioutput,
     neighbours,
     networks,
     numbers,
     outliers,
     processes,
+    stacking,
     support,
+    targets,
     text,
+    thresholds,
+    voting,
 )
 
 

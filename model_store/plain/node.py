@@ -117,6 +117,17 @@ class Predictor:
         """
         raise NotImplementedError
 
+    def both(self, rows: Rows) -> tuple[Answer, Array]:
+        """`answer` and `scores`, for whom needs both of the same rows.
+
+        What holds other predictors asks each of them once for it. With two questions at each level
+        the time would double with every one that stands within another.
+
+        Raises:
+            Refused: the pipeline refuses these rows.
+        """
+        return self.answer(rows), self.scores(rows)
+
     def splits(self) -> Iterator[Splits]:
         """Where it parts the values of its features, if it does, to be tried beside them."""
         yield from ()

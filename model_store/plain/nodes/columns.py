@@ -48,6 +48,9 @@ class Pipeline(Node, Predictor, frozen=True, kw_only=True):
     def scores(self, rows: Rows) -> Array:
         return self.last.scores(self.features(rows))
 
+    def both(self, rows: Rows) -> tuple[Answer, Array]:
+        return self.last.both(self.features(rows))
+
     def features(self, rows: Rows) -> Rows:
         """What the last step is given."""
         for step in self.steps:

@@ -42,6 +42,10 @@ class Given:
         """What comes of it by a step."""
         return Given(step.check(self.width), unbounded=is_unbounded([step], self.unbounded))
 
+    def as_array(self) -> Given:
+        """The columns as one array, whose dtype holds all of them."""
+        return self if self.narrow is not None else Given(self.width)
+
     @property
     def narrow(self) -> Narrow | None:
         """The narrow floats that the columns are together, if they are."""

@@ -9,6 +9,7 @@ from ..nodes.columns import Chain, Pipeline
 from ..nodes.numbers import Finite
 from . import (
     bayes,
+    calibration,
     clusters,
     columns,
     constant,
@@ -17,12 +18,16 @@ from . import (
     features,
     imputers,
     linear,
+    multiclass,
     neighbours,
     networks,
     processes,
     scalers,
     support,
+    targets,
     text,
+    voting,
+    wrappers,
 )
 from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
@@ -35,16 +40,22 @@ _TRANSFORMS: Final[dict[str, Known[Transform]]] = {
     **imputers.TRANSFORMS,
     **scalers.TRANSFORMS,
     **text.TRANSFORMS,
+    **wrappers.TRANSFORMS,
 }
 _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **bayes.PREDICTORS,
+    **calibration.PREDICTORS,
     **clusters.PREDICTORS,
     **constant.PREDICTORS,
     **linear.PREDICTORS,
+    **multiclass.PREDICTORS,
     **neighbours.PREDICTORS,
     **networks.PREDICTORS,
     **processes.PREDICTORS,
     **support.PREDICTORS,
+    **targets.PREDICTORS,
+    **voting.PREDICTORS,
+    **wrappers.PREDICTORS,
 }
 
 _LET_PASS: Final = frozenset(

@@ -24,10 +24,12 @@ def packed(pipeline: Any, X: Any, y: Any) -> tuple[Form, Signature]:
     return read(*write(pack(pipeline, signature))), signature
 
 
-def require_same(pipeline: Any, form: Form, signature: Signature, matrix: NDArray[Any]) -> None:
-    """That a form answers these rows as its pipeline does, together and each alone, and refuses
-    those that the pipeline refuses."""
-    for rows in (matrix, *(matrix[place : place + 1] for place in range(min(len(matrix), 20)))):
+def require_same(
+    pipeline: Any, form: Form, signature: Signature, matrix: NDArray[Any], lone: int = 20
+) -> None:
+    """That a form answers these rows as its pipeline does, together and the first of them each
+    alone, and refuses those that the pipeline refuses."""
+    for rows in (matrix, *(matrix[place : place + 1] for place in range(min(len(matrix), lone)))):
         known = frames.as_fitted(rows, signature)
         try:
             expected = ask(
