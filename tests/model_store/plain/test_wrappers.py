@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -19,6 +22,7 @@ from sklearn.ensemble import (
 )
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     LinearRegression,
     LogisticRegression,
@@ -55,8 +59,8 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import LinearSVC
 
 from model_store.inspection import Inspection
-from model_store.plain import read, write
-from model_store.plain.pack import pack
+from model_store.plain import Malformed, Refused, read, write
+from model_store.plain.pack import NotPacked, pack
 
 from .forms import require_same
 
@@ -367,3 +371,244 @@ def test_a_self_training_classifier_answers_as_its_last_one() -> None:
 def test_a_search_stands_in_a_pipeline() -> None:
     searched = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [1, 2]})
     require_packed(make_pipeline(MinMaxScaler(), searched), NUMBERS)
+
+
+# Rows with missing values, sparse rows ----------------------------------------------
+
+
+def imputing() -> Any:
+    return make_pipeline(SimpleImputer(), LogisticRegression())
+
+
+GAPS: Final = np.where(RANDOM.random(size=X.shape) < 0.1, np.nan, X)
+WITH_GAPS: Final = [
+    (CalibratedClassifierCV(imputing(), cv=2), THREE),
+    (FixedThresholdClassifier(imputing(), threshold=0.4, pos_label="no"), TWO),
+    (VotingClassifier([("a", imputing()), ("b", imputing())], voting="soft"), THREE),
+    (StackingClassifier([("a", imputing())], cv=2), THREE),
+    (StackingClassifier([("a", imputing())], imputing(), cv=2, passthrough=True), THREE),
+    (BaggingClassifier(imputing(), 3, max_features=0.5, random_state=1), THREE),
+    (OneVsRestClassifier(imputing()), THREE),
+    (OneVsOneClassifier(imputing()), THREE),
+    (OutputCodeClassifier(imputing(), random_state=3), THREE),
+    (MultiOutputClassifier(imputing()), LABELS),
+    (
+        TransformedTargetRegressor(
+            make_pipeline(SimpleImputer(), Ridge()), transformer=StandardScaler()
+        ),
+        NUMBERS,
+    ),
+    (GridSearchCV(imputing(), {"logisticregression__C": [1.0]}, cv=2), THREE),
+]
+
+
+@pytest.mark.parametrize(("estimator", "y"), WITH_GAPS)
+def test_a_wrapper_takes_missing_values_as_its_members_do(estimator: Any, y: Any) -> None:
+    signature = Inspection.of_data(estimator.fit(GAPS, y), GAPS, y).signature
+    form = read(*write(pack(estimator, signature)))
+    require_same(estimator, form, signature, GAPS, lone=4)
+
+
+REFUSING: Final = [
+    (voting(), THREE),
+    (StackingClassifier([("a", scaled())], cv=2, passthrough=True), THREE),
+    (ClassifierChain(imputing()), LABELS),
+    (RegressorChain(make_pipeline(SimpleImputer(), Ridge())), BOTH),
+]
+
+
+@pytest.mark.parametrize(("estimator", "y"), REFUSING)
+def test_a_wrapper_refuses_missing_values_where_its_pipeline_does(estimator: Any, y: Any) -> None:
+    form = read(*write(pack(estimator.fit(X, y), SIGNATURE)))
+    with pytest.raises(ValueError, match="NaN"):
+        estimator.predict(GAPS[:20])
+    with pytest.raises(Refused, match="a value is missing"):
+        form.predict(GAPS[:20])
+
+
+SPARSE: Final = [
+    (CalibratedClassifierCV(LinearSVC(), cv=2), THREE),
+    (StackingClassifier([("a", LogisticRegression())], cv=2, passthrough=True), THREE),
+    (BaggingClassifier(LogisticRegression(), 3, max_features=0.5, random_state=1), THREE),
+    (OneVsRestClassifier(LogisticRegression()), LABELS),
+    (ClassifierChain(LogisticRegression()), LABELS),
+    (MultiOutputRegressor(Ridge()), BOTH),
+]
+
+
+@pytest.mark.parametrize(("estimator", "y"), SPARSE)
+def test_a_wrapper_of_sparse_rows_answers_as_its_pipeline_does(estimator: Any, y: Any) -> None:
+    rows = csr_matrix(np.where(X > 0.3, X, 0.0))
+    signature = msgspec.structs.replace(SIGNATURE, container="sparse")
+    form = read(*write(pack(estimator.fit(rows, y), signature)))
+    require_same(estimator, form, signature, rows.toarray(), lone=3)
+
+
+# What is not packed --------------------------------------------------------------
+
+
+class Own(LogisticRegression):  # type: ignore[misc]
+    """A class of the user's."""
+
+
+def inverse(numbers: Any) -> Any:
+    return np.exp(numbers)
+
+
+UNKNOWN: Final = [
+    (voting(weights=[-1, 2, 2]), THREE, "expected weights that are not negative"),
+    (VotingClassifier([("a", Own())]), THREE, "test_wrappers.Own is not known"),
+    (ClassifierChain(scaled()), np.stack([THREE, BITS], axis=1), "other than two classes each"),
+    (ClassifierChain(scaled(), chain_method="predict_log_proba"), LABELS, "predict_log_proba"),
+    (TransformedTargetRegressor(Ridge(), func=np.log, inverse_func=inverse), NUMBERS, "inverse"),
+    (
+        TransformedTargetRegressor(
+            Ridge(), transformer=QuantileTransformer(n_quantiles=9, output_distribution="normal")
+        ),
+        NUMBERS,
+        "output_distribution='normal'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("estimator", "y", "reason"), UNKNOWN)
+def test_a_wrapper_that_is_not_known_exactly_is_not_packed(
+    estimator: Any, y: Any, reason: str
+) -> None:
+    with pytest.raises(NotPacked, match=reason):
+        pack(estimator.fit(X, y), SIGNATURE)
+
+
+def test_a_stack_of_several_labels_is_not_packed() -> None:
+    last = MultiOutputClassifier(LogisticRegression())
+    estimator = StackingClassifier([("a", OneVsRestClassifier(scaled()))], last, cv=2)
+    with pytest.raises(NotPacked, match="StackingClassifier of several targets"):
+        pack(estimator.fit(X, LABELS), SIGNATURE)
+
+
+# What is forged ------------------------------------------------------------------
+
+
+def forged(estimator: Any, y: Any, change: Callable[[Any], None]) -> tuple[bytes, bytes]:
+    """The files of a form whose JSON was changed."""
+    header, data = write(pack(estimator.fit(X, y), SIGNATURE))
+    decoded = json.loads(header)
+    change(decoded["root"])
+    return json.dumps(decoded).encode(), data
+
+
+def change_at(*path: Any, to: Any) -> Callable[[Any], None]:
+    """Puts another value at a place."""
+
+    def change(root: Any) -> None:
+        for key in path[:-1]:
+            root = root[key]
+        root[path[-1]] = to
+
+    return change
+
+
+FORGED: Final = [
+    (voting(), THREE, change_at("members", to=[])),
+    (voting(), THREE, change_at("classes", to=[])),
+    (voting(weights=[1, 2, 3]), THREE, change_at("weights", "shape", to=[2])),
+    (voting(weights=[1, 2, 3]), THREE, change_at("weights", "dtype", to="int64")),
+    (VotingRegressor([("a", Ridge())]), NUMBERS, change_at("members", to=[])),
+    (BAGS[1], THREE, change_at("members", 0, "columns", "dtype", to="float64")),
+    (BAGS[1], THREE, change_at("members", 0, "columns", "shape", to=[1])),
+    (BAGS[1], THREE, change_at("known", to=[])),
+    (BAGS[1], THREE, change_at("by", to="scores")),
+    (STACKS[0], THREE, change_at("members", 0, "columns", to=2)),
+    (STACKS[0], THREE, change_at("members", 0, "columns", to=10**9)),
+    (STACKS[0], THREE, change_at("through", to=True)),
+    (CALIBRATED[0], THREE, change_at("members", 0, "columns", to=2)),
+    (CALIBRATED[0], THREE, change_at("members", 0, "places", to=None)),
+    (CALIBRATED[0], THREE, change_at("members", 0, "calibrator", "kind", to="temperature")),
+    (CALIBRATED[3], THREE, change_at("members", 0, "calibrator", "scale", to=1e999)),
+    (CALIBRATED[0], THREE, change_at("members", to=[])),
+    (CALIBRATED[5], THREE, change_at("members", 0, "by", to="scores")),
+    (THRESHOLDS[0], TWO, change_at("classes", to=["no"])),
+    (THRESHOLDS[0], TWO, change_at("positive", to=2)),
+    (THRESHOLDS[0], TWO, change_at("threshold", to=None)),
+    (MULTICLASS[0], THREE, change_at("classes", to=[3, 5])),
+    (MULTICLASS[3], THREE, change_at("members", 0, "by", to="scores")),
+    (MULTICLASS[4], THREE, change_at("members", to=[])),
+    (MULTICLASS[4], THREE, change_at("classes", to=[3])),
+    (MULTICLASS[8], THREE, change_at("codes", "shape", to=[7, 3])),
+    (ClassifierChain(scaled()), LABELS, change_at("order", "dtype", to="float64")),
+    (ClassifierChain(soft()), LABELS, change_at("by", to="scores")),
+    (TARGETS[0], NUMBERS, change_at("targets", to=2)),
+    (TARGETS[5], NUMBERS, change_at("back", 0, "steps", 1, "lambdas", "shape", to=[0])),
+    (TARGETS[8], NUMBERS, change_at("back", 0, "quantiles", "shape", to=[39, 1])),
+    (TARGETS[9], NUMBERS, change_at("back", 0, "function", to="fromfile")),
+]
+
+
+@pytest.mark.parametrize(("estimator", "y", "change"), FORGED)
+def test_a_wrapper_whose_parts_do_not_fit_is_malformed(
+    estimator: Any, y: Any, change: Callable[[Any], None]
+) -> None:
+    header, data = forged(estimator, y, change)
+    with pytest.raises(Malformed):
+        read(header, data)
+
+
+ILL_MATCHED: Final = [
+    # Members that know other classes than their wrapper.
+    (voting(voting="soft").set_params(b="drop"), THREE, change_at("classes", to=[3, 5])),
+    (StackingClassifier([("a", soft())], cv=2), THREE, change_at("classes", to=[3])),
+]
+
+
+@pytest.mark.parametrize(("estimator", "y", "change"), ILL_MATCHED)
+def test_a_wrapper_whose_members_answer_something_else_is_malformed_when_it_answers(
+    estimator: Any, y: Any, change: Callable[[Any], None]
+) -> None:
+    form = read(*forged(estimator, y, change))
+    with pytest.raises(Malformed, match="of a member"):
+        form.predict(ROWS)
+
+
+@pytest.mark.parametrize("kind", ["threshold", "onevsone", "onevsrest", "bagged"])
+def test_wrappers_within_wrappers_ask_the_innermost_once(kind: str) -> None:
+    """Were it asked twice at each level, this would not end."""
+    header, data = write(
+        pack(FixedThresholdClassifier(scaled(), threshold=0.4).fit(X, BITS), SIGNATURE)
+    )
+    form = json.loads(header)
+    inner = form["root"]["inner"]
+    for _ in range(36):
+        inner = NESTED[kind](inner)
+    form["root"]["inner"] = inner
+    read(json.dumps(form).encode(), data).decide(ROWS)
+
+
+NESTED: Final[dict[str, Callable[[Any], Any]]] = {
+    "threshold": lambda inner: {
+        "kind": "threshold",
+        "classes": [0, 1],
+        "inner": inner,
+        "by": "scores",
+        "threshold": 0.0,
+    },
+    "onevsone": lambda inner: {
+        "kind": "onevsone",
+        "classes": [0, 1],
+        "members": [{"inner": inner, "by": "scores"}],
+        "threshold": 0.0,
+    },
+    "onevsrest": lambda inner: {
+        "kind": "onevsrest",
+        "classes": [0, 1],
+        "members": [{"inner": inner, "by": "scores"}],
+        "threshold": 0.0,
+        "shares": False,
+    },
+    "bagged": lambda inner: {
+        "kind": "baggedclassification",
+        "classes": [0, 1],
+        "members": [{"inner": inner}],
+        "known": [None],
+        "by": "labels",
+    },
+}
