@@ -123,6 +123,15 @@ PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     "sklearn.VotingRegressor": Known.of(regressor, _VOTING),
     "sklearn.BaggingClassifier": Known.of(bagged_classifier, _BAGGING),
     "sklearn.BaggingRegressor": Known.of(bagged_regressor, _BAGGING),
+    # Their members draw rows for training before they fit, which is all that they do besides.
+    "imblearn.BalancedBaggingClassifier": Known.of(
+        bagged_classifier, _BAGGING, "replacement sampler sampling_strategy"
+    ),
+    "imblearn.EasyEnsembleClassifier": Known.of(
+        bagged_classifier,
+        "estimator n_estimators n_jobs random_state replacement sampling_strategy verbose",
+        "warm_start",
+    ),
     "sklearn.StackingClassifier": Known.of(stacked_classifier, _STACKING, "stack_method"),
     "sklearn.StackingRegressor": Known.of(stacked_regressor, _STACKING),
 }

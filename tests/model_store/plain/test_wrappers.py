@@ -444,6 +444,21 @@ def test_a_wrapper_of_sparse_rows_answers_as_its_pipeline_does(estimator: Any, y
     require_same(estimator, form, signature, rows.toarray(), lone=3)
 
 
+# What draws rows for training ------------------------------------------------------
+
+
+def test_what_draws_rows_for_training_vanishes() -> None:
+    ensemble = pytest.importorskip("imblearn.ensemble")
+    pipeline = pytest.importorskip("imblearn.pipeline")
+    sampling = pytest.importorskip("imblearn.under_sampling")
+    sampler = sampling.RandomUnderSampler(random_state=1)
+    require_packed(pipeline.make_pipeline(sampler, StandardScaler(), LogisticRegression()), THREE)
+    options = {"n_estimators": 3, "random_state": 1}
+    require_packed(ensemble.BalancedBaggingClassifier(scaled(), **options), THREE)
+    require_packed(ensemble.EasyEnsembleClassifier(estimator=scaled(), **options), TWO)
+    require_packed(VotingClassifier([("a", pipeline.make_pipeline(sampler, scaled()))]), TWO)
+
+
 # What is not packed --------------------------------------------------------------
 
 
