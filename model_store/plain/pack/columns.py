@@ -13,6 +13,7 @@ from ..nodes.columns import Chain, Columns, Part
 from ..nodes.numbers import Scale
 from .encoders import filled
 from .given import Given, NotPacked
+from .holders import HOLDERS, held
 from .known import Inner, Known, key_of, require_known, require_set
 
 _STEPS: Final = frozenset({"memory", "steps", "transform_input", "verbose"})
@@ -20,7 +21,8 @@ _PIPELINES: Final = {"sklearn.Pipeline": _STEPS, "imblearn.Pipeline": _STEPS}
 
 
 def flat(step: Any) -> list[Any]:
-    """The steps of a pipeline, and of pipelines within, without those that do nothing.
+    """The steps of a pipeline, and of pipelines within, without those that do nothing, and each
+    that is held by another in the place of that.
 
     Raises:
         NotPacked: it has no step, or one that does something else than its steps do.
@@ -30,6 +32,8 @@ def flat(step: Any) -> list[Any]:
             return []
         raise NotPacked(f"the step {step!r} is not known")
     key = key_of(step)
+    if key in HOLDERS:
+        return flat(held(step, key))
     if key not in _PIPELINES:
         # What draws rows for training lets all pass when it predicts.
         return [] if key.startswith("imblearn.") and hasattr(step, "fit_resample") else [step]

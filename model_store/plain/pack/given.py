@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Given:
 
     def as_array(self) -> Given:
         """The columns as one array, whose dtype holds all of them."""
-        return self if self.narrow is not None else Given(self.width)
+        return self if self.narrow is not None else replace(self, dtypes=())
 
     @property
     def narrow(self) -> Narrow | None:

@@ -27,7 +27,6 @@ from . import (
     targets,
     text,
     voting,
-    wrappers,
 )
 from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
@@ -40,7 +39,6 @@ _TRANSFORMS: Final[dict[str, Known[Transform]]] = {
     **imputers.TRANSFORMS,
     **scalers.TRANSFORMS,
     **text.TRANSFORMS,
-    **wrappers.TRANSFORMS,
 }
 _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **bayes.PREDICTORS,
@@ -55,7 +53,6 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **support.PREDICTORS,
     **targets.PREDICTORS,
     **voting.PREDICTORS,
-    **wrappers.PREDICTORS,
 }
 
 _LET_PASS: Final = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -114,8 +115,12 @@ def _stacked(step: Any, given: Given, inner: Inner) -> list[tuple[Predictor, Way
 
 
 def _last(step: Any, given: Given, inner: Inner) -> Predictor:
-    width = sum(step._n_feature_outs) + (given.width if step.passthrough else 0)
-    return inner.predictor(step.final_estimator_, Given(width))
+    width = sum(step._n_feature_outs)
+    if step.passthrough:
+        given = replace(given, width=width + given.width, dtypes=())
+    else:
+        given = Given(width)
+    return inner.predictor(step.final_estimator_, given)
 
 
 PREDICTORS: Final[dict[str, Known[Predictor]]] = {

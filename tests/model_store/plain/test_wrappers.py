@@ -60,7 +60,7 @@ from sklearn.svm import LinearSVC
 
 from model_store.inspection import Inspection
 from model_store.plain import Malformed, Refused, read, write
-from model_store.plain.pack import NotPacked, pack
+from model_store.plain.pack import NotPacked, last_of, pack
 
 from .forms import require_same
 
@@ -370,7 +370,15 @@ def test_a_self_training_classifier_answers_as_its_last_one() -> None:
 
 def test_a_search_stands_in_a_pipeline() -> None:
     searched = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [1, 2]})
-    require_packed(make_pipeline(MinMaxScaler(), searched), NUMBERS)
+    estimator = make_pipeline(MinMaxScaler(), searched)
+    require_packed(estimator, NUMBERS)
+    assert isinstance(last_of(estimator), Ridge)
+
+
+def test_a_search_that_kept_no_estimator_is_not_packed() -> None:
+    searched = GridSearchCV(Ridge(), {"alpha": [1, 2]}, refit=False).fit(X, NUMBERS)
+    with pytest.raises(NotPacked, match="GridSearchCV without best_estimator_"):
+        pack(searched, SIGNATURE)
 
 
 # Rows with missing values, sparse rows ----------------------------------------------
