@@ -37,7 +37,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test process-test browser-test property-test fuzz-artifacts screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
+.PHONY: help run test process-test browser-test property-test fuzz-artifacts fuzz-forms screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -67,6 +67,9 @@ SECONDS ?= 1200
 
 fuzz-artifacts: $(VENV)/.installed-test ## change values in artifacts for SECONDS, and load and ask them in children
 	@$(BIN)/python -m tests.fuzz $(SECONDS)
+
+fuzz-forms: $(VENV)/.installed-test ## change values in plain forms for SECONDS, and read and ask them in children
+	@$(BIN)/python -m tests.fuzz_forms $(SECONDS)
 
 screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the README in Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images

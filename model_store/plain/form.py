@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from .kinds import KINDS
-from .node import Answer, Array, Malformed, Node, Predictor, Rows, Transform, require
+from .node import MAX_DENSE, Answer, Array, Malformed, Node, Predictor, Rows, Transform, require
 from .nodes.columns import Pipeline
 
 FORM: Final = 1
@@ -42,8 +42,13 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: Annotated[int, msgspec.Meta(ge=0, le=1 << 48, multiple_of=ALIGNMENT)]
 
     @property
+    def size(self) -> int:
+        """How many values there are."""
+        return math.prod(self.shape)
+
+    @property
     def end(self) -> int:
-        return self.offset + math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        return self.offset + self.size * np.dtype(self.dtype).itemsize
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, eq=False):
@@ -133,15 +138,17 @@ class _Reader:
     def _array(self, value: Any) -> Array:
         span = msgspec.convert(value, Span)
         require(span.end <= len(self._data), f"{span.end} bytes, got {len(self._data)}")
+        # Without a value there may be any length, which no bytes of the file stand for.
+        lengths = math.prod(length for length in span.shape if length)
+        require(bool(span.size) or lengths <= MAX_DENSE, f"lengths of at most {MAX_DENSE}")
         self._spans.append(span)
         dtype = np.dtype(span.dtype).newbyteorder("<")
-        count = math.prod(span.shape)
-        found = np.frombuffer(self._data[span.offset : span.end], dtype=dtype, count=count)
+        found = np.frombuffer(self._data[span.offset : span.end], dtype=dtype, count=span.size)
         return found.reshape(span.shape)
 
     def require_apart(self) -> None:
         """Raises Malformed where two arrays share bytes: so a form is no larger than its file."""
-        spans = sorted((span for span in self._spans if math.prod(span.shape)), key=_offset)
+        spans = sorted((span for span in self._spans if span.size), key=_offset)
         for before, after in pairwise(spans):
             require(before.end <= after.offset, "arrays that do not overlap")
 

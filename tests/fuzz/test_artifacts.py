@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import pytest
 
-from .__main__ import Outcome, run_cases
+from .__main__ import run_cases
 from .cases import publish
+from .children import Outcome
 from .mutation import INTEGERS, changed
 from .subjects import SUBJECTS
 
