@@ -184,9 +184,7 @@ CLASSIFIERS: Final[dict[str, Callable[[], Any]]] = {
     "max abs": lambda: make_pipeline(preprocessing.MaxAbsScaler(), _logistic()),
     "robust": lambda: make_pipeline(preprocessing.RobustScaler(), _logistic()),
     "frozen": lambda: frozen.FrozenEstimator(_scaled(_logistic()).fit(NUMBERS, LEVELS)),
-    "self training": lambda: semi_supervised.SelfTrainingClassifier(_scaled(_logistic())),
     "dummy": lambda: dummy.DummyClassifier(strategy="prior"),
-    "gaussian process": lambda: gaussian_process.GaussianProcessClassifier(random_state=0),
 }
 """For three classes that are texts."""
 
@@ -211,7 +209,9 @@ REGRESSIONS: Final[dict[str, Callable[[], Any]]] = {
     "nu svr": lambda: _scaled(svm.NuSVR()),
     "linear svr": lambda: _scaled(svm.LinearSVR(random_state=0)),
     "knn": lambda: _scaled(neighbors.KNeighborsRegressor()),
-    "mlp": lambda: _scaled(neural_network.MLPRegressor((8,), max_iter=40, random_state=0)),
+    "mlp": lambda: _scaled(
+        neural_network.MLPRegressor(hidden_layer_sizes=(8,), max_iter=40, random_state=0)
+    ),
     "kernel ridge": lambda: _scaled(kernel_ridge.KernelRidge(kernel="rbf")),
     "gaussian process": lambda: _scaled(
         gaussian_process.GaussianProcessRegressor(
@@ -405,6 +405,15 @@ CASES: Final[dict[str, Case]] = {
         lambda: isotonic.IsotonicRegression(out_of_bounds="clip"), NUMBERS[:, :1], AMOUNT
     ),
     "float32": Case(lambda: _scaled(_logistic()), NUMBERS.astype(np.float32), LEVELS),
+    "self training": Case(
+        lambda: semi_supervised.SelfTrainingClassifier(_scaled(_logistic())), NUMBERS, THREE
+    ),
+    "gaussian process": Case(
+        lambda: gaussian_process.GaussianProcessClassifier(random_state=0),
+        NUMBERS,
+        LEVELS,
+        by="pipeline",
+    ),
     "own function": Case(
         lambda: make_pipeline(preprocessing.FunctionTransformer(_own), _logistic()),
         NUMBERS,
