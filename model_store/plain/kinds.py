@@ -30,6 +30,7 @@ from .nodes import (
     targets,
     text,
     thresholds,
+    trees,
     voting,
 )
 
@@ -58,6 +59,7 @@ _MODULES: Final = (
     targets,
     text,
     thresholds,
+    trees,
     voting,
 )
 

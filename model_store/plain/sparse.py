@@ -38,6 +38,15 @@ class Sparse(NamedTuple):
         found[self.owners, self.places] = self.values
         return found
 
+    def chosen(self, columns: Array, absent: float) -> Array:
+        """Some of the features by their ascending places, as an array. What is left out of the rows
+        is `absent`."""
+        found = np.full((self.length, len(columns)), absent, dtype=self.values.dtype)
+        places = np.searchsorted(columns, self.places)
+        here = np.flatnonzero(columns.take(places, mode="clip") == self.places)
+        found[self.owners[here], places[here]] = self.values[here]
+        return found
+
     def product(self, table: Array) -> Array:
         """The rows times a table of shape (width, k), of shape (rows, k): in a row one product is
         added to the next in the order of the features, as scipy does."""

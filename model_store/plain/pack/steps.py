@@ -16,6 +16,7 @@ from . import (
     curves,
     encoders,
     features,
+    histogram,
     imputers,
     linear,
     multiclass,
@@ -26,6 +27,7 @@ from . import (
     support,
     targets,
     text,
+    trees,
     voting,
 )
 from .given import Given, NotPacked
@@ -45,6 +47,7 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **calibration.PREDICTORS,
     **clusters.PREDICTORS,
     **constant.PREDICTORS,
+    **histogram.PREDICTORS,
     **linear.PREDICTORS,
     **multiclass.PREDICTORS,
     **neighbours.PREDICTORS,
@@ -52,6 +55,7 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **processes.PREDICTORS,
     **support.PREDICTORS,
     **targets.PREDICTORS,
+    **trees.PREDICTORS,
     **voting.PREDICTORS,
 }
 

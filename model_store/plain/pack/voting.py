@@ -15,6 +15,7 @@ from ..nodes.voting import Average, HardVote, SoftVote
 from .given import Given, NotPacked
 from .known import Inner, Known
 from .linear import classes_of
+from .trees import bag_of_trees, is_bag_of_trees
 
 _VOTING: Final = "estimators n_jobs verbose weights"
 _STACKING: Final = "cv estimators final_estimator n_jobs passthrough verbose"
@@ -53,6 +54,9 @@ def _weights(step: Any) -> Array | None:
 
 
 def bagged_classifier(step: Any, given: Given, inner: Inner) -> Predictor:
+    if is_bag_of_trees(step):
+        _require_whole(step)
+        return bag_of_trees(step)
     classes = classes_of(step)
     shares = {hasattr(each, "predict_proba") for each in step.estimators_}
     known = [np.asarray(each.classes_) for each in step.estimators_]
@@ -69,12 +73,20 @@ def bagged_classifier(step: Any, given: Given, inner: Inner) -> Predictor:
 
 
 def bagged_regressor(step: Any, given: Given, inner: Inner) -> Predictor:
+    if is_bag_of_trees(step):
+        _require_whole(step)
+        return bag_of_trees(step)
     return BaggedRegression(members=_bagged(step, given, inner))
 
 
-def _bagged(step: Any, given: Given, inner: Inner) -> list[Bagged]:
+def _require_whole(step: Any) -> None:
+    """What it adds up it divides by the parameter."""
     if len(step.estimators_) != step.n_estimators:
         raise NotPacked(f"a {type(step).__name__} whose n_estimators was changed is not known")
+
+
+def _bagged(step: Any, given: Given, inner: Inner) -> list[Bagged]:
+    _require_whole(step)
     given = given.as_array()
     members = []
     for each, features in zip(step.estimators_, step.estimators_features_, strict=True):
