@@ -244,10 +244,11 @@ class Table(
             raise Refused("a value is missing" if missing else "a number is too large")
 
     def splits(self) -> Iterator[Splits]:
-        """The features, and the thresholds at which the trees part their numbers. An infinite one
+        """The features, and the thresholds at which the trees part their numbers. The largest one
         parts only what is missing from what is not."""
         parting = self.parting
-        parting = parting[np.isfinite(self.thresholds[parting])]
+        largest = np.finfo(self.thresholds.dtype).max
+        parting = parting[np.abs(self.thresholds[parting]) < largest]
         features = self.features[parting]
         if self.columns is not None:
             features = self.columns[features]

@@ -10,6 +10,7 @@ from ..nodes.numbers import Finite
 from . import (
     bayes,
     calibration,
+    catboost,
     clusters,
     columns,
     constant,
@@ -18,6 +19,7 @@ from . import (
     features,
     histogram,
     imputers,
+    lightgbm,
     linear,
     multiclass,
     neighbours,
@@ -29,6 +31,7 @@ from . import (
     text,
     trees,
     voting,
+    xgboost,
 )
 from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
@@ -45,9 +48,11 @@ _TRANSFORMS: Final[dict[str, Known[Transform]]] = {
 _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **bayes.PREDICTORS,
     **calibration.PREDICTORS,
+    **catboost.PREDICTORS,
     **clusters.PREDICTORS,
     **constant.PREDICTORS,
     **histogram.PREDICTORS,
+    **lightgbm.PREDICTORS,
     **linear.PREDICTORS,
     **multiclass.PREDICTORS,
     **neighbours.PREDICTORS,
@@ -57,6 +62,7 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **targets.PREDICTORS,
     **trees.PREDICTORS,
     **voting.PREDICTORS,
+    **xgboost.PREDICTORS,
 }
 
 _LET_PASS: Final = frozenset(
