@@ -35,13 +35,15 @@ class Categories(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True
 ):
     """The values that one column may have. Each has a place: first those of `values`, then those
-    of `others`, which are None, NaN and whatever else there is. A value without a place is refused.
+    of `others`, which are None, NaN and whatever else there is. A value without a place is refused;
+    with `strict` a missing one is, even where there is a place for whatever else there is.
 
     `narrow` says that the column is one of such floats.
     """
 
     values: list[Label]
     others: list[Other] = []
+    strict: bool = False
     narrow: Narrow | None = None
 
     @property
@@ -58,7 +60,8 @@ class Categories(
         others = {other: start + len(self.values) + at for at, other in enumerate(self.others)}
         if "none" in others:
             known[None] = others["none"]
-        return Finder(known.get, others.get("nan"), others.get("unknown"), self.narrow)
+        nan, unknown = others.get("nan"), others.get("unknown")
+        return Finder(known.get, nan, unknown, self.strict, self.narrow)
 
 
 class Finder(NamedTuple):
@@ -68,6 +71,7 @@ class Finder(NamedTuple):
     known: Callable[[Any], int | None]
     nan: int | None
     unknown: int | None
+    strict: bool
     narrow: Narrow | None
 
     def one(self, value: Any) -> int:
@@ -92,13 +96,12 @@ class Finder(NamedTuple):
         ]
 
     def _other(self, value: Any) -> int:
-        place = self.unknown
-        if self.nan is not None and value != value:
-            place = self.nan
-        if place is None:
-            missing = value is None or value != value
+        missing = value is None or value != value
+        if missing and value is not None and self.nan is not None:
+            return self.nan
+        if self.unknown is None or (missing and self.strict):
             raise Refused("a value is missing" if missing else "a category is unknown")
-        return place
+        return self.unknown
 
 
 def _narrowed(cells: Array, narrow: Narrow) -> Array:
@@ -205,4 +208,23 @@ class Encode(_ByCategory, frozen=True, kw_only=True):
         return self.numbers[places].reshape(len(array), -1)
 
 
-KINDS: Final = (OneHot, Encode)
+class Rename(_ByCategory, frozen=True, kw_only=True):
+    """A value for each place; None is a missing one."""
+
+    labels: list[Label | None]
+
+    def check(self, width: int) -> int:
+        require(len(self.labels) == self._length, f"{self._length} values")
+        return super().check(width)
+
+    @cached_property
+    def _labels(self) -> Array:
+        found = np.empty(len(self.labels), dtype=object)
+        found[:] = [np.nan if label is None else label for label in self.labels]
+        return found
+
+    def transform(self, rows: Rows) -> Rows:
+        return self._labels[self._places(dense(rows))]
+
+
+KINDS: Final = (OneHot, Encode, Rename)

@@ -24,8 +24,9 @@ from ..node import (
 )
 from ..sparse import Sparse
 
-Missing = Literal["nan", "none"] | tuple[Label]
-"""The value that stands for what is missing: NaN, None, or one of the column's own."""
+Missing = Literal["nan", "none", "either"] | tuple[Label]
+"""The value that stands for what is missing: NaN, None, either of them, or one of the column's
+own."""
 
 BLOCK: Final = 1 << 23
 """Distances that are held at once."""
@@ -38,7 +39,10 @@ def mask(array: Array, missing: Missing) -> Array:
         Refused: there is a NaN, which does not stand for it.
     """
     nans: Array = array != array
-    if missing == "nan":
+    if missing == "either" and array.dtype.kind == "O":
+        empty: Array = nans | (array == None)  # noqa: E711
+        return empty
+    if missing in ("nan", "either"):
         return nans
     if nans.any():
         raise Refused("a value is missing")

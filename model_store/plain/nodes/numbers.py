@@ -76,6 +76,21 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
         )
 
 
+class Clip(Node, Transform, frozen=True, kw_only=True):
+    """The nearer of the two ends of its column for a number that lies without."""
+
+    low: Array
+    high: Array
+
+    def check(self, width: int) -> int:
+        require_floats(self.low, width)
+        require_floats(self.high, width)
+        return width
+
+    def transform(self, rows: Rows) -> Rows:
+        return np.clip(as_floats(rows), self.low, self.high)
+
+
 class Finite(Node, Transform, frozen=True, kw_only=True):
     """Refuses rows with an infinite number, and unless `gaps` says that values may be missing,
     those with a NaN. What is no number may pass."""
@@ -202,4 +217,4 @@ class Normalize(Node, Transform, frozen=True, kw_only=True):
         return rows._replace(values=(values / norms[owners]).astype(values.dtype, copy=False))
 
 
-KINDS: Final = (Scale, Finite, Function, Binarize, Normalize)
+KINDS: Final = (Scale, Clip, Finite, Function, Binarize, Normalize)

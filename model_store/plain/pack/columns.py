@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -56,6 +58,17 @@ def column_transformer(step: Any, given: Given, inner: Inner) -> Transform:
         columns = np.array(places, dtype=np.int64)
         parts.append(Part(columns=columns, steps=steps, narrow=part.narrow))
     return Columns(parts=parts, sparse=bool(step.sparse_output_))
+
+
+def in_place(width: int, kinds: dict[int, Any], make: Callable[[list[int]], Transform]) -> Columns:
+    """Steps of some of so many columns, whose features stand where the columns stood. `make` makes
+    the step of columns beside each other that are of one kind; those of no kind pass."""
+    parts: list[Part] = []
+    for kind, run in groupby(range(width), key=kinds.get):
+        columns = list(run)
+        steps = [] if kind is None else [make(columns)]
+        parts.append(Part(columns=np.array(columns, dtype=np.int64), steps=steps))
+    return Columns(parts=parts)
 
 
 def _dense(steps: list[Transform]) -> list[Transform]:

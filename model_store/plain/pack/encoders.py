@@ -43,7 +43,7 @@ class Ordered:
                 known.append((label_of(value), place))
         narrow: Any = array.dtype.name if array.dtype.name in ("float32", "float16") else None
         named = [name for name, _ in others] + (["unknown"] if unknown else [])
-        categories = Categories([value for value, _ in known], named, narrow)
+        categories = Categories([value for value, _ in known], named, narrow=narrow)
         return cls(categories, [place for _, place in (*known, *others)])
 
 
@@ -82,7 +82,11 @@ class Places:
         places = [features[place] for place in found.order]
         if "unknown" in found.categories.others:
             places.append(unknown)
-        self.columns.append(found.categories)
+        self.append(found.categories, places, width)
+
+    def append(self, categories: Categories, places: list[int], width: int) -> None:
+        """As `add`, with the feature of each place."""
+        self.columns.append(categories)
         self.features += [self.width + place if place >= 0 else -1 for place in places]
         self.width += width
 
@@ -152,7 +156,7 @@ def _with_fillers(node: OneHot, imputer: Replace) -> OneHot | None:
         if value not in known or column.others not in ([], ["unknown"]):
             return None
         own.insert(len(known), own[known.index(value)])
-        columns.append(Categories(known, ["nan", *column.others], column.narrow))
+        columns.append(msgspec.structs.replace(column, others=["nan", *column.others]))
         features += own
     return msgspec.structs.replace(
         node, columns=columns, features=np.array(features, dtype=np.int32)

@@ -11,11 +11,13 @@ from . import (
     bayes,
     calibration,
     catboost,
+    category_encoders,
     clusters,
     columns,
     constant,
     curves,
     encoders,
+    feature_engine,
     features,
     histogram,
     imputers,
@@ -37,9 +39,11 @@ from .given import Given, NotPacked
 from .known import Known, Made, key_of, require_known
 
 _TRANSFORMS: Final[dict[str, Known[Transform]]] = {
+    **category_encoders.TRANSFORMS,
     **columns.TRANSFORMS,
     **curves.TRANSFORMS,
     **encoders.TRANSFORMS,
+    **feature_engine.TRANSFORMS,
     **features.TRANSFORMS,
     **imputers.TRANSFORMS,
     **scalers.TRANSFORMS,
