@@ -38,6 +38,7 @@ from model_store.plain.pack import NotPacked, pack
 
 from ..fuzz.subjects import NUMBERS, SUBJECTS, THREE, Fitted, X, Y, fitted
 from .cases import save
+from .transforms import TRANSFORMS
 
 ROWS: Final = 12
 
@@ -100,7 +101,7 @@ def forms() -> Iterator[tuple[str, tuple[bytes, bytes], NDArray[Any]]]:
     """Each form by its name, with rows that it answers. What has no form is left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, make in (SUBJECTS | WRAPPERS).items():
+        for name, make in (SUBJECTS | WRAPPERS | TRANSFORMS).items():
             pipeline, rows, truth = make()
             found = Inspection.of_data(pipeline, rows, truth, allow_varying=True)
             try:

@@ -80,6 +80,8 @@ class Classification(Node, Predictor, frozen=True, kw_only=True):
     def check(self, width: int) -> None:
         scores = len(self.classes) if len(self.classes) > 2 else 1
         require(len(self.classes) > 1, "two classes or more")
+        forbidden = "logistic" if scores > 1 else "softmax"
+        require(self.shares != forbidden, "shares for so many classes")
         require_floats(self.coefficients, width, scores)
         require_floats(self.intercept, -1)
         require(len(self.intercept) in (1, scores), "an intercept a score")

@@ -194,6 +194,7 @@ class Guesses(_Imputer, frozen=True, kw_only=True):
             if not rows.any():
                 continue
             told = guess.model.answer(filled[rows][:, guess.others]).labels
+            require(told.ndim == 1 and told.dtype.kind in "fiub", "a model that tells a number")
             low, high = self.low[guess.column], self.high[guess.column]
             filled[rows, guess.column] = np.clip(told, low, high)
 
