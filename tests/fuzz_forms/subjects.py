@@ -38,7 +38,7 @@ from model_store.plain.pack import NotPacked, pack
 
 from ..fuzz.subjects import NUMBERS, SUBJECTS, THREE, Fitted, X, Y, fitted
 from .cases import save
-from .transforms import TRANSFORMS
+from .transforms import TRANSFORMS, made
 
 ROWS: Final = 12
 
@@ -109,6 +109,8 @@ def forms() -> Iterator[tuple[str, tuple[bytes, bytes], NDArray[Any]]]:
             except NotPacked:
                 continue
             yield name, files, _matrix(rows)
+    for name, form, rows in made():
+        yield name, write(form), _matrix(rows)
 
 
 def _matrix(rows: Any) -> NDArray[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import numpy as np
 from sklearn.decomposition import PCA, TruncatedSVD
@@ -24,6 +24,12 @@ from sklearn.preprocessing import (
     QuantileTransformer,
     SplineTransformer,
 )
+
+from model_store.plain import Form
+from model_store.plain.form import FORM
+from model_store.plain.nodes.categories import Categories, Encode, Rename
+from model_store.plain.nodes.columns import Pipeline
+from model_store.plain.nodes.linear import Regression
 
 from ..fuzz.subjects import LETTERS, MOODS, NUMBERS, TEXTS, Fitted, X, Y, fitted
 
@@ -75,3 +81,14 @@ TRANSFORMS: Final[dict[str, Callable[[], Fitted]]] = {
     ),
     "words-together": fitted(make_pipeline(words, LogisticRegression()), TEXTS, MOODS),
 }
+
+
+def made() -> Iterator[tuple[str, Form, Any]]:
+    """Forms of nodes that only libraries need which are not installed here, with rows."""
+    letters = Categories(["a", "b", "c"], ["nan", "unknown"])
+    renamed = Rename(columns=[letters] * 3, labels=["a", "rest", "rest", None, "rest"] * 3)
+    rest = Categories(["a", "rest"], ["nan"])
+    encoded = Encode(columns=[rest] * 3, numbers=np.arange(9.0)[:, np.newaxis])
+    last = Regression(coefficients=np.ones(3), intercept=np.zeros(()))
+    root = Pipeline(steps=[renamed, encoded], last=last)
+    yield "renamed", Form(format=FORM, columns=3, root=root), LETTERS

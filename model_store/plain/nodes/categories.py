@@ -144,7 +144,8 @@ class _ByCategory(Node, Transform, frozen=True, kw_only=True):
 
 class OneHot(_ByCategory, frozen=True, kw_only=True):
     """A 1 in a feature of its own for each category. `features` says in which for each place, -1
-    in none; there are `width` of them. `sparse` says whether the 0s are left out."""
+    in none; there are `width` of them, each for some place. `sparse` says whether the 0s are left
+    out."""
 
     features: Array
     width: int
@@ -155,6 +156,8 @@ class OneHot(_ByCategory, frozen=True, kw_only=True):
         super().check(width)
         require(0 <= self.width <= (MAX_WIDTH if self.sparse else MAX_DENSE), "fewer features")
         require_places(self.features, self.width, self._length, start=-1)
+        used = np.unique(self.features[self.features >= 0])
+        require(len(used) == self.width, "a place for each feature")
         return self.width
 
     @cached_property

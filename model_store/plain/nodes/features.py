@@ -44,7 +44,10 @@ class Union(Node, Transform, frozen=True, kw_only=True):
             for step in steps:
                 part = step.transform(part)
             parts.append(part)
-        return joined(parts, sparse=any(isinstance(part, Sparse) for part in parts))
+        sparse = any(isinstance(part, Sparse) for part in parts)
+        width = sum(part.width if isinstance(part, Sparse) else part.shape[1] for part in parts)
+        require(sparse or width <= MAX_DENSE, f"at most {MAX_DENSE} features")
+        return joined(parts, sparse=sparse)
 
 
 class Select(Node, Transform, frozen=True, kw_only=True):

@@ -30,8 +30,7 @@ _OPERATIONS: Final = {
 
 
 class Scale(Node, Transform, frozen=True, kw_only=True):
-    """Operations with one number a column, one after another, in place as scikit-learn does them;
-    then what lies without the two `bounds` becomes the nearer one.
+    """Operations with one number a column, one after another, in place as scikit-learn does them.
 
     So with float32 they are computed in float64 and then rounded, unless the numbers are `rounded`
     before. Sparse rows are only multiplied, by the inverse of what they are divided by.
@@ -39,7 +38,6 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
 
     operations: list[tuple[Operation, Array]]
     rounded: bool = False
-    bounds: tuple[float, float] | None = None
 
     def check(self, width: int) -> int:
         for _, numbers in self.operations:
@@ -56,13 +54,12 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
                 numbers = numbers.astype(array.dtype, copy=False)
             scaled = np.empty_like(array) if scaled is None else scaled
             array = _OPERATIONS[name](array, numbers, out=scaled, casting="same_kind")
-        return array if self.bounds is None else np.clip(array, *self.bounds)
+        return array
 
     @property
     def _moves(self) -> bool:
         """Whether a 0 becomes something else."""
-        added = any(name in ("subtract", "add") for name, _ in self.operations)
-        return added or (self.bounds is not None and not self.bounds[0] <= 0 <= self.bounds[1])
+        return any(name in ("subtract", "add") for name, _ in self.operations)
 
     def _sparse(self, rows: Sparse) -> Sparse:
         values = rows.values
@@ -71,9 +68,7 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
         for name, numbers in self.operations:
             factors = 1.0 / numbers if name == "divide" else numbers
             values = (values * factors[rows.places]).astype(values.dtype, copy=False)
-        return rows._replace(
-            values=values if self.bounds is None else np.clip(values, *self.bounds)
-        )
+        return rows._replace(values=values)
 
 
 class Clip(Node, Transform, frozen=True, kw_only=True):
@@ -88,7 +83,14 @@ class Clip(Node, Transform, frozen=True, kw_only=True):
         return width
 
     def transform(self, rows: Rows) -> Rows:
-        return np.clip(as_floats(rows), self.low, self.high)
+        if isinstance(rows, Sparse) and (self.low <= 0).all() and (self.high >= 0).all():
+            low, high = self.low[rows.places], self.high[rows.places]
+            return rows._replace(values=_between(rows.values, low, high))
+        return _between(as_floats(rows), self.low, self.high)
+
+
+def _between(numbers: Array, low: Array, high: Array) -> Array:
+    return np.clip(numbers, low.astype(numbers.dtype), high.astype(numbers.dtype))
 
 
 class Finite(Node, Transform, frozen=True, kw_only=True):

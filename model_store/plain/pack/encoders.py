@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -91,7 +92,7 @@ class Places:
         self.width += width
 
     def node(self, dtype: Any, *, sparse: bool) -> OneHot:
-        name: Any = np.dtype(dtype).name
+        name: Any = sys.intern(np.dtype(dtype).name)
         features = np.array(self.features, dtype=np.int32)
         return OneHot(
             columns=self.columns, features=features, width=self.width, dtype=name, sparse=sparse

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..node import Transform
 from ..nodes.columns import Chain
-from ..nodes.numbers import Binarize, Finite, Function, Name, Normalize, Operation, Scale
+from ..nodes.numbers import Binarize, Clip, Finite, Function, Name, Normalize, Operation, Scale
 from .given import Given, NotPacked
 from .known import Inner, Known, require_set
 
@@ -29,24 +29,25 @@ def robust(step: Any, given: Given, inner: Inner) -> Transform:
 
 
 def min_max(step: Any, given: Given, inner: Inner) -> Transform:
-    low, high = step.feature_range
-    bounds = (float(low), float(high)) if step.clip else None
-    return _scale(("multiply", step.scale_), ("add", step.min_), bounds=bounds)
+    scale = _scale(("multiply", step.scale_), ("add", step.min_))
+    return _clipped(scale, given, *map(float, step.feature_range)) if step.clip else scale
 
 
 def max_abs(step: Any, given: Given, inner: Inner) -> Transform:
-    bounds = (-1.0, 1.0) if getattr(step, "clip", False) else None  # new in 1.9
-    return _scale(("divide", step.scale_), bounds=bounds)
+    scale = _scale(("divide", step.scale_))
+    clip = getattr(step, "clip", False)  # new in 1.9
+    return _clipped(scale, given, -1.0, 1.0) if clip else scale
 
 
-def _scale(
-    *operations: tuple[Operation, Any],
-    rounded: bool = False,
-    bounds: tuple[float, float] | None = None,
-) -> Scale:
+def _clipped(scale: Scale, given: Given, low: float, high: float) -> Transform:
+    width = given.width
+    return Chain(steps=[scale, Clip(low=np.full(width, low), high=np.full(width, high))])
+
+
+def _scale(*operations: tuple[Operation, Any], rounded: bool = False) -> Scale:
     """What is switched off stands as None."""
     known = [(name, np.asarray(each)) for name, each in operations if each is not None]
-    return Scale(operations=known, rounded=rounded, bounds=bounds)
+    return Scale(operations=known, rounded=rounded)
 
 
 def normalizer(step: Any, given: Given, inner: Inner) -> Transform:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -59,7 +60,7 @@ def _dtype(step: Any) -> Any:
         return "float64"
     if dtype.name not in ("float64", "float32"):
         raise NotPacked(f"{type(step).__name__} with dtype={dtype.name} is not known")
-    return dtype.name
+    return sys.intern(dtype.name)
 
 
 def counts(step: Any, given: Given, inner: Inner) -> Transform:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.feature_selection import (
     RFE,
     RFECV,
@@ -25,13 +28,24 @@ from sklearn.feature_selection import (
     VarianceThreshold,
     f_classif,
 )
+from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    StandardScaler,
+)
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
+from model_store.inspection import Inspection
 from model_store.plain import Malformed, read, write
+from model_store.plain.pack import pack
 
 from .forms import packed, require_same
 
@@ -121,6 +135,35 @@ def test_sparse_features_answer_as_their_pipeline_does(step: Any) -> None:
     form, signature = packed(pipeline, X, y)
     rows = np.concatenate([X[:50], np.array([["word", "c"], ["word 3", "d"], ["", ""]], object)])
     require_same(pipeline, form, signature, rows)
+
+
+OF_SPARSE = [
+    TfidfTransformer(),
+    TfidfTransformer(sublinear_tf=True, norm="l1"),
+    MaxAbsScaler(),
+    MaxAbsScaler(clip=True),
+    StandardScaler(with_mean=False),
+    Normalizer(),
+    Normalizer(norm="l1"),
+    Normalizer(norm="max"),
+    Binarizer(threshold=0.5),
+    FunctionTransformer(np.log1p, accept_sparse=True),
+    SimpleImputer(),
+    SimpleImputer(strategy="most_frequent", add_indicator=True),
+]
+
+
+@pytest.mark.parametrize("step", OF_SPARSE, ids=repr)
+def test_a_sparse_matrix_is_answered_as_its_pipeline_does(step: Any) -> None:
+    rows = np.random.default_rng(34).poisson(0.7, size=(ROWS, 6)).astype(float)
+    y = rows[:, 0] > rows[:, 1]
+    if isinstance(step, SimpleImputer):
+        rows[::5, 0] = NAN
+    pipeline = make_pipeline(step, LogisticRegression()).fit(csr_matrix(rows), y)
+    signature = Inspection.of_data(pipeline, csr_matrix(rows), y).signature
+    signature = msgspec.structs.replace(signature, container="sparse")
+    form = read(*write(pack(pipeline, signature)))
+    require_same(pipeline, form, signature, np.concatenate([rows[:40], np.zeros((1, 6))]))
 
 
 def test_sparse_columns_stand_beside_dense_ones() -> None:
