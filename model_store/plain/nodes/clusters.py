@@ -31,10 +31,15 @@ MAX_CLUSTERS: Final = 1 << 31
 
 class Nearest(Node, Predictor, frozen=True, kw_only=True):
     """The cluster of the nearest centre. `centres` of shape (centres, features), `clusters` are
-    those that they belong to."""
+    those that they belong to.
+
+    Distances are compared less the row's own square, which is the same of all centres, or `whole`:
+    then that of a row is infinite which is very far away, and the first centre is its nearest.
+    """
 
     centres: Array
     clusters: Array
+    whole: bool = False
 
     @cached_property
     def _twice(self) -> Array:
@@ -51,7 +56,10 @@ class Nearest(Node, Predictor, frozen=True, kw_only=True):
         require_places(self.clusters, MAX_CLUSTERS, len(self.centres), start=-1)
 
     def answer(self, rows: Rows) -> Answer:
-        distances = finite(product(rows, self._twice) + self._norms)
+        if self.whole:
+            distances = squares(finite(as_floats(rows)), self.centres)
+        else:
+            distances = finite(product(rows, self._twice) + self._norms)
         return Answer(self.clusters.take(distances.argmin(axis=1)))
 
 
@@ -81,9 +89,9 @@ class Bisected(Node, Predictor, frozen=True, kw_only=True):
         for part in range(len(self.children)):
             here = np.flatnonzero(found == part)
             if self.children[part, 0] >= 0 and len(here):
-                centres = self.centres[self.children[part]]
-                nearer = squares(array[here], centres).argmin(axis=1)
-                found[here] = self.children[part][nearer]
+                two = self.centres[self.children[part]]
+                nearer = (two * two).sum(axis=1) - 2.0 * (array[here] @ two.T)
+                found[here] = self.children[part][nearer.argmin(axis=1)]
         return Answer(self.clusters.take(found))
 
 

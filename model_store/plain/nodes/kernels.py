@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -34,27 +34,30 @@ class DenseVectors(
         return len(self.rows)
 
     @cached_property
-    def _columns(self) -> Array:
-        return np.ascontiguousarray(self.rows.T, dtype=np.float64)
+    def _doubles(self) -> Array:
+        return np.ascontiguousarray(self.rows, dtype=np.float64)
 
     def check(self, width: int) -> None:
         require_floats(self.rows, -1, width)
 
+    def in_blocks(self, answer: Callable[[Rows], Array], rows: Rows) -> Array:
+        """What is answered to rows, as many at a time as are small beside these vectors."""
+        return in_blocks(answer, _floats(rows), self.rows.size)
+
     def products(self, rows: Rows) -> Array:
-        """Of each row with each vector."""
-        # Of the rows turned, not of columns: so a BLAS adds up as scikit-learn's product does.
-        found: Array = _floats(rows) @ self.rows.T
-        return found
+        """Of each vector with each row, of shape (vectors, rows)."""
+        return _dot(self._doubles[:, np.newaxis], _floats(rows))
 
     def squares(self, rows: Rows) -> Array:
-        """The squared distances of each row from each vector, feature by feature."""
-        return in_blocks(self._squares, _floats(rows), self.rows.size)
+        """The squared distances of each vector from each row."""
+        away = self._doubles[:, np.newaxis] - _floats(rows)
+        return _dot(away, away)
 
-    def _squares(self, array: Array) -> Array:
-        away = array.T[:, :, np.newaxis] - self._columns[:, np.newaxis]
-        away *= away
-        found: Array = away.sum(axis=0)
-        return found
+
+def _dot(first: Array, second: Array) -> Array:
+    """Products of pairs of rows, each by itself: so a BLAS adds up as it does for LIBSVM."""
+    found: Array = first[..., np.newaxis, :] @ second[..., np.newaxis]
+    return found[..., 0, 0]
 
 
 class SparseVectors(
@@ -86,15 +89,18 @@ class SparseVectors(
         fits = len(ends) > 0 and ends[0] == 0 and ends[-1] == len(self.places)
         require(bool(fits and (np.diff(ends) >= 0).all()), "ends in order")
 
+    def in_blocks(self, answer: Callable[[Rows], Array], rows: Rows) -> Array:
+        return answer(rows)
+
     def products(self, rows: Rows) -> Array:
-        return np.stack([self._product(row) for row in _each(rows)])
+        return np.stack([self._product(row) for row in _each(rows)], axis=1)
 
     def _product(self, row: Array) -> Array:
         return np.bincount(self._owners, self.values * row[self.places], minlength=len(self))
 
     def squares(self, rows: Rows) -> Array:
-        norms = np.array([[row @ row] for row in _each(rows)])
-        found: Array = norms + self._norms - 2.0 * self.products(rows)
+        norms = np.array([row @ row for row in _each(rows)])
+        found: Array = norms + self._norms[:, np.newaxis] - 2.0 * self.products(rows)
         return np.maximum(found, 0.0, out=found)
 
 
@@ -120,25 +126,41 @@ def _row(rows: Sparse, place: int) -> Array:
 
 
 Vectors = DenseVectors | SparseVectors
+KernelName = Literal["linear", "rbf", "poly", "sigmoid"]
+
+MAX_DEGREE: Final = 1 << 16
 
 
 class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A function of two rows: their product, or exp(-gamma d²) of their distance d, or a power or
     the hyperbolic tangent of gamma times their product plus `shift`."""
 
-    name: Literal["linear", "rbf", "poly", "sigmoid"]
+    name: KernelName
     gamma: float = 1.0
     shift: float = 0.0
-    degree: float = 1.0
+    degree: Annotated[int, msgspec.Meta(ge=0, le=MAX_DEGREE)] = 1
 
-    def of(self, rows: Rows, vectors: Vectors) -> Array:
-        """Of each row with each vector, of shape (rows, vectors)."""
+    def of(self, vectors: Vectors, rows: Rows) -> Array:
+        """Of each vector with each row, of shape (vectors, rows), as LIBSVM computes it.
+
+        Raises:
+            Refused: a value is not finite.
+        """
         if self.name == "rbf":
-            squares = vectors.squares(rows)
-            squares *= -self.gamma
-            return np.exp(squares, out=squares)
-        found: Array = vectors.products(rows)
+            return np.asarray(np.exp(-self.gamma * vectors.squares(rows)))
+        found = vectors.products(rows)
         if self.name == "linear":
             return found
         found = self.gamma * found + self.shift
-        return np.tanh(found) if self.name == "sigmoid" else found**self.degree
+        return np.tanh(found) if self.name == "sigmoid" else _power(found, self.degree)
+
+
+def _power(base: Array, degree: int) -> Array:
+    """A power by squares of squares, whose last bits are not those of numpy's."""
+    found = np.ones_like(base)
+    while degree:
+        if degree % 2:
+            found = found * base
+        base = base * base
+        degree //= 2
+    return found

@@ -52,8 +52,8 @@ class Mahalanobis(Node, Predictor, frozen=True, kw_only=True):
         require_floats(self.precision, width, width)
 
     def answer(self, rows: Rows) -> Answer:
-        away = as_floats(rows) - self.location
-        squares = finite(((away @ self.precision) * away).sum(axis=1))
+        away = finite(as_floats(rows)) - self.location
+        squares = ((away @ self.precision) * away).sum(axis=1)
         return Answer(-squares - self.offset)
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ..node import Answer, Array, Node, Predictor, Rows, as_floats, finite, require, require_floats
-from .kernels import DenseVectors
+from .blocks import in_blocks
 
 MAX_TERMS: Final = 30
 """Covariances within each other."""
@@ -62,12 +62,24 @@ class _OfDistance(_Covariance, frozen=True):
         require(self.lengths.dtype.kind == "f", "floats")
 
     def prepared(self, rows: Array) -> Prepared:
-        vectors = DenseVectors(rows / self.lengths)
-        return lambda array: self.of(vectors.squares(array / self.lengths))
+        columns = np.ascontiguousarray((rows / self.lengths).T)
+        return lambda array: self.of(_squares(array / self.lengths, columns))
 
     def of(self, squares: Array) -> Array:
         """Of squared distances."""
         raise NotImplementedError
+
+
+def _squares(array: Array, columns: Array) -> Array:
+    """Squared distances, feature by feature as scipy adds them up. `columns` of shape (features,
+    training rows)."""
+
+    def block(rows: Array) -> Array:
+        away = rows.T[:, :, np.newaxis] - columns[:, np.newaxis]
+        away *= away
+        return np.asarray(away.sum(axis=0))
+
+    return in_blocks(block, array, columns.size)
 
 
 class Radial(_OfDistance, frozen=True):

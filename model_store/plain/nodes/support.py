@@ -22,28 +22,71 @@ from ..node import (
     require_places,
 )
 from .discriminant import squares
-from .kernels import Kernel, Vectors
+from .kernels import Kernel, KernelName, Vectors
 
 LEAST_SHARE: Final = 1e-7
 """Of a class beside another, as LIBSVM has it."""
 
 
-class KernelNumbers(Node, Predictor, frozen=True, kw_only=True):
-    """A number, or several. `weights` of shape (vectors,) or (vectors, targets)."""
+def _sum(terms: Array) -> Array:
+    """The sum of each column, one term after another. The rows of `terms` are contiguous."""
+    if terms.shape[1] == 1:  # of which numpy's sum would be by pairs
+        found: Array = np.add.accumulate(terms, axis=0)[-1]
+        return found
+    return np.asarray(np.add.reduce(terms, axis=0))
+
+
+class SupportNumbers(Node, Predictor, frozen=True, kw_only=True):
+    """A number by support vectors. `weights` of shape (vectors,)."""
 
     kernel: Kernel
     vectors: Vectors
     weights: Array
-    intercept: float = 0.0
+    intercept: float
 
     def check(self, width: int) -> None:
         self.vectors.check(width)
-        require(self.weights.ndim in (1, 2) and self.weights.size > 0, "weights")
-        require_floats(self.weights, *(len(self.vectors), -1)[: self.weights.ndim])
+        require(len(self.vectors) > 0, "a vector")
+        require_floats(self.weights, len(self.vectors))
 
     def answer(self, rows: Rows) -> Answer:
-        found = self.kernel.of(rows, self.vectors) @ self.weights + self.intercept
+        return Answer(self.vectors.in_blocks(self._numbers, rows))
+
+    def _numbers(self, rows: Rows) -> Array:
+        alike = self.kernel.of(self.vectors, rows)
+        return _sum(self.weights[:, np.newaxis] * alike) + self.intercept
+
+
+class KernelNumbers(Node, Predictor, frozen=True, kw_only=True):
+    """A number, or several, by all rows of training, as kernel ridge regression has it. `weights`
+    of shape (training rows,) or (training rows, targets)."""
+
+    kernel: KernelName
+    rows: Array
+    weights: Array
+    gamma: float
+    shift: float
+    degree: float
+
+    def check(self, width: int) -> None:
+        require_floats(self.rows, -1, width)
+        require(self.weights.ndim in (1, 2) and self.weights.size > 0, "weights")
+        require_floats(self.weights, *(len(self.rows), -1)[: self.weights.ndim])
+
+    def answer(self, rows: Rows) -> Answer:
+        found = self._alike(finite(as_floats(rows))) @ self.weights
         return Answer(found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found)
+
+    def _alike(self, array: Array) -> Array:
+        if self.kernel == "rbf":
+            return np.asarray(np.exp(-self.gamma * squares(array, self.rows)))
+        # Of the rows turned: so a BLAS adds up as it does for scikit-learn.
+        found: Array = array @ self.rows.T
+        if self.kernel == "linear":
+            return found
+        found *= self.gamma
+        found += self.shift
+        return np.asarray(np.tanh(found) if self.kernel == "sigmoid" else found**self.degree)
 
 
 class KernelShares(Node, Predictor, frozen=True, kw_only=True):
@@ -73,7 +116,7 @@ class KernelShares(Node, Predictor, frozen=True, kw_only=True):
         return Answer(self._labels.take(shares.argmax(axis=1)), shares)
 
 
-class KernelClasses(Node, Predictor, frozen=True, kw_only=True):
+class SupportClasses(Node, Predictor, frozen=True, kw_only=True):
     """Each class beside each other. `counts` are the vectors of each class, which stand one class
     after another. `weights` of shape (classes - 1, vectors) and `intercept` of shape (pairs,) are
     those of LIBSVM. `slopes` and `shifts` of shape (pairs,) make shares of the scores of pairs.
@@ -105,11 +148,18 @@ class KernelClasses(Node, Predictor, frozen=True, kw_only=True):
         return np.triu_indices(len(self.classes), 1)
 
     @cached_property
-    def _parts(self) -> list[tuple[slice, Array]]:
-        """Of each class the places of its vectors, and their weights beside each other class."""
+    def _parts(self) -> list[slice]:
+        """The places of the vectors of each class."""
         ends = np.cumsum(self.counts, dtype=np.int64).tolist()
-        parts = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-        return [(part, np.ascontiguousarray(self.weights[:, part].T)) for part in parts]
+        return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _pair(self, alike: Array, first: int, second: int) -> Array:
+        """The sums over the vectors of two classes."""
+        terms = [
+            self.weights[beside, part, np.newaxis] * alike[part]
+            for part, beside in ((self._parts[first], second - 1), (self._parts[second], first))
+        ]
+        return _sum(np.concatenate(terms))
 
     def check(self, width: int) -> None:
         self.vectors.check(width)
@@ -117,6 +167,7 @@ class KernelClasses(Node, Predictor, frozen=True, kw_only=True):
         pairs = classes * (classes - 1) // 2
         require(classes > 1, "two classes or more")
         require_places(self.counts, vectors + 1, classes)
+        require(bool(self.counts.all()), "a vector a class")
         require(sum(self.counts.tolist()) == vectors, "the vectors of all classes")
         require_floats(self.weights, classes - 1, vectors)
         require_floats(self.intercept, pairs)
@@ -144,11 +195,14 @@ class KernelClasses(Node, Predictor, frozen=True, kw_only=True):
 
     def _beside(self, rows: Rows) -> Array:
         """A score a pair: above 0 it is for the first class."""
-        kernel = self.kernel.of(rows, self.vectors)
-        sums = np.stack([kernel[:, part] @ weights for part, weights in self._parts])
-        first, second = self._pairs
-        found: Array = (sums[first, :, second - 1] + sums[second, :, first]).T + self.intercept
-        return finite(found)
+        return self.vectors.in_blocks(self._block, rows)
+
+    def _block(self, rows: Rows) -> Array:
+        alike = self.kernel.of(self.vectors, rows)
+        pairs = zip(*(places.tolist() for places in self._pairs), strict=True)
+        sums = [self._pair(alike, first, second) for first, second in pairs]
+        found: Array = np.stack(sums, axis=1) + self.intercept
+        return found
 
     def _counted(self, chosen: Array, weights: Array | None = None) -> Array:
         """What falls on each class, where `chosen` of shape (rows, any) are places of classes."""
@@ -205,4 +259,4 @@ def _stepped(shares: Array, slope: Array, whole: Array, table: Array, diagonal: 
     return shares
 
 
-KINDS: Final = (KernelNumbers, KernelShares, KernelClasses)
+KINDS: Final = (SupportNumbers, KernelNumbers, KernelShares, SupportClasses)

@@ -19,18 +19,28 @@ _MIXTURE: Final = (
 )
 
 
-def nearest(step: Any, given: Given, inner: Inner) -> Predictor:
+def means(step: Any, given: Given, inner: Inner) -> Predictor:
     """The place of the nearest centre."""
+    return _nearest(step, whole=False)
+
+
+def nearest(step: Any, given: Given, inner: Inner) -> Predictor:
+    """The same, by whole distances."""
+    return _nearest(step, whole=True)
+
+
+def _nearest(step: Any, *, whole: bool) -> Predictor:
     centres = np.asarray(step.cluster_centers_)
     if not len(centres):
         raise NotPacked(f"{type(step).__name__} without a cluster is not known")
-    return Nearest(centres=centres, clusters=np.arange(len(centres), dtype=np.int32))
+    clusters = np.arange(len(centres), dtype=np.int32)
+    return Nearest(centres=centres, clusters=clusters, whole=whole)
 
 
 def tree(step: Any, given: Given, inner: Inner) -> Predictor:
     """Centres of small clusters, which belong to larger ones."""
     clusters = np.asarray(step.subcluster_labels_)
-    return Nearest(centres=np.asarray(step.subcluster_centers_), clusters=clusters)
+    return Nearest(centres=np.asarray(step.subcluster_centers_), clusters=clusters, whole=True)
 
 
 def bisected(step: Any, given: Given, inner: Inner) -> Predictor:
@@ -90,9 +100,9 @@ def envelope(step: Any, given: Given, inner: Inner) -> Predictor:
 
 
 PREDICTORS: Final[dict[str, Known[Predictor]]] = {
-    "sklearn.KMeans": Known.of(nearest, _MEANS, "algorithm copy_x"),
+    "sklearn.KMeans": Known.of(means, _MEANS, "algorithm copy_x"),
     "sklearn.MiniBatchKMeans": Known.of(
-        nearest,
+        means,
         _MEANS,
         "batch_size compute_labels init_size max_no_improvement reassignment_ratio",
     ),

@@ -9,7 +9,7 @@ import numpy as np
 from ..node import Array, Predictor
 from ..nodes.kernels import DenseVectors, Kernel, SparseVectors, Vectors
 from ..nodes.outliers import Outliers
-from ..nodes.support import KernelClasses, KernelNumbers
+from ..nodes.support import KernelNumbers, SupportClasses, SupportNumbers
 from .given import Given, NotPacked
 from .known import Inner, Known, require_set
 from .linear import classes_of
@@ -25,7 +25,7 @@ def classifier(step: Any, given: Given, inner: Inner) -> Predictor:
     require_set(step, break_ties=False, decision_function_shape=("ovr", "ovo"))
     classes = classes_of(step)
     shared = step.probability is True and len(step._probA) > 0
-    return KernelClasses(
+    return SupportClasses(
         classes=classes,
         kernel=_kernel(step),
         vectors=vectors_of(step.support_vectors_),
@@ -51,15 +51,20 @@ def ridge(step: Any, given: Given, inner: Inner) -> Predictor:
     if name not in _KERNELS or step.kernel_params:
         raise NotPacked(f"KernelRidge with kernel={step.kernel!r:.60} is not known")
     gamma = 1.0 / given.width if step.gamma is None else float(step.gamma)
+    if hasattr(step.X_fit_, "tocsr"):
+        raise NotPacked("KernelRidge of a sparse matrix is not known")
     return KernelNumbers(
-        kernel=Kernel(name, gamma, float(step.coef0), float(step.degree)),
-        vectors=vectors_of(step.X_fit_),
+        kernel=name,
+        rows=np.asarray(step.X_fit_),
         weights=np.asarray(step.dual_coef_),
+        gamma=gamma,
+        shift=float(step.coef0),
+        degree=float(step.degree),
     )
 
 
-def _numbers(step: Any) -> KernelNumbers:
-    return KernelNumbers(
+def _numbers(step: Any) -> SupportNumbers:
+    return SupportNumbers(
         kernel=_kernel(step),
         vectors=vectors_of(step.support_vectors_),
         weights=_dense(step._dual_coef_)[0],
@@ -69,7 +74,7 @@ def _numbers(step: Any) -> KernelNumbers:
 
 def _kernel(step: Any) -> Kernel:
     require_set(step, kernel=_KERNELS)
-    return Kernel(step.kernel, float(step._gamma), float(step.coef0), float(step.degree))
+    return Kernel(step.kernel, float(step._gamma), float(step.coef0), int(step.degree))
 
 
 def vectors_of(rows: Any) -> Vectors:
