@@ -1,8 +1,9 @@
 """The rows of training that are nearest to a row, and what they say together.
 
 Which are candidates is told by distances of a matrix product, which are quick and not exact; of the
-candidates the distances are computed feature by feature, as scikit-learn's trees do it. Where two
-rows are equally far, scikit-learn takes whichever its tree came to first: that cannot be told here.
+candidates the distances are computed feature by feature, as scikit-learn's trees do it. Where the
+last of the nearest is as far as the next, a k-d tree is asked which of them scikit-learn takes;
+what it takes without a tree or by a ball tree is not known.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..node import (
     require_places,
 )
 from .blocks import NUMBERS
+from .kd_tree import KDTree
 
 Metric = Literal["euclidean", "manhattan", "chebyshev", "minkowski"]
 Found = tuple[Array, Array]
@@ -43,17 +45,20 @@ class Search(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True
 ):
     """Looks for the `count` nearest of `rows`, of shape (training rows, features). `power` is that
-    of the metric minkowski."""
+    of the metric minkowski. `tree` is that of the pipeline, if it has one that is known."""
 
     rows: Array
     count: int
     metric: Metric = "euclidean"
     power: float = 2.0
+    tree: KDTree | None = None
 
     def check(self, width: int) -> None:
         require_floats(self.rows, -1, width)
         require(0 < self.count <= len(self.rows), "as many neighbours as there are rows, or fewer")
         require(1 <= self.power < math.inf, "a power of 1 or more")
+        if self.tree is not None:
+            self.tree.check(len(self.rows), width)
 
     def nearest(self, rows: Rows) -> Found:
         """The nearest ones of each row, of shape (rows, count), and the nearest of them first.
@@ -73,19 +78,41 @@ class Search(
     def _nearest(self, array: Array) -> Found:
         owners, places, far = self._candidates(array)
         if len(array) == 1:
-            chosen = far.argsort(kind="stable")[np.newaxis, : self.count]
+            order = far.argsort(kind="stable")
+            starts = np.zeros(1, dtype=np.intp)
         else:
             order = np.lexsort((far, owners))
             starts = np.searchsorted(owners, np.arange(len(array)))
-            chosen = order[starts[:, np.newaxis] + np.arange(self.count)]
-        return self._distances(far[chosen]), places[chosen]
+        chosen = order[starts[:, np.newaxis] + np.arange(self.count)]
+        found, at = far[chosen], places[chosen]
+        last = found[:, -1]
+        after = np.minimum(starts + self.count, len(order) - 1)
+        tied = (far[order[after]] == last) & (owners[order[after]] == np.arange(len(array)))
+        unclear = np.flatnonzero(tied | np.isinf(last))
+        if len(unclear):
+            at[unclear] = self._taken(array[unclear], found[unclear], at[unclear])
+        return self._distances(found), at
+
+    def _taken(self, array: Array, far: Array, places: Array) -> Array:
+        """The places that scikit-learn takes where some are equally far."""
+        if self.tree is None:
+            return np.where(np.isinf(far), 0, places)
+        known = {"euclidean": 2.0, "manhattan": 1.0, "chebyshev": math.inf}
+        power = known.get(self.metric, self.power)
+        pairs = zip(array, self._far(array, self._ordered), strict=True)
+        return np.array([self.tree.nearest(*pair, self.count, power) for pair in pairs])
+
+    @cached_property
+    def _ordered(self) -> Array:
+        """The features of the rows in the order of the tree."""
+        return self._columns if self.tree is None else self._columns[:, self.tree.order]
 
     def _candidates(self, array: Array) -> tuple[Array, Array, Array]:
         """Of each row `count` rows of training or more, the nearest among them: the places of
         both, and how far they are as `_summed` has it."""
         if self.metric != "euclidean":
             about = np.full((len(array), self._length), np.inf)
-            about[:, : len(self.rows)] = self._far(array)
+            about[:, : len(self.rows)] = self._far(array, self._columns)
             owners, places = self._lowest(about, 0.0)
             return owners, places, about[owners, places]
         centred = array - self._centre
@@ -103,7 +130,10 @@ class Search(
         """
         groups = about.reshape(len(about), -1, self._groups).min(axis=1)
         highest = np.partition(groups, self.count - 1, axis=1)[:, self.count - 1 : self.count]
-        chosen = np.flatnonzero(about <= highest + rounding)
+        highest = highest + rounding
+        if not np.isfinite(highest).all():  # of rows so far away that products are infinite
+            return np.divmod(np.arange(len(about) * len(self.rows)), len(self.rows))
+        chosen = np.flatnonzero(about <= highest)
         if len(about) == 1:
             return np.zeros(len(chosen), dtype=np.intp), chosen
         return np.divmod(chosen, self._length)
@@ -148,11 +178,11 @@ class Search(
         """How far off the distances of the product are at most, in squares of what they are of."""
         return 8.0 * (int(self.rows.shape[1]) + 8) * sys.float_info.epsilon
 
-    def _far(self, array: Array) -> Array:
-        """How far each row is from each of training."""
+    def _far(self, array: Array, columns: Array) -> Array:
+        """How far each row is from each of training, whose features are the columns."""
         across = array.T[:, :, np.newaxis]
         found = np.zeros((len(array), len(self.rows)))
-        for feature, column in zip(across, self._columns, strict=True):
+        for feature, column in zip(across, columns, strict=True):
             self._add(found, feature - column)
         return found
 
@@ -169,7 +199,9 @@ class Search(
 
     def _add(self, found: Array, away: Array) -> None:
         """Adds what one feature adds to a distance."""
-        if self.metric == "manhattan":
+        if self.metric == "euclidean":
+            found += np.multiply(away, away, out=away)
+        elif self.metric == "manhattan":
             found += np.abs(away, out=away)
         elif self.metric == "chebyshev":
             np.maximum(found, np.abs(away, out=away), out=found)

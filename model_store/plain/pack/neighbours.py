@@ -8,6 +8,7 @@ import numpy as np
 
 from ...labels import json_labels, labels_of
 from ..node import Array, Label, Predictor
+from ..nodes.kd_tree import KDTree
 from ..nodes.neighbours import (
     NeighbourClasses,
     NeighbourDensity,
@@ -88,7 +89,21 @@ def search(step: Any, count: int | None = None) -> Search:
     if metric != "minkowski":
         power = 2.0
     number = int(step.n_neighbors) if count is None else count
-    return Search(rows=np.asarray(rows), count=number, metric=metric, power=power)
+    return Search(rows=np.asarray(rows), count=number, metric=metric, power=power, tree=_tree(step))
+
+
+def _tree(step: Any) -> KDTree | None:
+    if step._fit_method != "kd_tree":
+        return None
+    _, order, parts, bounds = step._tree.get_arrays()
+    return KDTree(
+        order=np.asarray(order),
+        starts=np.array(parts["idx_start"]),
+        ends=np.array(parts["idx_end"]),
+        leaves=np.array(parts["is_leaf"], dtype=np.uint8),
+        lows=np.asarray(bounds[0]),
+        highs=np.asarray(bounds[1]),
+    )
 
 
 def _columns(values: Any) -> Array:

@@ -13,11 +13,15 @@ from sklearn.neighbors import (
     KNeighborsClassifier,
     KNeighborsRegressor,
     LocalOutlierFactor,
+    NearestNeighbors,
 )
 from sklearn.preprocessing import StandardScaler
 
+from model_store.plain import Malformed
+from model_store.plain.nodes.kd_tree import KDTree
 from model_store.plain.nodes.neighbours import Search
 from model_store.plain.pack import NotPacked
+from model_store.plain.pack.neighbours import search
 
 from .forms import packed
 from .trained import classed, drawn, fitted, require_answers, require_malformed, wider
@@ -115,6 +119,43 @@ def test_the_nearest_are_those_of_all_distances(
     np.testing.assert_allclose(np.take_along_axis(away, places, axis=1), expected, rtol=1e-12)
 
 
+@given(
+    seed=st.integers(0, 1 << 30),
+    count=st.integers(1, 400),
+    width=st.integers(1, 6),
+    wanted=st.integers(1, 12),
+    values=st.sampled_from([2, 4, 9]),
+    leaf=st.sampled_from([1, 7, 30]),
+    metric=st.sampled_from(["euclidean", "manhattan", "chebyshev", "minkowski"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_of_rows_that_are_equally_far_the_same_are_taken_as_by_a_tree(
+    seed: int, count: int, width: int, wanted: int, values: int, leaf: int, metric: Any
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.integers(0, values, size=(count, width)).astype(np.float64)
+    asked = random.integers(-1, values + 1, size=(20, width)).astype(np.float64)
+    asked[0, 0] = 1e300  # which is equally far from all, and by its square infinitely
+    power = 3.0 if metric == "minkowski" else 2.0
+    fitted = NearestNeighbors(
+        n_neighbors=min(wanted, count), algorithm="kd_tree", leaf_size=leaf, metric=metric, p=power
+    ).fit(rows)
+    expected_distances, expected = fitted.kneighbors(asked)
+    with np.errstate(over="ignore"):  # as a form does
+        distances, places = search(fitted).nearest(asked)
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
+    np.testing.assert_array_equal(np.sort(places, axis=1), np.sort(expected, axis=1))
+
+
+@pytest.mark.parametrize("algorithm", ["kd_tree", "brute"])
+def test_what_is_infinitely_far_is_the_first_row(algorithm: Any) -> None:
+    X, y = drawn()
+    pipeline = fitted(KNeighborsRegressor(algorithm=algorithm), X, y)
+    rows = X[:2].copy()
+    rows[0, 1] = -1e300
+    require_answers(pipeline, X, y, rows)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -126,9 +167,34 @@ def test_the_nearest_are_those_of_all_distances(
         (b'"classes":[[1,2]]', b'"classes":[]'),
         (b'"metric":"minkowski"', b'"metric":"cosine"'),
         (b'"power":3.0', b'"power":0.5'),
+        (b'"order":{"dtype":"int64"', b'"order":{"dtype":"float64"'),
+        (b'"starts":{"dtype":"int64"', b'"starts":{"dtype":"int8"'),
+        (b'"leaves":{"dtype":"uint8","shape":[3]', b'"leaves":{"dtype":"uint8","shape":[2]'),
+        (b'"lows":{"dtype":"float64","shape":[3,4]', b'"lows":{"dtype":"float64","shape":[4,3]'),
     ],
 )
 def test_a_forged_search_is_malformed(before: bytes, after: bytes) -> None:
     X, number = drawn()
     y = classed(number, [1, 2])
     require_malformed(fitted(KNeighborsClassifier(p=3), X, y), X, y, before, after)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"leaves": [0, 1, 0]},  # halves that are not there
+        {"leaves": [1, 1, 1]},  # rows in several leaves
+        {"leaves": [0, 1, 2]},
+        {"order": [0, 1, 2, 4]},
+        {"ends": [4, 2, 5]},
+        {"starts": [0, 0, 5]},
+    ],
+    ids=str,
+)
+def test_a_tree_that_does_not_fit_its_rows_is_malformed(changes: dict[str, list[int]]) -> None:
+    parts = {"order": [3, 1, 2, 0], "starts": [0, 0, 2], "ends": [4, 2, 4], "leaves": [0, 1, 1]}
+    bounds = {"lows": np.zeros((3, 1)), "highs": np.ones((3, 1))}
+    KDTree(**{name: np.array(value) for name, value in parts.items()}, **bounds).check(4, 1)
+    forged = {name: np.array(value) for name, value in (parts | changes).items()}
+    with pytest.raises(Malformed):
+        KDTree(**forged, **bounds).check(4, 1)
