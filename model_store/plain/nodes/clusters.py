@@ -57,10 +57,14 @@ class Nearest(Node, Predictor, frozen=True, kw_only=True):
 
     def answer(self, rows: Rows) -> Answer:
         if self.whole:
-            distances = squares(finite(as_floats(rows)), self.centres)
+            array = finite(as_floats(rows))
+            places = in_blocks(self._by_whole, array, len(self.centres))
         else:
-            distances = finite(product(rows, self._twice) + self._norms)
-        return Answer(self.clusters.take(distances.argmin(axis=1)))
+            places = finite(product(rows, self._twice) + self._norms).argmin(axis=1)
+        return Answer(self.clusters.take(places))
+
+    def _by_whole(self, array: Array) -> Array:
+        return np.asarray(squares(array, self.centres).argmin(axis=1))
 
 
 class Bisected(Node, Predictor, frozen=True, kw_only=True):

@@ -263,8 +263,10 @@ def votes(values: Array, weights: Array | None, classes: int) -> Array:
 
 def _sums(values: Array, weights: Array, classes: int) -> Array:
     """The same as votes, added up as scikit-learn does for the label."""
-    sums = [np.where(values == place, weights, 0.0).sum(axis=1) for place in range(classes)]
-    return np.stack(sums, axis=1)
+    found = np.zeros((len(values), classes))
+    for place in np.unique(values).tolist():
+        found[:, place] = np.where(values == place, weights, 0.0).sum(axis=1)
+    return found
 
 
 def nearness(distances: Array) -> Array:

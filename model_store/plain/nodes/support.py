@@ -21,6 +21,7 @@ from ..node import (
     require_floats,
     require_places,
 )
+from .blocks import in_blocks
 from .discriminant import squares
 from .kernels import Kernel, KernelName, Vectors
 
@@ -29,8 +30,8 @@ LEAST_SHARE: Final = 1e-7
 
 
 def _sum(terms: Array) -> Array:
-    """The sum of each column, one term after another. The rows of `terms` are contiguous."""
-    if terms.shape[1] == 1:  # of which numpy's sum would be by pairs
+    """The sums over the first axis, one term after another. They are outermost in memory."""
+    if terms[0].size == 1:  # of which numpy's sum would be by pairs
         found: Array = np.add.accumulate(terms, axis=0)[-1]
         return found
     return np.asarray(np.add.reduce(terms, axis=0))
@@ -153,14 +154,6 @@ class SupportClasses(Node, Predictor, frozen=True, kw_only=True):
         ends = np.cumsum(self.counts, dtype=np.int64).tolist()
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def _pair(self, alike: Array, first: int, second: int) -> Array:
-        """The sums over the vectors of two classes."""
-        terms = [
-            self.weights[beside, part, np.newaxis] * alike[part]
-            for part, beside in ((self._parts[first], second - 1), (self._parts[second], first))
-        ]
-        return _sum(np.concatenate(terms))
-
     def check(self, width: int) -> None:
         self.vectors.check(width)
         classes, vectors = len(self.classes), len(self.vectors)
@@ -191,7 +184,8 @@ class SupportClasses(Node, Predictor, frozen=True, kw_only=True):
             return Answer(labels)
         powers = scores * self.slopes + self.shifts
         shares = np.exp(np.minimum(-powers, 0.0)) / (1.0 + np.exp(-np.abs(powers)))
-        return Answer(labels, self._coupled(np.clip(shares, LEAST_SHARE, 1 - LEAST_SHARE)))
+        shares = np.clip(shares, LEAST_SHARE, 1 - LEAST_SHARE)
+        return Answer(labels, in_blocks(self._coupled, shares, 4 * len(self.classes) ** 2))
 
     def _beside(self, rows: Rows) -> Array:
         """A score a pair: above 0 it is for the first class."""
@@ -199,9 +193,17 @@ class SupportClasses(Node, Predictor, frozen=True, kw_only=True):
 
     def _block(self, rows: Rows) -> Array:
         alike = self.kernel.of(self.vectors, rows)
-        pairs = zip(*(places.tolist() for places in self._pairs), strict=True)
-        sums = [self._pair(alike, first, second) for first, second in pairs]
-        found: Array = np.stack(sums, axis=1) + self.intercept
+        # Of the first class by the second, of which those below the diagonal are left alone.
+        sums = np.zeros((len(self.classes), len(self.classes), alike.shape[1]))
+        for place, part in enumerate(self._parts):
+            weights = self.weights[:, part].T[:, :, np.newaxis]
+            terms = np.multiply(weights, alike[part, np.newaxis], order="C")
+            # Of a pair the vectors of the second class are added to the sum of the first.
+            sums[place, place + 1 :] = _sum(terms[:, place:])
+            before = np.concatenate([sums[np.newaxis, :place, place], terms[:, :place]])
+            sums[:place, place] = _sum(before)
+        first, second = self._pairs
+        found: Array = sums[first, second].T + self.intercept
         return found
 
     def _counted(self, chosen: Array, weights: Array | None = None) -> Array:
