@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.covariance import EllipticEnvelope
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
@@ -18,25 +22,44 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.feature_selection import SelectKBest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import (
+    ConstantKernel,
+    DotProduct,
+    Matern,
+    RationalQuadratic,
+)
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.kernel_approximation import RBFSampler
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.naive_bayes import CategoricalNB, GaussianNB
+from sklearn.neighbors import NearestCentroid
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
     MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
     PowerTransformer,
     QuantileTransformer,
     StandardScaler,
 )
+from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import LinearSVC
 
 from model_store.inspection import Inspection
 from model_store.plain import write
 from model_store.plain.pack import NotPacked, pack
 
-from ..fuzz.subjects import NUMBERS, SUBJECTS, THREE, Fitted, X, Y, fitted
+from ..fuzz.subjects import CODES, LETTERS, NUMBERS, SUBJECTS, THREE, Fitted, X, Y, fitted
 from .cases import save
 from .transforms import TRANSFORMS, made
 
@@ -97,11 +120,58 @@ WRAPPERS: Final[dict[str, Callable[[], Fitted]]] = {
 }
 
 
+GAPS: Final = np.where(X > 8, np.nan, X)
+GAPPY_LETTERS: Final = np.where(LETTERS == "c", None, LETTERS)
+
+
+def imputed(*steps: Any) -> Any:
+    return make_pipeline(*steps, LogisticRegression())
+
+
+OTHERS: Final[dict[str, Callable[[], Fitted]]] = {
+    "bayes": fitted(GaussianNB(), X, THREE),
+    "bayes-categories": fitted(CategoricalNB(), CODES, THREE),
+    "bayes-truths": fitted(imputed(Binarizer(threshold=4.0)), X, THREE),
+    "centroids": fitted(NearestCentroid(), X, THREE),
+    "quadratic": fitted(QuadraticDiscriminantAnalysis(), X, THREE),
+    "mean": fitted(DummyRegressor(), X, NUMBERS),
+    "envelope": fitted(EllipticEnvelope(random_state=1)),
+    "mixture": fitted(GaussianMixture(2, random_state=1)),
+    "ridge-labels": fitted(RidgeClassifier(), X, LABELS),
+    "spreading": fitted(LabelSpreading(gamma=0.5), X, THREE),
+    "spreading-near": fitted(LabelSpreading("knn", n_neighbors=5), X, THREE),
+    "network-numbers": fitted(MLPRegressor(hidden_layer_sizes=(4,), max_iter=20), X, NUMBERS),
+    "network-labels": fitted(MLPClassifier((4,), max_iter=20), X, LABELS),
+    "functions": fitted(imputed(FunctionTransformer(np.log1p), FunctionTransformer(np.sqrt))),
+    "powers": fitted(imputed(PowerTransformer(), QuantileTransformer(n_quantiles=9))),
+    "normal": fitted(imputed(QuantileTransformer(n_quantiles=9, output_distribution="normal"))),
+    "projected": fitted(imputed(PCA(2), Normalizer())),
+    "waves": fitted(imputed(RBFSampler(n_components=4, random_state=1))),
+    "union": fitted(imputed(FeatureUnion([("a", PCA(1)), ("b", SelectKBest(k=1))]))),
+    "flags": fitted(imputed(SimpleImputer(add_indicator=True)), GAPS, Y),
+    "gaps": fitted(imputed(MissingIndicator(features="all")), GAPS, Y),
+    "replaced": fitted(
+        imputed(SimpleImputer(missing_values=None, strategy="most_frequent"), OneHotEncoder()),
+        GAPPY_LETTERS,
+        Y,
+    ),
+    "ordinal": fitted(imputed(OrdinalEncoder()), LETTERS, Y),
+    "kernels": fitted(
+        GaussianProcessRegressor(
+            ConstantKernel(2.0) * Matern(nu=1.5) + RationalQuadratic() * DotProduct() ** 2,
+            optimizer=None,
+        ),
+        X,
+        NUMBERS,
+    ),
+}
+
+
 def forms() -> Iterator[tuple[str, tuple[bytes, bytes], NDArray[Any]]]:
     """Each form by its name, with rows that it answers. What has no form is left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, make in (SUBJECTS | WRAPPERS | TRANSFORMS).items():
+        for name, make in (SUBJECTS | WRAPPERS | OTHERS | TRANSFORMS).items():
             pipeline, rows, truth = make()
             found = Inspection.of_data(pipeline, rows, truth, allow_varying=True)
             try:

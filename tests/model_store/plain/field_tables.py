@@ -1,0 +1,107 @@
+"""The fields of all nodes, as docs/plain-form.md has them."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import numpy as np
+
+from model_store.plain.form import Form, Span
+from model_store.plain.kinds import KINDS
+from model_store.plain.node import Label, Predictor, Transform
+
+_WORDS: Final[dict[Any, str]] = {
+    Predictor: "predictor",
+    Transform: "transform",
+    Label: "label",
+    int: "integer",
+    float: "number",
+    str: "text",
+    bool: "truth",
+    type(None): "null",
+    None: "null",
+}
+
+
+def documented() -> dict[str, type]:
+    """All structs that stand in a header, by the names that they have in the document: nodes by
+    their kinds, others by their classes."""
+    found: dict[str, type] = {"Form": Form, "Span": Span}
+    for kind, node in KINDS.items():
+        found[kind] = node
+        found.update({part.__name__: part for part in parts(node)})
+    return found
+
+
+def parts(node: type) -> list[type]:
+    """The structs within a node that are no nodes, and those within them."""
+    found: list[type] = []
+    waiting = [node]
+    while waiting:
+        inner = [part for hint in hints(waiting.pop()).values() for part in _structs(hint)]
+        new = [part for part in dict.fromkeys(inner) if part not in found]
+        found += new
+        waiting += new
+    return found
+
+
+def _structs(hint: Any) -> Iterator[type]:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        yield hint
+    for inner in get_args(hint):
+        yield from _structs(inner)
+
+
+def hints(struct: type) -> dict[str, Any]:
+    """The type of each field."""
+    found = get_type_hints(struct)
+    return {field.encode_name: found[field.name] for field in msgspec.structs.fields(struct)}
+
+
+def table(struct: type) -> str:
+    """A table of the fields; the line that says so where there are none."""
+    fields = msgspec.structs.fields(struct)
+    if not fields:
+        return "No fields."
+    lines = ["| field | type | where it is left out |", "| --- | --- | --- |"]
+    for field, (name, hint) in zip(fields, hints(struct).items(), strict=True):
+        lines.append(f"| `{name}` | {described(hint)} | {_default(field)} |")
+    return "\n".join(lines)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        return f"`{msgspec.json.encode(field.default).decode()}`"
+    if field.default_factory is not msgspec.NODEFAULT:
+        return f"`{msgspec.json.encode(field.default_factory()).decode()}`"
+    return ""
+
+
+def described(hint: Any) -> str:
+    """A type in words."""
+    try:
+        if hint in _WORDS:
+            return _WORDS[hint]
+    except TypeError:  # what cannot be hashed
+        pass
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return described(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{msgspec.json.encode(each).decode()}`" for each in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(described(each) for each in arguments)
+    if origin is list:
+        return f"list of {described(arguments[0])}"
+    if origin is tuple:
+        return "list of: " + ", ".join(described(each) for each in arguments)
+    if origin is dict:
+        return f"object of {described(arguments[1])}"
+    if origin is np.ndarray:
+        return "array"
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+    raise TypeError(f"there are no words for {hint}")
