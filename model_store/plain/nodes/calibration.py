@@ -29,7 +29,7 @@ from .members import held, second, shares_of, splits_of, table
 
 
 class _Calibrator(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="method", tag=str.lower
 ):
     """What makes probabilities of numbers, of shape (n, columns)."""
 

@@ -134,6 +134,7 @@ Name = Literal[
     "rint",
     "sign",
     "sin",
+    "sinh",
     "sqrt",
     "square",
     "tan",
@@ -145,7 +146,7 @@ Name = Literal[
 MOVE_ZERO: Final = frozenset({"cos", "exp", "exp2", "log", "log10", "log2", "reciprocal"})
 """Those that make something else of 0."""
 
-UNBOUNDED: Final = frozenset({"expm1", "log1p", "square", *MOVE_ZERO} - {"cos"})
+UNBOUNDED: Final = frozenset({"expm1", "log1p", "sinh", "square", *MOVE_ZERO} - {"cos"})
 """Those that may make an infinite number of a finite one."""
 
 

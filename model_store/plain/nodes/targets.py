@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal
+from collections.abc import Iterator
+from typing import Final, Literal
 
 import numpy as np
 
@@ -17,60 +17,11 @@ from ..node import (
     Splits,
     Transform,
     as_floats,
-    finite,
     require,
     require_floats,
 )
 from .columns import checked
 from .members import splits_of, table
-
-Name = Literal[
-    "absolute",
-    "arccosh",
-    "arcsinh",
-    "arctanh",
-    "cbrt",
-    "cosh",
-    "exp",
-    "exp2",
-    "expm1",
-    "log",
-    "log10",
-    "log1p",
-    "log2",
-    "negative",
-    "positive",
-    "reciprocal",
-    "sinh",
-    "sqrt",
-    "square",
-    "tan",
-    "tanh",
-]
-
-_FUNCTIONS: Final[dict[Name, Callable[..., Any]]] = {
-    "absolute": np.absolute,
-    "arccosh": np.arccosh,
-    "arcsinh": np.arcsinh,
-    "arctanh": np.arctanh,
-    "cbrt": np.cbrt,
-    "cosh": np.cosh,
-    "exp": np.exp,
-    "exp2": np.exp2,
-    "expm1": np.expm1,
-    "log": np.log,
-    "log10": np.log10,
-    "log1p": np.log1p,
-    "log2": np.log2,
-    "negative": np.negative,
-    "positive": np.positive,
-    "reciprocal": np.reciprocal,
-    "sinh": np.sinh,
-    "sqrt": np.sqrt,
-    "square": np.square,
-    "tan": np.tan,
-    "tanh": np.tanh,
-}
 
 
 class TransformedTarget(Node, Predictor, frozen=True, kw_only=True):
@@ -96,21 +47,6 @@ class TransformedTarget(Node, Predictor, frozen=True, kw_only=True):
 
     def splits(self) -> Iterator[Splits]:
         return splits_of([self.inner])
-
-
-class TargetFunction(Node, Transform, frozen=True, kw_only=True):
-    """A function of numpy, of each number. `checked` says whether all must be finite before."""
-
-    function: Name
-    checked: bool = True
-
-    def check(self, width: int) -> int:
-        return width
-
-    def transform(self, rows: Rows) -> Rows:
-        array = as_floats(rows)
-        found: Array = _FUNCTIONS[self.function](finite(array) if self.checked else array)
-        return found
 
 
 class PowerBack(Node, Transform, frozen=True, kw_only=True):
@@ -183,4 +119,4 @@ def _not_infinite(array: Array) -> Array:
     return array
 
 
-KINDS: Final = (TransformedTarget, TargetFunction, PowerBack, QuantilesBack)
+KINDS: Final = (TransformedTarget, PowerBack, QuantilesBack)

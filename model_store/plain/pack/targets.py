@@ -8,8 +8,8 @@ import numpy as np
 
 from ..node import Predictor, Transform
 from ..nodes.columns import Chain
-from ..nodes.numbers import Operation, Scale
-from ..nodes.targets import Name, PowerBack, QuantilesBack, TargetFunction, TransformedTarget
+from ..nodes.numbers import Finite, Function, Name, Operation, Scale
+from ..nodes.targets import PowerBack, QuantilesBack, TransformedTarget
 from .columns import flat
 from .given import Given, NotPacked
 from .known import Inner, Known, key_of, require_known, require_set
@@ -80,7 +80,8 @@ def _function(step: Any, given: Given, inner: Inner) -> Transform:
     name = getattr(function, "__name__", "")
     if name not in get_args(Name) or getattr(np, name) is not function:
         raise NotPacked(f"the function {name or function!r:.60} of a target is not known")
-    return TargetFunction(function=cast(Name, name), checked=bool(step.validate))
+    found = Function(name=cast(Name, name))
+    return Chain(steps=[Finite(), found]) if step.validate else found
 
 
 _BACK: Final[dict[str, Known[Transform]]] = {

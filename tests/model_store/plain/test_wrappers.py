@@ -317,6 +317,7 @@ TARGETS: Final = [
     TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1),
     TransformedTargetRegressor(Ridge(), func=np.log, inverse_func=np.exp),
     TransformedTargetRegressor(Ridge(), func=np.sqrt, inverse_func=np.square),
+    TransformedTargetRegressor(Ridge(), func=np.arcsinh, inverse_func=np.sinh),
     TransformedTargetRegressor(
         Ridge(),
         transformer=make_pipeline(FunctionTransformer(np.log, np.exp), StandardScaler()),
@@ -546,7 +547,7 @@ FORGED: Final = [
     (STACKS[0], THREE, change_at("through", to=True)),
     (CALIBRATED[0], THREE, change_at("members", 0, "columns", to=2)),
     (CALIBRATED[0], THREE, change_at("members", 0, "places", to=None)),
-    (CALIBRATED[0], THREE, change_at("members", 0, "calibrator", "kind", to="temperature")),
+    (CALIBRATED[0], THREE, change_at("members", 0, "calibrator", "method", to="temperature")),
     (CALIBRATED[3], THREE, change_at("members", 0, "calibrator", "scale", to=1e999)),
     (CALIBRATED[0], THREE, change_at("members", to=[])),
     (CALIBRATED[5], THREE, change_at("members", 0, "by", to="scores")),
@@ -563,7 +564,7 @@ FORGED: Final = [
     (TARGETS[0], NUMBERS, change_at("targets", to=2)),
     (TARGETS[5], NUMBERS, change_at("back", 0, "steps", 1, "lambdas", "shape", to=[0])),
     (TARGETS[8], NUMBERS, change_at("back", 0, "quantiles", "shape", to=[39, 1])),
-    (TARGETS[9], NUMBERS, change_at("back", 0, "function", to="fromfile")),
+    (TARGETS[9], NUMBERS, change_at("back", 0, "steps", 1, "name", to="fromfile")),
 ]
 
 
