@@ -15,7 +15,18 @@ import msgspec
 import numpy as np
 
 from .kinds import KINDS
-from .node import MAX_DENSE, Answer, Array, Malformed, Node, Predictor, Rows, Transform, require
+from .node import (
+    MAX_COLUMNS,
+    MAX_DENSE,
+    Answer,
+    Array,
+    Malformed,
+    Node,
+    Predictor,
+    Rows,
+    Transform,
+    require,
+)
 from .nodes.columns import Pipeline
 
 FORM: Final = 1
@@ -55,7 +66,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What a pipeline computes. It has no state: any number of threads may ask it at once."""
 
     format: Annotated[int, msgspec.Meta(ge=1, le=FORM)]
-    columns: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    columns: Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)]
     root: Predictor
 
     @property

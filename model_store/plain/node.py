@@ -30,6 +30,9 @@ MAX_WIDTH: Final = 1 << 22
 MAX_DENSE: Final = 1 << 17
 """Features that rows may have which are not sparse."""
 
+MAX_COLUMNS: Final = 1 << 20
+"""Columns that a form may be given."""
+
 
 class Malformed(ValueError):
     """The data of a form are not what their nodes need."""
@@ -213,10 +216,16 @@ def is_missing(value: object) -> bool:
 
 Label = str | int | float | bool
 
+MAX_CHARACTERS: Final = 1 << 22
+"""For which there is room in an array of texts."""
+
 
 def labels_of(classes: list[Label]) -> Array:
     """Classes as the array that labels are taken from; of several types it is one of objects."""
-    if len({type(each) for each in classes}) == 1:
+    kinds = {type(each) for each in classes}
+    # An array of texts has room for the longest in each place.
+    texts = [len(each) for each in classes if isinstance(each, str)]
+    if len(kinds) == 1 and max(texts, default=0) * len(texts) <= MAX_CHARACTERS:
         found = np.array(classes)
         if found.tolist() == classes:  # trailing zero characters are lost, large integers rounded
             return found

@@ -77,8 +77,8 @@ class Bisected(Node, Predictor, frozen=True, kw_only=True):
     clusters: Array
 
     def check(self, width: int) -> None:
-        count = len(self.centres)
         require_floats(self.centres, -1, width)
+        count = len(self.centres)
         require(count > 0, "a part")
         require_places(self.children, count, count, 2, start=-1)
         require_places(self.clusters, MAX_CLUSTERS, count, start=-1)
@@ -110,6 +110,7 @@ class Mixture(Node, Predictor, frozen=True, kw_only=True):
     covariance: Literal["full", "tied", "diag", "spherical"]
 
     def check(self, width: int) -> None:
+        require_floats(self.means, -1, width)
         count = len(self.means)
         shapes = {
             "full": (count, width, width),
@@ -117,7 +118,6 @@ class Mixture(Node, Predictor, frozen=True, kw_only=True):
             "diag": (count, width),
             "spherical": (count,),
         }
-        require_floats(self.means, -1, width)
         require(count > 0, "a component")
         require(self.roots.dtype.kind == "f", "floats")
         require_shape(self.roots, *shapes[self.covariance])

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from ..node import (
+    MAX_COLUMNS,
     MAX_DENSE,
     MAX_WIDTH,
     Answer,
@@ -99,6 +100,7 @@ class Columns(Node, Transform, frozen=True, kw_only=True):
     sparse: bool = False
 
     def check(self, width: int) -> int:
+        require(width <= MAX_COLUMNS, f"at most {MAX_COLUMNS} columns")
         found = 0
         for part in self.parts:
             require_places(part.columns, width, -1)

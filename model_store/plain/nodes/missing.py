@@ -130,7 +130,8 @@ class Flags(Node, Transform, frozen=True, kw_only=True):
 
     def check(self, width: int) -> int:
         require_places(self.columns, width, -1)
-        require(len(self.columns) <= MAX_DENSE, f"at most {MAX_DENSE} features")
+        widest = max(width, len(self.columns))
+        require(widest <= MAX_DENSE, f"at most {MAX_DENSE} features")
         return len(self.columns)
 
     def transform(self, rows: Rows) -> Rows:

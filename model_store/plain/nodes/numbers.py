@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from ..node import (
+    MAX_COLUMNS,
     Array,
     Node,
     Refused,
@@ -15,6 +16,7 @@ from ..node import (
     Transform,
     as_floats,
     finite,
+    require,
     require_floats,
 )
 from ..sparse import Sparse
@@ -42,7 +44,7 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
     def check(self, width: int) -> int:
         for _, numbers in self.operations:
             require_floats(numbers, width)
-        return width
+        return _dense_width(width, dense=self._moves)
 
     def transform(self, rows: Rows) -> Rows:
         if isinstance(rows, Sparse) and not self._moves:
@@ -91,6 +93,17 @@ class Clip(Node, Transform, frozen=True, kw_only=True):
 
 def _between(numbers: Array, low: Array, high: Array) -> Array:
     return np.clip(numbers, low.astype(numbers.dtype), high.astype(numbers.dtype))
+
+
+def _dense_width(width: int, *, dense: bool) -> int:
+    """How many features there are, which may be so many. `dense` says that a 0 becomes something
+    else, so that rows are not sparse behind it.
+
+    Raises:
+        Malformed: they are too many.
+    """
+    require(not dense or width <= MAX_COLUMNS, f"at most {MAX_COLUMNS} features")
+    return width
 
 
 class Finite(Node, Transform, frozen=True, kw_only=True):
@@ -156,7 +169,7 @@ class Function(Node, Transform, frozen=True, kw_only=True):
     name: Name
 
     def check(self, width: int) -> int:
-        return width
+        return _dense_width(width, dense=self.name in MOVE_ZERO)
 
     def transform(self, rows: Rows) -> Rows:
         function: Callable[[Any], Array] = getattr(np, self.name)
@@ -171,7 +184,7 @@ class Binarize(Node, Transform, frozen=True, kw_only=True):
     threshold: float
 
     def check(self, width: int) -> int:
-        return width
+        return _dense_width(width, dense=self.threshold < 0)
 
     def transform(self, rows: Rows) -> Rows:
         if isinstance(rows, Sparse) and self.threshold >= 0:

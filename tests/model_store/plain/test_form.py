@@ -18,6 +18,7 @@ from model_store.inspection import Inspection
 from model_store.plain import Malformed, read, write
 from model_store.plain.form import MAX_DEPTH
 from model_store.plain.kinds import _MODULES, KINDS
+from model_store.plain.node import Label, labels_of
 from model_store.plain.pack import pack
 from tests.fuzz_forms.cases import ANSWERED, MALFORMED, REFUSED, outcome_of
 from tests.fuzz_forms.mutation import mutated
@@ -207,6 +208,48 @@ def test_a_step_of_arrays_with_nothing_in_them_is_no_larger_than_its_file() -> N
     last = {"kind": "regression", "coefficients": nothing, "intercept": ROOT["last"]["intercept"]}
     with pytest.raises(Malformed):
         read(with_root({"kind": "pipeline", "steps": [empty], "last": last}), DATA)
+
+
+def test_a_class_with_a_long_name_needs_no_room_for_as_long_others() -> None:
+    """numpy would make each of them as long as the longest: here 8 gigabytes."""
+    classes: list[Label] = ["a" * 2_000_000, *map(str, range(1000))]
+    labels = labels_of(classes)
+    assert labels.nbytes < 10_000
+    assert labels.tolist() == classes
+
+
+HASHES: Final = {"kind": "hashes", "tokens": {}, "width": 1 << 22}
+WIDE: Final = {
+    "functions that make something of 0": [HASHES, {"kind": "function", "name": "exp"}],
+    "thresholds below 0": [HASHES, {"kind": "binarize", "threshold": -1.0}],
+    "bounds without 0": [HASHES, {"kind": "scale", "operations": [], "bounds": [1.0, 2.0]}],
+    "columns": [HASHES, {"kind": "columns", "parts": []}],
+    "a word for each of them": [HASHES, HASHES],
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_a_few_bytes_that_would_become_a_wide_table_are_malformed(name: str) -> None:
+    """Sparse features may be many, since they take room for those alone that are not 0."""
+    number = {"dtype": "float64", "shape": [], "offset": 0}
+    last = {"kind": "constantnumber", "numbers": number | {"shape": [1]}}
+    root = {"kind": "pipeline", "steps": WIDE[name], "last": last}
+    with pytest.raises(Malformed, match=r"at most|one column"):
+        read(encoded({"format": 1, "columns": 1, "root": root}), bytes(8))
+
+
+def test_features_side_by_side_are_not_more_than_those_of_one_step() -> None:
+    """A few bytes a step would be a megabyte a row."""
+    products = {"kind": "polynomial", "columns": 300, "least": 2, "most": 2}
+    numbers = {"dtype": "float64", "shape": [1], "offset": 0}
+    root = {
+        "kind": "pipeline",
+        "steps": [{"kind": "union", "parts": [[products]] * 20}],
+        "last": {"kind": "constantnumber", "numbers": numbers},
+    }
+    form = read(encoded({"format": 1, "columns": 300, "root": root}), bytes(8))
+    with pytest.raises(Malformed, match="features that are not sparse"):
+        form.predict(np.zeros((1, 300)))
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 64, len(DATA) - 1])
