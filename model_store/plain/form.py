@@ -119,7 +119,10 @@ def read(header: bytes, data: bytes | memoryview) -> Form:
         form = msgspec.convert(decoded, Form, dec_hook=reader.field)
         reader.require_apart()
         form.root.check(form.columns)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except Malformed:
+        raise
+    # A check that stumbles over a field, as over a number where it counts rows, has found it wrong.
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise Malformed(f"this is no form: {error}") from error
     return form
 

@@ -175,10 +175,14 @@ def _changed_data(data: bytes, random: Random) -> bytes:
     at = int(random.integers(max(len(found) // size, 1))) * size
     values = EIGHT + list(WHOLE) if size == 8 else list(WHOLE)
     value = int(values[int(random.integers(len(values)))]) % (1 << 8 * size)
-    kind = random.integers(3)
+    kind = random.integers(4)
     if kind == 0:
         found[at : at + size] = value.to_bytes(size, "little")
-    elif kind == 1 and at < len(found):
+    elif kind == 1:
+        # Many of them, as in all of an array.
+        count = min(int(random.integers(1, 65)), (len(found) - at) // size)
+        found[at : at + count * size] = value.to_bytes(size, "little") * count
+    elif kind == 2 and at < len(found):
         found[at] ^= 1 << int(random.integers(8))
     else:
         # What stands elsewhere.
