@@ -25,7 +25,7 @@ from ..node import (
     require_places,
 )
 from ..sparse import Sparse, of_dense
-from .members import held, shares_of, splits_of
+from .members import check_classes, shares_of, splits_of
 
 
 class Bagged(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -94,7 +94,7 @@ class BaggedClassification(Node, Predictor, frozen=True, kw_only=True):
         return labels_of(self.classes)
 
     def check(self, width: int) -> None:
-        held(self.classes, len(self.members))
+        check_classes(self.classes, len(self.members))
         require(len(self.known) == len(self.members), "the classes of each member")
         for member, places in zip(self.members, self.known, strict=True):
             member.check(width)

@@ -25,7 +25,7 @@ from ..node import (
     require_places,
 )
 from .linear import expit, softmax
-from .members import held, second, shares_of, splits_of, table
+from .members import check_classes, second, shares_of, splits_of, table
 
 
 class _Calibrator(
@@ -165,7 +165,7 @@ class Calibration(Node, Predictor, frozen=True, kw_only=True):
         return labels_of(self.classes)
 
     def check(self, width: int) -> None:
-        held(self.classes, len(self.members))
+        check_classes(self.classes, len(self.members))
         require(len(self.classes) > 1, "two classes or more")
         for member in self.members:
             member.check(width, len(self.classes))

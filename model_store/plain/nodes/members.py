@@ -21,7 +21,6 @@ from ..node import (
     Rows,
     Splits,
     as_floats,
-    labels_of,
     require,
     require_floats,
 )
@@ -117,12 +116,14 @@ def taken(labels: Array, places: Array) -> Array:
         raise Malformed("expected places of classes of a member") from error
 
 
-def held(classes: Sequence[Label], members: int = 1) -> Array:
-    """Classes as the array that labels are taken from; they and so many members are checked."""
+def check_classes(classes: Sequence[Label], members: int = 1) -> None:
+    """
+    Raises:
+        Malformed: there is none, or there is no room for all of so many members.
+    """
     require(bool(classes), "classes")
     require(bool(members), "members")
     require(len(classes) * members <= MAX_CELLS, f"at most {MAX_CELLS} classes times members")
-    return labels_of(list(classes))
 
 
 def check_weights(weights: Array | None, members: int) -> None:

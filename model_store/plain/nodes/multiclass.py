@@ -24,7 +24,7 @@ from ..node import (
     require_floats,
 )
 from ..sparse import Sparse
-from .members import Member, held, second, splits_of, vector
+from .members import Member, check_classes, second, splits_of, vector
 
 
 class Constant(Node, Predictor, frozen=True, kw_only=True):
@@ -49,68 +49,9 @@ class Constant(Node, Predictor, frozen=True, kw_only=True):
         return np.full(rows.length if isinstance(rows, Sparse) else len(rows), self.label)
 
 
-class OneVsRest(Node, Predictor, frozen=True, kw_only=True):
-    """The class whose member says the highest number; or of two classes the second where that of
-    the only member is above `threshold`. `shares` says whether the members have probabilities."""
-
-    classes: list[Label]
-    members: list[Member]
-    threshold: float
-    shares: bool = False
-
-    @property
-    def decides(self) -> bool:
-        return all(member.inner.decides for member in self.members)
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
-
-    def check(self, width: int) -> None:
-        held(self.classes, len(self.members))
-        several = len(self.classes) > 2
-        require(len(self.members) == (len(self.classes) if several else 1), "a member a class")
-        require(len(self.classes) > 1, "two classes or more")
-        for member in self.members:
-            member.check(width)
-
-    def answer(self, rows: Rows) -> Answer:
-        if not self.shares:
-            return Answer(self._told([member.response(rows) for member in self.members]))
-        return self._answer([member.both(rows) for member in self.members])
-
-    def scores(self, rows: Rows) -> Array:
-        return _side_by_side([vector(member.inner.scores(rows)) for member in self.members])
-
-    def both(self, rows: Rows) -> tuple[Answer, Array]:
-        said = [member.inner.both(rows) for member in self.members]
-        pairs = zip(self.members, said, strict=True)
-        answer = self._answer([(found[0], member.of(*found)) for member, found in pairs])
-        return answer, _side_by_side([vector(scores) for _, scores in said])
-
-    def _answer(self, said: list[tuple[Answer, Array]]) -> Answer:
-        labels = self._told([response for _, response in said])
-        if not self.shares:
-            return Answer(labels)
-        shares: Array = np.array([second(answer) for answer, _ in said]).T
-        if len(said) == 1:
-            shares = np.concatenate([1 - shares, shares], axis=1)
-        sums = shares.sum(axis=1)[:, np.newaxis]
-        return Answer(labels, np.divide(shares, sums, out=shares, where=sums != 0))
-
-    def _told(self, responses: list[Array]) -> Array:
-        if len(responses) == 1:
-            return self._labels.take(responses[0] > self.threshold)
-        found: Array = self._labels.take(np.stack(responses).argmax(axis=0))
-        return found
-
-    def splits(self) -> Iterator[Splits]:
-        return splits_of(member.inner for member in self.members)
-
-
-class ManyLabels(Node, Predictor, frozen=True, kw_only=True):
-    """Targets each of which applies, 1, or does not, 0: it does where its member says a number
-    above `threshold`. `shares` says whether the members have probabilities."""
+class _EachByItself(Node, Predictor, frozen=True, kw_only=True):
+    """Members each of which tells whether one thing is so, the more the higher its number.
+    `shares` says whether they have probabilities, which are those of the second of two classes."""
 
     members: list[Member]
     threshold: float
@@ -121,34 +62,28 @@ class ManyLabels(Node, Predictor, frozen=True, kw_only=True):
         return all(member.inner.decides for member in self.members)
 
     def check(self, width: int) -> None:
-        require(len(self.members) > 1, "several members")
         for member in self.members:
             member.check(width)
 
     def answer(self, rows: Rows) -> Answer:
         if not self.shares:
-            return Answer(self._told([member.response(rows) for member in self.members]))
-        return self._answer([member.both(rows) for member in self.members])
+            return self._told([member.response(rows) for member in self.members], [])
+        said = [member.both(rows) for member in self.members]
+        responses = [response for _, response in said]
+        return self._told(responses, [second(answer) for answer, _ in said])
 
     def scores(self, rows: Rows) -> Array:
         return _side_by_side([vector(member.inner.scores(rows)) for member in self.members])
 
     def both(self, rows: Rows) -> tuple[Answer, Array]:
         said = [member.inner.both(rows) for member in self.members]
-        pairs = zip(self.members, said, strict=True)
-        answer = self._answer([(found[0], member.of(*found)) for member, found in pairs])
-        return answer, _side_by_side([vector(scores) for _, scores in said])
+        responses = [member.of(*found) for member, found in zip(self.members, said, strict=True)]
+        shares = [second(answer) for answer, _ in said] if self.shares else []
+        return self._told(responses, shares), _side_by_side([vector(each) for _, each in said])
 
-    def _answer(self, said: list[tuple[Answer, Array]]) -> Answer:
-        labels = self._told([response for _, response in said])
-        if not self.shares:
-            return Answer(labels)
-        applies = [second(answer) for answer, _ in said]
-        return Answer(labels, tuple(np.stack([1 - each, each], axis=1) for each in applies))
-
-    def _told(self, responses: list[Array]) -> Array:
-        found: Array = (np.stack(responses, axis=1) > self.threshold).astype(np.int64)
-        return found
+    def _told(self, responses: list[Array], shares: list[Array]) -> Answer:
+        """What comes of the numbers of all members, and of their probabilities, if there are."""
+        raise NotImplementedError
 
     def splits(self) -> Iterator[Splits]:
         return splits_of(member.inner for member in self.members)
@@ -157,6 +92,55 @@ class ManyLabels(Node, Predictor, frozen=True, kw_only=True):
 def _side_by_side(scores: list[Array]) -> Array:
     """Of shape (n, members), of one member (n,)."""
     return scores[0] if len(scores) == 1 else np.stack(scores, axis=1)
+
+
+class OneVsRest(_EachByItself, frozen=True, kw_only=True):
+    """The class whose member says the highest number; or of two classes the second where that of
+    the only member is above the threshold."""
+
+    classes: list[Label]
+
+    @cached_property
+    def _labels(self) -> Array:
+        return labels_of(self.classes)
+
+    def check(self, width: int) -> None:
+        check_classes(self.classes, len(self.members))
+        several = len(self.classes) > 2
+        require(len(self.members) == (len(self.classes) if several else 1), "a member a class")
+        require(len(self.classes) > 1, "two classes or more")
+        super().check(width)
+
+    def _told(self, responses: list[Array], shares: list[Array]) -> Answer:
+        if len(responses) == 1:
+            labels = self._labels.take(responses[0] > self.threshold)
+        else:
+            labels = self._labels.take(np.stack(responses).argmax(axis=0))
+        return Answer(labels, _normalized(shares) if shares else None)
+
+
+def _normalized(shares: list[Array]) -> Array:
+    """The probabilities of all classes, of which those of each, or of the second, are known."""
+    found: Array = np.array(shares).T
+    if len(shares) == 1:
+        found = np.concatenate([1 - found, found], axis=1)
+    sums = found.sum(axis=1)[:, np.newaxis]
+    np.divide(found, sums, out=found, where=sums != 0)
+    return found
+
+
+class ManyLabels(_EachByItself, frozen=True, kw_only=True):
+    """Targets each of which applies, 1, or does not, 0: it does where its member says a number
+    above the threshold."""
+
+    def check(self, width: int) -> None:
+        require(len(self.members) > 1, "several members")
+        super().check(width)
+
+    def _told(self, responses: list[Array], shares: list[Array]) -> Answer:
+        labels = (np.stack(responses, axis=1) > self.threshold).astype(np.int64)
+        tables = tuple([np.stack([1 - each, each], axis=1) for each in shares])
+        return Answer(labels, tables or None)
 
 
 class OneVsOne(Node, Predictor, frozen=True, kw_only=True):
@@ -176,7 +160,7 @@ class OneVsOne(Node, Predictor, frozen=True, kw_only=True):
         return labels_of(self.classes)
 
     def check(self, width: int) -> None:
-        held(self.classes)
+        check_classes(self.classes)
         pairs = len(self.classes) * (len(self.classes) - 1) // 2
         require(len(self.members) == pairs > 0, "a member for two classes each")
         for member in self.members:
@@ -232,7 +216,7 @@ class OutputCode(Node, Predictor, frozen=True, kw_only=True):
         return found
 
     def check(self, width: int) -> None:
-        held(self.classes, len(self.members))
+        check_classes(self.classes, len(self.members))
         require_floats(self.codes, len(self.classes), len(self.members))
         for member in self.members:
             member.check(width)

@@ -23,7 +23,7 @@ from ..node import (
 )
 from ..sparse import Sparse
 from .columns import joined
-from .members import Way, held, shares_of, splits_of, table, taken
+from .members import Way, check_classes, shares_of, splits_of, table, taken
 
 
 class Stacked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,7 +76,7 @@ class Stack(Node, Predictor, frozen=True, kw_only=True):
     def check(self, width: int) -> None:
         require(bool(self.members), "members")
         if self.classes is not None:
-            held(self.classes)
+            check_classes(self.classes)
         for member in self.members:
             member.check(width)
         features = sum(member.columns for member in self.members)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from ..node import Answer, Array, Label, Node, Predictor, Rows, Splits, labels_of, require
-from .members import check_weights, held, shares_of, splits_of, vector
+from .members import check_classes, check_weights, shares_of, splits_of, vector
 
 
 class Average(Node, Predictor, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class SoftVote(Node, Predictor, frozen=True, kw_only=True):
         return labels_of(self.classes)
 
     def check(self, width: int) -> None:
-        held(self.classes, len(self.members))
+        check_classes(self.classes, len(self.members))
         check_weights(self.weights, len(self.members))
         for member in self.members:
             member.check(width)
@@ -92,7 +92,7 @@ class HardVote(Node, Predictor, frozen=True, kw_only=True):
         return [1.0] * len(self.members) if self.weights is None else self.weights.tolist()
 
     def check(self, width: int) -> None:
-        held(self.classes, len(self.members))
+        check_classes(self.classes, len(self.members))
         check_weights(self.weights, len(self.members))
         # A class without votes has 0.
         require(min(self._weights) >= 0, "weights that are not negative")

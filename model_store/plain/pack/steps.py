@@ -17,6 +17,7 @@ from . import (
     constant,
     curves,
     encoders,
+    ensembles,
     feature_engine,
     features,
     histogram,
@@ -32,7 +33,6 @@ from . import (
     targets,
     text,
     trees,
-    voting,
     xgboost,
 )
 from .given import Given, NotPacked
@@ -55,6 +55,7 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **catboost.PREDICTORS,
     **clusters.PREDICTORS,
     **constant.PREDICTORS,
+    **ensembles.PREDICTORS,
     **histogram.PREDICTORS,
     **lightgbm.PREDICTORS,
     **linear.PREDICTORS,
@@ -65,7 +66,6 @@ _PREDICTORS: Final[dict[str, Known[Predictor]]] = {
     **support.PREDICTORS,
     **targets.PREDICTORS,
     **trees.PREDICTORS,
-    **voting.PREDICTORS,
     **xgboost.PREDICTORS,
 }
 

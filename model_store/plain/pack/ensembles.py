@@ -1,4 +1,4 @@
-"""Voting, bagging and stacking."""
+"""Ensembles of any estimators: votes, bags and stacks."""
 
 from __future__ import annotations
 
