@@ -121,7 +121,8 @@ WRAPPERS: Final[dict[str, Callable[[], Fitted]]] = {
 
 
 GAPS: Final = np.where(X > 8, np.nan, X)
-GAPPY_LETTERS: Final = np.where(LETTERS == "c", None, LETTERS)
+GAPPY_LETTERS: Final = LETTERS.astype(object)
+GAPPY_LETTERS[LETTERS == "c"] = None
 
 
 def imputed(*steps: Any) -> Any:

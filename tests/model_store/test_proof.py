@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from model_store import ModelStore, manifest
-from model_store.backend import UNCOMPARED, Served, served_here
+from model_store.backend import LATER, UNCOMPARED, Served, served_here
 from model_store.errors import CorruptVersion, LoadFailed
 from model_store.inspection import Inspection
 from model_store.manifest import ARTIFACT, MANIFEST, File

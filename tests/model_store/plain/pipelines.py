@@ -244,7 +244,7 @@ REGRESSIONS: Final[dict[str, Callable[[], Any]]] = {
     ),
     "kmeans": lambda: _scaled(cluster.KMeans(3, n_init=2, random_state=0)),
     "mini batch": lambda: _scaled(cluster.MiniBatchKMeans(3, n_init=2, random_state=0)),
-    "isolation": lambda: ensemble.IsolationForest(20, random_state=0),
+    "isolation": lambda: ensemble.IsolationForest(n_estimators=20, random_state=0),
     "one class": lambda: _scaled(svm.OneClassSVM()),
     "elliptic": lambda: covariance.EllipticEnvelope(random_state=0),
     "outlier factor": lambda: neighbors.LocalOutlierFactor(novelty=True),
