@@ -36,9 +36,9 @@ READ = 1024 * 1024
 
 
 def load(store: Path, name: str) -> Model:
-    """The version of a model that serves."""
+    """The pipeline of the version of a model that serves."""
     models = ModelStore(store)
-    return models.load(models.verify(name))
+    return models.load(models.verify(name, pickles="always"))
 
 
 def write_rows(path: Path, columns: Sequence[Column], rows: int) -> None:

@@ -99,7 +99,7 @@ def _estimator(name: str) -> Any:
 
 def _workload(name: str, store: ModelStore, X: NDArray[Any]) -> Workload:
     """Rows are drawn from the training data, those with a missing value left out."""
-    model = store.load(store.verify(name))
+    model = store.load(store.verify(name, pickles="always"))
     whole = [
         row for row in X.tolist() if all(value == value and value is not None for value in row)
     ]

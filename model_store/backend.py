@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal
 
 import msgspec
 import numpy as np
 
+from .libraries import NONE, version_of
 from .plain import FORM
 
 Backend = Literal["plain", "onnx", "pipeline", "shortcut"]
@@ -16,6 +16,7 @@ Backend = Literal["plain", "onnx", "pipeline", "shortcut"]
 
 UNCOMPARED: Final = "it was published before there were plain forms; publish it again to have one"
 LATER: Final = "a later program wrote its plain form; upgrade quart-app"
+FORM_DIFFERS: Final = "its plain form does not answer here what was published; publish it again"
 WITHOUT_ONNXRUNTIME: Final = (
     "it was published with its steps converted to ONNX, and onnxruntime is not installed; "
     "pip install 'quart-app[onnx]' brings it"
@@ -52,7 +53,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             reason=reason,
             scikit_learn=scikit_learn,
             numpy=numpy,
-            onnxruntime=_version("onnxruntime") if by == "onnx" else None,
+            onnxruntime=version_of("onnxruntime") if by == "onnx" else None,
             form=FORM if by == "plain" else None,
         )
 
@@ -80,7 +81,7 @@ def served_here(served: Served | None) -> Served:
         if served.form is not None and served.form <= FORM:
             return served
         return Served.found("pipeline", LATER)
-    if _version("onnxruntime") is None:
+    if version_of("onnxruntime") is None:
         return Served.found("pipeline", WITHOUT_ONNXRUNTIME)
     now = Served.found(served.by, served.reason)
     if now == served:
@@ -95,12 +96,4 @@ def served_here(served: Served | None) -> Served:
 @cache
 def _installed() -> tuple[str, str]:
     """The versions of scikit-learn, which is not imported for it, and of numpy."""
-    return _version("scikit-learn") or "none", np.__version__
-
-
-def _version(package: str) -> str | None:
-    """The version of a package, where it is installed; it is not imported for it."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return version_of("scikit-learn") or NONE, np.__version__

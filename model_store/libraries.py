@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import platform
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from .errors import IncompatibleVersion
+
+NONE: Final = "none"
+"""In the place of a version: it is not installed."""
 
 
 class Libraries(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,11 +23,10 @@ class Libraries(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def installed(cls) -> Libraries:
-        import sklearn
-
+        """Those of this process. scikit-learn is not imported for it, and may be missing."""
         return cls(
             python=platform.python_version(),
-            scikit_learn=sklearn.__version__,
+            scikit_learn=version_of("scikit-learn") or NONE,
             numpy=np.__version__,
         )
 
@@ -31,11 +34,17 @@ class Libraries(msgspec.Struct, frozen=True, kw_only=True):
         """Warnings about how what is installed differs from these; `what` was trained with them.
 
         Raises:
-            IncompatibleVersion: another minor of scikit-learn, and `allow_version` is not set.
+            IncompatibleVersion: another minor of scikit-learn, and `allow_version` is not set; or
+                none is installed.
         """
         now = Libraries.installed()
         trained = f"{what} was trained with"
         warnings = []
+        if now.scikit_learn == NONE:
+            raise IncompatibleVersion(
+                f"{trained} scikit-learn {self.scikit_learn}, and none is installed; install "
+                f"scikit-learn {minor(self.scikit_learn)}."
+            )
         if minor(self.scikit_learn) != minor(now.scikit_learn):
             sentence = (
                 f"{trained} scikit-learn {self.scikit_learn}, and {now.scikit_learn} is installed"
@@ -61,3 +70,14 @@ class Libraries(msgspec.Struct, frozen=True, kw_only=True):
 def minor(version: str) -> str:
     """The first two numbers of a version."""
     return ".".join(version.split(".")[:2])
+
+
+def version_of(package: str) -> str | None:
+    """The version of a package, where it is installed; it is not imported for it."""
+    # Imported here: a server of plain forms alone asks for none.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

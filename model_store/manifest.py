@@ -120,7 +120,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     and `data` says where they came from. `libraries` are those with which the golden rows were
     answered. `allowed` are the globals that the artifact may name and call beyond those of every
     artifact, and `code` is the file of the version that defines its own classes; with either, to
-    read the artifact may run code (`runs_code`). `served` is what the comparison of its shortcut,
+    read the artifact may run code (`runs_code`). `served` is what the comparison of its plain form,
     or of its ONNX graph, found; None before there was one. `varies` says how its answer to a row is
     not that row's alone, which was allowed when it was published; None where nothing of the kind
     was found. `revision` counts the edits of all this; the artifact is the same in each.

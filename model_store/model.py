@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
 from .arrow import ArrowArray, is_arrow
+from .backend import FORM_DIFFERS, Served
 from .converted import Converted
 from .culprits import culprits
 from .errors import (
@@ -361,16 +363,27 @@ class Model:
                 f"hold an answer for each of its {rows} golden rows; publish it again."
             )
 
+    def instead_of_form(self) -> Model:
+        """The same, and its manifest says that it answers since its plain form does not."""
+        served = Served.found("pipeline", FORM_DIFFERS)
+        return replace(self, manifest=msgspec.structs.replace(self.manifest, served=served))
+
     def _no_answer(self, reason: str | None = None, words: str | None = None) -> Unanswerable:
         sentence = f"The model {self.manifest.name} has no answer to these values"
         return Unanswerable(f"{sentence}: {reason}." if reason else f"{sentence}.", words)
 
     def _drift(self, row: int, before: object, now: object) -> GoldenMismatch:
-        libraries = self.manifest.libraries
+        told, libraries = self.manifest, self.manifest.libraries
+        version = f"{told.name} version {told.version}"
+        if self.form is not None:
+            return GoldenMismatch(
+                f"The plain form of {version} answers golden row {row} with {now}, and its "
+                f"pipeline answered {before} when it was published; publish it again."
+            )
         return GoldenMismatch(
-            f"{self.manifest.name} version {self.manifest.version} answers golden row {row} with "
-            f"{now}, and answered {before} when it was published with scikit-learn "
-            f"{libraries.scikit_learn}; train it again with the libraries installed here."
+            f"{version} answers golden row {row} with {now}, and answered {before} when it was "
+            f"published with scikit-learn {libraries.scikit_learn}; train it again with the "
+            "libraries installed here."
         )
 
     def _checked(self, prediction: Prediction, rows: int) -> Prediction:

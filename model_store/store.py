@@ -26,7 +26,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -49,14 +49,12 @@ from .errors import (
 )
 from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, File, Manifest, Sample
 from .model import Model
-from .pickles import load as unpickle
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read
-from .soundness.check import require_sound
-from .trust import Trust
 from .user_module import Code
 
 if TYPE_CHECKING:
     from .draft import Draft, Metadata
+    from .trust import Trust
 
 DEFAULT_ROOT: Final = Path("instance/models")
 MANIFEST_LIMIT: Final = 16 * 1024 * 1024
@@ -78,9 +76,9 @@ Pickles = Literal["fallback", "never", "always"]
 class Verified:
     """A version whose files are those of its manifest. Only `ModelStore.verify` makes one.
 
-    Either there are the two files of its plain `form`, or its `artifact` with what that names and
-    perhaps the `graph` that its steps were converted to: the bytes that were hashed. `warnings` are
-    sentences for the operator.
+    Either there are the two files of its plain `form`, or its `artifact` with the `trust` that it
+    is read with and perhaps the `graph` that its steps were converted to: the bytes that were
+    hashed. `warnings` are sentences for the operator.
     """
 
     manifest: Manifest
@@ -88,7 +86,7 @@ class Verified:
     warnings: tuple[str, ...]
     form: tuple[bytes, memoryview] | None = None
     artifact: bytes = b""
-    trust: Trust = field(default_factory=Trust)
+    trust: Trust | None = None
     graph: bytes | None = None
 
 
@@ -197,7 +195,7 @@ class ModelStore:
             ModelNotFound, VersionNotFound
             CorruptVersion: the manifest, a size or a digest is wrong, or a file lies elsewhere.
             IncompatibleVersion: it is the artifact, trained with another scikit-learn minor, and
-                `allow_version` is not set.
+                `allow_version` is not set; or no scikit-learn is installed.
             LoadFailed: it would be the artifact, and `pickles` is never.
         """
         found = self.manifest(name, version)
@@ -212,6 +210,9 @@ class ModelStore:
         warnings = found.libraries.check(
             f"{found.name} version {found.version}", allow_version=allow_version
         )
+        # What reads pickles is imported where one is read.
+        from .trust import Trust
+
         return Verified(
             manifest=found,
             sample=sample,
@@ -232,32 +233,18 @@ class ModelStore:
             Untrusted: the artifact names what was not allowed when it was published.
         """
         found = verified.manifest
-        if verified.form is not None:
-            try:
-                return Model(found, None, verified.sample, read(*verified.form))
-            except Malformed as error:
-                raise CorruptVersion(
-                    f"The plain form of {found.name} version {found.version} cannot be read; "
-                    "publish it again.",
-                    str(error),
-                ) from error
+        if verified.form is None:
+            pipeline = _unpickled(verified)
+            converted = _converted(verified, pipeline)
+            return Model(found, pipeline, verified.sample, converted=converted)
         try:
-            pipeline = unpickle(verified.artifact, verified.trust, inflate=False)
-            require_sound(pipeline, verified.trust)
-        except (Untrusted, LoadFailed):
-            raise
-        except UnreadableFile as error:
-            raise LoadFailed(
-                f"{found.name} version {found.version} does not load: {error}", error.words
+            return Model(found, None, verified.sample, read(*verified.form))
+        except Malformed as error:
+            raise CorruptVersion(
+                f"The plain form of {found.name} version {found.version} cannot be read; "
+                "publish it again.",
+                str(error),
             ) from error
-        except Exception as error:
-            raise LoadFailed(
-                f"{found.name} version {found.version} does not load; the module of each of its "
-                "classes must be importable here.",
-                words_of(error),
-            ) from error
-        converted = _converted(verified, pipeline)
-        return Model(found, pipeline, verified.sample, converted=converted)
 
     # Writing -----------------------------------------------------------------
 
@@ -580,9 +567,35 @@ def _has_graph(found: Manifest) -> bool:
 
 def _without_form(found: Manifest) -> str:
     return (
-        f"{found.name} version {found.version} would be served by {served_here(found.served).by}, "
-        "and no pickle is read here (QUART_APP_PICKLES=never): it has no plain form."
+        f"{found.name} version {found.version} is served by its pickle alone, and none is read "
+        f"here (QUART_APP_PICKLES=never): {served_here(found.served).reason}."
     )
+
+
+def _unpickled(verified: Verified) -> Any:
+    """The pipeline in the artifact.
+
+    Raises:
+        LoadFailed, Unsound, Untrusted
+    """
+    from .pickles import load
+    from .soundness.check import require_sound
+
+    assert verified.trust is not None
+    version = f"{verified.manifest.name} version {verified.manifest.version}"
+    try:
+        pipeline = load(verified.artifact, verified.trust, inflate=False)
+        require_sound(pipeline, verified.trust)
+    except (Untrusted, LoadFailed):
+        raise
+    except UnreadableFile as error:
+        raise LoadFailed(f"{version} does not load: {error}", error.words) from error
+    except Exception as error:
+        raise LoadFailed(
+            f"{version} does not load; the module of each of its classes must be importable here.",
+            words_of(error),
+        ) from error
+    return pipeline
 
 
 def _converted(verified: Verified, pipeline: Any) -> Converted | None:

@@ -124,6 +124,12 @@ def _any_or_all(value: str) -> str:
     return value
 
 
+def _pickles(value: str) -> str:
+    if value not in {"fallback", "never"}:
+        raise ValueError("fallback or never")
+    return value
+
+
 def _server(value: str) -> str:
     if value not in SERVERS:
         raise ValueError(" or ".join(SERVERS))
@@ -213,6 +219,12 @@ class Config:
     )
     allow_version: bool = _setting(
         False, _boolean, "Load models that were trained with another minor of scikit-learn."
+    )
+    pickles: Literal["fallback", "never"] = _setting(
+        "fallback",
+        _pickles,
+        "When pickles are read: `fallback`, for models without a plain form that answers here; "
+        "`never`, and those models fail.",
     )
     default_model: str | None = _setting(
         None,

@@ -19,6 +19,7 @@ from quart import Quart
 
 from model_store import ModelStoreError
 from model_store.errors import StoreNotWritable, words_of
+from model_store.libraries import version_of
 from model_store.recipes import RECIPES
 
 from .config import Config
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingFailed(ModelStoreError):
-    """The child process that trained a model ended with an error."""
+    """The child process that trained a model ended with an error, or nothing is trained here."""
 
 
 def register(app: Quart) -> None:
@@ -85,17 +86,17 @@ async def _load_all(registry: Registry, config: Config) -> None:
         missing = [name for name in wanted if name not in names]
         if missing and config.recipes is None:
             _touch(mark)
-        locked = _why_locked(config.model_store) if missing else None
+        reason = _why_untrained(config.model_store) if missing else None
         for name in (*names, *missing):
             registry.entry(name)
         registry.starting = False
         for name in names:
             await registry.load(name)
-        if locked is not None:
+        if reason is not None:
             untrained = ", ".join(missing)
-            logger.warning("%s These models are not trained: %s.", locked.told, untrained)
+            logger.warning("%s These models are not trained: %s.", reason.told, untrained)
             for name in missing:
-                registry.entry(name).fail(locked, words=config.show_errors)
+                registry.entry(name).fail(reason, words=config.show_errors)
             return
         for name in missing:
             if registry.draining:
@@ -156,8 +157,11 @@ def _unmark(mark: Path) -> None:
             )
 
 
-def _why_locked(store: Path) -> StoreNotWritable | None:
-    """Why nothing can be published in the store, or in the folder that it would be made in."""
+def _why_untrained(store: Path) -> ModelStoreError | None:
+    """Why nothing can be trained here: scikit-learn is missing, or nothing can be published in the
+    store, or in the folder that it would be made in."""
+    if version_of("scikit-learn") is None:
+        return TrainingFailed("scikit-learn is not installed, so nothing is trained here.")
     place = next(folder for folder in (store, *store.absolute().parents) if folder.exists())
     if os.access(place, os.W_OK):
         return None

@@ -244,7 +244,7 @@ class Case:
 
     @classmethod
     def of(cls, store: ModelStore, name: str, rows: list[Row]) -> Self:
-        model = store.load(store.verify(name))
+        model = store.load(store.verify(name, pickles="always"))
         fitted = as_fitted(model, rows)
         labels = np.asarray(model.pipeline.predict(fitted)).tolist()
         if not hasattr(model.pipeline, "predict_proba"):

@@ -170,7 +170,7 @@ def datatype(column: Column) -> str:
 
 
 def loaded(store: ModelStore, name: str, version: int | str | None = None) -> Model:
-    return store.load(store.verify(name, version))
+    return store.load(store.verify(name, version, pickles="always"))
 
 
 # The clients ---------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 A model is known by its name from the start-up on, with the version that its name resolved to then.
 Any other version, also of a model published later, is loaded on its first request. Loads run one
-after the other, each verify → load → warm, and a failed one stays failed and visible. An operator
-may load a name again, which then serves what it resolves to now, or unload it in every version.
+after the other, each verify → load → warm, and a failed one stays failed and visible. A plain form
+that does not answer here as it was published gives way to its pipeline, if that may be read. An
+operator may load a name again, which then serves what it resolves to now, or unload it in every
+version.
 
 Known weak point: what was loaded stays in memory, every version that was ever asked for, until
 there is little left of it (`release`).
@@ -19,8 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from model_store import Manifest, ModelStore, ModelStoreError
-from model_store.errors import CorruptVersion, words_of
+from model_store import Manifest, Model, ModelStore, ModelStoreError, Verified
+from model_store.errors import CorruptVersion, GoldenMismatch, PredictionFailed, words_of
+from model_store.store import Pickles
 
 from ..config import Config
 from ..documents import State
@@ -273,20 +276,40 @@ class Registry:
 
     async def _steps(self, entry: Entry, name: str, version: int | None) -> None:
         begun = time.monotonic()
-        entry.state = State.VERIFYING
-        verify = partial(self.store.verify, name, version, allow_version=self._config.allow_version)
-        verified = await run_in_daemon(verify)
-        for warning in verified.warnings:
-            logger.warning("%s", warning)
-        entry.state = State.LOADING
-        model = await run_in_daemon(partial(self.store.load, verified))
-        entry.state = State.WARMING
-        await run_in_daemon(model.replay)
+        verified = await self._verified(entry, name, version, self._config.pickles)
+        try:
+            model = await self._warmed(entry, verified)
+        except (GoldenMismatch, PredictionFailed) as error:
+            if verified.form is None or self._config.pickles == "never":
+                raise
+            logger.warning("%s Its pipeline is loaded instead of its plain form.", error.told)
+            number = verified.manifest.version
+            verified = await self._verified(entry, name, number, "always")
+            model = (await self._warmed(entry, verified)).instead_of_form()
         servable = Servable(model, self.workers, self._config, validator=self._validator)
         servable.load_seconds = time.monotonic() - begun
         entry.servable = servable
         entry.state = State.READY
         logger.info("%s version %d is ready", name, model.manifest.version)
+
+    async def _verified(
+        self, entry: Entry, name: str, version: int | None, pickles: Pickles
+    ) -> Verified:
+        entry.state = State.VERIFYING
+        allowed = self._config.allow_version
+        verified = await run_in_daemon(
+            partial(self.store.verify, name, version, allow_version=allowed, pickles=pickles)
+        )
+        for warning in verified.warnings:
+            logger.warning("%s", warning)
+        return verified
+
+    async def _warmed(self, entry: Entry, verified: Verified) -> Model:
+        entry.state = State.LOADING
+        model = await run_in_daemon(partial(self.store.load, verified))
+        entry.state = State.WARMING
+        await run_in_daemon(model.replay)
+        return model
 
     async def watch(self) -> None:
         """Log, for ever, how many threads hang, whenever that changes."""

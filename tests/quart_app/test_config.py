@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
     "RECIPES": None,
     "ALLOW_VERSION": False,
+    "PICKLES": "fallback",
     "DEFAULT_MODEL": None,
     "API_KEYS": NO_KEYS,
     "KEYS_FOR": "changes",
@@ -78,6 +79,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("ALLOW_VERSION", "false", False),
     ("ALLOW_VERSION", "No", False),
     ("ALLOW_VERSION", "0", False),
+    ("PICKLES", "fallback", "fallback"),
+    ("PICKLES", "never", "never"),
     ("DEFAULT_MODEL", "my-model.2", "my-model.2"),
     ("API_KEYS", "", NO_KEYS),
     ("API_KEYS", f"ann:{'0a' * 32}", Keys((("ann", b"\n" * 32),))),
@@ -153,6 +156,7 @@ BAD: list[tuple[str, str, str]] = [
         for text in ("nonsense", "iris,nonsense", "Iris", "iris exam")
     ),
     *(("ALLOW_VERSION", text, "true or false") for text in ("", "maybe", "2", "on", " true")),
+    *(("PICKLES", text, "fallback or never") for text in ("", "always", "Never", "true")),
     *(("READY", text, "any or all") for text in ("", "ALL", "none", "any,all")),
     *(
         (name, text, "a whole number from 1 on")

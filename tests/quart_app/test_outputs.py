@@ -227,14 +227,14 @@ async def test_a_label_of_any_type_is_told_as_itself_by_every_door(root: Path) -
 
 
 async def test_labels_that_a_tree_was_fitted_on_come_back_as_they_are(tmp_path: Path) -> None:
-    """By its shortcut, which answers in place of the pipeline."""
+    """By its plain form, which answers in place of the pipeline."""
     store, names = ModelStore(tmp_path), {}
     for number, case in enumerate(FITTED):
         y = CLASSES[case].answers
         rows = np.arange(len(y), dtype=float).reshape(-1, 1)
         served = store.publish(f"m{number}", DecisionTreeClassifier().fit(rows, y), rows, y).served
         assert served is not None
-        assert served.by == "shortcut"
+        assert served.by == "plain"
         names[f"m{number}"] = f"classes: {case}"
     doors = ("query", "text", "CSV", "V2", "V2 in bytes", "V2 metadata", "V1")
     assert await misread(tmp_path, names, doors) == {}

@@ -114,11 +114,11 @@ def test_there_is_an_output_for_each_target(name: str, kinds: ModelStore) -> Non
         assert low is None or low < high
 
 
-async def test_a_model_says_whether_its_pipeline_or_a_shortcut_answers_and_why(
+async def test_a_model_says_whether_its_pipeline_or_its_plain_form_answers_and_why(
     client: Client, kinds_client: Client
 ) -> None:
     for asked, name, who in (
-        (client, "iris", "an exact shortcut: "),
+        (client, "iris", "plain data: "),
         (kinds_client, "mixed", "the pipeline itself: "),
     ):
         told = (await (await asked.get(f"/models/{name}")).json)["served"]

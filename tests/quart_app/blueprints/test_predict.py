@@ -36,7 +36,7 @@ IRIS = {
 
 
 def load(store: ModelStore, name: str) -> Model:
-    return store.load(store.verify(name))
+    return store.load(store.verify(name, pickles="always"))
 
 
 def expected(model: Model, rows: list[Row]) -> tuple[list[Any], Any]:

@@ -48,7 +48,7 @@ def test_bodies_of_a_megabyte_go_and_come_in_each_coding(
 ) -> None:
     random = np.random.default_rng(0)
     rows = random.uniform(1, 7, (40_000, 4))
-    model = bundled.load(bundled.verify("iris"))
+    model = bundled.load(bundled.verify("iris", pickles="always"))
     each = {
         "name": "x",
         "shape": [40_000, 4],

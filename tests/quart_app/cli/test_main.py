@@ -139,7 +139,7 @@ def test_show_tells_the_manifest(two: ModelStore) -> None:
         "tells         result: 0, 1",
         str(manifest.notice),
         f"scikit-learn {manifest.libraries.scikit_learn}",
-        "answered by   an exact shortcut: it gave the answers of the pipeline",
+        "answered by   plain data: it gave the answers of the pipeline",
         "X1",
         "X2",
     ):

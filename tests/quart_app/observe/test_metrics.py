@@ -150,7 +150,9 @@ async def test_a_version_that_is_loaded_twice_is_one_series(
     small: Client, store: ModelStore
 ) -> None:
     matrix = np.array([[1.0, 2.0], [80.0, 90.0]] * 10)
-    store.publish("exam", store.load(store.verify("exam")).pipeline, matrix, [0, 1] * 10)
+    store.publish(
+        "exam", store.load(store.verify("exam", pickles="always")).pipeline, matrix, [0, 1] * 10
+    )
     second = {"model": "exam", "version": "2"}
     app: Any = small.app
     registry = context_of(app).registry

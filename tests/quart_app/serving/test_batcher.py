@@ -843,7 +843,7 @@ def test_whatever_is_submitted_cancelled_failing_or_closed_everyone_is_settled(
 def load(bundled_root: Path) -> Callable[[str], Model]:
     """Gives a bundled model by its name."""
     store = ModelStore(bundled_root)
-    return functools.cache(lambda name: store.load(store.verify(name)))
+    return functools.cache(lambda name: store.load(store.verify(name, pickles="always")))
 
 
 class Watched:

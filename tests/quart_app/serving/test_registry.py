@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,8 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import LinearRegression
 
 from model_store import ModelStore
+from model_store.backend import FORM_DIFFERS
 from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 from quart_app.config import Config
 from quart_app.documents import State
@@ -254,6 +257,92 @@ async def test_another_minor_of_scikit_learn_fails_unless_it_is_allowed(
     assert not registry.ready
     registry = await loaded(make(own, ALLOW_VERSION=True), "m")
     assert registry.entries["m"].state is State.READY
+
+
+# Forms and pickles ----------------------------------------------------------------------
+
+
+def publish_straight(store: ModelStore, name: str) -> None:
+    """Publish a line, of which there is a plain form."""
+    store.publish(name, LinearRegression().fit(X, 2 * X[:, 0]), X, 2 * X[:, 0])
+
+
+def shift(folder: Path) -> None:
+    """Add to what the plain form of a line computes, as arithmetic of another kind might."""
+    path = folder / "model.bin"
+    content = np.frombuffer(path.read_bytes(), dtype=np.float64).copy()
+    content[-1] += 0.5
+    path.write_bytes(content.tobytes())
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    files["model.bin"]["sha256"] = hashlib.sha256(content.tobytes()).hexdigest()
+    edit_manifest(folder, files=files)
+
+
+@pytest.mark.parametrize("pickles", ["fallback", "never"])
+async def test_a_model_with_a_plain_form_serves_whatever_became_of_its_pickle(
+    pickles: str, own: ModelStore, make: MakeRegistry
+) -> None:
+    publish_straight(own, "m")
+    flip_a_bit(own.root / "m/1/pipeline.joblib")
+    libraries = json.loads((own.root / "m/1/manifest.json").read_text())["libraries"]
+    edit_manifest(own.root / "m/1", libraries={**libraries, "scikit_learn": "0.1.0"})
+    registry = await loaded(make(own, PICKLES=pickles), "m")
+    assert (await answer(registry, "m"))[1] == pytest.approx(2.0)
+
+
+async def test_without_pickles_a_model_that_has_no_plain_form_fails_and_says_why(
+    own: ModelStore, make: MakeRegistry, loading: Gate
+) -> None:
+    loading.opened.set()
+    publish(own, "m", gate="loading")
+    publish_straight(own, "other")
+    before = loading.count
+    registry = await loaded(make(own, PICKLES="never"), "m", "other")
+    entry = registry.entries["m"]
+    assert entry.state is State.FAILED
+    assert (entry.reason or "").startswith(
+        "m version 1 is served by its pickle alone, and none is read here "
+        "(QUART_APP_PICKLES=never): there is no plain form of it, since "
+    )
+    assert loading.count == before
+    assert (await answer(registry, "other"))[1] == pytest.approx(2.0)
+
+
+async def test_a_plain_form_that_answers_otherwise_here_gives_way_to_its_pipeline(
+    own: ModelStore, make: MakeRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_straight(own, "m")
+    shift(own.root / "m/1")
+    registry = await loaded(make(own), "m")
+    assert (await answer(registry, "m"))[1] == pytest.approx(2.0)
+    manifest = registry.entries["m"].manifest
+    assert manifest is not None
+    assert manifest.served is not None
+    assert (manifest.served.by, manifest.served.reason) == ("pipeline", FORM_DIFFERS)
+    assert "The plain form of m version 1 answers golden row 0 with " in caplog.text
+    assert "Its pipeline is loaded instead" in caplog.text
+
+
+async def test_without_pickles_a_plain_form_that_answers_otherwise_fails(
+    own: ModelStore, make: MakeRegistry
+) -> None:
+    publish_straight(own, "m")
+    shift(own.root / "m/1")
+    entry = (await loaded(make(own, PICKLES="never"), "m")).entries["m"]
+    assert entry.state is State.FAILED
+    assert (entry.reason or "").startswith("The plain form of m version 1 answers golden row 0 ")
+
+
+async def test_a_plain_form_that_is_damaged_fails_and_its_pipeline_does_not_hide_that(
+    own: ModelStore, make: MakeRegistry
+) -> None:
+    publish_straight(own, "m")
+    flip_a_bit(own.root / "m/1/model.bin")
+    entry = (await loaded(make(own), "m")).entries["m"]
+    assert entry.state is State.FAILED
+    assert entry.reason == "model.bin of m version 1 is not what was published (sha256); " + (
+        "publish it again."
+    )
 
 
 # Whether traffic should come ------------------------------------------------------------
