@@ -12,7 +12,8 @@ ModelStoreError
 │   └── VersionNotFound   also an alias that does not exist
 ├── VersionInUse          an alias points at the version that was to be removed
 ├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
-├── IncompatibleVersion   made with another scikit-learn minor; nothing was unpickled
+├── IncompatibleVersion   made with another scikit-learn minor, or there is none here; nothing was
+│                         unpickled
 ├── LoadFailed            the artifact is what was published, yet it does not load
 │   ├── Unsound           it holds what compiled code must not be given, or would open files
 │   └── GoldenMismatch    it loads, and answers its golden rows differently

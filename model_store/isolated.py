@@ -26,6 +26,7 @@ from . import cage, errors, files
 from .draft import Draft
 from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed, UnreadableFile, words_of
 from .importer import ImportReport, ImportRequest, import_files
+from .libraries import require_scikit_learn
 from .manifest import Manifest
 from .proof import Claim
 
@@ -90,9 +91,11 @@ def run(
     this machine is told as a step.
 
     Raises:
+        IncompatibleVersion: scikit-learn is not installed.
         TrialFailed: it took too long or too much memory, or it died.
         ModelStoreError: as `importer.import_files` raises.
     """
+    require_scikit_learn("no pipeline is read here")
     task = msgspec.json.encode(_Task(order, limits))
     receiver, sender = Pipe(duplex=False)
     with receiver, _temporary_folder() as folder:

@@ -72,6 +72,12 @@ def minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
+def require_scikit_learn(so: str) -> None:
+    """Raises IncompatibleVersion where it is not installed; `so` says what cannot be done then."""
+    if version_of("scikit-learn") is None:
+        raise IncompatibleVersion(f"scikit-learn is not installed, so {so}.")
+
+
 def version_of(package: str) -> str | None:
     """The version of a package, where it is installed; it is not imported for it."""
     # Imported here: a server of plain forms alone asks for none.

@@ -207,6 +207,8 @@ class ModelStore:
             return Verified(found, sample, tuple(strangers), form)
         if pickles == "never":
             raise LoadFailed(_without_form(found))
+        artifact, code = _proven(folder / ARTIFACT, found), _proven_code(folder, found)
+        graph = _proven(folder / GRAPH, found) if _has_graph(found) else None
         warnings = found.libraries.check(
             f"{found.name} version {found.version}", allow_version=allow_version
         )
@@ -217,9 +219,9 @@ class ModelStore:
             manifest=found,
             sample=sample,
             warnings=(*warnings, *strangers),
-            artifact=_proven(folder / ARTIFACT, found),
-            trust=Trust(frozenset(found.allowed), _proven_code(folder, found)),
-            graph=_proven(folder / GRAPH, found) if _has_graph(found) else None,
+            artifact=artifact,
+            trust=Trust(frozenset(found.allowed), code),
+            graph=graph,
         )
 
     def load(self, verified: Verified) -> Model:

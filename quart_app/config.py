@@ -32,6 +32,7 @@ LEAST_MEMORY: Final = 16 * MIB
 """Less than any server takes."""
 
 SERVERS: Final = ("hypercorn", "uvicorn")
+PICKLES: Final = ("fallback", "never")
 DEFAULT_DATABASE: Final = "sqlite:///instance/quart_app.sqlite3"
 
 # A scheme, a host and a port where it is not the usual one, as browsers send them (RFC 6454, 6.2).
@@ -125,8 +126,8 @@ def _any_or_all(value: str) -> str:
 
 
 def _pickles(value: str) -> str:
-    if value not in {"fallback", "never"}:
-        raise ValueError("fallback or never")
+    if value not in PICKLES:
+        raise ValueError(" or ".join(PICKLES))
     return value
 
 

@@ -83,6 +83,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     validation: str | None = None
     served: str | None = None
+    served_by: str | None = None
     reading: str | None = None
     varies: str | None = None
 
@@ -90,9 +91,9 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 class ModelDescription(Description, frozen=True, kw_only=True):
     """A model as its clients see it. `version` is the one that answers where none is named; it
     is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
-    says whether plain data, the pipeline itself or its steps converted to ONNX answer, and why;
-    `reading` says whether reading its artifact may run code; `varies` how its answer to a row is
-    not that row's alone, or nothing."""
+    says whether plain data, the pipeline itself or its steps converted to ONNX answer, and why, and
+    `served_by` is that in a word: plain, pipeline or onnx; `reading` says whether reading its
+    artifact may run code; `varies` how its answer to a row is not that row's alone, or nothing."""
 
     state: State
 

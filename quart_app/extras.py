@@ -1,4 +1,4 @@
-"""Packages that the plain install does not bring, by the extra that does."""
+"""Packages that some servers go without: those of extras, and those of pipelines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Final
 
 TOUR: Final = ("aiosqlite", "gmpy2", "sqlalchemy")
 """The distributions of the extra `tour`, which are imported by the same names."""
+
+PIPELINES: Final = ("joblib", "scikit-learn")
+"""The distributions that pipelines need, and their plain forms do not."""
 
 
 def missing(packages: Sequence[str]) -> list[str]:

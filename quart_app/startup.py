@@ -18,8 +18,8 @@ from pathlib import Path
 from quart import Quart
 
 from model_store import ModelStoreError
-from model_store.errors import StoreNotWritable, words_of
-from model_store.libraries import version_of
+from model_store.errors import IncompatibleVersion, StoreNotWritable, words_of
+from model_store.libraries import require_scikit_learn
 from model_store.recipes import RECIPES
 
 from .config import Config
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingFailed(ModelStoreError):
-    """The child process that trained a model ended with an error, or nothing is trained here."""
+    """The child process that trained a model ended with an error."""
 
 
 def register(app: Quart) -> None:
@@ -160,8 +160,10 @@ def _unmark(mark: Path) -> None:
 def _why_untrained(store: Path) -> ModelStoreError | None:
     """Why nothing can be trained here: scikit-learn is missing, or nothing can be published in the
     store, or in the folder that it would be made in."""
-    if version_of("scikit-learn") is None:
-        return TrainingFailed("scikit-learn is not installed, so nothing is trained here.")
+    try:
+        require_scikit_learn("nothing is trained here")
+    except IncompatibleVersion as error:
+        return error
     place = next(folder for folder in (store, *store.absolute().parents) if folder.exists())
     if os.access(place, os.W_OK):
         return None

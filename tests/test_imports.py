@@ -231,7 +231,7 @@ def test_loading_a_model_imports_of_scikit_learn_only_what_its_artifact_names(
     ours = modules_after(
         "import sys, model_store\n"
         "store = model_store.ModelStore(sys.argv[1])\n"
-        "store.load(store.verify('iris')).replay()",
+        "store.load(store.verify('iris', pickles='always')).replay()",
         str(bundled_root),
     )
     plain = modules_after(

@@ -18,6 +18,7 @@ from .. import frames
 from ..errors import InvalidTable
 from ..evaluation import evaluate
 from ..labels import json_labels
+from ..libraries import require_scikit_learn
 from ..manifest import Evaluation, Manifest
 from ..store import ModelStore, Progress
 from ..tables import Table
@@ -89,7 +90,9 @@ class Recipe:
 
         Raises:
             InvalidTable: the recipe takes no table, or the table is another.
+            IncompatibleVersion: scikit-learn is not installed.
         """
+        require_scikit_learn("nothing is trained here")
         progress("loading the data")
         data = self.data() if table is None else self._of_table(table)
         progress(f"scoring on {FOLDS} folds")
@@ -122,9 +125,11 @@ class Recipe:
 
         Raises:
             InvalidTable: the recipe has none, or it cannot be fetched.
+            IncompatibleVersion: scikit-learn is not installed.
         """
         if self.openml is None:
             raise InvalidTable(f"The recipe {self.name} has no table on OpenML.")
+        require_scikit_learn("no table is fetched")
         from sklearn.datasets import fetch_openml
 
         try:

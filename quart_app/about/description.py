@@ -131,6 +131,7 @@ def published(store: ModelStore, name: str) -> tuple[list[int], dict[str, int]]:
 
 
 def _told_by(manifest: Manifest) -> dict[str, Any]:
+    served = served_here(manifest.served)
     return {
         "task": manifest.task,
         "title": manifest.title,
@@ -140,7 +141,8 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
         "outputs": outputs(manifest),
         "metrics": manifest.metrics,
         "validation": manifest.validation,
-        "served": served_here(manifest.served).sentence,
+        "served": served.sentence,
+        "served_by": served.by,
         "reading": manifest.reading,
         "varies": manifest.variation,
     }

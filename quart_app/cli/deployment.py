@@ -61,7 +61,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Deployment:
     """What a platform gets. `packages` are distributions to install besides, in the versions that
     are installed here. `tour` takes the tour along, with what only it needs. `memory` are the bytes
-    that the machine has."""
+    that the machine has. Where all models have plain forms, no pickle is read there, though it
+    comes along with its version, and scikit-learn is not installed."""
 
     platform: Platform
     store: ModelStore
@@ -86,8 +87,8 @@ class Deployment:
         """The versions that serve of these models, or of all, each proven.
 
         Raises:
-            DeploymentError: there is no model, or one of them cannot be served by the scikit-learn
-                of our lock.
+            DeploymentError: there is no model, or the pipeline of one of them cannot be served by
+                the scikit-learn of our lock.
             ModelStoreError: one of them cannot be served here.
         """
         names = sorted(set(names or store.models()))
@@ -97,12 +98,17 @@ class Deployment:
             )
         verified = [store.verify(name, allow_version=allow_version) for name in names]
         if not allow_version:
-            _require_locked(each.manifest for each in verified)
+            _require_locked(each.manifest for each in verified if each.form is None)
         return cls(platform, store, verified, tuple(packages), allow_version, tour, memory)
 
     @property
     def manifests(self) -> list[Manifest]:
         return [verified.manifest for verified in self.models]
+
+    @property
+    def plain(self) -> bool:
+        """Whether all models have plain forms."""
+        return all(verified.form is not None for verified in self.models)
 
     @property
     def command(self) -> list[str]:
@@ -113,10 +119,11 @@ class Deployment:
     @property
     def unlimited_command(self) -> list[str]:
         """The same without a limit of memory."""
-        allowed = ["--allow-version"] if self.allow_version else []
         kept = ["--keep-alive", str(KEEP_ALIVE)]
         tour = [] if self.tour else ["--no-tour"]
-        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *tour, *allowed]
+        allowed = ["--allow-version"] if self.allow_version else []
+        pickles = ["--pickles", "never"] if self.plain else allowed
+        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *tour, *pickles]
 
     def write(self, folder: Path, *, force: bool = False) -> list[str]:
         """Write the folder, which is new, empty, or was written by this before, and return the
@@ -145,13 +152,15 @@ class Deployment:
 
     def requirements(self) -> str:
         """The text of requirements.txt: our lock with its hashes, less what only the tour needs
-        where that stays at home. Where models or `packages` need more it is the pins alone: pip
-        takes hashes for all or for none.
+        where that stays at home, and what only pipelines need where none is read. Where models or
+        `packages` need more it is the pins alone: pip takes hashes for all or for none.
 
         Raises:
             DeploymentError: a package is not installed here.
         """
-        lock = read_lock() if self.tour else without(read_lock(), extras.TOUR)
+        tour = () if self.tour else extras.TOUR
+        pipelines = extras.PIPELINES if self.plain else ()
+        lock = without(read_lock(), (*tour, *pipelines))
         pins = read_pins(lock)
         wanted = set(self.packages).union(*map(_distributions, self.models))
         more = {name: version for name, version in _closure(wanted) if name not in pins}

@@ -22,7 +22,7 @@ from werkzeug.datastructures import Headers
 from model_store import ModelStoreError
 
 from .. import create_app
-from ..config import SERVERS, ConfigError
+from ..config import PICKLES, SERVERS, ConfigError
 from ..context import context_of
 from ..documents import ModelDescription
 from ..keys import Keys
@@ -119,6 +119,7 @@ def cli() -> None:
 @click.option("--max-memory", help="Memory with which the server ends itself, as 300M.")
 @store_option
 @allow_version_option
+@click.option("--pickles", type=click.Choice(PICKLES), help="When pickles are read.")
 @click.option("--no-tour", is_flag=True, help="Serve no tour.")
 @app_option
 def serve(
@@ -129,6 +130,7 @@ def serve(
     max_memory: str | None,
     store: Path | None,
     allow_version: bool,
+    pickles: str | None,
     no_tour: bool,
     factory: MakeApp | None,
 ) -> None:
@@ -141,6 +143,7 @@ def serve(
         max_memory=max_memory,
         model_store=store,
         allow_version=allow_version,
+        pickles=pickles,
         tour="false" if no_tour else None,
     )
     with queued() as stdout:

@@ -12,18 +12,19 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from model_store import Column, Manifest, ModelStore, ModelStoreError
+from model_store import Column, Manifest, ModelStore, ModelStoreError, Verified
 from model_store.aliases import CHAMPION
 from model_store.backend import served_here
 from model_store.column_facts import JSONLabel
 from model_store.column_types import TYPES
 from model_store.draft import Metadata
+from model_store.errors import IncompatibleVersion
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
 from model_store.literals import told_category
 from model_store.manifest import Target
 from model_store.recipes import RECIPES
-from model_store.store import require_name
+from model_store.store import Progress, require_name
 from model_store.tables import Table
 
 from ..about.description import describe_stored
@@ -71,11 +72,12 @@ def list_models(store: ModelStore, as_json: bool) -> None:
             str(model.version or "none"),
             ", ".join(map(str, model.versions)),
             ", ".join(f"{alias}={number}" for alias, number in model.aliases.items()),
+            model.served_by or "",
             _scores(model.metrics) if model.reason is None else f"failed: {model.reason}",
         )
         for model in found
     ]
-    _print_table(("NAME", "SERVES", "VERSIONS", "ALIASES", "SCORES"), rows)
+    _print_table(("NAME", "SERVES", "VERSIONS", "ALIASES", "BY", "SCORES"), rows)
     for name in (model.name for model in found if model.version is not None):
         manifest = store.manifest(name)
         if manifest.runs_code:
@@ -438,7 +440,8 @@ def _split(text: str, known: Sequence[str]) -> tuple[str, str]:
 def verify(
     store: ModelStore, name: str | None, version: str | None, allow_version: bool, as_json: bool
 ) -> None:
-    """Verify a model, or all: digests, then load it and replay its golden rows."""
+    """Verify a model, or all: digests, then load and replay the golden rows, both of the plain form
+    and of the pipeline."""
     allow_version = Config.read(**settings(allow_version=allow_version)).allow_version
     results = [
         _verify(store, found, version, allow_version)
@@ -448,7 +451,7 @@ def verify(
         _print_json(results)
     else:
         for result in results:
-            click.echo(f"{result['name']}: {result['error'] or 'verified'}")
+            click.echo(f"{result['name']}: {_told_proof(result)}")
     if any(result["error"] for result in results):
         sys.exit(FAILED)
 
@@ -456,19 +459,48 @@ def verify(
 def _verify(
     store: ModelStore, name: str, version: str | None, allow_version: bool
 ) -> dict[str, Any]:
-    progress = _progress(name)
+    """What of a version is proven, and the error that ended it. `untried` says why its pipeline was
+    not loaded where its plain form goes on serving."""
+    proof: dict[str, Any] = {"name": name, "version": version, "error": None}
+    proof |= {"proven": [], "untried": None}
     try:
+        progress = _progress(name)
         progress("verifying")
         verified = store.verify(name, version, allow_version=allow_version)
+        proof["version"] = verified.manifest.version
+        if verified.form is not None:
+            _replay(store, verified, progress)
+            proof["proven"].append("plain form")
+            verified = store.verify(
+                name, verified.manifest.version, allow_version=allow_version, pickles="always"
+            )
         for warning in verified.warnings:
             click.echo(f"Warning: {warning}", err=True)
-        progress("loading")
-        model = store.load(verified)
-        progress("replaying the golden rows")
-        model.replay()
+        _replay(store, verified, progress)
+        proof["proven"].append("pipeline")
+    except IncompatibleVersion as error:
+        proof["untried" if proof["proven"] else "error"] = error.told
     except ModelStoreError as error:
-        return {"name": name, "version": version, "error": error.told}
-    return {"name": name, "version": verified.manifest.version, "error": None}
+        proof["error"] = error.told
+    return proof
+
+
+def _replay(store: ModelStore, verified: Verified, progress: Progress) -> None:
+    what = "pipeline" if verified.form is None else "plain form"
+    progress(f"loading its {what}")
+    model = store.load(verified)
+    progress("replaying the golden rows")
+    model.replay()
+
+
+def _told_proof(proof: Mapping[str, Any]) -> str:
+    """What `verify` found, in a line."""
+    proven = " and ".join(f"its {what}" for what in proof["proven"])
+    if proof["error"]:
+        return f"{proof['error']}{f' {proven.capitalize()} is verified.' if proven else ''}"
+    if untried := proof["untried"]:
+        return f"verified, {proven}, which goes on serving; its pipeline was not tried: {untried}"
+    return f"verified, {proven}"
 
 
 @models.command()

@@ -176,7 +176,7 @@ async def test_each_version_has_a_card_and_is_not_loaded_for_it(store: ModelStor
 
 
 async def test_a_model_that_failed_or_came_later_has_a_card(store: ModelStore) -> None:
-    (store.root / "iris" / "1" / "pipeline.joblib").write_bytes(b"damaged")
+    (store.root / "iris" / "1" / "sample.json").write_bytes(b"damaged")
     async with started(create_app(MODEL_STORE=store.root, RECIPES="")) as app:
         client = app.test_client()
         failed = await fetch(client, "/models/iris/card")

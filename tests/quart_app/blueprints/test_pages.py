@@ -129,7 +129,7 @@ async def test_the_form_has_a_labelled_field_for_each_column(
 
 
 async def test_a_failed_model_is_visible_with_its_reason(store: ModelStore) -> None:
-    artifact = store.root / "exam" / "1" / "pipeline.joblib"
+    artifact = store.root / "exam" / "1" / "sample.json"
     artifact.write_bytes(artifact.read_bytes()[:-1])
     async with started(create_app(MODEL_STORE=store.root)) as app:
         client = app.test_client()
@@ -150,7 +150,7 @@ async def test_a_failed_model_is_visible_with_its_reason(store: ModelStore) -> N
 
 
 async def test_with_ready_all_a_failed_model_keeps_the_server_unready(store: ModelStore) -> None:
-    (store.root / "exam" / "1" / "pipeline.joblib").write_bytes(b"")
+    (store.root / "exam" / "1" / "sample.json").write_bytes(b"")
     async with started(create_app(MODEL_STORE=store.root, READY="all")) as app:
         ready = await app.test_client().get("/health/ready")
         assert ready.status_code == 503
@@ -222,7 +222,7 @@ async def test_every_reference_in_the_openapi_document_leads_somewhere(
 async def test_the_openapi_document_leaves_out_a_model_that_is_not_loaded(
     store: ModelStore,
 ) -> None:
-    (store.root / "exam" / "1" / "pipeline.joblib").write_bytes(b"")
+    (store.root / "exam" / "1" / "sample.json").write_bytes(b"")
     async with started(create_app(MODEL_STORE=store.root)) as app:
         document = await (await app.test_client().get("/openapi.json")).json
         assert "/models/exam/predict" not in document["paths"]

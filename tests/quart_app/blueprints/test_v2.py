@@ -821,7 +821,7 @@ async def test_load_lets_a_promotion_take_effect(keyed: Client, own: ModelStore)
 
 async def test_a_load_that_fails_leaves_what_serves(keyed: Client, own: ModelStore) -> None:
     own.promote("constant", 2)
-    (own.root / "constant" / "2" / "pipeline.joblib").write_bytes(b"damaged")
+    (own.root / "constant" / "2" / "sample.json").write_bytes(b"damaged")
     answer = await keyed.post("/v2/repository/models/constant/load", headers=BEARER)
     await require_refused(answer, 503, "failed to load")
     assert await says(keyed) == (1.0, "1")
@@ -936,7 +936,7 @@ async def test_two_lengths_of_the_json_are_one_too_many(client: Client) -> None:
 
 
 async def test_a_model_that_failed_is_unavailable_with_its_reason(own: ModelStore) -> None:
-    (own.root / "constant" / "1" / "pipeline.joblib").write_bytes(b"damaged")
+    (own.root / "constant" / "1" / "sample.json").write_bytes(b"damaged")
     publish_line(own)
     async with started(create_app(MODEL_STORE=own.root, RECIPES="", API_KEYS=KEYS)) as app:
         client = app.test_client()

@@ -79,10 +79,12 @@ def test_list_shows_each_model_with_what_serves_and_its_scores(two: ModelStore) 
     assert result.exit_code == 0
     place, head, *lines = result.stdout.splitlines()
     assert place == f"Models in {two.root}"
-    assert head.split() == ["NAME", "SERVES", "VERSIONS", "ALIASES", "SCORES"]
+    assert head.split() == ["NAME", "SERVES", "VERSIONS", "ALIASES", "BY", "SCORES"]
     assert [line.split()[0] for line in lines] == sorted(RECIPES)
     accuracy = two.manifest("exam").metrics["accuracy"]
-    assert re.match(rf"exam +1 +1, 2 +champion=1, next=2 +accuracy {accuracy:.3f} ± 0", lines[2])
+    assert re.match(
+        rf"exam +1 +1, 2 +champion=1, next=2 +plain +accuracy {accuracy:.3f} ± 0", lines[2]
+    )
     assert result.stderr == ""
 
 
@@ -181,15 +183,22 @@ def test_train_with_an_unknown_recipe_trains_none(empty: ModelStore) -> None:
     assert not empty.root.exists()
 
 
+VERIFIED = {True: "verified, its plain form and its pipeline", False: "verified, its pipeline"}
+
+
 def test_verify_proves_one_model_or_all(bundled: ModelStore) -> None:
     result = run("models", "verify", store=bundled)
     assert result.exit_code == 0
-    assert result.stdout.splitlines() == [f"{name}: verified" for name in sorted(RECIPES)]
-    assert "iris: replaying the golden rows" in result.stderr
+    assert result.stdout.splitlines() == [
+        f"{name}: {VERIFIED[bundled.verify(name).form is not None]}" for name in sorted(RECIPES)
+    ]
+    assert "iris: loading its plain form\niris: replaying the golden rows" in result.stderr
+    assert "iris: loading its pipeline\niris: replaying the golden rows" in result.stderr
     result = run("models", "verify", "iris", "--version", "1", store=bundled)
-    assert (result.exit_code, result.stdout) == (0, "iris: verified\n")
+    assert (result.exit_code, result.stdout) == (0, f"iris: {VERIFIED[True]}\n")
+    proven = ["plain form", "pipeline"]
     assert run_json("models", "verify", "iris", store=bundled) == [
-        {"name": "iris", "version": 1, "error": None}
+        {"name": "iris", "version": 1, "error": None, "proven": proven, "untried": None}
     ]
 
 
@@ -199,8 +208,11 @@ def test_verify_names_the_damaged_one_and_goes_on_with_the_others(store: ModelSt
     result = run("models", "verify", store=store)
     assert result.exit_code == 1
     found = dict(line.split(": ", 1) for line in result.stdout.splitlines())
-    assert re.match(r"pipeline\.joblib of exam version 1 has \d+ bytes", found.pop("exam"))
-    assert found == dict.fromkeys(sorted(RECIPES.keys() - {"exam"}), "verified")
+    exam = found.pop("exam")
+    assert re.match(r"pipeline\.joblib of exam version 1 has \d+ bytes", exam)
+    assert exam.endswith(" Its plain form is verified.")
+    assert found.keys() == RECIPES.keys() - {"exam"}
+    assert all(told.startswith("verified, ") for told in found.values())
     result = run("models", "verify", "--json", store=store)
     assert result.exit_code == 1
     assert [bool(model["error"]) for model in json.loads(result.stdout)] == [
@@ -432,13 +444,21 @@ def test_verify_allows_another_version_by_the_setting_that_its_error_names(
     content["libraries"]["scikit_learn"] = "1.2.3"
     path.write_text(json.dumps(content))
     arguments = ["models", "--store", str(store.root), "verify", "exam"]
+    served = CliRunner().invoke(cli, arguments)
+    assert served.exit_code == 0
+    assert (
+        "exam: verified, its plain form, which goes on serving; its pipeline was not tried: "
+        "exam version 1 was trained with scikit-learn 1.2.3, and "
+    ) in served.output
+    content["served"] = None
+    path.write_text(json.dumps(content))
     refused = CliRunner().invoke(cli, arguments)
     assert refused.exit_code == 1
     assert "QUART_APP_ALLOW_VERSION=true" in refused.output
     monkeypatch.setenv("QUART_APP_ALLOW_VERSION", "true")
     allowed = CliRunner().invoke(cli, arguments)
     assert allowed.exit_code == 0
-    assert "exam: verified" in allowed.output
+    assert "exam: verified, its pipeline" in allowed.output
 
 
 def test_a_new_key_goes_to_stdout_with_its_line_for_the_setting() -> None:
