@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from model_store import ModelStore
+from model_store.backend import served_here
 
 from ..config import Config, memory_size
 from ..version import VERSION
@@ -121,6 +122,8 @@ def _write(
     files = deployment.write(folder, force=force)
     taken = ", ".join(f"{model.name} version {model.version}" for model in deployment.manifests)
     click.echo(f"{folder}: quart-app {VERSION} with {taken}, {len(files)} files")
+    for line in _pipelines(deployment):
+        click.echo(line)
     pins = read_pins((folder / REQUIREMENTS).read_text(encoding="utf-8"))
     _tell_size(platform, Slug.of(folder, files, pins), _models_size(folder, files))
     click.echo("Starting it once, to see its memory", err=True)
@@ -128,6 +131,16 @@ def _write(
     click.echo("\nType next:\n")
     for line in _steps(platform, folder, memory):
         click.echo(f"  {line}")
+
+
+def _pipelines(deployment: Deployment) -> Iterator[str]:
+    """Whether scikit-learn comes along, and for which models."""
+    if deployment.plain:
+        yield "scikit-learn stays here: all have plain forms, and no pickle is read there"
+    for verified in deployment.models:
+        if verified.form is None:
+            reason = served_here(verified.manifest.served).reason
+            yield f"scikit-learn comes along for {verified.manifest.name}: {reason}"
 
 
 def _models_size(folder: Path, files: Sequence[str]) -> int:

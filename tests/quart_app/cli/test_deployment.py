@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -33,15 +32,19 @@ from quart_app.cli.deployment import RECORD, Deployment, DeploymentError, Platfo
 from quart_app.cli.lock import read_lock, read_pins, without
 from quart_app.cli.main import cli
 from quart_app.config import SETTINGS
-from quart_app.extras import TOUR
+from quart_app.extras import PIPELINES, TOUR
 from quart_app.keys import Keys
 from quart_app.server.options import OPTIONS
+
+from ...environments import environment
 
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs/deploying.md").read_text()
 EXAM = "/models/exam/predict?X1=61.1&X2=17.3"
+PLAIN = without(read_lock(), (*TOUR, *PIPELINES))
+"""What is required where no pickle is read."""
 
 PIPELINE_CODE = """
 import numpy as np
@@ -130,11 +133,11 @@ def test_heroku_finds_its_files_and_one_lock(exam: ModelStore, tmp_path: Path) -
     folder = written("heroku", exam, tmp_path / "out")
 
     assert (folder / "Procfile").read_text() == (
-        "web: python -m quart_app serve --store models --keep-alive 95 --no-tour "
+        "web: python -m quart_app serve --store models --keep-alive 95 --no-tour --pickles never "
         "--max-memory 460M\n"
     )
     assert (folder / ".python-version").read_text() == "{}.{}\n".format(*sys.version_info)
-    assert (folder / "requirements.txt").read_text() == without(read_lock(), TOUR)
+    assert (folder / "requirements.txt").read_text() == PLAIN
     assert not {"poetry.lock", "Pipfile.lock", "uv.lock", "pyproject.toml", "Dockerfile"} & set(
         contents(folder)
     )
@@ -173,7 +176,10 @@ def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
     assert lines["USER"] == "10001:10001"
     assert lines["STOPSIGNAL"] == "SIGTERM"
     assert "PORT=8000" in lines["ENV"]
-    command = "python -m quart_app serve --store models --keep-alive 95 --no-tour --max-memory 460M"
+    command = (
+        "python -m quart_app serve --store models --keep-alive 95 --no-tour --pickles never "
+        "--max-memory 460M"
+    )
     assert json.loads(lines["CMD"]) == command.split()
     ignored = (folder / ".dockerignore").read_text().splitlines()
     assert {".git", RECORD, "Dockerfile", "instance"} <= set(ignored)
@@ -204,7 +210,7 @@ def test_the_tour_comes_along_when_it_is_asked_for_with_what_it_needs(
 
     assert result.exit_code == 0, result.output
     found = contents(tmp_path / "out")
-    assert found["requirements.txt"].decode() == (ROOT / "requirements.txt").read_text()
+    assert found["requirements.txt"].decode() == without(read_lock(), PIPELINES)
     assert b"--no-tour" not in found["Procfile" if platform == "heroku" else "Dockerfile"]
     with_models = written(platform, exam, tmp_path / "without")
     assert set(found) == set(contents(with_models))
@@ -213,13 +219,54 @@ def test_the_tour_comes_along_when_it_is_asked_for_with_what_it_needs(
 # Requirements ---------------------------------------------------------------------------
 
 
-def test_a_model_that_was_fitted_on_a_frame_brings_pandas(tmp_path: Path) -> None:
+def publish_frame(store: ModelStore) -> None:
+    """Publish a model that was fitted on a DataFrame."""
     import pandas as pd
     from sklearn.linear_model import LinearRegression
 
     X = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [2.0, 1.0, 5.0]})
-    store = ModelStore(tmp_path / "models")
     store.publish("frame", LinearRegression().fit(X, [1.0, 2.0, 3.0]), X, [1.0, 2.0, 3.0])
+
+
+def forget_form(store: ModelStore, name: str, **libraries: str) -> None:
+    """Make of version 1 one that was published before there were plain forms."""
+    path = store.root / name / "1" / MANIFEST
+    told = json.loads(path.read_bytes())
+    del told["served"]
+    path.write_text(json.dumps(told | {"libraries": told["libraries"] | libraries}))
+
+
+def test_a_model_with_a_plain_form_brings_nothing(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "models")
+    publish_frame(store)
+
+    deployment = Deployment.of("docker", store)
+
+    assert deployment.plain
+    assert deployment.requirements() == PLAIN
+    assert not {"scikit-learn", "scipy", "joblib", "threadpoolctl", "pandas", "narwhals"} & set(
+        read_pins(PLAIN)
+    )
+
+
+def test_beside_one_without_it_brings_nothing_either(exam: ModelStore, tmp_path: Path) -> None:
+    store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
+    publish_frame(store)
+    forget_form(store, "exam")
+
+    deployment = Deployment.of("docker", store)
+
+    assert not deployment.plain
+    assert "--pickles" not in deployment.command
+    assert deployment.requirements() == without(read_lock(), TOUR)
+
+
+def test_a_model_that_was_fitted_on_a_frame_brings_pandas(tmp_path: Path) -> None:
+    import pandas as pd
+
+    store = ModelStore(tmp_path / "models")
+    publish_frame(store)
+    forget_form(store, "frame")
 
     deployment = Deployment.of("docker", store)
     text = deployment.requirements()
@@ -376,9 +423,7 @@ def test_a_model_for_another_scikit_learn_is_refused_unless_it_is_allowed(
     exam: ModelStore, tmp_path: Path
 ) -> None:
     store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
-    path = store.root / "exam/1" / MANIFEST
-    old = re.sub(r'("scikit_learn": *)"[^"]+"', r'\1"1.5.2"', path.read_text())
-    path.write_text(old)
+    forget_form(store, "exam", scikit_learn="1.5.2")
 
     with pytest.raises(ModelStoreError, match=r"scikit-learn 1\.5\.2"):
         Deployment.of("heroku", store)
@@ -387,7 +432,20 @@ def test_a_model_for_another_scikit_learn_is_refused_unless_it_is_allowed(
     assert "--allow-version" in allowed.command
 
 
-@pytest.mark.parametrize("file", ["pipeline.joblib", "sample.json", MANIFEST])
+def test_with_a_plain_form_a_model_for_another_scikit_learn_is_taken_along(
+    exam: ModelStore, tmp_path: Path
+) -> None:
+    store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
+    path = store.root / "exam/1" / MANIFEST
+    path.write_text(re.sub(r'("scikit_learn": *)"[^"]+"', r'\1"1.5.2"', path.read_text()))
+
+    deployment = Deployment.of("heroku", store)
+
+    assert deployment.plain
+    assert "--allow-version" not in deployment.command
+
+
+@pytest.mark.parametrize("file", ["model.bin", "pipeline.joblib", "sample.json", MANIFEST])
 def test_a_damaged_store_changes_nothing(file: str, exam: ModelStore, tmp_path: Path) -> None:
     store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
     folder = written("heroku", store, tmp_path / "out")
@@ -501,13 +559,12 @@ def commands(folder: Path) -> dict[str, list[str]]:
 def started(
     command: list[str], folder: Path, tmp_path: Path, port: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A platform's process: a group of its own, an environment without ours, and $PORT."""
-    wrapped = tmp_path / "bin"
-    wrapped.mkdir()
-    (wrapped / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    (wrapped / "python").chmod(0o755)
-    environment = {"PATH": f"{wrapped}:/usr/bin:/bin", "PORT": str(port)}
-    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    """A platform's process: a group of its own, what the folder requires installed and no more, an
+    environment without ours, and $PORT."""
+    required = read_pins((folder / "requirements.txt").read_text())
+    installed = environment(tmp_path / "installed", required).parent
+    variables = {"PATH": f"{installed}:/usr/bin:/bin", "PORT": str(port)}
+    process = subprocess.Popen(command, cwd=folder, env=variables, start_new_session=True)
     try:
         wait_until_ready(process, port)
         yield process
@@ -543,6 +600,23 @@ def test_the_procfile_runs_as_the_platform_runs_it(
 
     assert (found["prediction"], found["model"], found["version"]) == (0, "exam", 1)
     assert code == 0
+    assert not list((tmp_path / "installed").glob("lib/*/site-packages/sklearn"))
+
+
+def test_a_pipeline_runs_with_what_the_folder_requires_for_it(
+    exam: ModelStore, tmp_path: Path
+) -> None:
+    store = ModelStore(shutil.copytree(exam.root, tmp_path / "models"))
+    forget_form(store, "exam")
+    folder, port = written("heroku", store, tmp_path / "out"), free_port()
+    with (
+        started(commands(folder)["heroku"], folder, tmp_path, port),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{EXAM}", timeout=30) as answer,
+    ):
+        found = json.load(answer)
+
+    assert (found["prediction"], found["version"]) == (0, 1)
+    assert list((tmp_path / "installed").glob("lib/*/site-packages/sklearn"))
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -587,12 +661,13 @@ def test_the_command_forecasts_and_says_what_comes_next(exam: ModelStore, tmp_pa
 
     assert result.exit_code == 0, result.output
     assert "with exam version 1" in result.stdout
+    assert "scikit-learn stays here: all have plain forms" in result.stdout
     slug = re.search(r"Slug: about (\d+) MB of 500 MB once compressed", result.stdout)
     memory = re.search(r"Memory: (\d+) MiB of 512 MiB", result.stdout)
     assert slug is not None
-    assert 50 < int(slug[1]) < 300
+    assert 40 < int(slug[1]) < 110
     assert memory is not None
-    assert 60 < int(memory[1]) < 400
+    assert 40 < int(memory[1]) < 100
     _, steps = result.stdout.split("Type next:\n\n")
     assert [line.strip() for line in steps.splitlines()] == [
         f"cd '{tmp_path / 'an app'}'",
