@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from model_store.shortcuts import NotCovered, Shortcut, build, build_converted, convert
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -405,7 +404,7 @@ def ones(distances: NDArray[Any]) -> NDArray[Any]:
 def test_a_server_without_onnxruntime_answers_by_the_pipeline_and_says_so(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "_version", lambda package: None)
+    monkeypatch.setattr(backend, "version_of", lambda package: None)
     pipeline = GaussianNB().fit(X, THREE)
     manifest = store.publish("m", pipeline, X, THREE)
     graph = b"a graph that nobody reads"
