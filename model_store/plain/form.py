@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import numpy as np
 
-from .kinds import KINDS
+from .kinds import kind_of
 from .node import (
     MAX_COLUMNS,
     MAX_DENSE,
@@ -142,7 +142,7 @@ class _Reader:
         return self._array(value)
 
     def _node(self, wanted: type, value: Any) -> Node:
-        kind = KINDS.get(value.get("kind", "") if isinstance(value, dict) else "")
+        kind = kind_of(value.get("kind") if isinstance(value, dict) else None)
         require(kind is not None and issubclass(kind, wanted), f"a {wanted.__name__.lower()}")
         require(self._depth < MAX_DEPTH, f"at most {MAX_DEPTH} nodes within each other")
         self._depth += 1

@@ -1,72 +1,53 @@
-"""All kinds of nodes by their names in the files."""
+"""All kinds of nodes by their names in the files.
+
+A module of them is imported when a form names one of its nodes: a server needs few of them.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Final
 
 from .node import Node
-from .nodes import (
-    bagging,
-    bayes,
-    calibration,
-    categories,
-    clusters,
-    columns,
-    constant,
-    curves,
-    discriminant,
-    features,
-    linear,
-    missing,
-    multiclass,
-    multioutput,
-    neighbours,
-    networks,
-    numbers,
-    outliers,
-    processes,
-    stacking,
-    support,
-    targets,
-    text,
-    thresholds,
-    trees,
-    voting,
-)
 
-_MODULES: Final = (
-    bagging,
-    bayes,
-    calibration,
-    categories,
-    clusters,
-    columns,
-    constant,
-    curves,
-    discriminant,
-    features,
-    linear,
-    missing,
-    multiclass,
-    multioutput,
-    neighbours,
-    networks,
-    numbers,
-    outliers,
-    processes,
-    stacking,
-    support,
-    targets,
-    text,
-    thresholds,
-    trees,
-    voting,
-)
+MODULES: Final = {
+    "bagging": "BaggedRegression BaggedClassification",
+    "bayes": "CountBayes GaussianBayes CategoryBayes",
+    "calibration": "Calibration",
+    "categories": "OneHot Encode Rename",
+    "clusters": "Nearest Bisected Mixture",
+    "columns": "Pipeline Chain Columns",
+    "constant": "ConstantClass ConstantNumber Isotonic",
+    "curves": "Power Quantiles Bins Polynomial Splines",
+    "discriminant": "Quadratic Centroids",
+    "features": "Union Select Project Waves",
+    "linear": "Regression Classification Multilabel",
+    "missing": "Fill Replace Flags Guesses Donors",
+    "multiclass": "Constant OneVsRest ManyLabels OneVsOne OutputCode",
+    "multioutput": "Several TargetChain",
+    "neighbours": "NeighbourClasses NeighbourNumbers NeighbourShares NeighbourDensity",
+    "networks": "NetworkNumbers NetworkClasses NetworkTargets",
+    "numbers": "Scale Clip Finite Function Binarize Normalize",
+    "outliers": "Outliers Mahalanobis",
+    "processes": "GaussianProcess",
+    "stacking": "Stack",
+    "support": "SupportNumbers KernelNumbers KernelShares SupportClasses",
+    "targets": "TransformedTarget PowerBack QuantilesBack",
+    "text": "Words Hashes Weigh",
+    "thresholds": "Threshold",
+    "voting": "Average SoftVote HardVote",
+}
+"""The nodes of each module, which lists them in its `KINDS`."""
+
+_PLACES: Final = {
+    name.lower(): (module, name) for module, names in MODULES.items() for name in names.split()
+}
 
 
-def _kinds() -> dict[str, type[Node]]:
-    found = [kind for module in _MODULES for kind in module.KINDS]
-    return {kind.__name__.lower(): kind for kind in found}
-
-
-KINDS: Final = _kinds()
+def kind_of(name: object) -> type[Node] | None:
+    """The kind of nodes with this name; None where there is none."""
+    if not isinstance(name, str) or name not in _PLACES:
+        return None
+    module, kind = _PLACES[name]
+    found: type[Node] = getattr(import_module(f"{__package__}.nodes.{module}"), kind)
+    return found

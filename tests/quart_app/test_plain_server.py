@@ -31,6 +31,7 @@ READS_PICKLES: Final = {
     *("loader", "opcodes", "pickles", "reconstruct", "room", "soundness", "stand_ins", "trust"),
 }
 """What of ours a server goes without that reads none."""
+NODES: Final = ["model_store", "plain", "nodes"]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,8 @@ def test_where_it_is_installed_nothing_of_it_is_imported_nor_what_reads_pickles(
     assert not {name for name, *_ in modules} & {*BLOCKED, "threadpoolctl", "narwhals"}
     ours = {name[1] for name in modules if name[0] == "model_store" and name[1:]}
     assert not ours & READS_PICKLES
+    nodes = {name[3] for name in modules if name[:3] == NODES and name[3:]}
+    assert nodes == {"columns", "linear", "numbers"}
 
 
 # Commands -------------------------------------------------------------------------------

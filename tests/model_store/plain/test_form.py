@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from model_store.inspection import Inspection
-from model_store.plain import Malformed, read, write
+from model_store.plain import Malformed, nodes, read, write
 from model_store.plain.form import MAX_DEPTH
-from model_store.plain.kinds import _MODULES, KINDS
+from model_store.plain.kinds import MODULES, kind_of
 from model_store.plain.node import Label, labels_of
 from model_store.plain.pack import pack
 from tests.fuzz_forms.cases import ANSWERED, MALFORMED, REFUSED, outcome_of
@@ -271,9 +273,15 @@ def test_arrays_cannot_be_written_through() -> None:
     assert not last.last.coefficients.flags.writeable
 
 
-def test_no_two_kinds_have_one_name() -> None:
-    listed = [kind for module in _MODULES for kind in module.KINDS]
-    assert len(listed) == len(KINDS) == len(set(KINDS.values()))
+def test_each_kind_is_found_by_its_name_and_no_two_have_one() -> None:
+    modules = [import_module(f"{nodes.__name__}.{m.name}") for m in iter_modules(nodes.__path__)]
+    listed = {m.__name__.rpartition(".")[2]: m.KINDS for m in modules if hasattr(m, "KINDS")}
+    assert listed.keys() == MODULES.keys()
+    kinds = [kind for module in listed.values() for kind in module]
+    assert sum(len(names.split()) for names in MODULES.values()) == len(kinds)
+    assert [kind_of(kind.__name__.lower()) for kind in kinds] == kinds
+    for name in ("", "pipelines", "Pipeline", None, 1, ["pipeline"]):
+        assert kind_of(name) is None
 
 
 # Forms of all kinds --------------------------------------------------------------
