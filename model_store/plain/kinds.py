@@ -35,6 +35,7 @@ MODULES: Final = {
     "targets": "TransformedTarget PowerBack QuantilesBack",
     "text": "Words Hashes Weigh",
     "thresholds": "Threshold",
+    "trees": "Forest BoostedRegression BoostedClassification WeightedVote WeightedMedian Isolation",
     "voting": "Average SoftVote HardVote",
 }
 """The nodes of each module, which lists them in its `KINDS`."""
@@ -42,6 +43,11 @@ MODULES: Final = {
 _PLACES: Final = {
     name.lower(): (module, name) for module, names in MODULES.items() for name in names.split()
 }
+
+
+def kind_names() -> list[str]:
+    """The names of all kinds, in the order of the modules."""
+    return list(_PLACES)
 
 
 def kind_of(name: object) -> type[Node] | None:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from model_store.plain.form import Form, Span
-from model_store.plain.kinds import KINDS
+from model_store.plain.kinds import kind_names, kind_of
 from model_store.plain.node import Label, Predictor, Transform
 
 _WORDS: Final[dict[Any, str]] = {
@@ -30,7 +30,9 @@ def documented() -> dict[str, type]:
     """All structs that stand in a header, by the names that they have in the document: nodes by
     their kinds, others by their classes."""
     found: dict[str, type] = {"Form": Form, "Span": Span}
-    for kind, node in KINDS.items():
+    for kind in kind_names():
+        node = kind_of(kind)
+        assert node is not None
         found[kind] = node
         found.update({part.__name__: part for part in parts(node)})
     return found
