@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from model_store.plain.kinds import KINDS
+from model_store.plain.kinds import kind_names
 
 from ..fuzz.children import Outcome
 from .__main__ import run_cases
@@ -39,7 +39,7 @@ def kinds_in(part: Any) -> set[str]:
 
 def test_a_node_of_each_kind_is_in_a_form_that_is_changed(saved: Path) -> None:
     headers = [json.loads(files_of(each)[0]) for each in saved.iterdir()]
-    assert set(KINDS) <= {kind for header in headers for kind in kinds_in(header)}
+    assert set(kind_names()) <= {kind for header in headers for kind in kinds_in(header)}
 
 
 def test_a_form_that_is_not_changed_answers(saved: Path) -> None:
