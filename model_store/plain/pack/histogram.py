@@ -9,7 +9,8 @@ import numpy as np
 from ..node import Array, Predictor
 from ..nodes.columns import Pipeline
 from ..nodes.trees import BoostedClassification, BoostedRegression, Inverse, Link
-from .given import Given, NotPacked
+from .codes import beside
+from .given import Given
 from .known import Inner, Known
 from .linear import classes_of
 from .tree_tables import Choice, Grown, started, stump, table
@@ -20,12 +21,13 @@ _LINKS: Final[dict[str, Inverse]] = {"IdentityLink": "identity", "LogLink": "exp
 def histogram(step: Any, given: Given, inner: Inner) -> Predictor:
     """With the encoder that it has where there are categories."""
     node = _boosted(step)
-    preprocessor = getattr(step, "_preprocessor", None)
-    if preprocessor is None:
-        if step.is_categorical_ is not None:
-            raise NotPacked("a histogram boosting of categories without an encoder is not known")
+    if step.is_categorical_ is None:
         return node
-    return Pipeline(steps=[inner.transform(preprocessor, given)], last=node)
+    # Before the trees the categories stand first. Numbers are only checked there.
+    encoder = step._preprocessor.named_transformers_["encoder"]
+    columns = np.flatnonzero(step.is_categorical_).tolist()
+    codes = inner.transform(encoder, given.of_columns(columns))
+    return Pipeline(steps=[beside(columns, codes, given)[0]], last=node)
 
 
 def _boosted(step: Any) -> Predictor:

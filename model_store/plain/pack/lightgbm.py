@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..node import Array, Predictor
+from ..node import Array, Predictor, Transform
+from ..nodes.columns import Pipeline
 from ..nodes.tree_table import Table
 from ..nodes.trees import BoostedClassification, BoostedRegression, Inverse
+from .codes import coded
 from .given import Given, NotPacked
 from .known import Inner, Known
 from .linear import classes_of
@@ -35,7 +37,9 @@ def regression(step: Any, given: Given, inner: Inner) -> Predictor:
     name, options = model.objective
     if name not in _LINKS or "sqrt" in options:
         raise _unknown(model)
-    return BoostedRegression(trees=model.trees(), link=_LINKS[name])
+    steps, places = model.codes(given)
+    node = BoostedRegression(trees=model.trees(places), link=_LINKS[name])
+    return Pipeline(steps=steps, last=node) if steps else node
 
 
 def classification(step: Any, given: Given, inner: Inner) -> Predictor:
@@ -44,14 +48,16 @@ def classification(step: Any, given: Given, inner: Inner) -> Predictor:
     if name not in ("binary", "multiclass"):
         raise _unknown(model)
     slope = dict(option.split(":", 1) for option in options).get("sigmoid", "1")
-    return BoostedClassification(
-        trees=model.trees(),
+    steps, places = model.codes(given)
+    node = BoostedClassification(
+        trees=model.trees(places),
         classes=classes_of(step),
         link="logistic" if name == "binary" else "softmax",
         slope=float(slope) if name == "binary" else 1.0,
         chosen="share",
         scored=hasattr(step, "decision_function"),
     )
+    return Pipeline(steps=steps, last=node) if steps else node
 
 
 def _unknown(model: _Model) -> NotPacked:
@@ -66,25 +72,41 @@ class _Model:
 
     def __init__(self, step: Any) -> None:
         booster = step.booster_
-        if booster.pandas_categorical:
-            raise NotPacked("LightGBM with categories of pandas is not known")
+        self._categories = booster.pandas_categorical or []
         head, *trees = booster.model_to_string().split("\nTree=")
         self._trees = [_fields(tree.split("\nend of trees")[0]) for tree in trees]
         if "average_output" in head.splitlines():
             raise NotPacked("a random forest of LightGBM is not known")
         name, *options = _fields(head)["objective"].split()
+        self._features = _fields(head)["feature_infos"].split()
         self.objective = name, options
 
-    def trees(self) -> Table:
-        """The trees, one of each score after another."""
-        return table([_grown(tree) for tree in self._trees], infinite=True)
+    def codes(self, given: Given) -> tuple[list[Transform], Array]:
+        """The step that counts the categories of pandas, if there are any, and the place of each
+        column behind it. What is unknown is missing."""
+        if not self._categories:
+            return [], np.arange(given.width)
+        # Of numbers it has their range, and nothing of what is always the same.
+        columns = [place for place, kind in enumerate(self._features) if _is_of_categories(kind)]
+        if len(columns) != len(self._categories):
+            raise NotPacked("LightGBM with categories of other columns is not known")
+        step, places = coded(dict(zip(columns, self._categories, strict=True)), given)
+        return [step], places
+
+    def trees(self, places: Array) -> Table:
+        """The trees, one of each score after another, of the features at these places."""
+        return table([_grown(tree, places) for tree in self._trees], infinite=True)
+
+
+def _is_of_categories(information: str) -> bool:
+    return information != "none" and not information.startswith("[")
 
 
 def _fields(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
-def _grown(tree: dict[str, str]) -> Grown:
+def _grown(tree: dict[str, str], places: Array) -> Grown:
     """A tree of inner nodes, and behind them leaves, which are counted from -1 down."""
     if tree.get("is_linear", "0") != "0":
         raise NotPacked("LightGBM with linear trees is not known")
@@ -95,7 +117,7 @@ def _grown(tree: dict[str, str]) -> Grown:
     thresholds, missing_right = np.zeros(len(none)), np.zeros(len(none), dtype=bool)
     choices: list[Choice] = []
     if inner:
-        features[:inner] = _integers(tree["split_feature"])
+        features[:inner] = places[_integers(tree["split_feature"])]
         for children, name in ((left, "left_child"), (right, "right_child")):
             found = _integers(tree[name])
             children[:inner] = np.where(found >= 0, found, inner + ~found)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from ..node import Array, Predictor
+from ..node import Array, Predictor, Transform
+from ..nodes.columns import Pipeline
 from ..nodes.tree_table import Table
 from ..nodes.trees import BoostedClassification, BoostedRegression, Inverse, Link
+from .codes import coded
 from .given import Given, NotPacked
 from .known import Inner, Known
 from .linear import classes_of
@@ -54,7 +57,10 @@ _CLASSIFICATIONS: Final[dict[str, tuple[Link, Callable[[Array], Array]]]] = {
 def regression(step: Any, given: Given, inner: Inner) -> Predictor:
     found = _Model(step)
     link, margin = _known(found.objective, _REGRESSIONS)
-    return BoostedRegression(trees=found.trees(margin), targets=found.turns, link=link)
+    steps, places = found.codes(given)
+    trees = found.trees(margin, places)
+    node = BoostedRegression(trees=trees, targets=found.turns, link=link)
+    return Pipeline(steps=steps, last=node) if steps else node
 
 
 def classification(step: Any, given: Given, inner: Inner) -> Predictor:
@@ -62,13 +68,15 @@ def classification(step: Any, given: Given, inner: Inner) -> Predictor:
     link, margin = _known(found.objective, _CLASSIFICATIONS)
     if link == "logistic32" and found.turns > 1:
         raise NotPacked("an XGBClassifier of several targets is not known")
-    return BoostedClassification(
-        trees=found.trees(margin),
+    steps, places = found.codes(given)
+    node = BoostedClassification(
+        trees=found.trees(margin, places),
         classes=classes_of(step),
         link=link,
         chosen="share",
         scored=False,
     )
+    return Pipeline(steps=steps, last=node) if steps else node
 
 
 def _known(objective: str, table: dict[str, Facts]) -> Facts:
@@ -92,8 +100,7 @@ class _Model:
         self.objective = str(learner["objective"]["name"])
         self._parameters = learner["learner_model_param"]
         self._booster = learner["gradient_booster"]
-        if "c" in (learner.get("feature_types") or ()):
-            raise NotPacked("XGBoost with categories is not known")
+        self._types = learner.get("feature_types") or []
 
     @property
     def turns(self) -> int:
@@ -101,11 +108,23 @@ class _Model:
         counts = (self._parameters["num_class"], self._parameters.get("num_target", 1))
         return max(1, *map(int, counts))
 
-    def trees(self, margin: Callable[[Array], Array]) -> Table:
-        """The trees, one of each score after another."""
+    def codes(self, given: Given) -> tuple[list[Transform], Array]:
+        """The step that counts categories, if there are any, and the place of each column behind
+        it. What is unknown is missing, as it is in a column of pandas with these categories."""
+        if "c" not in self._types:
+            return [], np.arange(given.width)
+        encodings = self._booster["model"]["cats"]["enc"]
+        known = {place: _categories(each) for place, each in enumerate(encodings) if each["values"]}
+        if sorted(known) != [place for place, kind in enumerate(self._types) if kind == "c"]:
+            raise NotPacked("XGBoost with categories that it does not name is not known")
+        step, places = coded(known, given)
+        return [step], places
+
+    def trees(self, margin: Callable[[Array], Array], places: Array) -> Table:
+        """The trees, one of each score after another, of the features at these places."""
         scores = np.atleast_1d(json.loads(self._parameters["base_score"])).astype(np.float32)
         start = np.broadcast_to(margin(scores), (self.turns,))
-        trees, turns = self._grown(start)
+        trees, turns = self._grown(start, places)
         if not trees:
             trees = [stump(np.zeros(1, dtype=np.float32)) for _ in start]
             turns = np.arange(len(start))
@@ -115,11 +134,11 @@ class _Model:
         order = np.argsort(turns, kind="stable").reshape(self.turns, -1).T.ravel()
         return table(started([trees[each] for each in order], start), infinite=True, absent=True)
 
-    def _grown(self, start: Array) -> tuple[list[Grown], Array]:
+    def _grown(self, start: Array, places: Array) -> tuple[list[Grown], Array]:
         """The trees in the order in which they are added up, and whose turn each is."""
         weights = self._booster.get("weight_drop")
         model = (self._booster if weights is None else self._booster["gbtree"])["model"]
-        trees = [_grown(each) for each in model["trees"]]
+        trees = [_grown(each, places) for each in model["trees"]]
         turns = np.array(model["tree_info"], dtype=np.int64)
         for tree, weight, turn in zip(trees, weights or (), turns, strict=False):
             # Each is asked by itself, what it starts from is taken off, then it is weighed.
@@ -128,13 +147,24 @@ class _Model:
         return trees, turns
 
 
-def _grown(tree: Any) -> Grown:
+def _categories(encoding: Any) -> list[Any]:
+    """The categories of a column: numbers, or texts one after another, with their ends."""
+    values = encoding["values"]
+    if "offsets" not in encoding:
+        return list(values)
+    texts = bytes(value % 256 for value in values)
+    if not texts.isascii():  # of which it cuts off as many bytes as there are more than characters
+        raise NotPacked("XGBoost with categories of other than ASCII characters is not known")
+    return [texts[start:end].decode() for start, end in pairwise(encoding["offsets"])]
+
+
+def _grown(tree: Any, places: Array) -> Grown:
     if int(tree["tree_param"]["size_leaf_vector"]) > 1:
         raise NotPacked("XGBoost with several values a leaf is not known")
     left = np.array(tree["left_children"])
     conditions = np.array(tree["split_conditions"], dtype=np.float32)
     return Grown(
-        np.where(left < 0, -1, np.array(tree["split_indices"], dtype=np.int64)),
+        np.where(left < 0, -1, places[tree["split_indices"]]),
         # It goes left below a threshold: up to the number before it.
         np.nextafter(conditions, np.float32(-np.inf)),
         left,

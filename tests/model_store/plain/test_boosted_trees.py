@@ -139,6 +139,51 @@ def test_catboost_of_numbers_answers_as_it_does(options: dict[str, Any]) -> None
         require_form_of(catboost.CatBoostRegressor(**always, **options), X, numbers(X))
 
 
+@pytest.mark.filterwarnings("ignore:Constructing a Categorical with a dtype")
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "sklearn.ensemble"])
+def test_categories_of_pandas_are_counted_as_in_training(kind: str) -> None:
+    library, pd = pytest.importorskip(kind), pytest.importorskip("pandas")
+    random = np.random.default_rng(3)
+    columns = {
+        "size": random.normal(size=240),
+        "town": pd.Categorical(random.choice(["Bonn", "Rome", "Oslo", "Riga"], 240)),
+        "age": random.normal(size=240),
+        "grade": pd.Categorical(random.choice([3, 5, 9], 240)),
+    }
+    frame = pd.DataFrame(columns)
+    frame.loc[::9, "size"] = None
+    frame.loc[1::9, "town"] = None
+    y = frame["age"] + 2.0 * (frame["town"] == "Rome") - (frame["grade"] == 5)
+    cells = [
+        random.normal(size=200),
+        random.choice(np.array(["Bonn", "Rome", "Oslo", "Riga", "Graz", None], dtype=object), 200),
+        random.normal(size=200),
+        random.choice(np.array([3, 5, 9, 4, None], dtype=object), 200),
+    ]
+    rows = np.stack([np.asarray(each, dtype=object) for each in cells], axis=1)
+    for estimator, target in _estimators_of_categories(library, y):
+        estimator.fit(frame, target)
+        form, signature = packed(estimator, frame, target)
+        assert form.last.trees.choices is not None  # type: ignore[attr-defined]
+        require_same(estimator, form, signature, rows)
+
+
+def _estimators_of_categories(library: Any, y: Any) -> list[tuple[Any, Any]]:
+    if library.__name__ == "xgboost":
+        few = {**FEW, "enable_categorical": True, "max_cat_to_onehot": 1}
+        kinds = library.XGBRegressor(**few), library.XGBClassifier(**few)
+    elif library.__name__ == "lightgbm":
+        few = {**FEW, "verbose": -1, "min_data_per_group": 5, "cat_smooth": 1}
+        kinds = library.LGBMRegressor(**few), library.LGBMClassifier(**few)
+    else:
+        few = {"max_iter": 8, "categorical_features": "from_dtype"}
+        kinds = (
+            library.HistGradientBoostingRegressor(**few),
+            library.HistGradientBoostingClassifier(**few),
+        )
+    return [(kinds[0], y), (kinds[1], (y > 0).astype(int))]
+
+
 def test_a_balanced_forest_answers_as_it_does() -> None:
     ensemble = pytest.importorskip("imblearn.ensemble")
     X = table(missing=True)
