@@ -94,8 +94,6 @@ class Table(
         Raises:
             Malformed: the data do not fit each other, or this many features.
         """
-        count = len(self.features)
-        require(count <= MAX_NODES, f"at most {MAX_NODES} nodes")
         if self.columns is None:
             require(width <= MAX_DENSE, f"at most {MAX_DENSE} features")
         else:
@@ -104,6 +102,8 @@ class Table(
             require(ascending, "ascending columns")
             width = len(self.columns)
         require_places(self.features, width, -1, start=-1)
+        count = len(self.features)
+        require(count <= MAX_NODES, f"at most {MAX_NODES} nodes")
         require_floats(self.thresholds, count)
         require(
             bool((np.isnan(self.thresholds) != self.inner).all()), "a threshold a node, no more"
