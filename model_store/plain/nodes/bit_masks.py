@@ -77,6 +77,10 @@ class BitMasks:
         """None where they would take too much memory."""
         return _build(table)
 
+    @property
+    def words(self) -> int:
+        return int(self.masks.shape[2])
+
     @cached_property
     def _flat(self) -> Array:
         return self.masks.reshape(len(self.masks), -1)
@@ -171,13 +175,13 @@ def _build(table: Table) -> BitMasks | None:
     masks = np.full((end, table.trees, words), np.iinfo(dtype).max, dtype=dtype)
     if cleared:
         rows, nodes = (np.concatenate([each[part] for each in cleared]) for part in (1, 2))
-        trees = np.searchsorted(table.roots, nodes, "right") - 1
+        trees = np.searchsorted(table.starts, nodes, "right") - 1
         np.bitwise_and.at(masks, (rows, trees), _kept(table, leaves, nodes, words, dtype))
     for column, _, _ in cleared:
         if column.thresholds is not None:
             gaps = masks[column.start : column.start + len(column.thresholds)]
             np.bitwise_and.accumulate(gaps, axis=0, out=gaps)
-    starts = (table.roots - np.arange(table.trees)) // 2 + np.arange(table.trees)
+    starts = (table.starts - np.arange(table.trees)) // 2 + np.arange(table.trees)
     return BitMasks(
         tuple(each.column for each in cleared),
         masks,
@@ -247,7 +251,7 @@ class _Leaves(NamedTuple):
 
     @classmethod
     def of(cls, table: Table) -> _Leaves:
-        levels, nodes = [], table.roots
+        levels, nodes = [], table.starts
         while len(nodes):
             nodes = nodes[table.inner.take(nodes)]
             children = table.children.take(nodes)
@@ -277,7 +281,7 @@ def _kept(table: Table, leaves: _Leaves, nodes: Array, words: int, dtype: np.dty
 def _values(table: Table, leaves: _Leaves, starts: Array) -> Array:
     """The values of the leaves, those of each tree from left to right."""
     nodes = np.flatnonzero(~table.inner)
-    trees = np.searchsorted(table.roots, nodes, "right") - 1
+    trees = np.searchsorted(table.starts, nodes, "right") - 1
     found = np.empty_like(table.values)
     found[starts[trees] + leaves.first[nodes]] = table.values
     return found

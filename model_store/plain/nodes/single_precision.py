@@ -45,7 +45,7 @@ def logistic32(scores: Array) -> Array:
     found = np.empty((len(scores), 2), dtype=np.float32)
     np.subtract(np.float32(1), shares, out=found[:, 0])
     found[:, 1] = shares
-    return found
+    return found.astype(np.float64)
 
 
 def softmax32(scores: Array) -> Array:
@@ -54,4 +54,4 @@ def softmax32(scores: Array) -> Array:
     # Added up in float64, one after another.
     totals = np.add.accumulate(found, axis=1, dtype=np.float64)[:, -1:]
     found /= totals.astype(np.float32)
-    return found
+    return found.astype(np.float64)

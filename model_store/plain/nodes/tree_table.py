@@ -33,9 +33,16 @@ MAX_NODES: Final = 1 << 30
 MAX_DEPTH: Final = 1 << 12
 """Nodes that a row may pass in one tree."""
 
-FEW: Final = 8
 BLOCK: Final = 256
 """Rows that are answered at once: what they need fits into the caches of a processor."""
+CELLS: Final = 1 << 21
+"""Values and words of all trees for the rows that are answered at once."""
+FEW: Final = 8
+"""Sums that are added up otherwise."""
+
+
+def _ascend(places: Array) -> bool:
+    return bool((places[1:] > places[:-1]).all())
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, eq=False):
@@ -53,7 +60,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         require_places(self.nodes, len(inner), -1)
         require_places(self.sets, 2, len(self.nodes), -1)
         require(len(self.nodes) > 0 and self.categories > 0, "a category or more")
-        require(bool((np.diff(self.nodes) > 0).all()), "ascending nodes")
+        require(_ascend(self.nodes), "ascending nodes")
         require(bool(inner.take(self.nodes).all()), "no sets of leaves")
 
 
@@ -98,8 +105,7 @@ class Table(
             require(width <= MAX_DENSE, f"at most {MAX_DENSE} features")
         else:
             require_places(self.columns, width, -1)
-            ascending = len(self.columns) > 0 and bool((np.diff(self.columns) > 0).all())
-            require(ascending, "ascending columns")
+            require(len(self.columns) > 0 and _ascend(self.columns), "ascending columns")
             width = len(self.columns)
         require_places(self.features, width, -1, start=-1)
         count = len(self.features)
@@ -123,7 +129,7 @@ class Table(
         require_places(self.roots, count, -1)
         require(len(self.roots) > 0 and self.roots[0] == 0, "a first tree")
         require(bool((self.sizes > 0).all()), "ascending roots")
-        inner = self.before[self._ends] - self.before[self.roots]
+        inner = self.before[self._ends] - self.before[self.starts]
         require(bool((self.sizes == 2 * inner + 1).all()), "two children a node")
         require(bool(((self.children > np.arange(count)) == self.inner).all()), "children behind")
         require(self.depth <= MAX_DEPTH, f"trees of {MAX_DEPTH} levels at most")
@@ -158,13 +164,18 @@ class Table(
         return found
 
     @cached_property
+    def starts(self) -> Array:
+        """The first node of each tree."""
+        return self.roots.astype(np.intp)
+
+    @cached_property
     def _ends(self) -> Array:
-        return np.append(self.roots[1:], len(self.features))
+        return np.append(self.starts[1:], len(self.features))
 
     @cached_property
     def sizes(self) -> Array:
         """How many nodes each tree has."""
-        found: Array = self._ends - self.roots
+        found: Array = self._ends - self.starts
         return found
 
     @cached_property
@@ -179,9 +190,9 @@ class Table(
     def depth(self) -> int:
         """How many nodes a row may pass before it comes to a leaf; one more than the limit where it
         is above."""
-        starts, first = self.roots, self.before[self.roots]
+        starts, before = self.starts, self.before[self.starts]
         for depth in range(MAX_DEPTH + 1):
-            following = self.roots + 1 + 2 * (self.before[starts] - first)
+            following = self.starts + 1 + 2 * (self.before[starts] - before)
             if (following == self._ends).all():
                 return depth
             starts = following
@@ -198,8 +209,15 @@ class Table(
             Refused: a value is missing, or too large.
         """
         numbers = self._numbers(rows)
-        for start in range(0, len(numbers), BLOCK):
-            yield self._told(numbers[start : start + BLOCK])
+        for start in range(0, max(1, len(numbers)), self._block):
+            yield self._told(numbers[start : start + self._block])
+
+    @cached_property
+    def _block(self) -> int:
+        """How many rows are answered at once."""
+        words = 1 if self._masks is None else self._masks.words
+        cells = self.trees * max(words, self.values.shape[1])
+        return max(1, min(BLOCK, int(CELLS // cells)))
 
     def _told(self, numbers: Array) -> Array:
         masks = self._masks

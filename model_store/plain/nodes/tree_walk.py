@@ -39,7 +39,7 @@ def _of_row(table: Table, row: Array) -> Array:
     """The leaves where one row of known numbers ends. From a leaf, nothing leads on."""
     features, thresholds = table.features.take, table.thresholds.take
     children, numbers = table.children.take, row.take
-    nodes = table.roots.astype(np.intp)
+    nodes = table.starts
     for _ in range(table.depth):
         nodes = children(nodes) + (numbers(features(nodes)) > thresholds(nodes))
     return nodes
@@ -51,7 +51,7 @@ def _of_rows(table: Table, numbers: Array, *, missing: bool) -> Array:
     found = np.empty((table.trees, rows), dtype=np.intp)
     step = max(1, PAIRS // max(1, rows))
     for start in range(0, table.trees, step):
-        roots = table.roots[start : start + step].astype(np.intp)
+        roots = table.starts[start : start + step]
         walk = _Walk(table, numbers.ravel(), missing=missing)
         nodes = walk.ends(roots.repeat(rows), np.tile(offsets, len(roots)))
         found[start : start + step] = nodes.reshape(-1, rows)

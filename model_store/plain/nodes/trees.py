@@ -131,9 +131,12 @@ class BoostedClassification(Node, OfTrees, frozen=True, kw_only=True):
         return sums[:, 0] if self._turns == 1 else sums
 
     def answer(self, rows: Rows) -> Answer:
+        return self.both(rows)[0]
+
+    def both(self, rows: Rows) -> tuple[Answer, Array]:
         scores = self.scores(rows)
         shares = _SHARES[self.link](scores if self.slope == 1.0 else self.slope * scores)
-        return Answer(self._labels.take(self._places(scores, shares)), shares)
+        return Answer(self._labels.take(self._places(scores, shares)), shares), scores
 
     def _places(self, scores: Array, shares: Array) -> Array:
         if self.chosen == "share" or scores.ndim > 1:
@@ -169,12 +172,15 @@ class WeightedVote(Node, OfTrees, frozen=True, kw_only=True):
         return found[:, 1] - found[:, 0] if len(self.classes) == 2 else found
 
     def answer(self, rows: Rows) -> Answer:
+        return self.both(rows)[0]
+
+    def both(self, rows: Rows) -> tuple[Answer, Array]:
         scores = self.scores(rows)
         if scores.ndim > 1:
-            labels = self._labels.take(scores.argmax(axis=1))
-            return Answer(labels, softmax(scores / (len(self.classes) - 1)))
-        shares = softmax(np.stack([-scores, scores], axis=1) / 2)
-        return Answer(self._labels.take(scores > 0), shares)
+            places, shares = scores.argmax(axis=1), scores / (len(self.classes) - 1)
+        else:
+            places, shares = scores > 0, np.stack([-scores, scores], axis=1) / 2
+        return Answer(self._labels.take(places), softmax(shares)), scores
 
 
 class WeightedMedian(Node, OfTrees, frozen=True, kw_only=True):
@@ -225,7 +231,11 @@ class Isolation(Node, OfTrees, frozen=True, kw_only=True):
         return found
 
     def answer(self, rows: Rows) -> Answer:
-        return Answer(np.where(self.scores(rows) < 0, -1, 1))
+        return self.both(rows)[0]
+
+    def both(self, rows: Rows) -> tuple[Answer, Array]:
+        scores = self.scores(rows)
+        return Answer(np.where(scores < 0, -1, 1)), scores
 
 
 def _require_turns(trees: Table, turns: int) -> None:

@@ -253,6 +253,9 @@ FORGED: list[dict[str, Any]] = [
     {"roots": np.array([], dtype=np.int32)},
     {"roots": np.array([1])},
     {"roots": np.array([0, 0])},
+    {"roots": np.array([0, 3], dtype=np.uint64)},
+    {"roots": np.array(0)},
+    {"features": np.array(0)},
     {"roots": np.array([0, 3])},
     {"roots": np.array([0, 5])},
     {"features": np.array([0, -1, 2, -1, -1])},
@@ -270,6 +273,7 @@ FORGED: list[dict[str, Any]] = [
     {"missing_right": np.array([0, 0, 2, 0, 0], dtype=np.uint8)},
     {"missing_right": np.array([0, 1, 0, 0, 0], dtype=np.uint8)},
     {"choices": Choices(nodes=np.array([1]), sets=np.ones((1, 2), dtype=np.uint8))},
+    {"choices": Choices(nodes=np.array([2, 0], dtype="u8"), sets=np.ones((2, 2), dtype=np.uint8))},
     {"choices": Choices(nodes=np.array([5]), sets=np.ones((1, 2), dtype=np.uint8))},
     {"choices": Choices(nodes=np.array([2, 2]), sets=np.ones((2, 2), dtype=np.uint8))},
     {"choices": Choices(nodes=np.array([2]), sets=np.ones((2, 2), dtype=np.uint8))},
@@ -277,6 +281,7 @@ FORGED: list[dict[str, Any]] = [
     {"choices": Choices(nodes=np.array([2]), sets=np.full((1, 2), 3, dtype=np.uint8))},
     {"columns": np.array([1])},
     {"columns": np.array([1, 0])},
+    {"columns": np.array([1, 0], dtype=np.uint64)},
     {"columns": np.array([0, 2])},
 ]
 
