@@ -30,10 +30,10 @@ class KDTree(
     highs: Array
 
     def check(self, rows: int, width: int) -> None:
+        require_places(self.order, rows, rows)
+        require_places(self.starts, rows + 1, -1)
         parts = len(self.starts)
         require(parts > 0, "a part")
-        require_places(self.order, rows, rows)
-        require_places(self.starts, rows + 1, parts)
         require_places(self.ends, rows + 1, parts)
         require_places(self.leaves, 2, parts)
         require_floats(self.lows, parts, width)
