@@ -21,6 +21,7 @@ MODULES: Final = {
     "curves": "Power Quantiles Bins Polynomial Splines",
     "discriminant": "Quadratic Centroids",
     "features": "Union Select Project Waves",
+    "kernel_features": "KernelFeatures",
     "linear": "Regression Classification Multilabel",
     "missing": "Fill Replace Flags Guesses Donors",
     "multiclass": "Constant OneVsRest ManyLabels OneVsOne OutputCode",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.decomposition import PCA, KernelPCA, TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
@@ -68,7 +68,9 @@ TRANSFORMS: Final[dict[str, Callable[[], Fitted]]] = {
     "curves": fitted(make_pipeline(curves, Ridge()), X, NUMBERS),
     "functions": fitted(make_pipeline(numbers, LogisticRegression())),
     "projections": fitted(
-        make_pipeline(make_union(PCA(2, whiten=True), RBFSampler(n_components=4)), Ridge()),
+        make_pipeline(
+            make_union(PCA(2, whiten=True), KernelPCA(2), RBFSampler(n_components=4)), Ridge()
+        ),
         X,
         NUMBERS,
     ),

@@ -23,6 +23,7 @@ from ..node import (
     require_places,
 )
 from ..sparse import Sparse
+from .distances import squares_by_product
 
 Missing = Literal["nan", "none", "either"] | tuple[Label]
 """The value that stands for what is missing: NaN, None, either of them, or one of the column's
@@ -277,10 +278,7 @@ def _distances(array: Array, others: Array) -> Array:
     missing, lacking = np.isnan(array), np.isnan(others)
     array, others = np.where(missing, 0.0, array), np.where(lacking, 0.0, others)
     squares, other_squares = array * array, others * others
-    found = -2 * (array @ others.T)
-    found += np.einsum("ij,ij->i", array, array)[:, np.newaxis]
-    found += np.einsum("ij,ij->i", others, others)
-    np.maximum(found, 0, out=found)
+    found = squares_by_product(array, others)
     found -= squares @ lacking.T
     found -= missing @ other_squares.T
     np.clip(found, 0, None, out=found)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..node import MAX_DENSE, Transform
 from ..nodes.columns import Chain
 from ..nodes.features import Project, Select, Union, Waves
+from ..nodes.kernel_features import KernelFeatures
+from ..nodes.kernels import Kernel
 from ..nodes.numbers import Finite
 from .columns import weighted
 from .given import Given, NotPacked
@@ -79,6 +82,54 @@ def fourier(step: Any, given: Given, inner: Inner) -> Transform:
     return Waves(weights=np.asarray(step.random_weights_), offset=np.asarray(step.random_offset_))
 
 
+_KERNELS: Final = {
+    "linear": "linear",
+    "poly": "poly",
+    "polynomial": "poly",
+    "rbf": "rbf",
+    "sigmoid": "sigmoid",
+}
+
+
+def _kernel(step: Any, gamma: float | None, shift: float | None, degree: float | None) -> Kernel:
+    """What is None is as scikit-learn has it by default."""
+    if step.kernel not in _KERNELS or step.kernel_params:
+        raise NotPacked(f"{type(step).__name__} with kernel={step.kernel!r:.60} is not known")
+    name: Any = _KERNELS[step.kernel]
+    gamma = 1 / int(step.n_features_in_) if gamma is None else float(gamma)
+    degree = 3 if degree is None else degree
+    if int(degree) != degree:
+        raise NotPacked(f"{type(step).__name__} with degree={degree} is not known")
+    return Kernel(name, gamma, 1.0 if shift is None else float(shift), int(degree))
+
+
+def _vectors(rows: Any, given: Given) -> NDArray[np.float64]:
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.float64 or given.narrow is not None:
+        raise NotPacked("kernels of sparse rows or narrow floats are not known")
+    return rows
+
+
+def nystroem(step: Any, given: Given, inner: Inner) -> Transform:
+    return KernelFeatures(
+        kernel=_kernel(step, step.gamma, step.coef0, step.degree),
+        vectors=_vectors(step.components_, given),
+        weights=np.asarray(step.normalization_).T,
+    )
+
+
+def kernel_components(step: Any, given: Given, inner: Inner) -> Transform:
+    center = step._centerer
+    values, vectors = np.asarray(step.eigenvalues_), np.asarray(step.eigenvectors_)
+    scale = np.where(values == 0, 1.0, np.sqrt(values))
+    return KernelFeatures(
+        kernel=_kernel(step, step.gamma_, step.coef0, step.degree),
+        vectors=_vectors(step.X_fit_, given),
+        weights=np.where(values == 0, 0.0, vectors / scale),
+        means=np.asarray(center.K_fit_rows_),
+        mean=float(center.K_fit_all_),
+    )
+
+
 _TESTS: Final = "score_func"
 
 TRANSFORMS: Final[dict[str, Known[Transform]]] = {
@@ -124,6 +175,14 @@ TRANSFORMS: Final[dict[str, Known[Transform]]] = {
     "sklearn.LinearDiscriminantAnalysis": Known.of(
         discriminant,
         "covariance_estimator n_components priors shrinkage solver store_covariance tol",
+    ),
+    "sklearn.KernelPCA": Known.of(
+        kernel_components,
+        "alpha coef0 copy_X degree eigen_solver fit_inverse_transform gamma iterated_power kernel",
+        "kernel_params max_iter n_components n_jobs random_state remove_zero_eig tol",
+    ),
+    "sklearn.Nystroem": Known.of(
+        nystroem, "coef0 degree gamma kernel kernel_params n_components n_jobs random_state"
     ),
     "sklearn.RBFSampler": Known.of(fourier, "gamma n_components random_state"),
 }

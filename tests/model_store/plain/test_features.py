@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.compose import make_column_transformer
-from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.decomposition import PCA, IncrementalPCA, KernelPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.feature_selection import (
@@ -29,7 +29,7 @@ from sklearn.feature_selection import (
     f_classif,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.kernel_approximation import RBFSampler
+from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
@@ -93,6 +93,12 @@ STEPS = [
     GaussianRandomProjection(3, random_state=0),
     SparseRandomProjection(3, random_state=0, density=0.5),
     RBFSampler(n_components=20, random_state=0),
+    Nystroem(n_components=9, random_state=0),
+    Nystroem(kernel="poly", n_components=9, gamma=0.2, degree=2, random_state=0),
+    Nystroem(kernel="sigmoid", n_components=9, gamma=0.1, random_state=0),
+    KernelPCA(3, kernel="rbf"),
+    KernelPCA(2, kernel="poly", gamma=0.1, degree=2, coef0=0.5),
+    KernelPCA(2),
     FeatureUnion([("scaled", StandardScaler()), ("parts", PCA(2)), ("none", "drop")]),
     FeatureUnion(
         [("all", "passthrough"), ("scaled", MinMaxScaler())], transformer_weights={"scaled": 0.2}
