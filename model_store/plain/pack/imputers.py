@@ -66,7 +66,7 @@ def iterative(step: Any, given: Given, inner: Inner) -> Transform:
     if not step.n_iter_:
         return _simple(step.initial_imputer_, _flagged(step))
     first = _simple(step.initial_imputer_, None)
-    empty = np.asarray(step._is_empty_feature)
+    empty = _empty(step)
     kept = None if step.keep_empty_features or not empty.any() else np.flatnonzero(~empty)
     return Guesses(
         missing=first.missing,
@@ -78,6 +78,14 @@ def iterative(step: Any, given: Given, inner: Inner) -> Transform:
         high=np.asarray(step._max_value, dtype=np.float64),
         empty=np.flatnonzero(empty) if step.keep_empty_features else None,
     )
+
+
+def _empty(step: Any) -> NDArray[Any]:
+    """Which columns of an IterativeImputer were empty in training."""
+    if not hasattr(step, "_is_empty_feature") and not step.keep_empty_features:
+        # Before scikit-learn 1.6.
+        return np.asarray(np.isnan(step.initial_imputer_.statistics_))
+    return np.asarray(step._is_empty_feature)
 
 
 def _guess(triplet: Any, inner: Inner) -> Guess:

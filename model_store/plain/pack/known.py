@@ -91,8 +91,11 @@ def require_known(step: Any, key: str, parameters: frozenset[str]) -> None:
 
 
 def require_set(step: Any, **known: Any) -> None:
-    """Raises NotPacked where a parameter has another value than this one, or one of these."""
+    """Raises NotPacked where a parameter has another value than this one, or one of these. One that
+    is new has none where the library is older."""
     for name, values in known.items():
+        if not hasattr(step, name):
+            continue
         found = getattr(step, name)
         choices = values if isinstance(values, tuple) else (values,)
         if not any(
