@@ -9,13 +9,16 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from model_store.inspection import Inspection
 from model_store.plain.kinds import kind_names
+from model_store.plain.pack import NotPacked, pack
 
 from ..fuzz.children import Outcome
+from ..fuzz.subjects import SUBJECTS
 from .__main__ import run_cases
 from .cases import ANSWERED, Subject, files_of, outcome_of
 from .mutation import Files, mutated
-from .subjects import save_all
+from .subjects import WITHOUT_FORM, save_all
 
 CASES: Final = 30
 
@@ -40,6 +43,14 @@ def kinds_in(part: Any) -> set[str]:
 def test_a_node_of_each_kind_is_in_a_form_that_is_changed(saved: Path) -> None:
     headers = [json.loads(files_of(each)[0]) for each in saved.iterdir()]
     assert set(kind_names()) <= {kind for header in headers for kind in kinds_in(header)}
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_FORM))
+def test_only_what_has_no_form_is_left_out(name: str) -> None:
+    pipeline, rows, truth = SUBJECTS[name]()
+    signature = Inspection.of_data(pipeline, rows, truth, allow_varying=True).signature
+    with pytest.raises(NotPacked):
+        pack(pipeline, signature)
 
 
 def test_a_form_that_is_not_changed_answers(saved: Path) -> None:
