@@ -46,7 +46,7 @@ def fuzz(seconds: float, names: Sequence[str]) -> Outcome:
                 run_cases(Path(folder), cases, outcome)
                 for fault in outcome.faults[known:]:
                     print(fault, flush=True)
-    raise AssertionError("unreachable: the numbers do not end")
+    return outcome
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from model_store.plain.form import Form, Span
 from model_store.plain.kinds import kind_names, kind_of
-from model_store.plain.node import Label, Predictor, Transform
+from model_store.plain.node import Label, Node, Predictor, Transform
 
 _WORDS: Final[dict[Any, str]] = {
     Predictor: "predictor",
@@ -24,6 +24,15 @@ _WORDS: Final[dict[Any, str]] = {
     type(None): "null",
     None: "null",
 }
+
+
+def heading(name: str) -> str:
+    """Under which a struct stands: a part of nodes says that it is one."""
+    return f"`{name}`" if kind_of(name) else f"`{name}`, a part"
+
+
+def _anchor(name: str) -> str:
+    return name.lower() if kind_of(name) else f"{name.lower()}-a-part"
 
 
 def documented() -> dict[str, type]:
@@ -64,13 +73,15 @@ def hints(struct: type) -> dict[str, Any]:
 
 
 def table(struct: type) -> str:
-    """A table of the fields; the line that says so where there are none."""
+    """A table of the fields, first of that by which a part is told from others in its place."""
     fields = msgspec.structs.fields(struct)
-    if not fields:
-        return "No fields."
     lines = ["| field | type | where it is left out |", "| --- | --- | --- |"]
+    tag: Any = struct.__struct_config__  # type: ignore[attr-defined]
+    if tag.tag is not None and not issubclass(struct, Node):
+        lines.append(f'| `{tag.tag_field}` | `"{tag.tag}"` | |')
     for field, (name, hint) in zip(fields, hints(struct).items(), strict=True):
-        lines.append(f"| `{name}` | {described(hint)} | {_default(field)} |")
+        default = _default(field)
+        lines.append(f"| `{name}` | {described(hint)} | {default}{' ' if default else ''}|")
     return "\n".join(lines)
 
 
@@ -98,12 +109,12 @@ def described(hint: Any) -> str:
         return " or ".join(described(each) for each in arguments)
     if origin is list:
         return f"list of {described(arguments[0])}"
-    if origin is tuple:
+    if origin is tuple and arguments[-1] is not Ellipsis:
         return "list of: " + ", ".join(described(each) for each in arguments)
     if origin is dict:
         return f"object of {described(arguments[1])}"
     if origin is np.ndarray:
         return "array"
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+        return f"[{hint.__name__}](#{_anchor(hint.__name__)})"
     raise TypeError(f"there are no words for {hint}")
