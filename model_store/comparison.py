@@ -12,7 +12,7 @@ from typing import Final
 from . import frames
 from .backend import Served
 from .converted import Converted, build_converted, convert
-from .errors import InvalidRows
+from .errors import InvalidRows, words_of
 from .manifest import GRAPH
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read, write
@@ -55,6 +55,10 @@ def candidate(model: Model) -> Candidate:
         claimed = claim(model, form, last_of(model.pipeline))
     except InvalidRows as error:
         return Candidate(Served.found("pipeline", f"no rows can be drawn from its ranges: {error}"))
+    # A form may stumble over rows that are drawn, and a pipeline that serves is no reason to stop.
+    except Exception as error:
+        reason = f"its plain form failed on drawn rows: {words_of(error)}"
+        return Candidate(Served.found("pipeline", reason))
     unproven = Served.found("pipeline", "its plain form was not put to the proof")
     return Candidate(unproven, {FORM_HEADER: header, FORM_DATA: data}, claimed)
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from .columns import Column
 from .errors import InvalidRows
 from .plain import Answer
-from .plain.node import Rows, Splits, dense
+from .plain.node import Rows, Splits, as_floats, dense
+from .plain.nodes.columns import Pipeline
 from .signature import Matrix, Signature
 
 ROWS: Final = 2000
@@ -132,20 +133,37 @@ def _beside_splits(
     places = np.concatenate([each[0] for each in found])
     thresholds = np.concatenate([each[1] for each in found])
     made = asked.features(drawn)
-    if made is not drawn:
-        features = dense(made).astype(np.float64)
-    else:
+    alone = made is not drawn
+    features = dense(made).astype(np.float64) if alone else drawn
+    places = _before(asked.last, features)[places]
+    kept = places >= 0
+    if not alone:
         # A column of whole numbers cannot hold what lies beside a threshold.
-        floats = [column.dtype == "float64" for column in signature.columns]
-        kept = np.take(floats, places)
-        places, thresholds, features = places[kept], thresholds[kept], drawn
-    if not len(places):
-        return
+        floats = np.array([column.dtype == "float64" for column in signature.columns])
+        kept &= floats[places]
+    places, thresholds = places[kept], thresholds[kept]
     if len(places) > SPLITS:
         chosen = random.choice(len(places), SPLITS, replace=False)
         places, thresholds = places[chosen], thresholds[chosen]
-    rows = beside(places, thresholds, features)
-    yield Question(rows, of_last=made is not drawn)
+    if len(places):
+        yield Question(beside(places, thresholds, features), of_last=alone)
+
+
+def _before(last: Last, features: Matrix) -> NDArray[np.intp]:
+    """Of what the trees of a last step are given, which of its features each is as it stands; -1
+    of what it makes of them, such as codes of categories."""
+    width = features.shape[1]
+    if not isinstance(last, Pipeline):
+        return np.arange(width)
+    made = as_floats(last.features(features))
+    found = np.full(made.shape[1], -1)
+    for place in range(width):
+        column = features[:, place]
+        if column.dtype.kind == "O" and not all(isinstance(cell, float) for cell in column):
+            continue
+        same = (made == column.astype(np.float64)[:, np.newaxis]) | np.isnan(made)
+        found[same.all(axis=0) & ~np.isnan(made).all(axis=0)] = place
+    return found
 
 
 def beside(

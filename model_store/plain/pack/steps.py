@@ -93,7 +93,10 @@ class Steps:
         *before, last = columns.flat(step)
         transforms, given = self.chain(before, given)
         node = _known(last, _PREDICTORS).pack(last, given, self)
-        return Pipeline(steps=transforms, last=node) if transforms else node
+        if transforms or isinstance(node, Pipeline):
+            # So the last step is that of the pipeline, also where it takes several nodes.
+            return Pipeline(steps=transforms, last=node)
+        return node
 
     def transform(self, step: Any, given: Given) -> Transform:
         """The node of a step that transforms.
