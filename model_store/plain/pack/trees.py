@@ -212,13 +212,21 @@ def isolation(step: Any, given: Given, inner: Inner) -> Predictor:
     members = _members(step.estimators_)
     lengths = zip(step._decision_path_lengths, step._average_path_length_per_tree, strict=True)
     drawn = zip(members, _drawn(step), lengths, strict=True)
+    unchecked = _is_unchecked(step)
     trees = [
-        _grown(each.tree_, _depths(*paths), missing=True, features=features)
+        _grown(each.tree_, _depths(*paths), missing=unchecked, features=features)
         for each, features, paths in drawn
     ]
     longest = len(members) * float(_average_path_length([step._max_samples])[0])
-    together: Table = table(trees, infinite=True)
+    together: Table = table(trees, infinite=unchecked)
     return Isolation(trees=together, longest=longest, offset=float(step.offset_))
+
+
+def _is_unchecked(step: Any) -> bool:
+    """Whether an isolation forest takes missing and infinite numbers, as it does from 1.6 on."""
+    if hasattr(step, "__sklearn_tags__"):
+        return bool(step.__sklearn_tags__().input_tags.allow_nan)
+    return bool(step._get_tags()["allow_nan"])
 
 
 def _depths(passed: Array, beyond: Array) -> Array:
