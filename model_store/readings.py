@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .column_facts import ColumnFacts, JSONLabel, Null
+from .column_facts import DIGITS, ColumnFacts, JSONLabel, Narrow, Null, narrow_of
 from .column_types import BOOLEAN, CATEGORY, DATE, INTEGER, NUMBER, TEXT, ColumnType, Unfit
 from .errors import InvalidPipeline
 from .literals import parse_date, parse_number
@@ -23,7 +23,7 @@ from .text_rules import CSV, MISSING_WORDS
 from .training import Feature, objects
 
 _LEADING_ZERO: Final = re.compile(r"[+-]?0[0-9]")
-_OF_NUMPY: Final = frozenset({"int64", "float64", "bool"})
+_OF_NUMPY: Final = frozenset({"int64", "float64", "float32", "float16", "bool"})
 _BLANK: Final = frozenset({""})
 _INT64: Final = np.iinfo(np.int64)
 
@@ -220,27 +220,67 @@ def _of_hint(hint: Hint, texts: set[str]) -> list[Reading]:
     if hint.categories:
         # An encoder makes the numbers 0 and 1 of pandas's own truths.
         truths = set(hint.categories) <= {0, 1} and _AS_TRUTH.takes(texts)
-        return [_AS_TRUTH if truths else _of_categories(hint, hint.categories)]
+        if truths:
+            return [_AS_TRUTH]
+        return [_of_categories(hint, hint.categories, _narrow_of(hint, texts))]
     if hint.text:
         return [replace(_AS_TEXT, words=frozenset())]
     if _wants_numbers(hint):
-        numbers = [_AS_NUMBER] if _AS_INTEGER.lacks(texts) else [_AS_INTEGER, _AS_NUMBER]
+        as_number = _as_number(hint, texts)
+        numbers = [as_number] if _AS_INTEGER.lacks(texts) else [_AS_INTEGER, as_number]
         found = [each for each in numbers if each.takes(texts)]
         return found or [each for each in (_AS_TRUTH,) if each.takes(texts)]
     return [_AS_TEXT] if any(isinstance(value, str) for value in hint.values) else []
 
 
-def _of_categories(hint: Hint, categories: tuple[JSONLabel, ...]) -> Reading:
-    """Of the values that an encoder knows."""
-    known = KnownValues(categories)
+def _narrow_of(hint: Hint, texts: Iterable[str]) -> Narrow | None:
+    """The narrow floats that the pipeline learned the column in, where its texts write such: all
+    that they are, or so few digits that they are rounded to one."""
+    narrow = narrow_of(hint.narrow or "")
+    numbers = (parse_number(text.strip()) for text in texts)
+    if narrow is None or not all(
+        number is None
+        or _rounded(number, narrow) == number
+        or float(f"{number:.{DIGITS[narrow]}g}") == number
+        for number in numbers
+    ):
+        return None
+    return narrow
 
-    def parse(text: str) -> JSONLabel:
-        found = known.find(text)
-        return text if found is None else found
 
+def _rounded(number: float, narrow: Narrow) -> float:
+    with np.errstate(over="ignore"):
+        return float(narrow(number))
+
+
+def _as_number(hint: Hint, texts: Iterable[str]) -> Reading:
+    """Of any number: a narrow float where the pipeline learned such, and some of the texts write
+    another number than the one that they are rounded to."""
+    narrow = _narrow_of(hint, texts)
+    numbers = [number for text in texts if (number := parse_number(text.strip())) is not None]
+    if narrow is None or all(_rounded(number, narrow) == number for number in numbers):
+        return _AS_NUMBER
+    return replace(_AS_NUMBER, dtype=narrow.__name__)
+
+
+def _of_categories(
+    hint: Hint, categories: tuple[JSONLabel, ...], narrow: Narrow | None = None
+) -> Reading:
+    """Of the values that an encoder knows, be it as narrow floats."""
     dtype = hint.category_dtype
     if dtype == "object" and all(isinstance(value, str) for value in categories):
         dtype = "text"
+    if narrow is not None:
+        categories = tuple(_rounded(float(value), narrow) for value in categories)
+        dtype = narrow.__name__ if dtype == "float64" else dtype
+    known = KnownValues(categories)
+
+    def parse(text: str) -> JSONLabel:
+        number = None if narrow is None else parse_number(text.strip())
+        named = text if narrow is None or number is None else _rounded(number, narrow)
+        found = known.find(named)
+        return text if found is None else found
+
     return Reading(
         CATEGORY.name,
         dtype,

@@ -15,17 +15,30 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import IterativeImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    QuantileTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
 from sklearn.tree import DecisionTreeClassifier
 
+from model_store import ModelStore
 from model_store.arrow_files import ArrowFile
+from model_store.column_facts import narrow_of
 from model_store.errors import InvalidPipeline, InvalidTable, ModelStoreError, Undecided
 from model_store.sample_file import SampleRows, read_sample
 from model_store.structure import Structure
@@ -252,6 +265,82 @@ def test_a_word_for_a_missing_value_is_none_of_the_numbers(
     (column,) = sample.training.columns(Structure.of(pipeline).hints)
     assert (column.type, column.dtype) == ("number", dtype)
     assert np.array_equal(sample.training.features[0].values, X["c"], equal_nan=True)
+
+
+DECIMALS = np.round(np.random.default_rng(0).uniform(-5, 20, 40), 2)
+LEARNED_AS: dict[str, Any] = {
+    "categories": ENCODED,
+    "ordinals": make_pipeline(OrdinalEncoder(), DecisionTreeClassifier()),
+    "means of the target": make_pipeline(TargetEncoder(cv=2), DecisionTreeClassifier()),
+    "categories of what is filled in": make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(), DecisionTreeClassifier()
+    ),
+    "what is filled in by rounds": make_pipeline(
+        IterativeImputer(max_iter=2, initial_strategy="most_frequent"), DecisionTreeClassifier()
+    ),
+    "bins that end at values": make_pipeline(
+        KBinsDiscretizer(8, encode="ordinal", quantile_method="inverted_cdf"),
+        DecisionTreeClassifier(),
+    ),
+    "quantiles": make_pipeline(QuantileTransformer(n_quantiles=40), DecisionTreeClassifier()),
+    "bins of boosting": HistGradientBoostingClassifier(
+        max_iter=2, max_bins=8, min_samples_leaf=1
+    ),
+    "the rows themselves": KNeighborsClassifier(3, weights="distance"),
+    "the least and the greatest": make_pipeline(MinMaxScaler(clip=True), DecisionTreeClassifier()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("learned", "dtype"),
+    [
+        (learned, dtype)
+        for learned in LEARNED_AS
+        for dtype in ("float16", "float32", "Float32")
+        # scikit-learn writes into what pandas gives read-only there.
+        if (learned, dtype) != ("bins that end at values", "Float32")
+    ],
+)
+def test_a_decimal_is_the_narrow_float_that_the_pipeline_learned_it_as(
+    learned: str, dtype: str, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(1).choice(DECIMALS, 200)
+    X = pandas.DataFrame({"c": pandas.Series(values).astype(dtype)})
+    y = [f"{value > 0}{value * 100 // 1 % 5}" for value in values]
+    pipeline = clone(LEARNED_AS[learned]).fit(X, y)
+    wanted = pipeline.predict_proba(X.astype(dtype.lower()))
+    # The file has the decimals that a person wrote, and what pandas writes of the narrow floats.
+    for sample in (pandas.DataFrame({"c": values}), X):
+        found = read(pipeline, sample.assign(y=y), tmp_path)
+        given = found.training.original
+        assert np.array_equal(pipeline.predict_proba(given), wanted)
+        assert narrow_of(found.training.features[0].dtype) is narrow_of(dtype)
+
+
+@pytest.mark.parametrize("learned", LEARNED_AS)
+def test_a_decimal_that_was_learned_as_it_is_stays_so(learned: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(1).choice(DECIMALS, 200)
+    X = pandas.DataFrame({"c": values})
+    y = [f"{value > 0}" for value in values]
+    pipeline = clone(LEARNED_AS[learned]).fit(X, y)
+    found = read(pipeline, X.assign(y=y), tmp_path)
+    assert found.training.features[0].dtype == "float64"
+    assert found.training.features[0].values.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float32"])
+def test_narrow_floats_that_are_categories_of_pandas_are_these_categories(
+    dtype: str, tmp_path: Path
+) -> None:
+    X = repeated(2.77, 1.3, 7.1, dtype=dtype).astype("category")
+    y = labels(X, 3)
+    pipeline = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=1).fit(X, y)
+    for sample in (repeated(2.77, 1.3, 7.1), X):
+        found = read(pipeline, sample.assign(y=y), tmp_path)
+        assert pipeline.predict(found.training.original).tolist() == y
+    model = ModelStore(tmp_path).publish("model", pipeline, X, y)
+    (column,) = model.signature.columns
+    assert column.categories == tuple(float(np.float32(each)) for each in (1.3, 2.77, 7.1))
 
 
 UNDECIDED = {
