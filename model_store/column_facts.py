@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 JSONLabel = str | int | float | bool
 Null = Literal["nan", "none", "na"]
 """A missing value: NaN, None, or that of pandas."""
+NULLS: Final[Mapping[Null, str]] = {"nan": "NaN", "none": "None", "na": "pandas's NA"}
+"""How each is called in a sentence."""
 
 Narrow = type[np.float16] | type[np.float32]
 _NARROW: Final[dict[str, Narrow]] = {"float16": np.float16, "float32": np.float32}

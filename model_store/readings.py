@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -106,17 +106,27 @@ class Reading:
 
 
 def readings(
-    name: str, texts: Sequence[str], hint: Hint, said: ColumnType | None = None
+    name: str,
+    texts: Sequence[str],
+    hint: Hint,
+    said: ColumnType | None = None,
+    null: Null | None = None,
 ) -> list[Reading]:
-    """How the cells of a column may be read, the plainest first; what was `said` leaves fewer.
+    """How the cells of a column may be read, the plainest first. Fewer are left by what was `said`
+    of the column, and by the missing value `null` that it is said to have had.
 
     Raises:
-        InvalidPipeline: a cell is not what was said of the column.
+        InvalidPipeline: a cell is not what was said of the column, or no cell is missing, or one
+            is another missing value.
     """
     distinct = set(texts)
     if said is not None:
-        return _of_type(name, texts, distinct, hint, said)
-    return _of_hint(hint, distinct) or _possible(distinct)
+        found = _of_type(name, texts, distinct, hint, said)
+    else:
+        found = _of_hint(hint, distinct) or _possible(distinct)
+    if hint.missing is None:
+        found = _with_nulls(found, distinct)
+    return found if null is None else _of_null(name, distinct, found, null)
 
 
 # Cells ---------------------------------------------------------------------------
@@ -205,9 +215,19 @@ def _moment(text: str) -> Any:
 
 # Readings ------------------------------------------------------------------------
 
+_NULLS: Final[Mapping[str, tuple[Null, ...]]] = {
+    "text": ("nan", "none", "na"),
+    "object": ("nan", "none"),
+    "bool": ("nan", "none"),
+}
+"""The missing values that a dtype may have had, which becomes one of objects with them."""
+
 _AS_INTEGER: Final = Reading(INTEGER.name, "int64", _integer)
 _AS_NUMBER: Final = Reading(NUMBER.name, "float64", _number)
-_AS_NULLABLE: Final = Reading(INTEGER.name, "Int64", _integer)
+_AS_OBJECT: Final = Reading(INTEGER.name, "object", _integer)
+_AS_NULLABLE: Final = Reading(INTEGER.name, "Int64", _integer, null="na")
+_AS_NULLABLE_NUMBER: Final = Reading(NUMBER.name, "Float64", _number, null="na")
+_AS_NULLABLE_TRUTH: Final = Reading(BOOLEAN.name, "boolean", _truth, null="na")
 _AS_TEXT: Final = Reading(TEXT.name, "text", _text, words=_BLANK)
 _AS_LITERAL: Final = Reading(TEXT.name, "text", _text)
 """A text that all the same writes a number, a truth or a date."""
@@ -215,13 +235,40 @@ _AS_TRUTH: Final = Reading(BOOLEAN.name, "bool", _truth)
 _AS_MOMENT: Final = Reading(DATE.name, "datetime64[ns]", _moment)
 
 
+def _with_nulls(readings: list[Reading], texts: Iterable[str]) -> list[Reading]:
+    """These, and behind them what they are with each other missing value, where one is missing."""
+    others = [
+        replace(each, null=null)
+        for each in readings
+        for null in _NULLS.get(each.dtype, ())
+        if null != each.null and each.lacks(texts)
+    ]
+    return [*readings, *others]
+
+
+def _of_null(
+    name: str, texts: Iterable[str], readings: Sequence[Reading], null: Null
+) -> list[Reading]:
+    """The readings with a missing value that was said."""
+    lacking = [each for each in readings if each.lacks(texts)]
+    if not lacking:
+        raise InvalidPipeline(
+            f"--missing {name}={null}: no value of the column {name} is missing in the sample."
+        )
+    found = [each for each in lacking if each.null == null]
+    if not found:
+        known = " or ".join(dict.fromkeys(each.null for each in lacking))
+        raise InvalidPipeline(f"--missing {name}={null}: expected {known}, got {null!r}.")
+    return found
+
+
 def _of_hint(hint: Hint, texts: set[str]) -> list[Reading]:
     """How the pipeline's own parts say that a column is read; nothing where they do not."""
     if hint.categories:
-        # An encoder makes the numbers 0 and 1 of pandas's own truths.
-        truths = set(hint.categories) <= {0, 1} and _AS_TRUTH.takes(texts)
-        if truths:
-            return [_AS_TRUTH]
+        if set(hint.categories) <= {0, 1} and _AS_TRUTH.takes(texts):
+            # An encoder makes the numbers 0 and 1 of pandas's own truths.
+            own = not any(isinstance(value, bool) for value in hint.categories)
+            return [_AS_NULLABLE_TRUTH if own and _AS_TRUTH.lacks(texts) else _AS_TRUTH]
         return [_of_categories(hint, hint.categories, _narrow_of(hint, texts))]
     if hint.text:
         return [replace(_AS_TEXT, words=frozenset())]
@@ -285,7 +332,7 @@ def _of_categories(
         CATEGORY.name,
         dtype,
         parse,
-        null=hint.null or "nan",
+        null=hint.missing or "nan",
         known=known,
         categories=categories if dtype == "category" else None,
     )
@@ -309,7 +356,7 @@ def _possible(texts: set[str]) -> list[Reading]:
     if _AS_NUMBER.takes(given):
         return _of_numerals(given, whole)
     if _AS_TRUTH.takes(given):
-        return [_AS_TRUTH, _AS_LITERAL, category]
+        return [_AS_TRUTH, _AS_LITERAL, category, *([] if whole else [_AS_NULLABLE_TRUTH])]
     if _AS_MOMENT.takes(given):
         return [_AS_LITERAL, _zoned(given)]
     truths = replace(_AS_TRUTH, parse=_any_truth, last=True)
@@ -325,9 +372,10 @@ def _of_numerals(given: list[str], whole: bool) -> list[Reading]:
         return [_AS_LITERAL, category, numbers]
     if not integers:
         beyond = all(isinstance(parse_number(text.strip()), int) for text in given)
-        return [_AS_LITERAL, _AS_NUMBER] if beyond else [_AS_NUMBER, _AS_LITERAL]
+        found = [_AS_LITERAL, _AS_NUMBER] if beyond else [_AS_NUMBER, _AS_LITERAL]
+        return found if whole else [*found, _AS_NULLABLE_NUMBER]
     if not whole:
-        return [_AS_NUMBER, _AS_NULLABLE, _AS_LITERAL]
+        return [_AS_NUMBER, _AS_NULLABLE, _AS_LITERAL, _AS_OBJECT]
     found = [_AS_INTEGER, _AS_NUMBER, _AS_LITERAL]
     if {text.strip() for text in given} <= {"0", "1"}:
         found.append(replace(_AS_TRUTH, parse=_any_truth))
@@ -365,11 +413,16 @@ def _candidates(distinct: set[str], hint: Hint, said: ColumnType) -> list[Readin
         integers = replace(_AS_INTEGER, parse=_whole)
         if whole:
             return [integers]
-        return [integers, replace(integers, dtype="Int64")]
+        return [
+            integers,
+            replace(integers, dtype="Int64", null="na"),
+            replace(integers, dtype="object"),
+        ]
     if said is NUMBER:
-        return [_AS_NUMBER]
+        return [_AS_NUMBER] if whole else [_AS_NUMBER, _AS_NULLABLE_NUMBER]
     if said is BOOLEAN:
-        return [replace(_AS_TRUTH, parse=_any_truth)]
+        truths = replace(_AS_TRUTH, parse=_any_truth)
+        return [truths] if whole else [truths, replace(truths, dtype="boolean", null="na")]
     if said is DATE:
         moments = [_zoned(given)] if _AS_MOMENT.takes(given) else [_AS_MOMENT]
         return [replace(_AS_LITERAL, parse=_date_text), *moments]

@@ -37,6 +37,7 @@ class Hint:
 
     `values` are plausible ones, the most typical first. `dtype` is set where the pipeline wants
     pandas's categories, or numbers as objects. `null` is the missing value that its encoder knows.
+    `filled` is the one that an imputer fills in, before any encoder.
     `narrow` is the dtype of narrow floats that numbers of the column were learned of.
     """
 
@@ -47,7 +48,14 @@ class Hint:
     maximum: float | None = None
     dtype: str | None = None
     null: Null | None = None
+    filled: Null | None = None
     narrow: str | None = None
+
+    @property
+    def missing(self) -> Null | None:
+        """The missing value of training, where one is certain: an imputer leaves any other than the
+        one that it fills in, and the encoder behind it would know that."""
+        return self.null or (self.filled if self.categories else None)
 
     @property
     def kind(self) -> ColumnType | None:
@@ -200,6 +208,7 @@ def _encoder(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
 def _imputer(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
     statistics = list(estimator.statistics_)
     for hint, value in zip(hints, statistics, strict=False):
+        hint.filled = null_of(np.array([estimator.missing_values], dtype=object))
         hint.suggest(_rounded([value]) if isinstance(value, float) else [value])
         if isinstance(value, float | np.floating):
             hint.narrow = hint.narrow or narrow_learned(np.asarray([value]))

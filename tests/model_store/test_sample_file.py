@@ -121,12 +121,13 @@ def read(
     write: Callable[[pandas.DataFrame], str] | None = None,
     target: str | None = "y",
     types: dict[str, str] | None = None,
+    missing: dict[str, str] | None = None,
 ) -> SampleRows:
     text = frame.to_csv(index=False) if write is None else write(frame)
     path = folder / "rows.csv"
     path.write_bytes(text.encode())
     targets = () if target is None else (target,)
-    return read_sample(pipeline, Structure.of(pipeline), str(path), targets, types)
+    return read_sample(pipeline, Structure.of(pipeline), str(path), targets, types, missing)
 
 
 IDS = (1700000000000000001, 1700000000000000002, 1700000000000000003)
@@ -250,6 +251,118 @@ def test_the_missing_value_of_a_reading_is_looked_at_as_well(tmp_path: Path) -> 
     sample = read(pipeline, X.assign(y=y), tmp_path)
     assert pipeline.predict(sample.training.original).tolist() == y.tolist()
     assert sample.training.columns([])[0].dtype == "Int64"
+
+
+MARKERS: dict[str, pandas.DataFrame] = {
+    "None beside texts": repeated("x", None, "y", dtype=object),
+    "NaN beside texts": repeated("x", NAN, "y", dtype=object),
+    "pandas's NA beside texts": repeated("x", pandas.NA, "y", dtype=object),
+    "texts of pandas": repeated("x", None, "y", dtype="string"),
+    "None beside numerals": repeated("1", None, "2", dtype=object),
+    "NaN beside numerals": repeated("1", NAN, "2", dtype=object),
+    "pandas's NA beside decimals": repeated("1.5", pandas.NA, "2.5", dtype=object),
+    "None beside integers": repeated(1, None, 2, dtype=object),
+    "NaN beside integers": repeated(1, NAN, 2, dtype=object),
+    "integers of pandas": repeated(1, None, 2, dtype="Int64"),
+    "floats": repeated(1.5, NAN, 2.5),
+    "floats of pandas": repeated(1.5, None, 2.5, dtype="Float64"),
+    "None beside truths": repeated(True, None, False, dtype=object),
+    "NaN beside truths": repeated(True, NAN, False, dtype=object),
+    "truths of pandas": repeated(True, None, False, dtype="boolean"),
+    "None beside days": repeated(DAYS[0], None, DAYS[1], dtype=object),
+    "NaN beside days": repeated(DAYS[0], NAN, DAYS[1], dtype=object),
+    "pandas's NA beside days": repeated(DAYS[0], pandas.NA, DAYS[1], dtype=object),
+    "dates": repeated(MOMENTS[0], None, MOMENTS[1]),
+}
+"""Columns that lack values, each with what stood there in training."""
+
+
+@pytest.mark.parametrize("case", MARKERS)
+def test_what_stood_for_a_missing_value_is_found_by_the_target(case: str, tmp_path: Path) -> None:
+    X = MARKERS[case]
+    y = spelled(X).ravel()
+    pipeline = make_pipeline(Step(spelled), LinearRegression()).fit(X, y)
+    sample = read(pipeline, X.assign(y=y), tmp_path)
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+
+
+@pytest.mark.parametrize("case", MARKERS)
+def test_where_nothing_tells_it_each_missing_value_is_named_and_can_be_said(
+    case: str, tmp_path: Path
+) -> None:
+    X = MARKERS[case]
+    y = spelled(X).ravel()
+    pipeline = make_pipeline(Step(spelled), LinearRegression()).fit(X, y)
+    with pytest.raises(Undecided) as raised:
+        read(pipeline, X, tmp_path, target=None)
+    options = str(raised.value).partition("say it with ")[2].rstrip(".").split(" or ")
+    told = []
+    for option in options:
+        said = dict(re.findall(r"--(type|missing) c=(\w+)", option))
+        types = {"c": said["type"]} if "type" in said else None
+        missing = {"c": said["missing"]} if "missing" in said else None
+        sample = read(pipeline, X, tmp_path, None, None, types, missing)
+        told.append(pipeline.predict(sample.training.original).round(6).tolist())
+    assert y.tolist() in told
+    assert len(told) == len(set(map(tuple, told)))
+
+
+def test_missing_values_that_make_no_difference_are_not_told_apart(tmp_path: Path) -> None:
+    X = repeated("x", None, "y", dtype=object)
+    filled = step(lambda rows: spelled(pandas.DataFrame(rows).fillna("none").to_numpy()))
+    pipeline = filled.fit(X, labels(X, 3))
+    sample = read(pipeline, X, tmp_path, target=None)
+    assert sample.training.features[0].null in {None, "nan"}
+    assert pipeline.predict(sample.training.original).tolist() == labels(X, 3)
+
+
+@pytest.mark.parametrize("null", [None, NAN, pandas.NA])
+def test_a_missing_value_that_alone_is_answered_is_taken(null: Any, tmp_path: Path) -> None:
+    X = pandas.DataFrame({name: ["x", null, "y"] * 10 for name in "cde"}, dtype=object)
+
+    def demanding(rows: Any) -> Any:
+        cells = np.asarray(rows, dtype=object).ravel().tolist()
+        odd = [cell for cell in cells if not isinstance(cell, str)]
+        assert all(type(cell) is type(null) for cell in odd)
+        return [[sum(isinstance(cell, str) for cell in row)] for row in np.asarray(rows)]
+
+    y = labels(X, 3)
+    pipeline = step(demanding).fit(X, y)
+    for target in ("y", None):
+        frame = X.assign(y=y) if target else X
+        sample = read(pipeline, frame, tmp_path, target=target)
+        given = sample.training.original
+        assert pipeline.predict(given).tolist() == pipeline.predict(X).tolist()
+
+
+@pytest.mark.parametrize("filled", ["most_frequent", "constant"])
+def test_an_imputer_before_an_encoder_says_what_was_missing(filled: str, tmp_path: Path) -> None:
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    for null in (None, NAN):
+        X = repeated("x", null, "y", "y", "z", dtype=object)
+        y = labels(X, 5)
+        imputer = SimpleImputer(strategy=filled, fill_value="w")
+        pipeline = make_pipeline(imputer, encoder, DecisionTreeClassifier()).fit(X, y)
+        given = read(pipeline, X, tmp_path, target=None).training.original
+        assert pipeline.predict(given).tolist() == pipeline.predict(X).tolist()
+
+
+def test_of_many_columns_that_lack_nothing_no_missing_value_is_asked(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def counted(rows: Any) -> Any:
+        asked.append(len(rows))
+        return pandas.DataFrame(rows).isin(["x"]).to_numpy()
+
+    whole = pandas.DataFrame({f"c{i}": ["x", "y", "z"] * 10 for i in range(20)})
+    pipeline = step(counted).fit(whole, labels(whole, 3))
+    asked.clear()
+    read(pipeline, whole, tmp_path, target=None)
+    without = len(asked)
+    asked.clear()
+    read(pipeline, whole.replace("z", None), tmp_path, target=None)
+    # Each missing value is asked of all columns at once, since none makes a difference.
+    assert without < len(asked) <= without + 8
 
 
 @pytest.mark.parametrize("word", sorted({"", "NA", "N/A", "n/a", "NaN", "NULL", "<NA>", "#N/A"}))
