@@ -161,6 +161,12 @@ class _Columns(_Place):
     def subject(self) -> str:
         return f"{self._shown} {'is' if len(self.names) == 1 else 'are each'} read"
 
+    def of_what_is_missing(self, state: State) -> _Columns:
+        """The same with the readings alone that differ from this one in the missing value."""
+        now = self.reading(state)
+        alike = [each for each in self.readings if (each.type, each.dtype) == (now.type, now.dtype)]
+        return _Columns(self.names, self.places, alike)
+
     def undecided(self, state: State, states: Sequence[State]) -> State:
         found = [self.reading(each) for each in states]
         nulls = {each.null for each in found}
@@ -223,15 +229,7 @@ class _Search:
     def of_what_is_missing(self, state: State) -> _Search:
         """The search for the missing value of each column that may have had another one, in rows
         where nothing else is missing, if there are such."""
-        columns = [
-            _Columns(
-                each.names,
-                each.places,
-                [other for other in each.readings if _kind(other)[:2] == _kind(now)[:2]],
-            )
-            for each in self.columns
-            for now in [each.reading(state)]
-        ]
+        columns = [each.of_what_is_missing(state) for each in self.columns]
         missing = self.questions.texts.missing(state.readings)
         several = np.array([len(each.readings) > 1 for each in columns])
         wanted = missing[several].any(axis=0)
@@ -245,10 +243,13 @@ class _Search:
         return _Search(questions, _Rows(self._alike(state)), columns, self.truth)
 
     def _alike(self, state: State) -> list[Container]:
-        """The containers that make no difference, the plainest first."""
-        found = self.questions.answer(state)
-        states = self.rows.states(state)
-        return [each.container for each in states if same(self.questions.answer(each), found)]
+        """The containers that make no difference to a state, the plainest first; its own where it
+        is not answered."""
+        answer = self.questions.answer(state)
+        states = [each for each in self.rows.states(state) if each != state]
+        alike = [each for each in states if same(self.questions.answer(each), answer)]
+        found = {each.container for each in (state, *alike)}
+        return [each for each in self.rows.containers if each in found]
 
     def decide_if_taken(self, state: State) -> tuple[State, list[str]]:
         """As `decide`, from the first state that is answered; the same where none is."""

@@ -268,13 +268,16 @@ def _of_hint(hint: Hint, texts: set[str]) -> list[Reading]:
         if set(hint.categories) <= {0, 1} and _AS_TRUTH.takes(texts):
             # An encoder makes the numbers 0 and 1 of pandas's own truths.
             own = not any(isinstance(value, bool) for value in hint.categories)
-            return [_AS_NULLABLE_TRUTH if own and _AS_TRUTH.lacks(texts) else _AS_TRUTH]
+            if own and _AS_TRUTH.lacks(texts):
+                return [_AS_NULLABLE_TRUTH]
+            return [replace(_AS_TRUTH, null=hint.missing or "nan")]
         return [_of_categories(hint, hint.categories, _narrow_of(hint, texts))]
     if hint.text:
         return [replace(_AS_TEXT, words=frozenset())]
     if _wants_numbers(hint):
         as_number = _as_number(hint, texts)
-        numbers = [as_number] if _AS_INTEGER.lacks(texts) else [_AS_INTEGER, as_number]
+        lacking = _AS_INTEGER.lacks(texts)
+        numbers = [as_number, _AS_OBJECT] if lacking else [_AS_INTEGER, as_number]
         found = [each for each in numbers if each.takes(texts)]
         return found or [each for each in (_AS_TRUTH,) if each.takes(texts)]
     return [_AS_TEXT] if any(isinstance(value, str) for value in hint.values) else []
@@ -285,14 +288,15 @@ def _narrow_of(hint: Hint, texts: Iterable[str]) -> Narrow | None:
     that they are, or so few digits that they are rounded to one."""
     narrow = narrow_of(hint.narrow or "")
     numbers = (parse_number(text.strip()) for text in texts)
-    if narrow is None or not all(
-        number is None
-        or _rounded(number, narrow) == number
-        or float(f"{number:.{DIGITS[narrow]}g}") == number
-        for number in numbers
-    ):
+    if narrow is None or not all(number is None or _writes(number, narrow) for number in numbers):
         return None
     return narrow
+
+
+def _writes(number: float, narrow: Narrow) -> bool:
+    rounded = _rounded(number, narrow)
+    short = float(f"{number:.{DIGITS[narrow]}g}") == number
+    return rounded == number or (short and math.isfinite(rounded))
 
 
 def _rounded(number: float, narrow: Narrow) -> float:

@@ -210,6 +210,11 @@ ONE_READING: dict[str, tuple[pandas.DataFrame, Any, str, Any]] = {
         repeated("NA", "EU"), step(spelled), "category", None,
     ),
     "None beside texts": (repeated("x", None, dtype=object), ENCODED, "category", None),
+    "None beside truths": (repeated(True, None, False, dtype=object), ENCODED, "boolean", None),
+    "NaN beside truths": (repeated(True, NAN, False, dtype=object), ENCODED, "boolean", None),
+    "truths of pandas that lack some": (
+        repeated(True, None, False, dtype="boolean"), ENCODED, "boolean", None,
+    ),
     "nothing beside texts": (repeated("x", NAN, dtype=object), ENCODED, "category", None),
     "words of a text": (
         repeated("good film", "bad film"),
