@@ -312,6 +312,17 @@ def test_where_nothing_tells_it_each_missing_value_is_named_and_can_be_said(
     assert len(told) == len(set(map(tuple, told)))
 
 
+@pytest.mark.parametrize("null", [None, pandas.NA, NAN])
+def test_a_missing_value_is_said_of_a_file_with_types_as_well(null: Any, tmp_path: Path) -> None:
+    X = repeated("x", null, "y", dtype=object)
+    y = spelled(X).ravel()
+    pipeline = make_pipeline(Step(spelled), LinearRegression()).fit(X, y)
+    X.to_parquet(tmp_path / "rows.parquet")
+    path, said = str(tmp_path / "rows.parquet"), {None: "none", pandas.NA: "na"}.get(null, "nan")
+    sample = read_sample(pipeline, Structure.of(pipeline), path, missing={"c": said})
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+
+
 def test_missing_values_that_make_no_difference_are_not_told_apart(tmp_path: Path) -> None:
     X = repeated("x", None, "y", dtype=object)
     filled = step(lambda rows: spelled(pandas.DataFrame(rows).fillna("none").to_numpy()))
