@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,7 +253,7 @@ def _nulls(
 ) -> dict[str, Null]:
     """The missing values that are said of the inputs, by their names."""
     words = _said(file, inputs, "missing", missing, NULLS)
-    return {name: null for name, word in words.items() for null in NULLS if null == word}
+    return {name: cast(Null, word) for name, word in words.items()}
 
 
 # Files with types ----------------------------------------------------------------

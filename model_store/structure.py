@@ -207,8 +207,9 @@ def _encoder(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
 
 def _imputer(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
     statistics = list(estimator.statistics_)
+    wanted = np.array([getattr(estimator, "missing_values", np.nan)], dtype=object)
     for hint, value in zip(hints, statistics, strict=False):
-        hint.filled = null_of(np.array([estimator.missing_values], dtype=object))
+        hint.filled = null_of(wanted)
         hint.suggest(_rounded([value]) if isinstance(value, float) else [value])
         if isinstance(value, float | np.floating):
             hint.narrow = hint.narrow or narrow_learned(np.asarray([value]))
@@ -218,7 +219,7 @@ def _imputer(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
 
 def _in_rounds(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
     """An imputer that begins with what another fills in."""
-    _imputer(estimator.initial_imputer_, hints, names)
+    _visit(estimator.initial_imputer_, hints, names)
     return False
 
 
