@@ -151,11 +151,15 @@ class _Columns(_Place):
 
     def called(self, states: Sequence[State]) -> list[str]:
         found = [self.reading(each) for each in states]
-        types = [each.type for each in found]
-        return [
-            f"{each.called} with {NULLS[each.null]}" if types.count(each.type) > 1 else each.called
-            for each in found
-        ]
+        called = []
+        for each in found:
+            alike = [other for other in found if other.type == each.type]
+            nulls = {other.null for other in alike}
+            others = [other for other in alike if other.null == each.null]
+            missing = f" with {NULLS[each.null]}" if len(nulls) > 1 else ""
+            dtype = f" of the dtype {each.dtype}" if len(others) > 1 else ""
+            called.append(f"{each.called}{dtype}{missing}")
+        return called
 
     @property
     def subject(self) -> str:
@@ -173,13 +177,13 @@ class _Columns(_Place):
         if self.readings[-1].kind is not None and len(nulls) == 1:
             # Of what was said, the most literal.
             return self.put(state, [each for each in self.readings if each.null in nulls][-1])
-        ways = " or ".join(dict.fromkeys(self._ways(states)))
+        ways = " or ".join(filter(None, dict.fromkeys(self._ways(states))))
         what = "column" if len(self.names) == 1 else "columns"
         raise Undecided(
             f"The pipeline answers otherwise where the {what} {self._shown} of the sample "
             f"{'is' if len(self.names) == 1 else 'are each'} read as "
-            f"{' or '.join(self.called(states))}, and nothing tells which it was trained on: "
-            f"say it with {ways}."
+            f"{' or '.join(self.called(states))}, and nothing tells which it was trained on"
+            f"{f': say it with {ways}' if ways else ''}."
         )
 
     def _ways(self, states: Sequence[State]) -> Iterator[str]:

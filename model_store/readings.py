@@ -10,7 +10,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from .text_rules import CSV, MISSING_WORDS
 from .training import Feature, objects
 
 _LEADING_ZERO: Final = re.compile(r"[+-]?0[0-9]")
+_USUAL: Final = re.compile(r"(America|Asia|Australia|Europe)/")
+"""What zones are mostly called that have several names."""
 _OF_NUMPY: Final = frozenset({"int64", "float64", "float32", "float16", "bool"})
 _BLANK: Final = frozenset({""})
 _INT64: Final = np.iinfo(np.int64)
@@ -362,7 +366,7 @@ def _possible(texts: set[str]) -> list[Reading]:
     if _AS_TRUTH.takes(given):
         return [_AS_TRUTH, _AS_LITERAL, category, *([] if whole else [_AS_NULLABLE_TRUTH])]
     if _AS_MOMENT.takes(given):
-        return [_AS_LITERAL, _zoned(given)]
+        return [_AS_LITERAL, *_moments(given)]
     truths = replace(_AS_TRUTH, parse=_any_truth, last=True)
     return [_AS_TEXT, category, *([truths] if whole and truths.takes(given) else [])]
 
@@ -386,9 +390,29 @@ def _of_numerals(given: list[str], whole: bool) -> list[Reading]:
     return [*found, replace(_AS_INTEGER, type=CATEGORY.name, dtype="category")]
 
 
-def _zoned(texts: Sequence[str]) -> Reading:
-    zoned = any(_moment(text).tzinfo is not None for text in texts)
-    return replace(_AS_MOMENT, dtype="datetime64[ns, UTC]") if zoned else _AS_MOMENT
+def _moments(texts: Sequence[str]) -> list[Reading]:
+    """Of cells that write moments: in UTC, or by the clocks that they were read from."""
+    moments = [_moment(text) for text in texts]
+    if not any(each.tzinfo is not None for each in moments):
+        return [_AS_MOMENT]
+    zone = _zone_of(moments)
+    names = ["UTC"] if zone is None else ["UTC", zone]
+    return [replace(_AS_MOMENT, dtype=f"datetime64[ns, {name}]") for name in names]
+
+
+def _zone_of(moments: Sequence[datetime]) -> str | None:
+    """A zone in which all moments are as far from UTC as they are written; None where that is not
+    at all, or there is no such zone."""
+    offsets = {each.utcoffset() for each in moments}
+    if None in offsets or offsets == {timedelta(0)}:
+        return None
+    if len(offsets) == 1:
+        return str(moments[0].tzinfo)
+    for name in sorted(available_timezones(), key=lambda name: (not _USUAL.match(name), name)):
+        zone = ZoneInfo(name)
+        if all(each.astimezone(zone).utcoffset() == each.utcoffset() for each in moments):
+            return name
+    return None
 
 
 # What a person says --------------------------------------------------------------
@@ -428,7 +452,7 @@ def _candidates(distinct: set[str], hint: Hint, said: ColumnType) -> list[Readin
         truths = replace(_AS_TRUTH, parse=_any_truth)
         return [truths] if whole else [truths, replace(truths, dtype="boolean", null="na")]
     if said is DATE:
-        moments = [_zoned(given)] if _AS_MOMENT.takes(given) else [_AS_MOMENT]
+        moments = _moments(given) if _AS_MOMENT.takes(given) else [_AS_MOMENT]
         return [replace(_AS_LITERAL, parse=_date_text), *moments]
     if said is CATEGORY:
         if hint.categories:

@@ -312,6 +312,24 @@ def test_where_nothing_tells_it_each_missing_value_is_named_and_can_be_said(
     assert len(told) == len(set(map(tuple, told)))
 
 
+def hour(X: Any) -> Any:
+    return np.c_[X["c"].dt.hour]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+def test_a_moment_is_in_the_zone_that_the_target_tells(zone: str, tmp_path: Path) -> None:
+    moments = pandas.date_range("2024-01-01", periods=60, freq="149h", tz="Europe/Berlin")
+    written = pandas.DataFrame({"c": moments.tz_convert(zone)})
+    for trained in (zone, "UTC"):
+        X = pandas.DataFrame({"c": written["c"].dt.tz_convert(trained)})
+        pipeline = make_pipeline(Step(hour), LinearRegression()).fit(X, X["c"].dt.hour)
+        sample = read(pipeline, written.assign(y=X["c"].dt.hour), tmp_path)
+        assert np.allclose(pipeline.predict(sample.training.original), X["c"].dt.hour)
+        if zone != "UTC":
+            with pytest.raises(Undecided, match=r"a date of the dtype datetime64\[ns, UTC\] or a"):
+                read(pipeline, written, tmp_path, target=None)
+
+
 @pytest.mark.parametrize("null", [None, pandas.NA, NAN])
 def test_a_missing_value_is_said_of_a_file_with_types_as_well(null: Any, tmp_path: Path) -> None:
     X = repeated("x", null, "y", dtype=object)
