@@ -2,6 +2,9 @@
 
 A sample is a CSV file, whose columns are texts, or a Parquet or Feather file, whose columns have
 types.
+
+Known weak point: what stood for a missing value among the texts of a file with types is not asked.
+An encoder tells it, or a person.
 """
 
 from __future__ import annotations
