@@ -138,6 +138,12 @@ def _finite(column: ColumnFacts, value: object) -> JSONLabel:
     if isinstance(value, bool) and _is_known(column, value):
         return value
     number = as_number(value)
+    if isinstance(number, int) and column.dtype.lower() == "float64":
+        # Among the floats of training an id of 19 digits was rounded as well.
+        try:
+            number = float(number)
+        except OverflowError:
+            raise Unfit("a finite number") from None
     if not math.isfinite(number):
         raise Unfit
     return number if number in column.known else column.shown(number)
