@@ -261,8 +261,8 @@ class Counted(BaseEstimator):  # type: ignore[misc]
         self.asked = 0
 
     def predict(self, X: Any) -> Any:
-        rows = np.asarray(X, dtype=np.float64)
-        fraction = (rows % 1 > 0).any(axis=0)
+        rows: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
+        fraction: NDArray[np.bool_] = np.any(rows % 1 > 0, axis=0)
         self.asked += bool(fraction.any())
         if fraction[list(self.refused)].any():
             raise ValueError("not whole")
