@@ -343,7 +343,7 @@ class IntegerType(_Amounts):
                 raise Inexact
         elif dtype.kind == "i" and cells.dtype.kind != "i":
             raise Inexact
-        if column.open and array.dtype.kind == "f":
+        if column.open and array.dtype.kind == "f" and odd.any():
             return _with_fractions(column, cells, odd, array.astype(np.float64), dtype)
         return cells, odd
 
