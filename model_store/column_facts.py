@@ -32,7 +32,8 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     documentation. A date is ISO 8601 text there. Of numbers `quartiles` are the lower, the median
     and the upper one, which are values of the data as well, and `step` is the data's own
     resolution, such as 0.1, or None of finer data.
-    `categories` are the values that are known; with `open` the pipeline answers others as well.
+    `categories` are the values that are known. With `open` the pipeline answers others as well, and
+    of a column of integers fractions.
     `missing` says that null is an answerable value here, and `null` which one the pipeline knows.
     `dtype` is what the column had in training: numpy's or pandas's name, or of dates that are
     objects of Python `date` or `datetime`. `ordered` says that pandas's categories are in order.

@@ -260,10 +260,15 @@ def _beside_splits(
     features = shortcut.features(drawn)
     known: AsFitted = as_fitted if not shortcut.transforms else _itself
     if not shortcut.transforms:
-        # A column of whole numbers cannot hold what lies beside a threshold.
-        floats = [column.dtype == "float64" for column in signature.columns]
+        # A column of whole numbers alone cannot hold what lies beside a threshold.
+        floats = [
+            column.dtype == "float64" or (column.open and column.kind.measured)
+            for column in signature.columns
+        ]
         kept = np.take(floats, places)
         places, thresholds = places[kept], thresholds[kept]
+        if features.dtype.kind in "iu":
+            features = features.astype(np.float64)
     if not len(places):
         return None
     chosen = random.integers(len(places), size=SPLITS)

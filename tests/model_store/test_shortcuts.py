@@ -757,6 +757,32 @@ def test_a_pipeline_of_a_frame_needs_no_frame(store: ModelStore) -> None:
     np.testing.assert_array_equal(model.predict(rows).labels, alone.predict(rows).labels)
 
 
+@pytest.mark.parametrize("framed", [False, True])
+@pytest.mark.parametrize(
+    "kind", [DecisionTreeRegressor, HistGradientBoostingRegressor, Ridge, KNeighborsRegressor]
+)
+def test_fractions_among_integers_are_compared_and_answered_as_by_the_pipeline(
+    kind: Any, framed: bool, store: ModelStore
+) -> None:
+    random = np.random.default_rng(2)
+    counts: Any = random.integers(0, 40, (60, 3))
+    if framed:
+        counts = pd.DataFrame(counts, columns=["x0", "x1", "x2"])
+    pipeline = kind().fit(counts, random.normal(size=60))
+    store.publish("m", pipeline, counts)
+    model = store.load(store.verify("m"))
+    signature = model.manifest.signature
+    assert model.shortcut is not None
+    assert all(column.open for column in signature.columns)
+    drawn = draw(signature, model.golden_rows(), 300, random, missing=0).astype(float)
+    assert ((drawn % 1 > 0).mean(axis=0) > 0.4).all()
+    assert ((drawn % 1 == 0).mean(axis=0) > 0.4).all()
+    for rows in (drawn, *drawn[:20, None], np.array([[0.5, 3, 7], [1, 2, 39.5]])):
+        sent: Any = pd.DataFrame(rows, columns=counts.columns) if framed else rows
+        found = model.answer(dict(zip(signature.names, rows.T, strict=True)), len(rows))
+        np.testing.assert_allclose(found.labels, pipeline.predict(sent), rtol=1e-12)
+
+
 @pytest.mark.parametrize("missing", [0.0, 0.5])
 def test_rows_are_drawn_within_the_ranges_of_training(store: ModelStore, missing: float) -> None:
     store.publish("m", mixed(LogisticRegression()).fit(PEOPLE, LIVED), PEOPLE, LIVED)
