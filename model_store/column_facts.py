@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -12,9 +13,15 @@ from numpy.typing import NDArray
 JSONLabel = str | int | float | bool
 Null = Literal["nan", "none", "na"]
 """A missing value: NaN, None, or that of pandas."""
+NULLS: Final[Mapping[Null, str]] = {"nan": "NaN", "none": "None", "na": "pandas's NA"}
+"""How each is called in a sentence."""
 
 Narrow = type[np.float16] | type[np.float32]
 _NARROW: Final[dict[str, Narrow]] = {"float16": np.float16, "float32": np.float32}
+DIGITS: Final[Mapping[Narrow, int]] = {np.float16: 5, np.float32: 9}
+"""So many tell each narrow float from all others."""
+_LOOKED_AT: Final = 1000
+"""About so many numbers tell what they were learned of."""
 
 
 class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -25,7 +32,8 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     documentation. A date is ISO 8601 text there. Of numbers `quartiles` are the lower, the median
     and the upper one, which are values of the data as well, and `step` is the data's own
     resolution, such as 0.1, or None of finer data.
-    `categories` are the values that are known; with `open` the pipeline answers others as well.
+    `categories` are the values that are known. With `open` the pipeline answers others as well, and
+    of a column of integers fractions.
     `missing` says that null is an answerable value here, and `null` which one the pipeline knows.
     `dtype` is what the column had in training: numpy's or pandas's name, or of dates that are
     objects of Python `date` or `datetime`. `ordered` says that pandas's categories are in order.
@@ -73,6 +81,23 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def narrow_of(dtype: str) -> Narrow | None:
     """The floats of fewer than 64 bits that a dtype of numpy or pandas has, if it has such."""
     return _NARROW.get(dtype.lower())
+
+
+def narrow_learned(numbers: NDArray[Any]) -> str | None:
+    """The dtype of the narrow floats that numbers were learned of: their own; or else that whose
+    few bits many of them have, or means of two, though it takes more than DIGITS to write them, as
+    in 0.10000000149011612. None where one is written shortly and has more bits, as 0.1 has."""
+    if numbers.dtype.kind != "f" or numbers.dtype.name in _NARROW:
+        return numbers.dtype.name if numbers.dtype.name in _NARROW else None
+    distinct = np.unique(numbers[np.isfinite(numbers)])
+    distinct = distinct[:: len(distinct) // _LOOKED_AT + 1]
+    mantissas, _ = np.frexp(distinct)
+    long = np.array([float(f"{number:.{DIGITS[np.float32]}g}") != number for number in distinct])
+    for name, narrow in _NARROW.items():
+        few = np.ldexp(mantissas, np.finfo(narrow).nmant + 2) % 1 == 0
+        if long.any() and not (~few & ~long).any() and 3 * few[long].sum() >= long.sum():
+            return name
+    return None
 
 
 def plain_label(value: Any, dtype: str = "object") -> Any:

@@ -53,7 +53,8 @@ def as_fitted(matrix: Matrix, signature: Signature) -> Any:
 def _sparse(matrix: Matrix) -> Any:
     from scipy.sparse import csr_matrix
 
-    return csr_matrix(matrix)
+    # It holds no objects, so that beside a fraction any integer is a float.
+    return csr_matrix(matrix.astype(np.float64) if matrix.dtype.kind == "O" else matrix)
 
 
 def is_sparse(rows: Any) -> bool:
@@ -162,7 +163,8 @@ def _of_pandas(cells: NDArray[Any], dtype: str) -> Any:
     try:
         return pandas.Series(pandas.array(values, dtype=dtype))
     except (TypeError, ValueError, OverflowError):
-        return pandas.Series(pandas.array(values) if None in values else values)
+        whole = all(type(value) is int for value in values)
+        return pandas.Series(values if whole else pandas.array(values))
 
 
 def _with_null(cells: NDArray[Any], column: Column) -> NDArray[Any]:
@@ -193,7 +195,7 @@ def _integers(cells: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
             found = cells.astype(wider)
             if (found == cells).all():
                 return found
-    return cells
+    return cells.astype(np.float64)
 
 
 def _of_python(cells: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -205,8 +207,14 @@ def _of_python(cells: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
             if bounds.min <= low and high <= bounds.max:
                 return np.array([int(value) for value in values], dtype=wider).reshape(cells.shape)
         return cells
-    large = any(type(value) is int and abs(value) > EXACT for value in values)
-    return cells if large else cells.astype(np.float64)
+    return cells if _has_large(cells) else cells.astype(np.float64)
+
+
+def _has_large(cells: NDArray[Any]) -> bool:
+    """Whether there are integers that floats would round."""
+    if cells.dtype.kind != "O":
+        return False
+    return any(type(cell) is int and abs(cell) > EXACT for cell in cells.ravel().tolist())
 
 
 def _missing(cells: NDArray[Any]) -> NDArray[np.bool_]:
@@ -228,15 +236,19 @@ def parts(matrix: Matrix, signature: Signature) -> list[Positions] | None:
     """
     if len(matrix) == 1 or not (signature.apart or matrix.dtype.kind == "O"):
         return None
-    codes = [
-        _codes(matrix[:, place], column, apart=signature.apart)
+    columns = {
+        place: column
         for place, column in enumerate(signature.columns)
         if column.discrete is not None or column.coded
-    ]
+    }
+    # All columns of an array are of one dtype.
+    together = signature.container in {"matrix", "sparse"}
+    apart = signature.apart or (together and _has_large(matrix[:, list(columns)]))
+    codes = [_codes(matrix[:, place], column, apart=apart) for place, column in columns.items()]
     if not any(code.any() for code in codes):
         return None
     table = np.stack(codes, axis=1)
-    if signature.container == "matrix":
+    if together:
         table = table.max(axis=1, keepdims=True)
     kinds, places = np.unique(table, axis=0, return_inverse=True)
     if len(kinds) == 1:

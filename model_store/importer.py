@@ -53,10 +53,10 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     `files` come in the order of their steps. `trusted` names globals beyond those of every
     artifact; `trust` allows all that the files name. `sample` is a CSV, Parquet or Feather file
     with rows of the training data, of which `target` are the columns that the pipeline tells;
-    `types` says by name what others were. `store` is where it is to be published, for sentences
-    that say how. `allow_varying` takes a pipeline whose answer to a row is not that row's alone.
-    Without `attempt` nothing of the files is run: they are read by the rules of the default, or not
-    at all.
+    `types` says by name what others were, and `missing` which missing value they had. `store` is
+    where it is to be published, for sentences that say how. `allow_varying` takes a pipeline whose
+    answer to a row is not that row's alone. Without `attempt` nothing of the files is run: they are
+    read by the rules of the default, or not at all.
     `publish` asks for a draft.
     """
 
@@ -65,6 +65,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     sample: str | None = None
     target: tuple[str, ...] = ()
     types: Mapping[str, str] = {}
+    missing: Mapping[str, str] = {}
     store: str | None = None
     code: str | None = None
     trust: bool = False
@@ -331,9 +332,11 @@ def _inspect(
         return Inspection.of_data(pipeline, allow_varying=order.allow_varying), [], ()
     structure = Structure.of(pipeline)
     try:
-        rows = read_sample(pipeline, structure, order.sample, order.target, order.types)
+        rows = read_sample(
+            pipeline, structure, order.sample, order.target, order.types, order.missing
+        )
     except Undecided as error:
-        otherwise = "Or" if "--type" in str(error) else "So"
+        otherwise = "Or" if "say it with" in str(error) else "So"
         raise InvalidPipeline(f"{error} {otherwise} {_ways(order)}") from error
     truth = rows.truth
     y = None if truth is None else truth.y

@@ -61,14 +61,15 @@ class Probe:
             raise ValueError("the answer is not a finite number")
 
     def findings(self) -> Signature:
-        """The signature with what each column may lack, and which categories are answered."""
-        nulls = self._nulls()
+        """The signature with what each column may lack, and whether values of a kind that was never
+        seen are answered: categories, and fractions among integers."""
+        nulls, opened = self._nulls(), self._open()
         columns = tuple(
             msgspec.structs.replace(
                 column,
                 missing=null is not None,
                 null=null or column.null,
-                open=column.open or self._answers_unseen(i, column),
+                open=column.open or i in opened,
             )
             for i, (column, null) in enumerate(zip(self.signature.columns, nulls, strict=True))
         )
@@ -94,10 +95,19 @@ class Probe:
             return np.datetime64("NaT")
         return None if kind == "none" else math.nan
 
-    def _answers_unseen(self, i: int, column: Column) -> bool:
-        # In pandas's own categories an unseen value turns into a missing one.
-        unseen = column.kind.unseen(column)
-        return unseen is not None and column.dtype != "category" and self.answers({i: unseen})
+    def _open(self) -> set[int]:
+        """The columns of which an unseen value is answered. Amounts, of which there may be
+        hundreds, are asked together, and one by one where that fails."""
+        unseen = {
+            i: value
+            for i, column in enumerate(self.signature.columns)
+            # In pandas's own categories an unseen value turns into a missing one.
+            if column.dtype != "category" and (value := column.kind.unseen(column)) is not None
+        }
+        amounts = {i for i in unseen if self.signature.columns[i].kind.measured}
+        if not amounts or not self.answers({i: unseen[i] for i in amounts}):
+            amounts = set()
+        return amounts | {i for i in unseen.keys() - amounts if self.answers({i: unseen[i]})}
 
     def _lenient(self) -> Signature:
         columns = tuple(

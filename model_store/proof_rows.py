@@ -138,9 +138,13 @@ def _beside_splits(
     places = _before(asked.last, features)[places]
     kept = places >= 0
     if not alone:
-        # A column of whole numbers cannot hold what lies beside a threshold.
-        floats = np.array([column.dtype == "float64" for column in signature.columns])
-        kept &= floats[places]
+        # A column of whole numbers alone cannot hold what lies beside a threshold.
+        floats = [
+            column.dtype == "float64" or (column.open and column.kind.measured)
+            for column in signature.columns
+        ]
+        kept &= np.array(floats)[places]
+        features = features.astype(np.float64) if features.dtype.kind in "iu" else features
     places, thresholds = places[kept], thresholds[kept]
     if len(places) > SPLITS:
         chosen = random.choice(len(places), SPLITS, replace=False)

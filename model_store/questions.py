@@ -143,6 +143,8 @@ class Questions:
         return answer
 
     def _ask(self, state: State, rows: Sequence[int]) -> Prediction | None:
+        if state.container == "matrix" and any(each.null == "na" for each in state.readings):
+            return None  # pandas's own missing value is in no array of numpy
         classes = getattr(self.pipeline, "classes_", None)
         several = isinstance(classes, list) or (
             self.truth is not None and len(self.truth.columns) > 1

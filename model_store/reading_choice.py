@@ -14,13 +14,13 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from .agreement import Truth
-from .column_facts import Null
+from .column_facts import NULLS, Null
 from .errors import InvalidPipeline, Undecided
 from .literals import parse_number
 from .questions import Questions, State, Texts, same
@@ -63,17 +63,21 @@ def choose(
             _Columns([name], [place], each)
             for (place, name), each in zip(enumerate(texts.columns), readings, strict=True)
         ]
-        search = _Search(questions, _Rows(containers), columns)
+        search = _Search(questions, _Rows(containers), columns, truth)
         state = search.first_taken(plainest)
         if search.questions.answer(state) is None:
             _require_numerals(texts)
         elif search.questions.is_steady(state):
             every = Questions.of(pipeline, texts, truth, np.ones(len(texts), dtype=bool))
-            if not whole.all() and every.answer(state) is not None:
+            apart = not whole.all() and every.answer(state) is None
+            if not whole.all() and not apart:
                 # What is missing is another value in one reading than in another.
                 search.questions = every
             state, said = search.decide(state)
-    return _with_nulls(pipeline, texts, truth, state), said
+            if apart:
+                state, more = search.of_what_is_missing(state).decide_if_taken(state)
+                said += more
+    return state, said
 
 
 class _Place(ABC):
@@ -85,8 +89,8 @@ class _Place(ABC):
         first."""
 
     @abstractmethod
-    def called(self, state: State) -> str:
-        """What stands at the place, in words."""
+    def called(self, states: Sequence[State]) -> list[str]:
+        """What stands at the place in each of these states, in words that tell them apart."""
 
     @property
     @abstractmethod
@@ -109,8 +113,8 @@ class _Rows(_Place):
     def states(self, state: State) -> list[State]:
         return [state._replace(container=each) for each in self.containers]
 
-    def called(self, state: State) -> str:
-        return _CONTAINERS[state.container]
+    def called(self, states: Sequence[State]) -> list[str]:
+        return [_CONTAINERS[each.container] for each in states]
 
     @property
     def subject(self) -> str:
@@ -119,7 +123,7 @@ class _Rows(_Place):
     def undecided(self, state: State, states: Sequence[State]) -> State:
         raise Undecided(
             "The pipeline answers otherwise where the rows of the sample come as "
-            f"{' or '.join(map(self.called, states))}, and nothing tells which it was trained on."
+            f"{' or '.join(self.called(states))}, and nothing tells which it was trained on."
         )
 
 
@@ -145,26 +149,50 @@ class _Columns(_Place):
             state = state.put(place, reading)
         return state
 
-    def called(self, state: State) -> str:
-        return self.reading(state).called
+    def called(self, states: Sequence[State]) -> list[str]:
+        found = [self.reading(each) for each in states]
+        called = []
+        for each in found:
+            alike = [other for other in found if other.type == each.type]
+            nulls = {other.null for other in alike}
+            others = [other for other in alike if other.null == each.null]
+            missing = f" with {NULLS[each.null]}" if len(nulls) > 1 else ""
+            dtype = f" of the dtype {each.dtype}" if len(others) > 1 else ""
+            called.append(f"{each.called}{dtype}{missing}")
+        return called
 
     @property
     def subject(self) -> str:
         return f"{self._shown} {'is' if len(self.names) == 1 else 'are each'} read"
 
+    def of_what_is_missing(self, state: State) -> _Columns:
+        """The same with the readings alone that differ from this one in the missing value."""
+        now = self.reading(state)
+        alike = [each for each in self.readings if (each.type, each.dtype) == (now.type, now.dtype)]
+        return _Columns(self.names, self.places, alike)
+
     def undecided(self, state: State, states: Sequence[State]) -> State:
-        if self.readings[-1].kind is not None:
+        found = [self.reading(each) for each in states]
+        nulls = {each.null for each in found}
+        if self.readings[-1].kind is not None and len(nulls) == 1:
             # Of what was said, the most literal.
-            return self.put(state, self.readings[-1])
-        types = dict.fromkeys(self.reading(each).type for each in states)
-        ways = " or ".join(f"--type {self.names[0]}={each}" for each in types)
+            return self.put(state, [each for each in self.readings if each.null in nulls][-1])
+        ways = " or ".join(filter(None, dict.fromkeys(self._ways(states))))
         what = "column" if len(self.names) == 1 else "columns"
         raise Undecided(
             f"The pipeline answers otherwise where the {what} {self._shown} of the sample "
             f"{'is' if len(self.names) == 1 else 'are each'} read as "
-            f"{' or '.join(map(self.called, states))}, and nothing tells which it was trained on: "
-            f"say it with {ways}."
+            f"{' or '.join(self.called(states))}, and nothing tells which it was trained on"
+            f"{f': say it with {ways}' if ways else ''}."
         )
+
+    def _ways(self, states: Sequence[State]) -> Iterator[str]:
+        """The options that say each of these states."""
+        name, found = self.names[0], [self.reading(each) for each in states]
+        types, nulls = {each.type for each in found}, {each.null for each in found}
+        for each in found:
+            kind, null = f"--type {name}={each.type}", f"--missing {name}={each.null}"
+            yield " ".join([kind] * (len(types) > 1) + [null] * (len(nulls) > 1))
 
     @property
     def _shown(self) -> str:
@@ -177,6 +205,7 @@ class _Search:
     questions: Questions
     rows: _Rows
     columns: Sequence[_Columns]
+    truth: Truth | None
     said: list[str] = field(default_factory=list)
     undecided: list[tuple[_Place, list[State]]] = field(default_factory=list)
 
@@ -201,6 +230,36 @@ class _Search:
             for column in self.columns[:MOST_COLUMNS]:
                 yield from (column.put(state, other) for other in column.readings[1:])
 
+    def of_what_is_missing(self, state: State) -> _Search:
+        """The search for the missing value of each column that may have had another one, in rows
+        where nothing else is missing, if there are such."""
+        columns = [each.of_what_is_missing(state) for each in self.columns]
+        missing = self.questions.texts.missing(state.readings)
+        several = np.array([len(each.readings) > 1 for each in columns])
+        wanted = missing[several].any(axis=0)
+        alone = wanted & ~missing[~several].any(axis=0)
+        questions = Questions.of(
+            self.questions.pipeline,
+            self.questions.texts,
+            self.truth,
+            np.asarray(alone if alone.any() else wanted),
+        )
+        return _Search(questions, _Rows(self._alike(state)), columns, self.truth)
+
+    def _alike(self, state: State) -> list[Container]:
+        """The containers that make no difference to a state, the plainest first; its own where it
+        is not answered."""
+        answer = self.questions.answer(state)
+        states = [each for each in self.rows.states(state) if each != state]
+        alike = [each for each in states if same(self.questions.answer(each), answer)]
+        found = {each.container for each in (state, *alike)}
+        return [each for each in self.rows.containers if each in found]
+
+    def decide_if_taken(self, state: State) -> tuple[State, list[str]]:
+        """As `decide`, from the first state that is answered; the same where none is."""
+        taken = self.first_taken(state)
+        return (state, []) if self.questions.answer(taken) is None else self.decide(taken)
+
     def decide(self, state: State) -> tuple[State, list[str]]:
         """Each place in turn, and once more, since one bears on another. Columns are told apart in
         a DataFrame, where each has a dtype of its own; the rows stay one where that matters.
@@ -218,11 +277,7 @@ class _Search:
                 break
         for place, states in self.undecided:
             state = place.undecided(state, states)
-        found = self.questions.answer(state)
-        alike = (
-            each for each in self.rows.states(state) if same(self.questions.answer(each), found)
-        )
-        return next(alike, state), self.said
+        return state._replace(container=self._alike(state)[0]), self.said
 
     def _settle(self, place: _Place, state: State, which: int = 0) -> State:
         """The best of the states that differ at this place, of several that are alike `which`; or
@@ -248,10 +303,10 @@ class _Search:
         ]
         return found if len(found) <= MOST_COLUMNS else _bunches(state, found)
 
-    def _kinds(self) -> set[tuple[str, str]]:
+    def _kinds(self) -> set[_Kind]:
         return {_kind(each) for column in self.columns for each in column.readings if not each.last}
 
-    def _makes_no_difference(self, state: State, kind: tuple[str, str]) -> bool:
+    def _makes_no_difference(self, state: State, kind: _Kind) -> bool:
         together = state
         for column in self.columns:
             for each in column.readings:
@@ -262,8 +317,10 @@ class _Search:
 
     def _sentence(self, place: _Place, state: State, groups: Sequence[list[State]]) -> str:
         others = [group[0] for group in groups if state not in group]
+        states = [state, *others]
         taken, *left = [
-            f"as {place.called(each)} ({self.questions.told(each)})" for each in (state, *others)
+            f"as {called} ({self.questions.told(each)})"
+            for called, each in zip(place.called(states), states, strict=True)
         ]
         return f"{place.subject} {taken}, not {' or '.join(left)}."
 
@@ -296,26 +353,8 @@ def _bunches(state: State, columns: Sequence[_Columns]) -> list[_Columns]:
     ]
 
 
-def _kind(reading: Reading) -> tuple[str, str]:
-    return reading.type, reading.dtype
+_Kind = tuple[str, str, Null]
 
 
-def _with_nulls(pipeline: Any, texts: Texts, truth: Truth | None, state: State) -> State:
-    """The missing value of each column of objects: what its reading has, or the other of NaN and
-    None where only that is answered, or agrees clearly better."""
-    missing = texts.missing(state.readings)
-    objects = np.array([each.dtype in {"text", "object"} for each in state.readings])
-    places = np.flatnonzero(objects & missing.any(axis=1))
-    if not len(places) or state.container == "texts":
-        return state
-    wanted = missing[places].any(axis=0)
-    alone = wanted & ~missing[np.setdiff1d(np.arange(len(missing)), places)].any(axis=0)
-    questions = Questions.of(pipeline, texts, truth, np.asarray(alone if alone.any() else wanted))
-    for place in places.tolist():
-        reading = state.readings[place]
-        null: Null = "none" if reading.null == "nan" else "nan"
-        other = state.put(place, replace(reading, null=null))
-        groups = questions.groups([state, other])
-        best = questions.best(groups) if len(groups) == 2 else groups[0] if groups else None
-        state = state if best is None else best[0]
-    return state
+def _kind(reading: Reading) -> _Kind:
+    return reading.type, reading.dtype, reading.null

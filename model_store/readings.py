@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 
-from .column_facts import ColumnFacts, JSONLabel, Null
+from .column_facts import DIGITS, ColumnFacts, JSONLabel, Narrow, Null, narrow_of
 from .column_types import BOOLEAN, CATEGORY, DATE, INTEGER, NUMBER, TEXT, ColumnType, Unfit
 from .errors import InvalidPipeline
 from .literals import parse_date, parse_number
@@ -23,7 +25,9 @@ from .text_rules import CSV, MISSING_WORDS
 from .training import Feature, objects
 
 _LEADING_ZERO: Final = re.compile(r"[+-]?0[0-9]")
-_OF_NUMPY: Final = frozenset({"int64", "float64", "bool"})
+_USUAL: Final = re.compile(r"(America|Asia|Australia|Europe)/")
+"""What zones are mostly called that have several names."""
+_OF_NUMPY: Final = frozenset({"int64", "float64", "float32", "float16", "bool"})
 _BLANK: Final = frozenset({""})
 _INT64: Final = np.iinfo(np.int64)
 
@@ -106,17 +110,27 @@ class Reading:
 
 
 def readings(
-    name: str, texts: Sequence[str], hint: Hint, said: ColumnType | None = None
+    name: str,
+    texts: Sequence[str],
+    hint: Hint,
+    said: ColumnType | None = None,
+    null: Null | None = None,
 ) -> list[Reading]:
-    """How the cells of a column may be read, the plainest first; what was `said` leaves fewer.
+    """How the cells of a column may be read, the plainest first. Fewer are left by what was `said`
+    of the column, and by the missing value `null` that it is said to have had.
 
     Raises:
-        InvalidPipeline: a cell is not what was said of the column.
+        InvalidPipeline: a cell is not what was said of the column, or no cell is missing, or one
+            is another missing value.
     """
     distinct = set(texts)
     if said is not None:
-        return _of_type(name, texts, distinct, hint, said)
-    return _of_hint(hint, distinct) or _possible(distinct)
+        found = _of_type(name, texts, distinct, hint, said)
+    else:
+        found = _of_hint(hint, distinct) or _possible(distinct)
+    if hint.missing is None:
+        found = _with_nulls(found, distinct)
+    return found if null is None else _of_null(name, distinct, found, null)
 
 
 # Cells ---------------------------------------------------------------------------
@@ -205,9 +219,19 @@ def _moment(text: str) -> Any:
 
 # Readings ------------------------------------------------------------------------
 
+_NULLS: Final[Mapping[str, tuple[Null, ...]]] = {
+    "text": ("nan", "none", "na"),
+    "object": ("nan", "none"),
+    "bool": ("nan", "none"),
+}
+"""The missing values that a dtype may have had, which becomes one of objects with them."""
+
 _AS_INTEGER: Final = Reading(INTEGER.name, "int64", _integer)
 _AS_NUMBER: Final = Reading(NUMBER.name, "float64", _number)
-_AS_NULLABLE: Final = Reading(INTEGER.name, "Int64", _integer)
+_AS_OBJECT: Final = Reading(INTEGER.name, "object", _integer)
+_AS_NULLABLE: Final = Reading(INTEGER.name, "Int64", _integer, null="na")
+_AS_NULLABLE_NUMBER: Final = Reading(NUMBER.name, "Float64", _number, null="na")
+_AS_NULLABLE_TRUTH: Final = Reading(BOOLEAN.name, "boolean", _truth, null="na")
 _AS_TEXT: Final = Reading(TEXT.name, "text", _text, words=_BLANK)
 _AS_LITERAL: Final = Reading(TEXT.name, "text", _text)
 """A text that all the same writes a number, a truth or a date."""
@@ -215,37 +239,108 @@ _AS_TRUTH: Final = Reading(BOOLEAN.name, "bool", _truth)
 _AS_MOMENT: Final = Reading(DATE.name, "datetime64[ns]", _moment)
 
 
+def _with_nulls(readings: list[Reading], texts: Iterable[str]) -> list[Reading]:
+    """These, and behind them what they are with each other missing value, where one is missing."""
+    others = [
+        replace(each, null=null)
+        for each in readings
+        for null in _NULLS.get(each.dtype, ())
+        if null != each.null and each.lacks(texts)
+    ]
+    return [*readings, *others]
+
+
+def _of_null(
+    name: str, texts: Iterable[str], readings: Sequence[Reading], null: Null
+) -> list[Reading]:
+    """The readings with a missing value that was said."""
+    lacking = [each for each in readings if each.lacks(texts)]
+    if not lacking:
+        raise InvalidPipeline(
+            f"--missing {name}={null}: no value of the column {name} is missing in the sample."
+        )
+    found = [each for each in lacking if each.null == null]
+    if not found:
+        known = " or ".join(dict.fromkeys(each.null for each in lacking))
+        raise InvalidPipeline(f"--missing {name}={null}: expected {known}, got {null!r}.")
+    return found
+
+
 def _of_hint(hint: Hint, texts: set[str]) -> list[Reading]:
     """How the pipeline's own parts say that a column is read; nothing where they do not."""
     if hint.categories:
-        # An encoder makes the numbers 0 and 1 of pandas's own truths.
-        truths = set(hint.categories) <= {0, 1} and _AS_TRUTH.takes(texts)
-        return [_AS_TRUTH if truths else _of_categories(hint, hint.categories)]
+        if set(hint.categories) <= {0, 1} and _AS_TRUTH.takes(texts):
+            # An encoder makes the numbers 0 and 1 of pandas's own truths.
+            own = not any(isinstance(value, bool) for value in hint.categories)
+            if own and _AS_TRUTH.lacks(texts):
+                return [_AS_NULLABLE_TRUTH]
+            return [replace(_AS_TRUTH, null=hint.missing or "nan")]
+        return [_of_categories(hint, hint.categories, _narrow_of(hint, texts))]
     if hint.text:
         return [replace(_AS_TEXT, words=frozenset())]
     if _wants_numbers(hint):
-        numbers = [_AS_NUMBER] if _AS_INTEGER.lacks(texts) else [_AS_INTEGER, _AS_NUMBER]
+        as_number = _as_number(hint, texts)
+        lacking = _AS_INTEGER.lacks(texts)
+        numbers = [as_number, _AS_OBJECT] if lacking else [_AS_INTEGER, as_number]
         found = [each for each in numbers if each.takes(texts)]
         return found or [each for each in (_AS_TRUTH,) if each.takes(texts)]
     return [_AS_TEXT] if any(isinstance(value, str) for value in hint.values) else []
 
 
-def _of_categories(hint: Hint, categories: tuple[JSONLabel, ...]) -> Reading:
-    """Of the values that an encoder knows."""
-    known = KnownValues(categories)
+def _narrow_of(hint: Hint, texts: Iterable[str]) -> Narrow | None:
+    """The narrow floats that the pipeline learned the column in, where its texts write such: all
+    that they are, or so few digits that they are rounded to one."""
+    narrow = narrow_of(hint.narrow or "")
+    numbers = (parse_number(text.strip()) for text in texts)
+    if narrow is None or not all(number is None or _writes(number, narrow) for number in numbers):
+        return None
+    return narrow
 
-    def parse(text: str) -> JSONLabel:
-        found = known.find(text)
-        return text if found is None else found
 
+def _writes(number: float, narrow: Narrow) -> bool:
+    rounded = _rounded(number, narrow)
+    short = float(f"{number:.{DIGITS[narrow]}g}") == number
+    return rounded == number or (short and math.isfinite(rounded))
+
+
+def _rounded(number: float, narrow: Narrow) -> float:
+    with np.errstate(over="ignore"):
+        return float(narrow(number))
+
+
+def _as_number(hint: Hint, texts: Iterable[str]) -> Reading:
+    """Of any number: a narrow float where the pipeline learned such, and some of the texts write
+    another number than the one that they are rounded to."""
+    narrow = _narrow_of(hint, texts)
+    numbers = [number for text in texts if (number := parse_number(text.strip())) is not None]
+    if narrow is None or all(_rounded(number, narrow) == number for number in numbers):
+        return _AS_NUMBER
+    return replace(_AS_NUMBER, dtype=narrow.__name__)
+
+
+def _of_categories(
+    hint: Hint, categories: tuple[JSONLabel, ...], narrow: Narrow | None = None
+) -> Reading:
+    """Of the values that an encoder knows, be it as narrow floats."""
     dtype = hint.category_dtype
     if dtype == "object" and all(isinstance(value, str) for value in categories):
         dtype = "text"
+    if narrow is not None:
+        categories = tuple(_rounded(float(value), narrow) for value in categories)
+        dtype = narrow.__name__ if dtype == "float64" else dtype
+    known = KnownValues(categories)
+
+    def parse(text: str) -> JSONLabel:
+        number = None if narrow is None else parse_number(text.strip())
+        named = text if narrow is None or number is None else _rounded(number, narrow)
+        found = known.find(named)
+        return text if found is None else found
+
     return Reading(
         CATEGORY.name,
         dtype,
         parse,
-        null=hint.null or "nan",
+        null=hint.missing or "nan",
         known=known,
         categories=categories if dtype == "category" else None,
     )
@@ -269,9 +364,9 @@ def _possible(texts: set[str]) -> list[Reading]:
     if _AS_NUMBER.takes(given):
         return _of_numerals(given, whole)
     if _AS_TRUTH.takes(given):
-        return [_AS_TRUTH, _AS_LITERAL, category]
+        return [_AS_TRUTH, _AS_LITERAL, category, *([] if whole else [_AS_NULLABLE_TRUTH])]
     if _AS_MOMENT.takes(given):
-        return [_AS_LITERAL, _zoned(given)]
+        return [_AS_LITERAL, *_moments(given)]
     truths = replace(_AS_TRUTH, parse=_any_truth, last=True)
     return [_AS_TEXT, category, *([truths] if whole and truths.takes(given) else [])]
 
@@ -285,18 +380,39 @@ def _of_numerals(given: list[str], whole: bool) -> list[Reading]:
         return [_AS_LITERAL, category, numbers]
     if not integers:
         beyond = all(isinstance(parse_number(text.strip()), int) for text in given)
-        return [_AS_LITERAL, _AS_NUMBER] if beyond else [_AS_NUMBER, _AS_LITERAL]
+        found = [_AS_LITERAL, _AS_NUMBER] if beyond else [_AS_NUMBER, _AS_LITERAL]
+        return found if whole else [*found, _AS_NULLABLE_NUMBER]
     if not whole:
-        return [_AS_NUMBER, _AS_NULLABLE, _AS_LITERAL]
+        return [_AS_NUMBER, _AS_NULLABLE, _AS_LITERAL, _AS_OBJECT]
     found = [_AS_INTEGER, _AS_NUMBER, _AS_LITERAL]
     if {text.strip() for text in given} <= {"0", "1"}:
         found.append(replace(_AS_TRUTH, parse=_any_truth))
     return [*found, replace(_AS_INTEGER, type=CATEGORY.name, dtype="category")]
 
 
-def _zoned(texts: Sequence[str]) -> Reading:
-    zoned = any(_moment(text).tzinfo is not None for text in texts)
-    return replace(_AS_MOMENT, dtype="datetime64[ns, UTC]") if zoned else _AS_MOMENT
+def _moments(texts: Sequence[str]) -> list[Reading]:
+    """Of cells that write moments: in UTC, or by the clocks that they were read from."""
+    moments = [_moment(text) for text in texts]
+    if not any(each.tzinfo is not None for each in moments):
+        return [_AS_MOMENT]
+    zone = _zone_of(moments)
+    names = ["UTC"] if zone is None else ["UTC", zone]
+    return [replace(_AS_MOMENT, dtype=f"datetime64[ns, {name}]") for name in names]
+
+
+def _zone_of(moments: Sequence[datetime]) -> str | None:
+    """A zone in which all moments are as far from UTC as they are written; None where that is not
+    at all, or there is no such zone."""
+    offsets = {each.utcoffset() for each in moments}
+    if None in offsets or offsets == {timedelta(0)}:
+        return None
+    if len(offsets) == 1:
+        return str(moments[0].tzinfo)
+    for name in sorted(available_timezones(), key=lambda name: (not _USUAL.match(name), name)):
+        zone = ZoneInfo(name)
+        if all(each.astimezone(zone).utcoffset() == each.utcoffset() for each in moments):
+            return name
+    return None
 
 
 # What a person says --------------------------------------------------------------
@@ -325,13 +441,18 @@ def _candidates(distinct: set[str], hint: Hint, said: ColumnType) -> list[Readin
         integers = replace(_AS_INTEGER, parse=_whole)
         if whole:
             return [integers]
-        return [integers, replace(integers, dtype="Int64")]
+        return [
+            integers,
+            replace(integers, dtype="Int64", null="na"),
+            replace(integers, dtype="object"),
+        ]
     if said is NUMBER:
-        return [_AS_NUMBER]
+        return [_AS_NUMBER] if whole else [_AS_NUMBER, _AS_NULLABLE_NUMBER]
     if said is BOOLEAN:
-        return [replace(_AS_TRUTH, parse=_any_truth)]
+        truths = replace(_AS_TRUTH, parse=_any_truth)
+        return [truths] if whole else [truths, replace(truths, dtype="boolean", null="na")]
     if said is DATE:
-        moments = [_zoned(given)] if _AS_MOMENT.takes(given) else [_AS_MOMENT]
+        moments = _moments(given) if _AS_MOMENT.takes(given) else [_AS_MOMENT]
         return [replace(_AS_LITERAL, parse=_date_text), *moments]
     if said is CATEGORY:
         if hint.categories:

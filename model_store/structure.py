@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .column_facts import JSONLabel, Null, null_of, plain_label
+from .column_facts import JSONLabel, Null, narrow_learned, null_of, plain_label
 from .column_types import BOOLEAN, CATEGORY, TEXT, ColumnType
 
 QUANTILES: Final = (0.5, 0.1, 0.9, 0.3, 0.7, 0.0, 1.0)
@@ -37,6 +37,8 @@ class Hint:
 
     `values` are plausible ones, the most typical first. `dtype` is set where the pipeline wants
     pandas's categories, or numbers as objects. `null` is the missing value that its encoder knows.
+    `filled` is the one that an imputer fills in, before any encoder.
+    `narrow` is the dtype of narrow floats that numbers of the column were learned of.
     """
 
     categories: tuple[JSONLabel, ...] | None = None
@@ -46,6 +48,14 @@ class Hint:
     maximum: float | None = None
     dtype: str | None = None
     null: Null | None = None
+    filled: Null | None = None
+    narrow: str | None = None
+
+    @property
+    def missing(self) -> Null | None:
+        """The missing value of training, where one is certain: an imputer leaves any other than the
+        one that it fills in, and the encoder behind it would know that."""
+        return self.null or (self.filled if self.categories else None)
 
     @property
     def kind(self) -> ColumnType | None:
@@ -186,6 +196,7 @@ def _encoder(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
     for hint, categories in zip(hints, estimator.categories_, strict=False):
         known = [_plain(category) for category in categories]
         hint.categories = tuple(category for category in known if category is not None)
+        hint.narrow = hint.narrow or narrow_learned(categories)
         objects = categories.dtype.kind == "O"
         hint.null = null_of(categories) if objects else None
         if objects and dtype_of(hint.categories) in ("int64", "float64"):
@@ -196,10 +207,20 @@ def _encoder(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
 
 def _imputer(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
     statistics = list(estimator.statistics_)
+    wanted = np.array([getattr(estimator, "missing_values", np.nan)], dtype=object)
     for hint, value in zip(hints, statistics, strict=False):
+        hint.filled = null_of(wanted)
         hint.suggest(_rounded([value]) if isinstance(value, float) else [value])
+        if isinstance(value, float | np.floating):
+            hint.narrow = hint.narrow or narrow_learned(np.asarray([value]))
     dropped = any(_plain(value) is None for value in statistics)
     return not dropped and not getattr(estimator, "add_indicator", False)
+
+
+def _in_rounds(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
+    """An imputer that begins with what another fills in."""
+    _visit(estimator.initial_imputer_, hints, names)
+    return False
 
 
 def _centred(centre: str, scale: str) -> Learn:
@@ -247,6 +268,7 @@ def _from_rows(rows: NDArray[Any], hints: Sequence[Hint], *, exact: bool) -> boo
             continue
         if exact:
             hint.minimum, hint.maximum = float(finite.min()), float(finite.max())
+            hint.narrow = hint.narrow or narrow_learned(column.astype(rows.dtype))
         hint.values = ()
         hint.suggest(_rounded(np.quantile(finite, QUANTILES)))
     return False
@@ -286,13 +308,20 @@ def _between(hint: Hint, thresholds: NDArray[Any]) -> None:
     hint.suggest(_rounded([*amid, low - margin, high + margin]))
 
 
+def _from_bins(hint: Hint, thresholds: NDArray[Any]) -> None:
+    """Learn from the ends of bins. Those of trees tell no narrow floats: trees make all numbers
+    such."""
+    _between(hint, np.asarray(thresholds, dtype=float))
+    hint.narrow = hint.narrow or narrow_learned(thresholds)
+
+
 def _histogram(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
     """Gradient boosting on bins, whose categories are kept by an encoder in front of it."""
     categorical = getattr(estimator, "is_categorical_", None)
     preprocessor = getattr(estimator, "_preprocessor", None)
     if categorical is None or preprocessor is None:
         for hint, thresholds in zip(hints, estimator._bin_mapper.bin_thresholds_, strict=False):
-            _between(hint, np.asarray(thresholds, dtype=float))
+            _from_bins(hint, thresholds)
         return False
     _visit(preprocessor, hints, names)
     from_dtype = getattr(estimator, "categorical_features", None) == "from_dtype"
@@ -301,7 +330,7 @@ def _histogram(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | Non
     for i, thresholds in zip(
         numeric, estimator._bin_mapper.bin_thresholds_[int(np.sum(categorical)) :], strict=False
     ):
-        _between(hints[i], np.asarray(thresholds, dtype=float))
+        _from_bins(hints[i], thresholds)
     for hint in hints:
         if from_dtype and hint.categories is not None:
             hint.dtype = "category"
@@ -315,6 +344,7 @@ _LEARN: tuple[tuple[str, Learn], ...] = (
     ("build_analyzer", _vectorizer),
     ("categories_", _encoder),
     ("statistics_", _imputer),
+    ("initial_imputer_", _in_rounds),
     ("data_min_", _ranged("data_min_", "data_max_")),
     ("n_samples_seen_", _centred("mean_", "scale_")),
     ("center_", _centred("center_", "scale_")),

@@ -371,6 +371,9 @@ def _categories(feature: Feature, hint: Hint) -> tuple[JSONLabel, ...] | None:
     known = feature.categories or hint.categories
     if known is None:
         return None
+    if feature.dtype == "category":
+        # pandas holds what it is served with as floats of 64 bits, and compares all of them.
+        known = tuple(each.item() if isinstance(each, np.floating) else each for each in known)
     plain = [plain_label(value, feature.dtype) for value in known]
     odd = [value for value in plain if not isinstance(value, str | int | float)]
     if odd:

@@ -33,8 +33,8 @@ class State(StrEnum):
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """One column that a model takes. `minimum`, `maximum` and `typical` are those of the training
     data and bound nothing; so are the `quartiles` of numbers and their `step`, the resolution.
-    `categories` are the known ones, and with `open` others are answered as well; `missing` says
-    that null is answered."""
+    `categories` are the known ones, and with `open` others are answered as well, of integers
+    fractions; `missing` says that null is answered."""
 
     name: str
     type: str

@@ -17,6 +17,7 @@ import pandas
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import MissingIndicator
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
@@ -133,6 +134,12 @@ def step(function: Any) -> Any:
     return make_pipeline(FunctionTransformer(function), LinearRegression())
 
 
+def indicating() -> Any:
+    """Tells NaN among texts, and None it does not."""
+    texts = pandas.DataFrame({"c": ["x", np.nan]})
+    return make_pipeline(MissingIndicator(features="all"), LinearRegression()).fit(texts, [1, 2])
+
+
 def kind_of_text(values: Any) -> Any:
     """Tells numpy's texts from Python's, as no transformer should."""
     return np.array([[float(type(value) is np.str_)] for value in values[:, 0]])
@@ -206,6 +213,7 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.takes(
         w.file("a.pkl", inverting()), sample=w.text("r.csv", "code\n0\n1\n"), trusted=(INVERT,)
     ),
+    lambda w: w.takes(w.file("a.pkl", indicating()), sample=w.text("r.csv", 'c\nx\nNA\n""\n')),
     lambda w: w.takes(
         w.file("a.pkl", CLASSES),
         sample=w.text("r.csv", "x,y\n1,0\n2,yes\n"),

@@ -108,8 +108,8 @@ class ColumnType(ABC):
         return False
 
     def unseen(self, column: ColumnFacts) -> JSONLabel | None:
-        """A value that was in no training data, which a pipeline may refuse; None where all are
-        alike."""
+        """A value of a kind that was in no training data, which a pipeline may refuse; None where
+        all are alike."""
         return None
 
     def spread(self, column: ColumnFacts, points: int) -> list[JSONLabel]:
@@ -166,8 +166,7 @@ def missing_cell(column: ColumnFacts, dtype: np.dtype[Any]) -> Any:
         raise Unfit
     if dtype.kind == "M":
         return np.datetime64("NaT")
-    if dtype.kind in "iub":
-        raise Inexact
+    require_floats(column, dtype)
     return None if column.null == "none" and dtype.kind == "O" else math.nan
 
 
@@ -179,6 +178,14 @@ def require_exact(number: float, dtype: np.dtype[Any]) -> None:
         bounds = np.iinfo(dtype)
         if number != int(number) or not bounds.min <= number <= bounds.max:
             raise Inexact
+
+
+def require_floats(column: ColumnFacts, dtype: np.dtype[Any]) -> None:
+    """Raises Inexact where a matrix of this dtype has no place for what makes floats of a column of
+    integers: it holds integers or truths, or it has single precision for the columns beside it, and
+    pandas would make the column one of 64 bits."""
+    if dtype.kind in "iub" or (dtype == np.float32 and column.narrow is None):
+        raise Inexact
 
 
 def most_exact(dtype: np.dtype[Any]) -> int:

@@ -13,7 +13,7 @@ from ..column_facts import ColumnFacts, JSONLabel
 from ..literals import NAMES_SHOWN, shown_category, told_category
 from ..text_rules import TextRules
 from ..values import NOWHERE, Cells, Positions
-from .base import ColumnType, Control, Datatype, Schema, Unfit, require_exact
+from .base import ColumnType, Control, Datatype, Schema, Unfit, require_exact, require_floats
 from .numbers import as_number, read_number
 
 MOST_CATEGORIES: Final = 20
@@ -43,6 +43,8 @@ class CategoryType(ColumnType):
             return value
         require_exact(value, dtype)
         if column.narrow is None:
+            if isinstance(value, float) and not value.is_integer():
+                require_floats(column, dtype)
             return value
         with np.errstate(over="ignore"):
             narrow = float(column.narrow(value))
@@ -136,6 +138,12 @@ def _finite(column: ColumnFacts, value: object) -> JSONLabel:
     if isinstance(value, bool) and _is_known(column, value):
         return value
     number = as_number(value)
+    if isinstance(number, int) and column.dtype.lower() == "float64":
+        # Among the floats of training an id of 19 digits was rounded as well.
+        try:
+            number = float(number)
+        except OverflowError:
+            raise Unfit("a finite number") from None
     if not math.isfinite(number):
         raise Unfit
     return number if number in column.known else column.shown(number)

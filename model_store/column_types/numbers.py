@@ -23,10 +23,13 @@ from .base import (
     missing_cell,
     most_exact,
     require_exact,
+    require_floats,
 )
 
 MOST_DECIMALS: Final = 6
 """Numbers of more decimals were not entered by a person."""
+HALVES: Final = 2**22
+"""Below it floats of 32 bits have a half between any two integers."""
 
 _NUMERALS = "0123456789+-.eE "
 _INT64 = np.iinfo(np.int64)
@@ -146,7 +149,7 @@ class _Amounts(ColumnType):
         ends = known or [0.0, 1.0]
         lowest = float(min(ends) if column.minimum is None else column.minimum)
         highest = float(max(ends) if column.maximum is None else column.maximum)
-        return self._rounded(column, random.uniform(lowest, max(lowest, highest), count).tolist())
+        return self._drawn(column, random.uniform(lowest, max(lowest, highest), count).tolist())
 
     def spread(self, column: ColumnFacts, points: int) -> list[JSONLabel]:
         low, high = column.minimum, column.maximum
@@ -158,12 +161,12 @@ class _Amounts(ColumnType):
         return sorted(set(self._such_as_data(column, [low, high, *between])))
 
     @abstractmethod
-    def _rounded(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
-        """Numbers as values of the column."""
+    def _drawn(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
+        """Numbers as values that the column takes."""
 
     @abstractmethod
     def _such_as_data(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
-        """As `_rounded`, with no more digits than the training data."""
+        """Numbers as values with no more digits than the training data."""
 
 
 def _ranges(ordered: NDArray[Any], convert: Callable[[Any], int | float]) -> dict[str, Any]:
@@ -254,7 +257,7 @@ class NumberType(_Amounts):
             cells = array.astype(np.float64).astype(_held(column, dtype))
         return cells, ~np.isfinite(cells)
 
-    def _rounded(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
+    def _drawn(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
         return numbers
 
     def _such_as_data(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
@@ -280,31 +283,39 @@ def _held(column: ColumnFacts, dtype: np.dtype[Any]) -> type[np.floating[Any]]:
 
 
 class IntegerType(_Amounts):
-    """An integer of 64 bits, with or without a sign where those of training were so."""
+    """An integer of 64 bits, with or without a sign where those of training were so; a fraction,
+    held as a float, where the column is open."""
 
     name = "integer"
     _filled = frozenset({int})
 
-    def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> int:
+    def parse(self, column: ColumnFacts, value: object, dtype: np.dtype[Any]) -> int | float:
         number = as_number(value)
         if isinstance(number, float) and not number.is_integer():
-            raise Unfit
+            return _fraction(column, number, dtype)
         if not _INT64.min <= number <= _highest(column):
             raise Unfit("an integer of at most 64 bits")
         require_exact(int(number), dtype)
         return int(number)
 
-    def plain(self, cell: Any) -> int:
-        return int(cell)
+    def plain(self, cell: Any) -> int | float:
+        whole = int(cell)
+        return whole if whole == cell else float(cell)
 
     def expected(self, column: ColumnFacts) -> str:
-        return "an integer"
+        return "a number" if column.open else "an integer"
 
     def schema(self, column: ColumnFacts) -> Schema:
-        return {"type": "integer"}
+        return {"type": "number" if column.open else "integer"}
 
     def datatype(self, column: ColumnFacts) -> Datatype:
         return "INT64"
+
+    def unseen(self, column: ColumnFacts) -> JSONLabel | None:
+        typical = column.typical
+        if isinstance(typical, int | float) and abs(typical) < HALVES:
+            return int(typical) + 0.5
+        return 0.5
 
     def recognizes(self, values: Cells) -> bool:
         if values.dtype.kind != "O":
@@ -332,13 +343,46 @@ class IntegerType(_Amounts):
                 raise Inexact
         elif dtype.kind == "i" and cells.dtype.kind != "i":
             raise Inexact
+        if column.open and array.dtype.kind == "f" and odd.any():
+            return _with_fractions(column, cells, odd, array.astype(np.float64), dtype)
         return cells, odd
 
-    def _rounded(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
-        return [round(number) for number in numbers]
+    def _drawn(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
+        drawn: list[Any] = self._such_as_data(column, numbers)
+        if column.open:
+            drawn[::2] = numbers[::2]
+        return drawn
 
     def _such_as_data(self, column: ColumnFacts, numbers: list[float]) -> list[Any]:
-        return self._rounded(column, numbers)
+        return [round(number) for number in numbers]
+
+
+def _fraction(column: ColumnFacts, number: float, dtype: np.dtype[Any]) -> float:
+    """A float that is no integer, as a cell of a column of integers."""
+    if not column.open:
+        raise Unfit
+    if not math.isfinite(number):
+        raise Unfit("a finite number")
+    require_floats(column, dtype)
+    return number
+
+
+def _with_fractions(
+    column: ColumnFacts,
+    cells: Cells,
+    odd: Mask,
+    numbers: NDArray[np.float64],
+    dtype: np.dtype[Any],
+) -> tuple[Cells, Mask]:
+    """Cells of whole numbers, and which numbers are none, with the fractions among the cells."""
+    fraction = odd & (numbers != np.floor(numbers)) & np.isfinite(numbers)
+    if not fraction.any():
+        return cells, odd
+    require_floats(column, dtype)
+    # Among objects an integer stays one.
+    together = cells.astype(object if dtype.kind == "O" else np.float64)
+    together[fraction] = numbers[fraction]
+    return together, odd & ~fraction
 
 
 def _highest(column: ColumnFacts) -> int:

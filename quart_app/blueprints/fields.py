@@ -56,6 +56,8 @@ class Field:
     @property
     def step(self) -> str:
         """The resolution of a number, as its input takes it."""
+        if self.column.open:
+            return "any"
         if self.column.step is not None:
             return shown_category(self.column.step)
         return "1" if self.whole else "any"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import msgspec
 from model_store import Column, Manifest, ModelStore, ModelStoreError, Verified
 from model_store.aliases import CHAMPION
 from model_store.backend import served_here
-from model_store.column_facts import JSONLabel
+from model_store.column_facts import NULLS, JSONLabel
 from model_store.column_types import TYPES
 from model_store.draft import Metadata
 from model_store.errors import IncompatibleVersion
@@ -174,17 +174,22 @@ def _train(store: ModelStore, name: str, data: Path | None, openml: bool) -> Man
 # Taking in -----------------------------------------------------------------------
 
 
-def _types(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Any:
-    """The type of each column by its name, which may hold the sign that ends it."""
-    found = {}
-    for text in given:
-        name, sign, kind = text.rpartition("=")
-        if not sign or kind not in TYPES:
-            raise click.BadParameter(
-                f"expected COLUMN=TYPE with one of {', '.join(TYPES)}, got {text!r}"
-            )
-        found[name] = kind
-    return found
+def _by_column(metavar: str, known: Iterable[str]) -> Callable[..., Any]:
+    """How an option is read that says one of some words of each column. The name of a column may
+    hold the sign that ends it."""
+
+    def read(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Any:
+        found = {}
+        for text in given:
+            name, sign, word = text.rpartition("=")
+            if not sign or word not in known:
+                raise click.BadParameter(
+                    f"expected {metavar} with one of {', '.join(known)}, got {text!r}"
+                )
+            found[name] = word
+        return found
+
+    return read
 
 
 def _intake_options(command: Any) -> Any:
@@ -204,8 +209,16 @@ def _intake_options(command: Any) -> Any:
             "types",
             multiple=True,
             metavar="COLUMN=TYPE",
-            callback=_types,
+            callback=_by_column("COLUMN=TYPE", TYPES),
             help=f"What a column of the sample was: {', '.join(TYPES)}.",
+        ),
+        click.option(
+            "--missing",
+            multiple=True,
+            metavar="COLUMN=VALUE",
+            callback=_by_column("COLUMN=VALUE", NULLS),
+            help="What a column of the sample had where a value is missing: "
+            f"{', '.join(f'{null} ({told})' for null, told in NULLS.items())}.",
         ),
         click.option("--code", metavar="MODULE.PY", help="The module with its own classes."),
         click.option("--trust", is_flag=True, help="Allow all that the files name."),
@@ -271,8 +284,8 @@ def inspect(
     not loaded. With it they are loaded and predict in a process with limits, as `import` does, and
     nothing is published. Exits with 1 if `import` would refuse them.
     """
-    if not attempt and (options["sample"] or options["target"] or options["types"]):
-        raise click.UsageError("--sample, --target and --type are used with --try only")
+    if not attempt and any(options[each] for each in ("sample", "target", "types", "missing")):
+        raise click.UsageError("--sample, --target, --type and --missing are used with --try only")
     name = _name_of(files[-1])
     finding, _ = _try(name, files, publish=False, attempt=attempt, store=str(store.root), **options)
     if as_json:
@@ -305,8 +318,9 @@ def _print_look(finding: ImportReport) -> None:
 def _try(
     name: str, files: Sequence[str], *, publish: bool, attempt: bool = True, **options: Any
 ) -> Any:
-    if options["types"] and options["sample"] is None:
-        raise click.UsageError("--type says how a --sample is read")
+    for option, given in (("type", options["types"]), ("missing", options["missing"])):
+        if given and options["sample"] is None:
+            raise click.UsageError(f"--{option} says how a --sample is read")
     limits = Limits(options.pop("time_limit"), options.pop("memory_limit"))
     options["allow_version"] = Config.read(
         **settings(allow_version=options["allow_version"])

@@ -93,15 +93,32 @@ def test_values_that_a_type_draws_or_tries_fit_it(name: str, open_: bool) -> Non
     column = Column(name="x", type=name, open=open_, dtype="object", **FACTS[name])
     kind = column.kind
     random = np.random.default_rng(0)
+    unseen = kind.unseen(column)
     for values in (
         kind.draw(column, KNOWN.get(name, []), 50, random),
         kind.spread(column, 21),
         list(kind.choices(column)),
+        [unseen] if open_ and unseen is not None else [],
     ):
         matrix = Signature(columns=(column,), dtype="object").validate({"x": values}, len(values))
         plain = [column.plain(cell) for cell in matrix[:, 0]]
         assert plain == ([str(value) for value in values] if name == "date" else values)
-    assert (kind.unseen(column) is not None) == (name == "category")
+    assert (unseen is not None) == (name in {"category", "integer"})
+
+
+def test_what_takes_fractions_is_drawn_as_fractions_and_as_integers() -> None:
+    for open_ in (False, True):
+        column = Column(name="x", type="integer", minimum=0, maximum=1000, open=open_)
+        drawn = column.kind.draw(column, [], 50, np.random.default_rng(0))
+        assert {type(value) for value in drawn} == ({int, float} if open_ else {int})
+
+
+@pytest.mark.parametrize("typical", [None, 3, -3, 2**22, 1_234_567_890_123_456_789])
+def test_an_unseen_integer_is_a_fraction_to_any_float(typical: int | None) -> None:
+    column = Column(name="x", type="integer", typical=typical)
+    unseen = np.float32(column.kind.unseen(column))
+    assert float(unseen) == column.kind.unseen(column)
+    assert unseen % 1 == 0.5
 
 
 @pytest.mark.parametrize("kind", COLUMNS)

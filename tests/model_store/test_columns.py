@@ -27,6 +27,13 @@ COLUMNS = {
     "integer": (Column(name="x", type="integer", dtype="int64"), "int64"),
     "integer object": (Column(name="x", type="integer", dtype="int64", missing=True), "object"),
     "integer float": (Column(name="x", type="integer", missing=True), "float64"),
+    "fraction": (Column(name="x", type="integer", dtype="int64", open=True), "int64"),
+    "fraction object": (
+        Column(name="x", type="integer", dtype="uint64", open=True, missing=True),
+        "object",
+    ),
+    "fraction float": (Column(name="x", type="integer", open=True, missing=True), "float64"),
+    "fraction single": (Column(name="x", type="integer", dtype="int8", open=True), "float32"),
     "classes": (Column(name="x", type="category", categories=(1, 2, 3)), "object"),
     "ports": (Column(name="x", type="category", categories=("1", " a", "NA", "")), "object"),
     "open": (Column(name="x", type="category", categories=("a",), open=True), "object"),

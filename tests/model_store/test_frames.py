@@ -132,7 +132,7 @@ def series(dtype: str, *values: Any) -> Any:
 def served(trained: Any, *sent: object) -> Any:
     """What a pipeline that was fitted on a frame of this column gets of these values."""
     training = Training.of(trained.to_frame("x"))
-    columns = tuple(replace(column, missing=True) for column in training.columns([]))
+    columns = tuple(replace(each, missing=True, open=True) for each in training.columns([]))
     signature = Signature(columns=columns, dtype=training.dtype, container="frame")
     if signature.dtype == "int64":
         signature = replace(signature, dtype="float64")
@@ -159,6 +159,11 @@ HELD: dict[str, tuple[Any, Any, Any]] = {
     "integers of pandas": (("Int64", 1, None), (LARGE, None), ("Int64", LARGE, None)),
     "one too large for them": (("Int8", 1, None), (130,), ("int64", 130)),
     "and beside one missing": (("Int8", 1, None), (130, None), ("Int64", 130, None)),
+    "a fraction": (("int8", 1, 2), (2.5,), ("float64", 2.5)),
+    "a fraction beside an integer": (("uint16", 1, 2), (2.5, 3), ("float64", 2.5, 3.0)),
+    "a fraction of pandas": (("Int8", 1, 2), (2.5,), ("Float64", 2.5)),
+    "and beside one missing, too": (("UInt8", 1, None), (2.5, None), ("Float64", 2.5, None)),
+    "a fraction among objects": (("object", 1, 2), (2.5, 3), ("object", 2.5, 3)),
     "truths of pandas": (("boolean", True, None), (False, None), ("boolean", False, None)),
     "texts of pandas": (("string", "a", None), ("b", None), ("string", "b", None)),
     "None among texts": (("object", "a", None), ("b", None), ("object", "b", "None")),

@@ -10,7 +10,9 @@ import numpy as np
 import pandas
 import pytest
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
@@ -246,6 +248,66 @@ def test_integers_without_gaps_stay_a_matrix_of_integers() -> None:
     data = (X * 2).astype(np.int64)
     found = Inspection.of_data(LogisticRegression().fit(data, LABELS), data, LABELS)
     assert found.signature.dtype == found.golden.dtype.name == "int64"
+
+
+# Fractions ---------------------------------------------------------------------
+
+
+class Counted(BaseEstimator):  # type: ignore[misc]
+    """Sums its columns and remembers how often it was asked about fractions."""
+
+    def __init__(self, refused: tuple[int, ...] = ()) -> None:
+        self.refused = refused
+        self.asked = 0
+
+    def predict(self, X: Any) -> Any:
+        rows: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
+        fraction: NDArray[np.bool_] = np.any(rows % 1 > 0, axis=0)
+        self.asked += bool(fraction.any())
+        if fraction[list(self.refused)].any():
+            raise ValueError("not whole")
+        return rows.sum(axis=1)
+
+
+def which_take_fractions(pipeline: Any, data: Any) -> list[bool]:
+    found = Inspection.of_data(pipeline, data, np.arange(len(data))).signature
+    assert {column.type for column in found.columns} == {"integer"}
+    return [column.open for column in found.columns]
+
+
+COUNTS = np.arange(24).reshape(6, 4)
+
+
+@pytest.mark.parametrize(
+    ("refused", "asked"), [((), 1), ((2,), 5), ((0, 3), 5), ((0, 1, 2, 3), 5)], ids=str
+)
+@pytest.mark.parametrize("kind", ["int64", "uint8", "Int16"])
+def test_columns_of_integers_are_asked_for_fractions_together_and_then_alone(
+    kind: str, refused: tuple[int, ...], asked: int
+) -> None:
+    data = pandas.DataFrame(COUNTS, columns=list("abcd")).astype(kind)
+    pipeline = Counted(refused)
+    expected = [place not in refused for place in range(4)]
+    assert which_take_fractions(pipeline, data) == expected
+    assert pipeline.asked == asked
+    assert which_take_fractions(Counted(refused), COUNTS) == expected
+
+
+@pytest.mark.parametrize("large", [2**40, 2**60])
+def test_a_column_of_large_integers_is_asked_for_a_fraction_that_floats_hold(large: int) -> None:
+    pipeline = Counted()
+    assert which_take_fractions(pipeline, COUNTS + large) == [True] * 4
+    assert pipeline.asked == 1
+
+
+def test_truths_and_known_codes_take_no_fractions() -> None:
+    data = pandas.DataFrame({"truth": [True, False] * 3, "code": [1, 2, 3] * 2, "n": range(6)})
+    first = ColumnTransformer([("codes", OrdinalEncoder(), ["code"])], remainder="passthrough")
+    pipeline = make_pipeline(first, LinearRegression()).fit(data, NUMBERS)
+    columns = Inspection.of_data(pipeline, data, NUMBERS).signature.columns
+    assert [(column.type, column.open) for column in columns] == [
+        *(("boolean", False), ("category", False), ("integer", True))
+    ]
 
 
 # Golden rows -----------------------------------------------------------------

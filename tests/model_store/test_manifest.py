@@ -191,6 +191,16 @@ def test_a_manifest_of_format_1_is_brought_forward() -> None:
     assert [type(label) for label in classes] == [int, float, str, bool]
 
 
+def test_integers_of_a_manifest_from_before_fractions_were_asked_for_take_none() -> None:
+    columns = read(FORMAT_1).signature.columns
+    integers = [column.expected for column in columns if column.type == "integer"]
+    assert integers == ["an integer or null"]
+    described = json.loads(write(CHURN))
+    for column in described["signature"]["columns"]:
+        del column["open"]
+    assert read(json.dumps(described).encode()) == CHURN
+
+
 def test_integers_of_a_matrix_of_format_1_have_its_dtype() -> None:
     found = read(FORMAT_1.replace(b'"frame"', b'"matrix"').replace(b"float64", b"float32"))
     assert [column.dtype for column in found.signature.columns] == ["float32", "float32"]

@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from model_store import ModelStore, manifest
 from model_store.backend import LATER, UNCOMPARED, Served, served_here
@@ -259,6 +260,30 @@ def test_the_neighbours_of_a_threshold_lie_on_both_sides_of_it_in_both_widths() 
     assert {float(np.nextafter(at, 1)), float(np.nextafter(at, 0))} <= set(found)
     assert {float(np.nextafter(narrow, np.float32(end))) for end in (0, 1)} <= set(found)
     assert at in found
+
+
+@pytest.mark.parametrize("framed", [False, True])
+@pytest.mark.parametrize("kind", [DecisionTreeRegressor, HistGradientBoostingRegressor, Ridge])
+def test_fractions_among_integers_are_compared_and_answered_as_by_the_pipeline(
+    kind: Any, framed: bool, store: ModelStore
+) -> None:
+    random = np.random.default_rng(2)
+    counts: Any = random.integers(0, 40, (60, 3))
+    if framed:
+        counts = pd.DataFrame(counts, columns=["x0", "x1", "x2"])
+    pipeline = kind().fit(counts, random.normal(size=60))
+    store.publish("m", pipeline, counts)
+    model = store.load(store.verify("m"))
+    signature = model.manifest.signature
+    assert model.form is not None
+    assert all(column.open for column in signature.columns)
+    drawn = draw(signature, model.golden_rows(), 300, random, missing=0).astype(float)
+    assert ((drawn % 1 > 0).mean(axis=0) > 0.4).all()
+    assert ((drawn % 1 == 0).mean(axis=0) > 0.4).all()
+    for rows in (drawn, *drawn[:20, None], np.array([[0.5, 3, 7], [1, 2, 39.5]])):
+        sent: Any = pd.DataFrame(rows, columns=counts.columns) if framed else rows
+        found = model.answer(dict(zip(signature.names, rows.T, strict=True)), len(rows))
+        np.testing.assert_allclose(found.labels, pipeline.predict(sent), rtol=1e-12)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.5])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model_store import Column
+from model_store.column_facts import Null, narrow_learned
+from model_store.errors import InvalidPipeline
 from model_store.readings import KnownValues, readings
 from model_store.structure import Hint
 from model_store.training import Training
@@ -79,3 +82,57 @@ def test_a_known_value_is_found_by_its_text_then_without_spaces_then_by_its_numb
 ) -> None:
     found = KnownValues(["a", " a", "b", 1, 2.5]).find(text)
     assert (found, type(found)) == (value, type(value))
+
+
+DECIMALS = np.round(np.random.default_rng(0).uniform(-5, 20, 300), 2)
+SINGLES = DECIMALS.astype(np.float32).astype(float)
+HALVES = DECIMALS.astype(np.float16).astype(float)
+LEARNED: dict[str, tuple[Any, str | None]] = {
+    "numbers in their own dtype": (np.array([1, 2], dtype=np.float32), "float32"),
+    "integers": (np.array([1, 2]), None),
+    "truths": (np.array([True, False]), None),
+    "texts": (np.array(["a"], dtype=object), None),
+    "nothing": (np.array([]), None),
+    "decimals": (DECIMALS, None),
+    "means of decimals": ((DECIMALS[1:] + DECIMALS[:-1]) / 2, None),
+    "numbers with all digits": (np.random.default_rng(0).normal(size=300), None),
+    "halves and quarters": (np.arange(40) / 4, None),
+    "single precision": (SINGLES, "float32"),
+    "single precision with a value that is missing": (np.append(SINGLES, np.nan), "float32"),
+    "single precision with its mean": (np.append(SINGLES[:5], SINGLES.mean()), "float32"),
+    "means of two in single precision": ((SINGLES[1:] + SINGLES[:-1]) / 2, "float32"),
+    "half precision": (HALVES, "float16"),
+    "means of two in half precision": ((HALVES[1:] + HALVES[:-1]) / 2, "float16"),
+    "a decimal among singles": (np.append(SINGLES, 0.1), None),
+}
+
+
+@pytest.mark.parametrize("case", LEARNED)
+def test_numbers_tell_the_narrow_floats_that_they_were_learned_of(case: str) -> None:
+    numbers, dtype = LEARNED[case]
+    assert narrow_learned(numbers) == dtype
+
+
+@pytest.mark.parametrize(
+    ("texts", "hint", "null", "sentence"),
+    [
+        (("1", "2"), Hint(), "none", "no value of the column a is missing in the sample"),
+        (("1.5", ""), Hint(values=(1.5,)), "none", "expected nan, got 'none'"),
+        (
+            ("x", ""),
+            Hint(categories=("x",), null="none"),
+            "na",
+            "expected none, got 'na'",
+        ),
+    ],
+)
+def test_a_missing_value_that_cannot_have_been_is_refused(
+    texts: tuple[str, ...], hint: Hint, null: Null, sentence: str
+) -> None:
+    with pytest.raises(InvalidPipeline, match=f"--missing a={null}: {sentence}"):
+        readings("a", texts, hint, None, null)
+
+
+def test_what_the_widest_narrow_float_does_not_hold_is_no_such_float() -> None:
+    (found,) = readings("a", ["1e6", "0.1", ""], Hint(values=(0.5,), narrow="float16"))
+    assert found.dtype == "float64"

@@ -15,17 +15,30 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import IterativeImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    QuantileTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
 from sklearn.tree import DecisionTreeClassifier
 
+from model_store import ModelStore
 from model_store.arrow_files import ArrowFile
+from model_store.column_facts import narrow_of
 from model_store.errors import InvalidPipeline, InvalidTable, ModelStoreError, Undecided
 from model_store.sample_file import SampleRows, read_sample
 from model_store.structure import Structure
@@ -108,12 +121,13 @@ def read(
     write: Callable[[pandas.DataFrame], str] | None = None,
     target: str | None = "y",
     types: dict[str, str] | None = None,
+    missing: dict[str, str] | None = None,
 ) -> SampleRows:
     text = frame.to_csv(index=False) if write is None else write(frame)
     path = folder / "rows.csv"
     path.write_bytes(text.encode())
     targets = () if target is None else (target,)
-    return read_sample(pipeline, Structure.of(pipeline), str(path), targets, types)
+    return read_sample(pipeline, Structure.of(pipeline), str(path), targets, types, missing)
 
 
 IDS = (1700000000000000001, 1700000000000000002, 1700000000000000003)
@@ -196,6 +210,11 @@ ONE_READING: dict[str, tuple[pandas.DataFrame, Any, str, Any]] = {
         repeated("NA", "EU"), step(spelled), "category", None,
     ),
     "None beside texts": (repeated("x", None, dtype=object), ENCODED, "category", None),
+    "None beside truths": (repeated(True, None, False, dtype=object), ENCODED, "boolean", None),
+    "NaN beside truths": (repeated(True, NAN, False, dtype=object), ENCODED, "boolean", None),
+    "truths of pandas that lack some": (
+        repeated(True, None, False, dtype="boolean"), ENCODED, "boolean", None,
+    ),
     "nothing beside texts": (repeated("x", NAN, dtype=object), ENCODED, "category", None),
     "words of a text": (
         repeated("good film", "bad film"),
@@ -239,6 +258,147 @@ def test_the_missing_value_of_a_reading_is_looked_at_as_well(tmp_path: Path) -> 
     assert sample.training.columns([])[0].dtype == "Int64"
 
 
+MARKERS: dict[str, pandas.DataFrame] = {
+    "None beside texts": repeated("x", None, "y", dtype=object),
+    "NaN beside texts": repeated("x", NAN, "y", dtype=object),
+    "pandas's NA beside texts": repeated("x", pandas.NA, "y", dtype=object),
+    "texts of pandas": repeated("x", None, "y", dtype="string"),
+    "None beside numerals": repeated("1", None, "2", dtype=object),
+    "NaN beside numerals": repeated("1", NAN, "2", dtype=object),
+    "pandas's NA beside decimals": repeated("1.5", pandas.NA, "2.5", dtype=object),
+    "None beside integers": repeated(1, None, 2, dtype=object),
+    "NaN beside integers": repeated(1, NAN, 2, dtype=object),
+    "integers of pandas": repeated(1, None, 2, dtype="Int64"),
+    "floats": repeated(1.5, NAN, 2.5),
+    "floats of pandas": repeated(1.5, None, 2.5, dtype="Float64"),
+    "None beside truths": repeated(True, None, False, dtype=object),
+    "NaN beside truths": repeated(True, NAN, False, dtype=object),
+    "truths of pandas": repeated(True, None, False, dtype="boolean"),
+    "None beside days": repeated(DAYS[0], None, DAYS[1], dtype=object),
+    "NaN beside days": repeated(DAYS[0], NAN, DAYS[1], dtype=object),
+    "pandas's NA beside days": repeated(DAYS[0], pandas.NA, DAYS[1], dtype=object),
+    "dates": repeated(MOMENTS[0], None, MOMENTS[1]),
+}
+"""Columns that lack values, each with what stood there in training."""
+
+
+@pytest.mark.parametrize("case", MARKERS)
+def test_what_stood_for_a_missing_value_is_found_by_the_target(case: str, tmp_path: Path) -> None:
+    X = MARKERS[case]
+    y = spelled(X).ravel()
+    pipeline = make_pipeline(Step(spelled), LinearRegression()).fit(X, y)
+    sample = read(pipeline, X.assign(y=y), tmp_path)
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+
+
+@pytest.mark.parametrize("case", MARKERS)
+def test_where_nothing_tells_it_each_missing_value_is_named_and_can_be_said(
+    case: str, tmp_path: Path
+) -> None:
+    X = MARKERS[case]
+    y = spelled(X).ravel()
+    pipeline = make_pipeline(Step(spelled), LinearRegression()).fit(X, y)
+    with pytest.raises(Undecided) as raised:
+        read(pipeline, X, tmp_path, target=None)
+    options = str(raised.value).partition("say it with ")[2].rstrip(".").split(" or ")
+    told = []
+    for option in options:
+        said = dict(re.findall(r"--(type|missing) c=(\w+)", option))
+        types = {"c": said["type"]} if "type" in said else None
+        missing = {"c": said["missing"]} if "missing" in said else None
+        sample = read(pipeline, X, tmp_path, None, None, types, missing)
+        told.append(pipeline.predict(sample.training.original).round(6).tolist())
+    assert y.tolist() in told
+    assert len(told) == len(set(map(tuple, told)))
+
+
+def hour(X: Any) -> Any:
+    return np.c_[X["c"].dt.hour]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+def test_a_moment_is_in_the_zone_that_the_target_tells(zone: str, tmp_path: Path) -> None:
+    moments = pandas.date_range("2024-01-01", periods=60, freq="149h", tz="Europe/Berlin")
+    written = pandas.DataFrame({"c": moments.tz_convert(zone)})
+    for trained in (zone, "UTC"):
+        X = pandas.DataFrame({"c": written["c"].dt.tz_convert(trained)})
+        pipeline = make_pipeline(Step(hour), LinearRegression()).fit(X, X["c"].dt.hour)
+        sample = read(pipeline, written.assign(y=X["c"].dt.hour), tmp_path)
+        assert np.allclose(pipeline.predict(sample.training.original), X["c"].dt.hour)
+        if zone != "UTC":
+            with pytest.raises(Undecided, match=r"a date of the dtype datetime64\[ns, UTC\] or a"):
+                read(pipeline, written, tmp_path, target=None)
+
+
+@pytest.mark.parametrize("null", [None, pandas.NA, NAN])
+def test_a_missing_value_is_said_of_a_file_with_types_as_well(null: Any, tmp_path: Path) -> None:
+    X = repeated("x", null, "y", dtype=object)
+    y = spelled(X).ravel()
+    pipeline = make_pipeline(Step(spelled), LinearRegression()).fit(X, y)
+    X.to_parquet(tmp_path / "rows.parquet")
+    path, said = str(tmp_path / "rows.parquet"), {None: "none", pandas.NA: "na"}.get(null, "nan")
+    sample = read_sample(pipeline, Structure.of(pipeline), path, missing={"c": said})
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+
+
+def test_missing_values_that_make_no_difference_are_not_told_apart(tmp_path: Path) -> None:
+    X = repeated("x", None, "y", dtype=object)
+    filled = step(lambda rows: spelled(pandas.DataFrame(rows).fillna("none").to_numpy()))
+    pipeline = filled.fit(X, labels(X, 3))
+    sample = read(pipeline, X, tmp_path, target=None)
+    assert sample.training.features[0].null in {None, "nan"}
+    assert pipeline.predict(sample.training.original).tolist() == labels(X, 3)
+
+
+@pytest.mark.parametrize("null", [None, NAN, pandas.NA])
+def test_a_missing_value_that_alone_is_answered_is_taken(null: Any, tmp_path: Path) -> None:
+    X = pandas.DataFrame({name: ["x", null, "y"] * 10 for name in "cde"}, dtype=object)
+
+    def demanding(rows: Any) -> Any:
+        cells = np.asarray(rows, dtype=object).ravel().tolist()
+        odd = [cell for cell in cells if not isinstance(cell, str)]
+        assert all(type(cell) is type(null) for cell in odd)
+        return [[sum(isinstance(cell, str) for cell in row)] for row in np.asarray(rows)]
+
+    y = labels(X, 3)
+    pipeline = step(demanding).fit(X, y)
+    for target in ("y", None):
+        frame = X.assign(y=y) if target else X
+        sample = read(pipeline, frame, tmp_path, target=target)
+        given = sample.training.original
+        assert pipeline.predict(given).tolist() == pipeline.predict(X).tolist()
+
+
+@pytest.mark.parametrize("filled", ["most_frequent", "constant"])
+def test_an_imputer_before_an_encoder_says_what_was_missing(filled: str, tmp_path: Path) -> None:
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    for null in (None, NAN):
+        X = repeated("x", null, "y", "y", "z", dtype=object)
+        y = labels(X, 5)
+        imputer = SimpleImputer(strategy=filled, fill_value="w")
+        pipeline = make_pipeline(imputer, encoder, DecisionTreeClassifier()).fit(X, y)
+        given = read(pipeline, X, tmp_path, target=None).training.original
+        assert pipeline.predict(given).tolist() == pipeline.predict(X).tolist()
+
+
+def test_of_many_columns_that_lack_nothing_no_missing_value_is_asked(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def counted(rows: Any) -> Any:
+        asked.append(len(rows))
+        return pandas.DataFrame(rows).isin(["x"]).to_numpy()
+
+    whole = pandas.DataFrame({f"c{i}": ["x", "y", "z"] * 10 for i in range(20)})
+    pipeline = step(counted).fit(whole, labels(whole, 3))
+    asked.clear()
+    read(pipeline, whole, tmp_path, target=None)
+    without = len(asked)
+    asked.clear()
+    read(pipeline, whole.replace("z", None), tmp_path, target=None)
+    # Each missing value is asked of all columns at once, since none makes a difference.
+    assert without < len(asked) <= without + 8
+
+
 @pytest.mark.parametrize("word", sorted({"", "NA", "N/A", "n/a", "NaN", "NULL", "<NA>", "#N/A"}))
 @pytest.mark.parametrize(
     ("X", "dtype"), [(repeated(1.5, NAN, 3.0), "float64"), (repeated(1, NAN, 3), "float64")]
@@ -252,6 +412,82 @@ def test_a_word_for_a_missing_value_is_none_of_the_numbers(
     (column,) = sample.training.columns(Structure.of(pipeline).hints)
     assert (column.type, column.dtype) == ("number", dtype)
     assert np.array_equal(sample.training.features[0].values, X["c"], equal_nan=True)
+
+
+DECIMALS = np.round(np.random.default_rng(0).uniform(-5, 20, 40), 2)
+LEARNED_AS: dict[str, Any] = {
+    "categories": ENCODED,
+    "ordinals": make_pipeline(OrdinalEncoder(), DecisionTreeClassifier()),
+    "means of the target": make_pipeline(TargetEncoder(cv=2), DecisionTreeClassifier()),
+    "categories of what is filled in": make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(), DecisionTreeClassifier()
+    ),
+    "what is filled in by rounds": make_pipeline(
+        IterativeImputer(max_iter=2, initial_strategy="most_frequent"), DecisionTreeClassifier()
+    ),
+    "bins that end at values": make_pipeline(
+        KBinsDiscretizer(8, encode="ordinal", quantile_method="inverted_cdf"),
+        DecisionTreeClassifier(),
+    ),
+    "quantiles": make_pipeline(QuantileTransformer(n_quantiles=40), DecisionTreeClassifier()),
+    "bins of boosting": HistGradientBoostingClassifier(
+        max_iter=2, max_bins=8, min_samples_leaf=1
+    ),
+    "the rows themselves": KNeighborsClassifier(3, weights="distance"),
+    "the least and the greatest": make_pipeline(MinMaxScaler(clip=True), DecisionTreeClassifier()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("learned", "dtype"),
+    [
+        (learned, dtype)
+        for learned in LEARNED_AS
+        for dtype in ("float16", "float32", "Float32")
+        # scikit-learn writes into what pandas gives read-only there.
+        if (learned, dtype) != ("bins that end at values", "Float32")
+    ],
+)
+def test_a_decimal_is_the_narrow_float_that_the_pipeline_learned_it_as(
+    learned: str, dtype: str, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(1).choice(DECIMALS, 200)
+    X = pandas.DataFrame({"c": pandas.Series(values).astype(dtype)})
+    y = [f"{value > 0}{value * 100 // 1 % 5}" for value in values]
+    pipeline = clone(LEARNED_AS[learned]).fit(X, y)
+    wanted = pipeline.predict_proba(X.astype(dtype.lower()))
+    # The file has the decimals that a person wrote, and what pandas writes of the narrow floats.
+    for sample in (pandas.DataFrame({"c": values}), X):
+        found = read(pipeline, sample.assign(y=y), tmp_path)
+        given = found.training.original
+        assert np.array_equal(pipeline.predict_proba(given), wanted)
+        assert narrow_of(found.training.features[0].dtype) is narrow_of(dtype)
+
+
+@pytest.mark.parametrize("learned", LEARNED_AS)
+def test_a_decimal_that_was_learned_as_it_is_stays_so(learned: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(1).choice(DECIMALS, 200)
+    X = pandas.DataFrame({"c": values})
+    y = [f"{value > 0}" for value in values]
+    pipeline = clone(LEARNED_AS[learned]).fit(X, y)
+    found = read(pipeline, X.assign(y=y), tmp_path)
+    assert found.training.features[0].dtype == "float64"
+    assert found.training.features[0].values.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float32"])
+def test_narrow_floats_that_are_categories_of_pandas_are_these_categories(
+    dtype: str, tmp_path: Path
+) -> None:
+    X = repeated(2.77, 1.3, 7.1, dtype=dtype).astype("category")
+    y = labels(X, 3)
+    pipeline = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=1).fit(X, y)
+    for sample in (repeated(2.77, 1.3, 7.1), X):
+        found = read(pipeline, sample.assign(y=y), tmp_path)
+        assert pipeline.predict(found.training.original).tolist() == y
+    model = ModelStore(tmp_path).publish("model", pipeline, X, y)
+    (column,) = model.signature.columns
+    assert column.categories == tuple(float(np.float32(each)) for each in (1.3, 2.77, 7.1))
 
 
 UNDECIDED = {

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from model_store import ABSENT, Column, Fault, InvalidRows, Signature, text_rules
+from model_store.frames import as_fitted
 from model_store.signature import GOT_LENGTH, MAX_FAULTS
 from model_store.values import Values
 
@@ -26,7 +27,12 @@ INTEGER = Signature(columns=(Column(name="n", type="integer"),), dtype="int64")
 FLOATED = Signature(columns=(Column(name="n", type="integer", missing=True),))
 """An integer column beside others that are not, so that the matrix holds floats."""
 
-SIGNATURES = [NUMBER, SINGLE, OPTIONAL, INTEGER, FLOATED]
+OPEN = Signature(columns=(Column(name="n", type="integer", open=True),), dtype="int64")
+OPEN_FLOATED = Signature(columns=(Column(name="n", type="integer", open=True),))
+OPEN_SINGLE = Signature(columns=(Column(name="n", type="integer", open=True),), dtype="float32")
+"""Integers of which the pipeline takes fractions too."""
+
+SIGNATURES = [NUMBER, SINGLE, OPTIONAL, INTEGER, FLOATED, OPEN, OPEN_FLOATED]
 NAN = math.nan
 INF = math.inf
 LONG = "a finite number"
@@ -130,6 +136,22 @@ ON_ANY_WIRE = [
     (FLOATED, 2**63, (BITS, str(2**63))),
     (FLOATED, str(2**63), (BITS, f'"{2**63}"')),
     (FLOATED, 1.5, ("an integer or null", "1.5")),
+    (OPEN, 5.0, 5),
+    (OPEN, 2**53 + 1, 2**53 + 1),
+    (OPEN, 2**63, (BITS, str(2**63))),
+    (OPEN, 1e300, (BITS, "1e+300")),
+    (OPEN, INF, (LONG, "Infinity")),
+    (OPEN, "-1e400", (LONG, '"-1e400"')),
+    (OPEN, NAN, ("a number", "NaN")),
+    (OPEN, None, ("a number", "null")),
+    (OPEN, True, ("a number", "true")),
+    (OPEN, "many", ("a number", '"many"')),
+    (OPEN, ABSENT, ("a number", "nothing")),
+    (OPEN_FLOATED, 1.9, 1.9),
+    (OPEN_FLOATED, "1.9", 1.9),
+    (OPEN_FLOATED, -0.5, -0.5),
+    (OPEN_FLOATED, 5e-324, 5e-324),
+    (OPEN_FLOATED, 2.0**52 - 0.5, 2.0**52 - 0.5),
 ]
 
 # The value, and what it is where the wire is JSON and where it knows only text.
@@ -248,6 +270,53 @@ def test_what_numpy_does_not_count_as_a_real_number_is_refused(
 ) -> None:
     found = outcome(NUMBER, column)
     assert found == ("faults", tuple(Fault(i, "n", "a number", g) for i, g in enumerate(got)))
+
+
+BESIDE = {
+    "a list": [2.5, 2**60 + 1, 3.0],
+    "texts": ["2.5", str(2**60 + 1), "3.0"],
+    "objects": np.array([2.5, 2**60 + 1, 3.0], dtype=object),
+}
+
+
+@pytest.mark.parametrize("values", BESIDE.values(), ids=BESIDE)
+@pytest.mark.parametrize("signature", [OPEN, OPEN_FLOATED, OPEN_SINGLE])
+def test_a_fraction_rounds_no_integer_beside_it(signature: Signature, values: Values) -> None:
+    matrix = signature.validate({"n": values}, 3, text_rules.FORM)
+    assert list(map(repr, matrix[:, 0].tolist())) == ["2.5", str(2**60 + 1), "3"]
+    assert signature.values(matrix) == [{"n": 2.5}, {"n": 2**60 + 1}, {"n": 3}]
+
+
+@pytest.mark.parametrize("values", [[0.1, 2], np.array([0.1, 2.0]), ["0.1", "2"]], ids=str)
+@pytest.mark.parametrize("signature", [OPEN, OPEN_FLOATED, OPEN_SINGLE])
+def test_a_fraction_of_integers_is_rounded_to_no_narrower_matrix(
+    signature: Signature, values: Values
+) -> None:
+    matrix = signature.validate({"n": values}, 2, text_rules.FORM)
+    assert signature.values(matrix) == [{"n": 0.1}, {"n": 2}]
+
+
+@pytest.mark.parametrize("values", [[1.5, 2], np.array([1.5, 2.0]), ["1.5", "2"]], ids=str)
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_makes_floats_of_integers_makes_them_double_precision(
+    values: Values, missing: bool
+) -> None:
+    column = Column(name="n", type="integer", dtype="int8", open=True, missing=True)
+    beside = Column(name="w", type="number", dtype="float32")
+    signature = Signature(columns=(column, beside), dtype="float32", container="frame")
+    sent = [1, None] if missing else values
+    matrix = signature.validate({"n": sent, "w": [0.1, 0.2]}, 2, text_rules.FORM)
+    frame = as_fitted(matrix, signature)
+    assert frame.dtypes.tolist() == [np.float64, np.float32]
+    whole = signature.validate({"n": [1, 2], "w": [0.1, 0.2]}, 2)
+    assert whole.dtype == np.float32
+    assert as_fitted(whole, signature).dtypes.tolist() == [np.int8, np.float32]
+
+
+def test_integers_alone_stay_the_matrix_of_integers_that_they_were() -> None:
+    for values in ([1, 2], np.array([1.0, 2.0]), np.array([1, 2], dtype=np.uint8), ["1", "2"]):
+        matrix = OPEN.validate({"n": values}, 2, text_rules.FORM)
+        assert matrix.dtype == np.int64
 
 
 # Many rows and columns -------------------------------------------------------
@@ -446,8 +515,9 @@ def test_whatever_comes_in_there_is_a_matrix_or_words_for_each_fault(
     if matrix is not None:
         assert unknown is None
         assert matrix.shape == (len(values), 1)
-        assert not np.isinf(matrix).any()
-        assert signature.columns[0].missing or not np.isnan(matrix).any()
+        numbers = matrix.astype(np.float64)
+        assert not np.isinf(numbers).any()
+        assert signature.columns[0].missing or not np.isnan(numbers).any()
     if refused is not None:
         assert refused.total == len(refused.faults) > 0
         order = [fault.row for fault in refused.faults]
@@ -524,11 +594,14 @@ def test_a_table_that_lacks_most_columns_takes_no_memory_for_them() -> None:
 
 NUMBERS = (Column(name="a", type="number"), Column(name="b", type="number", missing=True))
 INTEGERS = (Column(name="a", type="integer"), Column(name="b", type="integer"))
+OPENED = (Column(name="a", type="integer", open=True), Column(name="b", type="integer"))
 TWO = [
     Signature(columns=NUMBERS),
     Signature(columns=NUMBERS, dtype="float32"),
     Signature(columns=INTEGERS),
     Signature(columns=INTEGERS, dtype="int64"),
+    Signature(columns=OPENED),
+    Signature(columns=OPENED, dtype="int64"),
     Signature(columns=(INTEGERS[0], NUMBERS[1])),
     Signature(columns=(INTEGERS[0], Column(name="b", type="text")), dtype="object"),
 ]

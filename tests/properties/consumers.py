@@ -126,6 +126,7 @@ CONSUMERS: Final[tuple[Consumer, ...]] = (
     _own("missing", NAMED | MOMENTS),
     _own("markers", NAMED | MOMENTS),
     _own("last_digits", frozenset({"integer"})),
+    _own("bits", frozenset({"integer"})),
     _own("prefixes", TEXTS),
     _own("hours", MOMENTS),
     _own("days", MOMENTS),

@@ -153,7 +153,8 @@ class Integer(Dtype):
             Asked("the least of the dtype", low),
             Asked("above the dtype", high + 3, refusable=True),
             Asked("below the dtype", low - 3, refusable=True),
-            Asked("a fraction", 2.5 if self.ids else min(known) + 0.5, refusable=True),
+            Asked("a fraction", 2.5 if self.ids else min(known) + 0.5),
+            Asked("a fraction below 0", -0.75),
             Asked("19 digits", 1_234_567_890_123_456_789, refusable=high < 2**62),
         ]
 
@@ -331,7 +332,7 @@ class ObjectInteger(Dtype):
     def asked(self, known: list[Any]) -> list[Asked]:
         return [
             Asked("above training", 77),
-            Asked("a fraction", 2.5, refusable=True),
+            Asked("a fraction", 2.5),
             Asked("19 digits", 1_234_567_890_123_456_789),
         ]
 

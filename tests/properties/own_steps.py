@@ -3,6 +3,7 @@ values, as the steps that people write do."""
 
 from __future__ import annotations
 
+import operator
 import zlib
 from typing import Any
 
@@ -51,6 +52,11 @@ def markers(X: Any) -> Any:
 def last_digits(X: Any) -> Any:
     """The end of each integer, which a rounded one has lost."""
     return each(X, lambda value: -1 if pd.isna(value) else int(value) % 1000)
+
+
+def bits(X: Any) -> Any:
+    """The last bits of each integer, which no fraction has."""
+    return each(X, lambda value: -1 if pd.isna(value) else operator.index(value) & 7)
 
 
 def prefixes(X: Any) -> Any:

@@ -104,6 +104,15 @@ CASES: Final[dict[str, Case]] = {
     "a fraction beside pandas's own integers": (
         *("frame", "all at once", (("Int64" + MISSING, "OneHotEncoder, infrequent"),), "Ridge"),
     ),
+    "ids in an array of floats, as categories": (
+        "array",
+        ONE,
+        (
+            ("int64 of 19 digits", "OneHotEncoder, ignore"),
+            ("uint64", "OneHotEncoder, ignore"),
+        ),
+        "DecisionTreeClassifier",
+    ),
     "ids that are filled in": (
         *("frame", ONE, (("uint64 of 19 digits", "SimpleImputer, most frequent"),)),
         "LogisticRegression",

@@ -70,10 +70,10 @@ def _has_objects(frame: pd.DataFrame) -> bool:
 
 
 def fault_of(fitted: Fitted, form: Format, refusal: str) -> Fault | None:
-    """What is wrong with a refusal. Of texts one may name the column and the option that helps, or
-    say that nothing tells a DataFrame from an array."""
+    """What is wrong with a refusal. Of texts one may name the column that nothing tells of, or say
+    that nothing tells a DataFrame from an array."""
     names = [column.name for column in fitted.plan.columns]
-    if form == "csv" and "--type" in refusal and any(name in refusal for name in names):
+    if form == "csv" and "nothing tells" in refusal and any(name in refusal for name in names):
         return None
     if form == "csv" and "as a matrix or a DataFrame" in refusal:
         return None

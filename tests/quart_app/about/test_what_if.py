@@ -232,3 +232,23 @@ async def test_a_range_beyond_what_a_float_can_subtract_is_no_failure(tmp_path: 
     found = await ask_published(ModelStore(tmp_path), pipeline, X, [0.0, 1.0, 0.5])
     (effect,) = found.targets[0].effects
     assert np.isfinite(effect.values).all()
+
+
+async def test_a_fraction_among_integers_stands_at_its_place_on_the_curve(tmp_path: Path) -> None:
+    counts = np.arange(20).reshape(10, 2) % 7
+    pipeline = LinearRegression().fit(counts, counts @ [1.0, 3.0])
+    store = ModelStore(tmp_path)
+    store.publish("counts", pipeline, counts)
+    app = create_app(MODEL_STORE=tmp_path, RECIPES="")
+    async with started(app):
+        found = await moved(await Served(app)("counts"), {"x0": 2.25, "x1": 3})
+        page = await app.test_client().get(
+            "/models/counts/predict?x0=2.25&x1=3", headers={"Accept": "text/html"}
+        )
+    first, second = found.targets[0].effects
+    assert (first.values[first.entered or 0], second.values[second.entered or 0]) == (2.25, 3)
+    assert first.answers is not None
+    assert first.answers[first.entered or 0] == pytest.approx(2.25 + 9)
+    assert sorted(set(first.values) - {2.25}) == list(range(7))
+    assert page.status_code == 200
+    assert 'value="2.25"' in await page.get_data(as_text=True)

@@ -282,7 +282,7 @@ async def test_predict_api_takes_values_by_position_where_no_name_is_the_models(
     assert await ask(client, "/predict_api", json=backwards) == 1
     refused = await ask(client, "/predict_api", 400, json=by_position | {"test": "often"})
     assert refused["details"] == [
-        {"row": 0, "column": "test", "expected": "an integer or null", "got": '"often"'}
+        {"row": 0, "column": "test", "expected": "a number or null", "got": '"often"'}
     ]
 
 

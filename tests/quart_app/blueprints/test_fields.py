@@ -73,6 +73,14 @@ CONTROLS: dict[str, tuple[Column, str]] = {
 }
 
 
+@pytest.mark.parametrize(("open_", "step", "whole"), [(False, "1", True), (True, "any", False)])
+def test_a_control_of_integers_takes_fractions_where_the_model_does(
+    open_: bool, step: str, whole: bool
+) -> None:
+    found = field(Column(name="x", type="integer", step=1, open=open_))
+    assert (found.control, found.step, found.whole) == ("number", step, whole)
+
+
 @pytest.mark.parametrize(("column", "control"), CONTROLS.values(), ids=CONTROLS)
 def test_each_kind_of_column_has_its_control(column: Column, control: str) -> None:
     assert field(column).control == control
@@ -85,6 +93,7 @@ KEPT: dict[str, tuple[Column, object, str, str]] = {
     "a number as it was written": (Column(name="x", type="number"), " 1e3 ", "text", " 1e3 "),
     "a JSON number": (Column(name="x", type="number"), 1.5, "number", "1.5"),
     "a JSON integer": (Column(name="x", type="integer"), 2, "number", "2"),
+    "a fraction": (Column(name="x", type="integer", open=True), 2.5, "number", "2.5"),
     "null": (Column(name="x", type="number", missing=True), None, "number", ""),
     "a text": (Column(name="x", type="text"), "a\r\nb ", "textarea", "a\r\nb "),
     "a category": (category("a", "b"), "b", "radios", "b"),

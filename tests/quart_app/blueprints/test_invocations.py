@@ -154,7 +154,7 @@ def require_refused(answer: tuple[int, Any], status: int, words: str) -> None:
 
 
 CHANGES: dict[str, tuple[Row, str]] = {
-    "a fraction for an integer": ({"siblings": 1.9}, "siblings: expected an integer, got 1.9"),
+    "a text for an integer": ({"siblings": "two"}, 'siblings: expected a number, got "two"'),
     "an unknown category": ({"deck": "Z"}, "deck: expected one of A, B, C, D, E"),
     "2^63": ({"siblings": 2**63}, "siblings: expected an integer of at most 64 bits"),
 }

@@ -438,11 +438,11 @@ BAD: dict[str, tuple[str, Any, int, str]] = {
         400,
         "no output 'predict_proba'; expected one of predict.",
     ),
-    "a fraction for an integer": (
+    "a float beyond 64 bits for an integer": (
         "/v2/models/mixed/infer",
         None,
         400,
-        "siblings: expected an integer, got 1.9",
+        "siblings: expected an integer of at most 64 bits, got 1e+19",
     ),
     "an unknown model": ("/v2/models/nobody/infer", [X1, X2], 404, "nobody"),
     "an unknown version": ("/v2/models/exam/versions/9/infer", [X1, X2], 404, "9"),
@@ -466,7 +466,7 @@ async def test_a_bad_request_gets_its_status_and_a_sentence_in_the_protocols_sha
     if content is None:
         content = inputs(store.manifest("mixed").signature.columns, drawn(store, "mixed", 1))
         next(each for each in content if each["name"] == "siblings").update(
-            datatype="FP64", data=[1.9]
+            datatype="FP64", data=[1e19]
         )
     if isinstance(content, list):
         content = {"inputs": content}

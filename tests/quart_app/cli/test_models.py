@@ -184,7 +184,7 @@ def test_inspect_takes_a_sample_only_where_it_predicts(
     arguments = ["models", "inspect", iris, "--sample", "rows.csv"]
     ended = command(*arguments, QUART_APP_MODEL_STORE=str(empty.root))
     assert ended.code == 2
-    assert "--sample, --target and --type are used with --try only" in ended.stderr
+    assert "--sample, --target, --type and --missing are used with --try only" in ended.stderr
 
 
 def test_a_sample_that_agrees_badly_is_warned_of_last_and_on_the_card(
@@ -225,6 +225,27 @@ def test_what_a_column_was_is_said_by_an_option(
     ended = command(*order[:5], "--type", "c=text", QUART_APP_MODEL_STORE=str(empty.root))
     assert ended.code == 2
     assert "--type says how a --sample is read" in ended.stderr
+
+
+def test_what_a_column_lacked_is_said_by_an_option(
+    empty: ModelStore, command: Command, tmp_path: Path
+) -> None:
+    file, sample = tmp_path / "m.pkl", tmp_path / "rows.csv"
+    X = pandas.DataFrame({"a": pandas.Series(["x", None, "y", "x"], dtype=object)})
+    pipeline = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    file.write_bytes(pickle.dumps(pipeline.fit(X.dropna(), [0, 1, 1])))
+    X.to_csv(sample, index=False)
+    order = ["models", "import", str(file), "--sample", str(sample)]
+    result = run(*order, "--missing", "a=none", store=empty)
+    assert result.exit_code == 0, result.output
+    (column,) = empty.manifest("m").signature.columns
+    assert (column.null, column.missing) == ("none", True)
+    ended = command(*order, "--missing", "a=null", QUART_APP_MODEL_STORE=str(empty.root))
+    assert ended.code == 2
+    assert "expected COLUMN=VALUE with one of nan, none, na, got 'a=null'" in ended.stderr
+    ended = command(*order[:3], "--missing", "a=na", QUART_APP_MODEL_STORE=str(empty.root))
+    assert ended.code == 2
+    assert "--missing says how a --sample is read" in ended.stderr
 
 
 def of_version_1_5_2(model: Any) -> bytes:

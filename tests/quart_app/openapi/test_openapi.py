@@ -24,7 +24,7 @@ from ...kinds import DECKS, PORTS, PUBLISHED, SEXES, TITLES
 
 VALUES: dict[str, dict[str, Any]] = {
     "age": {"type": ["number", "null"], "title": "Age", "description": "In years."},
-    "siblings": {"type": "integer", "title": "Siblings aboard"},
+    "siblings": {"type": "number", "title": "Siblings aboard"},
     "sex": {"type": "string", "enum": list(SEXES)},
     "class": {"type": "number", "enum": [1, 2, 3]},
     "port": {
