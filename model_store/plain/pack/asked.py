@@ -22,6 +22,9 @@ from .given import NotPacked
 
 UNKNOWN_TEXT: Final = "\x00 no category"
 
+MAX_CELLS: Final = 1 << 22
+"""Features of all categories of one column, which are asked at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -75,9 +78,11 @@ class Asked:
         """What becomes of one column, which makes these features.
 
         Raises:
-            NotPacked: a category is no text and no number, or has no answer.
+            NotPacked: a category is no text and no number, or has no answer, or there are too many.
         """
         values: list[Label] = [label_of(value) for value in self.known[at] if not _is_gap(value)]
+        if len(values) * (features.stop - features.start) > MAX_CELLS:
+            raise NotPacked(f"{type(self.step).__name__} of so many categories is not known")
         rows = self._rows(at, values)
         if rows is None:
             raise NotPacked(f"{type(self.step).__name__} does not answer its own categories")

@@ -33,7 +33,7 @@ from .forms import packed, require_same
 WORDS = ("the room was Clean and quiet", "dirty café, noisy street!", "größe passt  nicht")
 ENDS = ("again again", "we will return", "never\n\tagain", "a b c", "")
 TEXTS = np.array([f"{word} {end}" for word, end in product(WORDS, ENDS)] * 4, dtype=object)
-CLASSES = np.array(["good", "bad", "odd"])[np.repeat(np.arange(15) // 5, 1).tolist() * 4]
+CLASSES = np.array(["good", "bad", "odd"])[np.arange(60) % 15 // 5]
 ODD = np.array(
     ["", " ", "unheard of", "CLEAN clean ﬁne", "e\u0301 é", "a", "\u0130", "x" * 300, *TEXTS[:6]],
     dtype=object,
