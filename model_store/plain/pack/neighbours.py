@@ -14,9 +14,9 @@ from ..nodes.neighbours import (
     NeighbourDensity,
     NeighbourNumbers,
     NeighbourShares,
-    Search,
 )
 from ..nodes.outliers import Outliers
+from ..nodes.search import Search
 from ..nodes.support import KernelShares
 from .given import Given, NotPacked
 from .known import Inner, Known, require_set

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from model_store.plain import Malformed
 from model_store.plain.nodes.kd_tree import KDTree
-from model_store.plain.nodes.neighbours import Search
+from model_store.plain.nodes.search import Search
 from model_store.plain.pack import NotPacked
 from model_store.plain.pack.neighbours import search
 
