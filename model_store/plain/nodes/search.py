@@ -65,19 +65,27 @@ class Search(
     def _nearest(self, array: Array) -> Found:
         owners, places, far = self._candidates(array)
         if len(array) == 1:
-            order = far.argsort(kind="stable")
-            starts = np.zeros(1, dtype=np.intp)
-        else:
-            order = np.lexsort((far, owners))
-            starts = np.searchsorted(owners, np.arange(len(array)))
+            return self._nearest_to_one(array, places, far)
+        order = np.lexsort((far, owners))
+        starts = np.searchsorted(owners, np.arange(len(array)))
         chosen = order[starts[:, np.newaxis] + np.arange(self.count)]
         found, at = far[chosen], places[chosen]
         last = found[:, -1]
-        after = np.minimum(starts + self.count, len(order) - 1)
-        tied = (far[order[after]] == last) & (owners[order[after]] == np.arange(len(array)))
+        after = order[np.minimum(starts + self.count, len(order) - 1)]
+        tied = (far[after] == last) & (owners[after] == np.arange(len(array)))
         unclear = np.flatnonzero(tied | np.isinf(last))
         if len(unclear):
             at[unclear] = self._taken(array[unclear], found[unclear], at[unclear])
+        return self._distances(found), at
+
+    def _nearest_to_one(self, array: Array, places: Array, far: Array) -> Found:
+        """The same of a lone row, with less ado."""
+        order = far.argsort(kind="stable")[np.newaxis, : self.count + 1]
+        chosen = order[:, : self.count]
+        found, at = far[chosen], places[chosen]
+        last, after = float(found[0, -1]), float(far[order[0, -1]])
+        if last == math.inf or (last == after and order.shape[1] > self.count):
+            at = self._taken(array, found, at)
         return self._distances(found), at
 
     def _taken(self, array: Array, far: Array, places: Array) -> Array:
