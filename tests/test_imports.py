@@ -22,7 +22,7 @@ ALLOWED = {
     "model_store/formats.py": {"joblib", "skops"},
     "model_store/soundness": {"numpy"},
     "model_store/plain/pack/asked.py": {"numpy", "pandas"},
-    "model_store/plain/pack": {"numpy", "scipy", "sklearn"},
+    "model_store/plain/pack": {"msgspec", "numpy", "scipy", "sklearn"},
     "model_store/plain": {"numpy", "msgspec"},
     "model_store/converted.py": {"numpy", "onnxruntime", "skl2onnx", "sklearn"},
     "quart_app/__init__.py": {"quart"},

@@ -28,7 +28,6 @@ WITHOUT_FORM: Final = frozenset(
         "agglomeration",
         "boosting-three",
         "embedding",
-        "histogram-categories",
         "neighbours-radius",
         "neighbours-weights",
         "parts",
