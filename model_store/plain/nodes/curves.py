@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import combinations, combinations_with_replacement
 from math import comb
 from typing import Final, Literal
 
@@ -265,15 +264,20 @@ class Polynomial(Node, Transform, frozen=True, kw_only=True):
     @cached_property
     def _steps(self) -> list[tuple[Array, Array]]:
         """From the products of one degree to those of the next: the places of those which are
-        multiplied, and the columns with which."""
-        choose = combinations if self.apart else combinations_with_replacement
-        below: dict[tuple[int, ...], int] = {(at,): at for at in range(self.columns)}
+        multiplied, and the columns with which.
+
+        Products stand in the order of their columns. So a column is multiplied with all from a
+        place on: from the first that begins with it, or `apart` with the next.
+        """
+        columns = np.arange(self.columns)
+        starts = np.arange(self.columns + 1)
         found = []
-        for degree in range(2, self.most + 1):
-            chosen = list(choose(range(self.columns), degree))
-            places = np.array([below[each[1:]] for each in chosen], dtype=np.intp)
-            found.append((places, np.array([each[0] for each in chosen], dtype=np.intp)))
-            below = {each: place for place, each in enumerate(chosen)}
+        for _ in range(2, self.most + 1):
+            firsts = starts[columns + int(self.apart)]
+            counts = starts[-1] - firsts
+            starts = np.concatenate([[0], np.cumsum(counts)])
+            places = np.arange(starts[-1]) - np.repeat(starts[:-1] - firsts, counts)
+            found.append((places, np.repeat(columns, counts)))
         return found
 
     def transform(self, rows: Rows) -> Rows:
