@@ -149,7 +149,9 @@ class _Amounts(ColumnType):
         ends = known or [0.0, 1.0]
         lowest = float(min(ends) if column.minimum is None else column.minimum)
         highest = float(max(ends) if column.maximum is None else column.maximum)
-        return self._drawn(column, random.uniform(lowest, max(lowest, highest), count).tolist())
+        # Of halves, whose difference cannot overflow.
+        halves = random.uniform(lowest / 2, max(lowest, highest) / 2, count)
+        return self._drawn(column, (2 * halves).tolist())
 
     def spread(self, column: ColumnFacts, points: int) -> list[JSONLabel]:
         low, high = column.minimum, column.maximum
