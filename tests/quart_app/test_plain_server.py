@@ -87,10 +87,12 @@ def test_that_environment_has_no_scikit_learn(run: Run) -> None:
 
 
 @pytest.mark.parametrize("pickles", ["fallback", "never"])
+@pytest.mark.parametrize("models", ["plain_root", "bundled_root"])
 def test_it_answers_at_every_door_where_no_scikit_learn_is_installed(
-    pickles: str, run: Run, plain_root: Path
+    models: str, pickles: str, run: Run, request: pytest.FixtureRequest
 ) -> None:
-    done = run("tests.every_door", plain_root, json.dumps({"PICKLES": pickles}))
+    root = request.getfixturevalue(models)
+    done = run("tests.every_door", root, json.dumps({"PICKLES": pickles}))
     assert "model_store.plain" in done.stdout.split()
     assert done.stderr == ""
 
