@@ -26,6 +26,7 @@ from .literals import parse_number
 from .questions import Cells, Questions, Reading, State, same
 from .signature import Container
 from .text_rules import MISSING_WORDS
+from .typed_columns import TypedReading
 
 PASSES: Final = 2
 MOST_COLUMNS: Final = 20
@@ -65,7 +66,7 @@ def choose(
         search = _Search(questions, _Rows(containers), columns, truth)
         state = search.first_taken(plainest)
         if search.questions.answer(state) is None:
-            _require_numerals(cells)
+            _require_numerals(cells, plainest.readings)
         elif search.questions.is_steady(state):
             every = Questions.of(pipeline, cells, truth, np.ones(len(cells), dtype=bool))
             apart = not whole.all() and every.answer(state) is None
@@ -325,11 +326,13 @@ class _Search:
         return f"{place.subject} {taken}, not {' or '.join(left)}."
 
 
-def _require_numerals(cells: Cells) -> None:
+def _require_numerals(cells: Cells, readings: Sequence[Reading]) -> None:
     """Raises InvalidPipeline where a column that the pipeline does not take holds numbers as no
     client could send them: with a comma for the point, between thousands, or a unit behind."""
-    for name, column in cells.columns.items():
-        texts = {cell.strip() for cell in column.tolist() if isinstance(cell, str)} - MISSING_WORDS
+    for (name, column), reading in zip(cells.columns.items(), readings, strict=True):
+        if isinstance(reading, TypedReading):
+            continue  # texts to whoever wrote them
+        texts = {cell.strip() for cell in column} - MISSING_WORDS
         odd = sorted(text for text in texts if parse_number(text) is None)
         if odd and all(_NUMERAL.fullmatch(text) for text in texts):
             raise InvalidPipeline(

@@ -422,12 +422,29 @@ def test_a_missing_value_that_a_file_with_types_cannot_have_is_refused(
 
 
 @pytest.mark.parametrize("null", [None, NAN])
-def test_an_encoder_tells_what_a_file_with_types_lacks(null: Any, tmp_path: Path) -> None:
-    X = repeated(True, null, False, dtype=object)
+@pytest.mark.parametrize("value", ["x", True], ids=["texts", "truths"])
+def test_an_encoder_tells_what_a_file_with_types_lacks(
+    value: Any, null: Any, tmp_path: Path
+) -> None:
+    X = repeated(value, null, type(value)(), dtype=object)
     pipeline = clone(ENCODED).fit(X, labels(X, 3))
     path = typed(X, tmp_path, "parquet")
     given = read_sample(pipeline, Structure.of(pipeline), path).training.original
     assert pipeline.predict(given).tolist() == labels(X, 3)
+
+
+@pytest.mark.parametrize("null", [None, NAN])
+def test_an_array_is_made_of_a_file_with_types_with_what_was_missing(
+    null: Any, tmp_path: Path
+) -> None:
+    X = repeated("1,5", null, "2,5", dtype=object)
+    pipeline = make_pipeline(Step(lambda rows: spelled(rows[:, :1])), LinearRegression())
+    y = spelled(X).ravel()
+    pipeline.fit(X.to_numpy(), y)
+    path = typed(X.assign(y=y), tmp_path, "parquet")
+    sample = read_sample(pipeline, Structure.of(pipeline), path, ("y",))
+    assert sample.training.container == "matrix"
+    assert np.allclose(pipeline.predict(sample.training.original), y)
 
 
 def test_missing_values_that_make_no_difference_are_not_told_apart(tmp_path: Path) -> None:
