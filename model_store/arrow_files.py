@@ -54,13 +54,23 @@ class ArrowFile:
     def frame(self) -> Any:
         """As a DataFrame, with the dtypes that it had when pandas wrote it."""
         frame = self.table.to_pandas()
-        objects = _names_of_objects(self.table)
-        for place, name in enumerate(frame.columns):
-            if str(name) in objects:
-                column = self.table.column(str(name))
+        dtypes = self.dtypes()
+        for place, name in enumerate(map(str, frame.columns)):
+            if dtypes.get(name) == "object" and name in self.table.column_names:
+                # pandas reads a dtype out of what objects hold.
+                column = self.table.column(name)
                 held = column.to_pandas(integer_object_nulls=True, timestamp_as_object=True)
                 frame.isetitem(place, held.astype("object").set_axis(frame.index))
         return frame
+
+    def dtypes(self) -> dict[str, str]:
+        """What pandas called the dtypes of columns that it wrote; of decimals it tells nothing."""
+        columns = (self.table.schema.pandas_metadata or {}).get("columns", ())
+        return {
+            each["field_name"]: each["numpy_type"]
+            for each in columns
+            if each["pandas_type"] != "decimal"
+        }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The columns without pandas: numbers in their own type, all else as objects."""
@@ -125,22 +135,6 @@ def _is_plain(kind: Any) -> bool:
         return _is_plain(kind.value_type)
     odd = (types.is_nested, types.is_binary, types.is_large_binary, types.is_time)
     return not any(each(kind) for each in (*odd, types.is_duration, types.is_fixed_size_binary))
-
-
-def _names_of_objects(table: Any) -> set[str]:
-    """The columns that were objects when pandas wrote them, and no texts: it reads a dtype out of
-    what they hold."""
-    from pyarrow import types
-
-    texts = (types.is_string, types.is_large_string, types.is_null)
-    return {
-        each["field_name"]
-        for each in (table.schema.pandas_metadata or {}).get("columns", ())
-        if each["numpy_type"] == "object"
-        and each["pandas_type"] != "decimal"
-        and (place := table.schema.get_field_index(each["field_name"] or "")) >= 0
-        and not any(is_text(table.schema.types[place]) for is_text in texts)
-    }
 
 
 def _array(column: Any) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """A column of a file with types: it was what the file says, but for what is missing among objects.
 
-Of texts, and of whatever else pandas holds as objects, a file keeps that a value is missing, and
-not whether it was NaN, None or pandas's NA. Of such a column there is a reading for each of these,
+Of texts and of whatever else pandas held as objects, a file keeps that a value is missing, and not
+whether it was NaN, None or pandas's NA. Of such a column there is a reading for each of these,
 unless an encoder or a person says which it was; `reading_choice.py` asks the pipeline.
 """
 
@@ -20,8 +20,10 @@ from .readings import of_null
 from .structure import Hint
 from .training import Feature, missing
 
-_OF_OBJECTS: Final = frozenset({"object", "str"})
-"""The dtypes that a file may give to objects, whatever was missing among them."""
+_OF_OBJECTS: Final = frozenset({"object", "text"})
+"""The dtypes of objects, whatever was missing among them."""
+_OF_TEXTS: Final = "str"
+"""The dtype of pandas whose missing value is NaN, where nobody knows better."""
 _NULLABLE: Final = re.compile(r"[A-Z]|string|boolean|.*\[pyarrow\]")
 """The dtypes whose missing value is pandas's NA, by their names."""
 
@@ -44,9 +46,14 @@ class TypedReading:
     kind: ClassVar[ColumnType | None] = None
 
     @property
+    def of_objects(self) -> bool:
+        """Whether it may have had another missing value than its dtype has."""
+        return self.dtype in _OF_OBJECTS or self.dtype == _OF_TEXTS
+
+    @property
     def in_arrays(self) -> bool:
         """Whether an array of numpy holds the column: one of a dtype of pandas with NaN."""
-        return self.null != "na" or self.dtype not in _OF_OBJECTS
+        return self.null != "na" or not self.of_objects
 
     def missing(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which of the values are missing."""
@@ -59,7 +66,7 @@ class TypedReading:
     def feature(self, name: str, values: NDArray[Any]) -> Feature:
         """The column, of these values of it."""
         odd, dtype, null = missing(values), self.dtype, self.null
-        if dtype in _OF_OBJECTS and odd.any():
+        if self.of_objects and odd.any():
             values = values.copy()
             values[odd] = None if null == "none" else np.nan
             dtype = dtype if null == "nan" else "object"
@@ -76,7 +83,9 @@ def typed_readings(feature: Feature, hint: Hint, null: Null | None = None) -> li
         InvalidPipeline: no value is missing, or the column cannot have had that missing value.
     """
     values, dtype = feature.values, feature.dtype
-    if dtype not in _OF_OBJECTS or not missing(values).any():
+    known = null or hint.missing
+    doubtful = dtype in _OF_OBJECTS or (dtype == _OF_TEXTS and known is not None)
+    if not doubtful or not missing(values).any():
         own: Null = "na" if _NULLABLE.match(dtype) else "nan"
         found = [TypedReading(dtype, dtype, own, feature.categories, feature.ordered)]
     else:
@@ -91,4 +100,5 @@ def _type_of(values: NDArray[Any]) -> str:
     present = values[~missing(values)]
     if any(isinstance(value, str) for value in present):
         return TEXT.name
-    return next(each.name for each in TYPES.values() if each.recognizes(present))
+    found = (each.name for each in TYPES.values() if each.recognizes(present))
+    return next(found, TEXT.name)

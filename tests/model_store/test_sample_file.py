@@ -340,6 +340,7 @@ KEPT_WITH_TYPES: dict[str, pandas.DataFrame] = {
     "None beside times": repeated(datetime(2024, 5, 1), None, datetime(2024, 6, 1), dtype=object),
     "integers as objects": repeated(1, 2, 3, dtype=object),
     "truths as objects": repeated(True, False, dtype=object),
+    "texts of pandas with NaN": repeated("x", None, "y", dtype="str"),
     "categories": repeated("x", None, "y", dtype="category"),
     "integers beside NaN": repeated(1, None, 3),
 }
@@ -402,6 +403,35 @@ def test_where_nothing_tells_what_a_file_with_types_lacks_the_import_stops(tmp_p
         "NaN or a text with None or a text with pandas's NA, and nothing tells which it was "
         "trained on: say it with --missing c=nan or --missing c=none or --missing c=na."
     )
+
+
+def test_texts_that_pandas_did_not_write_may_have_lacked_anything(tmp_path: Path) -> None:
+    from pyarrow import parquet, table
+
+    for null in (None, NAN, pandas.NA):
+        X = repeated("x", null, "y", dtype=object)
+        pipeline, y = watching(X)
+        cells = [each if isinstance(each, str) else None for each in X["c"]]
+        path = str(tmp_path / "rows.parquet")
+        parquet.write_table(table({"c": cells, "y": y}), path)
+        sample = read_sample(pipeline, Structure.of(pipeline), path, ("y",))
+        assert np.allclose(pipeline.predict(sample.training.original), y)
+
+
+def test_texts_of_pandas_lack_nan_unless_a_person_or_an_encoder_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    X = repeated("x", None, "y", dtype="str")
+    path, (pipeline, y) = typed(X, tmp_path, "parquet"), watching(X)
+    sample = read_sample(pipeline, Structure.of(pipeline), path)
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+    pipeline, y = watching(X.astype(object).replace(NAN, None))
+    sample = read_sample(pipeline, Structure.of(pipeline), path, missing={"c": "none"})
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+    objects = X.astype(object).replace(NAN, None)
+    encoder = clone(ENCODED).fit(objects, labels(X, 3))
+    sample = read_sample(encoder, Structure.of(encoder), path)
+    assert encoder.predict(sample.training.original).tolist() == labels(X, 3)
 
 
 @pytest.mark.parametrize(
