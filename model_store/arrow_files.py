@@ -67,7 +67,7 @@ class ArrowFile:
         """What pandas called the dtypes of columns that it wrote; of decimals it tells nothing."""
         columns = (self.table.schema.pandas_metadata or {}).get("columns", ())
         return {
-            each["field_name"]: each["numpy_type"]
+            str(each.get("field_name", each["name"])): each["numpy_type"]
             for each in columns
             if each["pandas_type"] != "decimal"
         }
