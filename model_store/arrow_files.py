@@ -56,7 +56,7 @@ class ArrowFile:
         frame = self.table.to_pandas()
         dtypes = self.dtypes()
         for place, name in enumerate(map(str, frame.columns)):
-            if dtypes.get(name) == "object" and name in self.table.column_names:
+            if dtypes.get(name) == "object" and self.table.column_names.count(name) == 1:
                 # pandas reads a dtype out of what objects hold.
                 column = self.table.column(name)
                 held = column.to_pandas(integer_object_nulls=True, timestamp_as_object=True)
