@@ -8,12 +8,10 @@ column was read, or what was missing in it: the refusal names the column and wha
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import joblib
 import pandas as pd
@@ -21,11 +19,10 @@ import pytest
 from hypothesis import reject
 
 from .pipelines import Fitted
+from .refusals import Format, names_a_way
 from .served import Served
 from .trials import SEED, Trials, for_each_drawn, require_none
 from .verdicts import Fault, Tally, Trial
-
-Format = Literal["csv", "parquet", "feather"]
 
 IMPORTS: Final[dict[Format, int]] = {"csv": 18, "parquet": 16, "feather": 16}
 PARTS: Final = 2
@@ -63,30 +60,6 @@ def imported(served: Served, fitted: Fitted, form: Format, folder: Path, name: s
     settings = {"QUART_APP_MODEL_STORE": str(served.store.root)}
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **settings})
     return None if ended.returncode == 0 else ended.stderr.strip()
-
-
-UNDECIDED: Final = re.compile(
-    r"the columns? (?P<name>\w+)(?: and \d+ more)? of the sample (?:is|are each) read as "
-    r"(?P<called>.*), and nothing tells which it was trained on(?:: say it with (?P<ways>.*?))?\. "
-)
-"""What is said of a column where answers hang on how it is read, with the options that say it."""
-
-
-def names_a_way(names: Sequence[str], form: Format, refusal: str) -> bool:
-    """Whether a refusal names a column and the options of which one says how it is read. None does
-    of a zone, nor of an array or a DataFrame: of these a file with types tells."""
-    if form == "csv" and "as a matrix or a DataFrame, and nothing tells" in refusal:
-        return True
-    found = UNDECIDED.search(refusal)
-    if found is None or found["name"] not in names:
-        return False
-    if found["ways"] is None:
-        return form == "csv" and "of the dtype datetime64[ns, UTC] or a date" in found["called"]
-    option = "--missing" if form != "csv" else "--(?:type|missing)"
-    way = rf"{option} {found['name']}=\w+(?: --missing {found['name']}=\w+)?"
-    ways = found["ways"].split(" or ")
-    distinct = len(set(ways)) == len(ways) > 1
-    return distinct and all(re.fullmatch(way, each) for each in ways)
 
 
 def fault_of(fitted: Fitted, form: Format, refusal: str) -> Fault | None:
