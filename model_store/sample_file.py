@@ -60,8 +60,8 @@ class SampleFile:
             return cls(path, columns)
         frame = file.frame()
         frame.columns = [str(name) for name in frame.columns]
-        written, features = file.dtypes(), Training.of(frame).features
-        return cls(path, {each.name: _as_written(each, written) for each in features})
+        notes, features = file.notes(), Training.of(frame).features
+        return cls(path, {each.name: _as_written(each, notes) for each in features})
 
     def named(self, name: str) -> str | None:
         """The column of this name, or else the one that has it but for spaces around and case."""
@@ -82,9 +82,9 @@ def _feature(name: str, array: NDArray[Any]) -> Feature:
     return Feature(name, array, "object" if array.dtype.kind == "O" else array.dtype.name)
 
 
-def _as_written(feature: Feature, dtypes: Mapping[str, str]) -> Feature:
+def _as_written(feature: Feature, notes: Mapping[str, object]) -> Feature:
     """A column, of the dtype `text` where pandas alone makes its own of what another wrote."""
-    own = feature.dtype == "str" and feature.name not in dtypes
+    own = feature.dtype == "str" and feature.name not in notes
     return replace(feature, dtype="text") if own else feature
 
 

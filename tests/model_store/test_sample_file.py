@@ -342,6 +342,12 @@ KEPT_WITH_TYPES: dict[str, pandas.DataFrame] = {
     "truths as objects": repeated(True, False, dtype=object),
     "texts of pandas with NaN": repeated("x", None, "y", dtype="str"),
     "categories": repeated("x", None, "y", dtype="category"),
+    "categories of integers": repeated(1, 2, 3, dtype="category"),
+    "categories of integers beside what is missing": repeated(1, None, 3).astype(
+        pandas.CategoricalDtype([1, 3], ordered=True)
+    ),
+    "categories of truths": repeated(True, None, False, dtype="category"),
+    "categories of moments": repeated(MOMENTS[0], None, MOMENTS[1]).astype("category"),
     "integers beside NaN": repeated(1, None, 3),
 }
 """What a file with types gives back, but for what is missing among objects."""
@@ -403,6 +409,16 @@ def test_where_nothing_tells_what_a_file_with_types_lacks_the_import_stops(tmp_p
         "NaN or a text with None or a text with pandas's NA, and nothing tells which it was "
         "trained on: say it with --missing c=nan or --missing c=none or --missing c=na."
     )
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather"])
+@pytest.mark.parametrize("case", [case for case in KEPT_WITH_TYPES if "categories" in case])
+def test_categories_of_pandas_are_kept(case: str, form: str, tmp_path: Path) -> None:
+    X = KEPT_WITH_TYPES[case]
+    pipeline = step(codes).fit(X, labels(X, 3))
+    path = typed(X, tmp_path, form)
+    given = read_sample(pipeline, Structure.of(pipeline), path).training.original
+    pandas.testing.assert_frame_equal(given, X)
 
 
 def test_texts_that_pandas_did_not_write_may_have_lacked_anything(tmp_path: Path) -> None:
