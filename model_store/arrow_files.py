@@ -1,4 +1,9 @@
-"""Parquet and Feather files, whose columns keep their types; read with pyarrow."""
+"""Parquet and Feather files, whose columns keep their types; read with pyarrow.
+
+Known weak point: Parquet keeps no categories of pandas that are no texts. They are those that
+occur, from the least on; where some do not occur, the column is one of plain values. Feather keeps
+them.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +58,23 @@ class ArrowFile:
 
     def frame(self) -> Any:
         """As a DataFrame, with the dtypes that it had when pandas wrote it."""
-        return self.table.to_pandas()
+        frame = self.table.to_pandas()
+        notes = self.notes()
+        for place, name in enumerate(map(str, frame.columns)):
+            if name in notes and self.table.column_names.count(name) == 1:
+                held = _as_written(self.table.column(name), notes[name])
+                if held is not None:
+                    frame.isetitem(place, held.set_axis(frame.index))
+        return frame
+
+    def notes(self) -> dict[str, Any]:
+        """What pandas notes of the columns that it wrote, by their names; of decimals nothing."""
+        columns = (self.table.schema.pandas_metadata or {}).get("columns", ())
+        return {
+            str(each.get("field_name", each["name"])): each
+            for each in columns
+            if each["pandas_type"] != "decimal"
+        }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The columns without pandas: numbers in their own type, all else as objects."""
@@ -118,6 +139,30 @@ def _is_plain(kind: Any) -> bool:
         return _is_plain(kind.value_type)
     odd = (types.is_nested, types.is_binary, types.is_large_binary, types.is_time)
     return not any(each(kind) for each in (*odd, types.is_duration, types.is_fixed_size_binary))
+
+
+def _as_written(column: Any, note: Any) -> Any:
+    """A column of pandas that was of objects, or of categories that Parquet has not kept; None of
+    others, which pandas itself reads as they were."""
+    from pyarrow import types
+
+    if note["numpy_type"] == "object":
+        # Else its dtype is made of what the objects are.
+        held = column.to_pandas(integer_object_nulls=True, timestamp_as_object=True)
+        return held.astype("object")
+    if note["pandas_type"] == "categorical" and not types.is_dictionary(column.type):
+        return _of_categories(column, note["metadata"])
+    return None
+
+
+def _of_categories(column: Any, note: Any) -> Any:
+    """A column as categories, where all of them occur in it; else None."""
+    places = np.flatnonzero(~column.is_null().to_numpy())
+    held = column.drop_null().to_pandas().set_axis(places).astype("category")
+    if len(held.cat.categories) != note["num_categories"]:
+        return None
+    ordered = held.cat.as_ordered() if note["ordered"] else held
+    return ordered.reindex(range(len(column)))
 
 
 def _array(column: Any) -> NDArray[Any]:

@@ -17,6 +17,7 @@ import numpy as np
 from . import formats, origin, pickles
 from .agreement import Agreement, Compared, Truth
 from .answers import answers_of
+from .arrow_files import kind_of
 from .draft import Draft, Metadata
 from .errors import (
     IncompatibleVersion,
@@ -390,11 +391,12 @@ def _doubts(order: ImportRequest, compared: Sequence[Compared]) -> list[str]:
 
 
 def _ways(order: ImportRequest) -> str:
-    """How types get here that a sample of text does not keep."""
+    """How types get here that the sample does not keep."""
     store = "" if order.store is None else repr(order.store)
+    is_text = order.sample is not None and kind_of(Path(order.sample)) is None
+    typed = "give the sample as Parquet, which keeps types (--sample rows.parquet), or "
     return (
-        "give the sample as Parquet, which keeps types (--sample rows.parquet), or publish where "
-        "the data is: from model_store import ModelStore; "
+        f"{typed if is_text else ''}publish where the data is: from model_store import ModelStore; "
         f"ModelStore({store}).publish({order.name!r}, pipeline, X, y)"
     )
 

@@ -13,9 +13,12 @@ from .agreement import Truth, clearly_better
 from .answers import differing
 from .errors import LoadFailed
 from .model import Prediction, ask
-from .readings import Reading
+from .readings import Reading as TextReading
 from .signature import Container
 from .training import Training
+from .typed_columns import TypedReading
+
+Reading = TextReading | TypedReading
 
 MOST_ROWS: Final = 300
 """So many rows are asked, spread over the sample."""
@@ -37,10 +40,10 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """The cells of a sample by column, all of one length."""
+class Cells:
+    """The cells of a sample by column, all of one length: texts, or values of a file with types."""
 
-    columns: Mapping[str, Sequence[str]]
+    columns: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -48,19 +51,15 @@ class Texts:
     def read(self, state: State, rows: Sequence[int] | None = None) -> Training:
         """These rows, or all, as a state says."""
         features = [
-            reading.feature(name, texts if rows is None else [texts[row] for row in rows])
-            for reading, (name, texts) in zip(state.readings, self.columns.items(), strict=True)
+            reading.feature(name, cells if rows is None else cells[np.asarray(rows, dtype=int)])
+            for reading, (name, cells) in zip(state.readings, self.columns.items(), strict=True)
         ]
         return Training.of_features(features, state.container)
 
     def missing(self, readings: Sequence[Reading]) -> NDArray[np.bool_]:
         """Which cells are missing values, of shape (columns, rows)."""
-        found = np.zeros((len(self.columns), len(self)), dtype=bool)
-        for i, (reading, texts) in enumerate(zip(readings, self.columns.values(), strict=True)):
-            words = {text for text in set(texts) if reading.is_missing(text)}
-            if words:
-                found[i] = [text in words for text in texts]
-        return found
+        pairs = zip(readings, self.columns.values(), strict=True)
+        return np.stack([reading.missing(cells) for reading, cells in pairs])
 
 
 @dataclass(slots=True)
@@ -69,22 +68,22 @@ class Questions:
     None where that is not known of all."""
 
     pipeline: Any
-    texts: Texts
+    cells: Cells
     rows: Sequence[int]
     truth: Truth | None
     _answers: dict[State, Prediction | None] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, pipeline: Any, texts: Texts, truth: Truth | None, wanted: NDArray[np.bool_]
+        cls, pipeline: Any, cells: Cells, truth: Truth | None, wanted: NDArray[np.bool_]
     ) -> Questions:
         """About the rows that are wanted and whose truth is known, or else all of which it is."""
-        known = np.ones(len(texts), dtype=bool) if truth is None else truth.known
+        known = np.ones(len(cells), dtype=bool) if truth is None else truth.known
         rows = next((mask for mask in (wanted & known, known) if mask.any()), None)
         if truth is None or rows is None:
-            return cls(pipeline, texts, _spread(wanted), None)
+            return cls(pipeline, cells, _spread(wanted), None)
         chosen = _spread(rows)
-        return cls(pipeline, texts, chosen, truth.take(chosen))
+        return cls(pipeline, cells, chosen, truth.take(chosen))
 
     def alone(self, state: State) -> Questions:
         """About those of the rows that are answered one by one; about all, where none is."""
@@ -94,7 +93,7 @@ class Questions:
         if not answered:
             return self
         truth = None if self.truth is None else self.truth.take(answered)
-        return Questions(self.pipeline, self.texts, [self.rows[i] for i in answered], truth)
+        return Questions(self.pipeline, self.cells, [self.rows[i] for i in answered], truth)
 
     def answer(self, state: State) -> Prediction | None:
         """What the pipeline says of the rows; None where it does not answer all of them."""
@@ -143,15 +142,15 @@ class Questions:
         return answer
 
     def _ask(self, state: State, rows: Sequence[int]) -> Prediction | None:
-        if state.container == "matrix" and any(each.null == "na" for each in state.readings):
-            return None  # pandas's own missing value is in no array of numpy
+        if state.container == "matrix" and not all(each.in_arrays for each in state.readings):
+            return None
         classes = getattr(self.pipeline, "classes_", None)
         several = isinstance(classes, list) or (
             self.truth is not None and len(self.truth.columns) > 1
         )
         tells = classes is not None and hasattr(self.pipeline, "predict_proba")
         try:
-            given = self.texts.read(state, rows).original
+            given = self.cells.read(state, rows).original
             found = ask(self.pipeline, given, probabilities=tells, several=several)
         except (LoadFailed, MemoryError):
             raise

@@ -23,10 +23,10 @@ from .agreement import Truth
 from .column_facts import NULLS, Null
 from .errors import InvalidPipeline, Undecided
 from .literals import parse_number
-from .questions import Questions, State, Texts, same
-from .readings import Reading
+from .questions import Cells, Questions, Reading, State, same
 from .signature import Container
 from .text_rules import MISSING_WORDS
+from .typed_columns import TypedReading
 
 PASSES: Final = 2
 MOST_COLUMNS: Final = 20
@@ -40,7 +40,7 @@ _CONTAINERS: Final = {"frame": "a DataFrame", "matrix": "a matrix", "texts": "a 
 
 def choose(
     pipeline: Any,
-    texts: Texts,
+    cells: Cells,
     readings: Sequence[Sequence[Reading]],
     containers: Sequence[Container],
     truth: Truth | None,
@@ -57,18 +57,18 @@ def choose(
     state = plainest
     said: list[str] = []
     if len(containers) > 1 or any(len(each) > 1 for each in readings):
-        whole = ~texts.missing(plainest.readings).any(axis=0)
-        questions = Questions.of(pipeline, texts, truth, np.asarray(whole))
+        whole = ~cells.missing(plainest.readings).any(axis=0)
+        questions = Questions.of(pipeline, cells, truth, np.asarray(whole))
         columns = [
             _Columns([name], [place], each)
-            for (place, name), each in zip(enumerate(texts.columns), readings, strict=True)
+            for (place, name), each in zip(enumerate(cells.columns), readings, strict=True)
         ]
         search = _Search(questions, _Rows(containers), columns, truth)
         state = search.first_taken(plainest)
         if search.questions.answer(state) is None:
-            _require_numerals(texts)
+            _require_numerals(cells, plainest.readings)
         elif search.questions.is_steady(state):
-            every = Questions.of(pipeline, texts, truth, np.ones(len(texts), dtype=bool))
+            every = Questions.of(pipeline, cells, truth, np.ones(len(cells), dtype=bool))
             apart = not whole.all() and every.answer(state) is None
             if not whole.all() and not apart:
                 # What is missing is another value in one reading than in another.
@@ -158,7 +158,8 @@ class _Columns(_Place):
             others = [other for other in alike if other.null == each.null]
             missing = f" with {NULLS[each.null]}" if len(nulls) > 1 else ""
             dtype = f" of the dtype {each.dtype}" if len(others) > 1 else ""
-            called.append(f"{each.called}{dtype}{missing}")
+            article = "an" if each.type[0] in "aeiou" else "a"
+            called.append(f"{article} {each.type}{dtype}{missing}")
         return called
 
     @property
@@ -234,13 +235,13 @@ class _Search:
         """The search for the missing value of each column that may have had another one, in rows
         where nothing else is missing, if there are such."""
         columns = [each.of_what_is_missing(state) for each in self.columns]
-        missing = self.questions.texts.missing(state.readings)
+        missing = self.questions.cells.missing(state.readings)
         several = np.array([len(each.readings) > 1 for each in columns])
         wanted = missing[several].any(axis=0)
         alone = wanted & ~missing[~several].any(axis=0)
         questions = Questions.of(
             self.questions.pipeline,
-            self.questions.texts,
+            self.questions.cells,
             self.truth,
             np.asarray(alone if alone.any() else wanted),
         )
@@ -325,13 +326,15 @@ class _Search:
         return f"{place.subject} {taken}, not {' or '.join(left)}."
 
 
-def _require_numerals(texts: Texts) -> None:
+def _require_numerals(cells: Cells, readings: Sequence[Reading]) -> None:
     """Raises InvalidPipeline where a column that the pipeline does not take holds numbers as no
     client could send them: with a comma for the point, between thousands, or a unit behind."""
-    for name, cells in texts.columns.items():
-        given = {cell for cell in cells if cell.strip() not in MISSING_WORDS}
-        odd = sorted(cell for cell in given if parse_number(cell.strip()) is None)
-        if odd and all(_NUMERAL.fullmatch(cell.strip()) for cell in given):
+    for (name, column), reading in zip(cells.columns.items(), readings, strict=True):
+        if isinstance(reading, TypedReading):
+            continue  # texts to whoever wrote them
+        texts = {cell.strip() for cell in column} - MISSING_WORDS
+        odd = sorted(text for text in texts if parse_number(text) is None)
+        if odd and all(_NUMERAL.fullmatch(text) for text in texts):
             raise InvalidPipeline(
                 f"The pipeline does not take the column {name} of the sample as texts, and numbers "
                 f"are written like 1234.5 here, got {odd[0]!r}."

@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .column_facts import DIGITS, ColumnFacts, JSONLabel, Narrow, Null, narrow_of
 from .column_types import BOOLEAN, CATEGORY, DATE, INTEGER, NUMBER, TEXT, ColumnType, Unfit
@@ -56,9 +57,9 @@ class Reading:
     last: bool = False
 
     @property
-    def called(self) -> str:
-        """The reading in a sentence."""
-        return f"{'an' if self.type[0] in 'aeiou' else 'a'} {self.type}"
+    def in_arrays(self) -> bool:
+        """Whether an array of numpy holds the column: none has pandas's own missing value."""
+        return self.null != "na"
 
     def takes(self, texts: Iterable[str]) -> bool:
         """Whether all of these cells can be read so."""
@@ -83,8 +84,15 @@ class Reading:
             return False
         return self.known is None or self.known.find(text) is None
 
-    def feature(self, name: str, texts: Sequence[str]) -> Feature:
+    def missing(self, texts: Iterable[str]) -> NDArray[np.bool_]:
+        """Which of the cells are missing values."""
+        cells = list(texts)
+        words = {text for text in set(cells) if self.is_missing(text)}
+        return np.array([text in words for text in cells], dtype=bool)
+
+    def feature(self, name: str, texts: Iterable[str]) -> Feature:
         """The column, of cells that can all be read so."""
+        texts = list(texts)
         distinct = {text: self._cell(text) for text in set(texts)}
         values = objects([distinct[text] for text in texts])
         dtype = self._dtype(distinct)
@@ -130,7 +138,7 @@ def readings(
         found = _of_hint(hint, distinct) or _possible(distinct)
     if hint.missing is None:
         found = _with_nulls(found, distinct)
-    return found if null is None else _of_null(name, distinct, found, null)
+    return found if null is None else of_null(name, distinct, found, null)
 
 
 # Cells ---------------------------------------------------------------------------
@@ -250,11 +258,27 @@ def _with_nulls(readings: list[Reading], texts: Iterable[str]) -> list[Reading]:
     return [*readings, *others]
 
 
-def _of_null(
-    name: str, texts: Iterable[str], readings: Sequence[Reading], null: Null
-) -> list[Reading]:
-    """The readings with a missing value that was said."""
-    lacking = [each for each in readings if each.lacks(texts)]
+class Lacking(Protocol):
+    """A reading of cells, some of which may be missing."""
+
+    @property
+    def null(self) -> Null:
+        """What these are then."""
+
+    def lacks(self, cells: Any, /) -> bool:
+        """Whether some are."""
+
+
+R = TypeVar("R", bound=Lacking)
+
+
+def of_null(name: str, cells: Any, readings: Sequence[R], null: Null) -> list[R]:
+    """The readings of a column with a missing value that was said.
+
+    Raises:
+        InvalidPipeline: no cell is missing, or each is another missing value.
+    """
+    lacking = [each for each in readings if each.lacks(cells)]
     if not lacking:
         raise InvalidPipeline(
             f"--missing {name}={null}: no value of the column {name} is missing in the sample."

@@ -1,10 +1,7 @@
 """The rows of a sample: which of its columns a pipeline takes, and what it says of the targets.
 
 A sample is a CSV file, whose columns are texts, or a Parquet or Feather file, whose columns have
-types.
-
-Known weak point: what stood for a missing value among the texts of a file with types is not asked.
-An encoder tells it, or a person.
+types. What neither tells of a column is found out by asking the pipeline.
 """
 
 from __future__ import annotations
@@ -22,11 +19,11 @@ from . import frames
 from .agreement import Truth
 from .arrow_files import ArrowFile, kind_of
 from .column_facts import NULLS, JSONLabel, Null
-from .column_types import INTEGER, TYPES, ColumnType
+from .column_types import TYPES, ColumnType
 from .errors import InvalidPipeline, LoadFailed
 from .labels import classes_of, json_labels, labels_of
 from .literals import NAMES_SHOWN, iso, parse_number, told_category
-from .questions import Texts
+from .questions import Cells, Reading
 from .reading_choice import choose
 from .readings import KnownValues, readings
 from .signature import Container
@@ -34,6 +31,7 @@ from .structure import Hint, Structure
 from .tables import INDEX, Table, same_name
 from .text_rules import MISSING_WORDS
 from .training import Feature, Training, objects
+from .typed_columns import typed_readings
 
 MOST_ROWS: Final = 100_000
 ASKED: Final = 50
@@ -42,12 +40,10 @@ ASKED: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class SampleFile:
-    """The columns of a file by name: texts, or with types. `frame` is the DataFrame that a file
-    with types gives where pandas is there."""
+    """The columns of a file by name: texts, or with types."""
 
     path: str
     columns: Mapping[str, Sequence[str] | Feature]
-    frame: Any = None
 
     @classmethod
     def read(cls, path: str) -> SampleFile:
@@ -64,11 +60,17 @@ class SampleFile:
             return cls(path, columns)
         frame = file.frame()
         frame.columns = [str(name) for name in frame.columns]
-        return cls(path, {each.name: each for each in Training.of(frame).features}, frame)
+        notes, features = file.notes(), Training.of(frame).features
+        return cls(path, {each.name: _as_written(each, notes) for each in features})
 
     def named(self, name: str) -> str | None:
         """The column of this name, or else the one that has it but for spaces around and case."""
         return same_name(self.columns, name)
+
+    @property
+    def has_types(self) -> bool:
+        """Whether the columns have types."""
+        return any(isinstance(column, Feature) for column in self.columns.values())
 
     @property
     def names(self) -> str:
@@ -78,6 +80,12 @@ class SampleFile:
 
 def _feature(name: str, array: NDArray[Any]) -> Feature:
     return Feature(name, array, "object" if array.dtype.kind == "O" else array.dtype.name)
+
+
+def _as_written(feature: Feature, notes: Mapping[str, object]) -> Feature:
+    """A column, of the dtype `text` where pandas alone makes its own of what another wrote."""
+    own = feature.dtype == "str" and feature.name not in notes
+    return replace(feature, dtype="text") if own else feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +125,18 @@ def read_sample(
     truth = _truth(pipeline, {name: file.columns[column] for name, column in told.items()})
     hints = structure.hints or [Hint() for _ in inputs]
     containers = _containers(structure)
-    if any(isinstance(column, Feature) for column in file.columns.values()):
-        features = [
-            _typed(name, file.columns[column], hint, said.get(name), nulls.get(name))
-            for (name, column), hint in zip(inputs.items(), hints, strict=True)
-        ]
-        return SampleRows(_of_types(pipeline, features, containers), truth, tuple(notes))
-    texts = Texts({name: _texts(file.columns[column]) for name, column in inputs.items()})
-    possible = [
-        readings(name, cells, hint, said.get(name), nulls.get(name))
-        for (name, cells), hint in zip(texts.columns.items(), hints, strict=True)
+    columns = [
+        _column(name, file.columns[column], hint, said.get(name), nulls.get(name))
+        for (name, column), hint in zip(inputs.items(), hints, strict=True)
     ]
+    cells = Cells({name: cells for name, (cells, _) in zip(inputs, columns, strict=True)})
+    possible = [found for _, found in columns]
     with warnings.catch_warnings():
         # What a pipeline says of a reading that it was not trained on is nobody's concern.
         warnings.simplefilter("ignore")
-        state, decided = choose(pipeline, texts, possible, containers, truth)
-    return SampleRows(texts.read(state), truth, (*notes, *decided))
+        read = _of_types if file.has_types else _of_texts
+        training, decided = read(pipeline, cells, possible, containers, truth)
+    return SampleRows(training, truth, (*notes, *decided))
 
 
 def _containers(structure: Structure) -> list[Container]:
@@ -259,11 +263,25 @@ def _nulls(
     return {name: cast(Null, word) for name, word in words.items()}
 
 
-# Files with types ----------------------------------------------------------------
+# Cells ---------------------------------------------------------------------------
+
+
+def _column(
+    name: str,
+    cells: Sequence[str] | Feature,
+    hint: Hint,
+    said: ColumnType | None,
+    null: Null | None,
+) -> tuple[NDArray[Any], Sequence[Reading]]:
+    """The cells of a column, and how they may be read. What is said of one with types goes before
+    these, and it is read as the texts that a CSV file has."""
+    if isinstance(cells, Feature) and said is None:
+        return cells.values, typed_readings(replace(cells, name=name), hint, null)
+    texts = _texts(cells)
+    return objects(texts), readings(name, texts, hint, said, null)
 
 
 def _texts(cells: Sequence[str] | Feature) -> Sequence[str]:
-    """The cells as text, as a CSV file has them."""
     if not isinstance(cells, Feature):
         return cells
     return [_text(value) for value in cells.values.tolist()]
@@ -275,47 +293,38 @@ def _text(value: Any) -> str:
     return iso(value) if hasattr(value, "isoformat") else str(value)
 
 
-def _typed(
-    name: str,
-    cells: Sequence[str] | Feature,
-    hint: Hint,
-    said: ColumnType | None,
-    null: Null | None,
-) -> Feature:
-    """A column by the pipeline's name; where something was said of it, read as that."""
-    assert isinstance(cells, Feature)
-    if said is not None:
-        found = readings(name, _texts(cells), hint, said, null)
-        # The most literal: integers stay such beside pandas's own missing value alone.
-        wanted = null or ("na" if said is INTEGER else "nan")
-        alike = [each for each in found if each.null == wanted]
-        return (alike or found)[-1].feature(name, _texts(cells))
-    null = null or hint.null
-    if null in {"none", "na"} and cells.dtype in {"object", "str"}:
-        # No file keeps these apart from NaN: an encoder knows it, or a person.
-        lacks = None if null == "none" else np.nan
-        values = [lacks if _is_missing(value) else value for value in cells.values]
-        cells = replace(cells, values=objects(values), dtype="object", null=null)
-    return replace(cells, name=name)
+def _of_texts(
+    pipeline: Any,
+    cells: Cells,
+    readings: Sequence[Sequence[Reading]],
+    containers: Sequence[Container],
+    truth: Truth | None,
+) -> tuple[Training, list[str]]:
+    """As what the pipeline was trained on, which it is asked; and what was decided."""
+    state, decided = choose(pipeline, cells, readings, containers, truth)
+    return cells.read(state), decided
 
 
 def _of_types(
-    pipeline: Any, features: Sequence[Feature], containers: Sequence[Container]
-) -> Training:
+    pipeline: Any,
+    cells: Cells,
+    readings: Sequence[Sequence[Reading]],
+    containers: Sequence[Container],
+    truth: Truth | None,
+) -> tuple[Training, list[str]]:
     """As a DataFrame, which is what a file with types gives, unless the pipeline takes but an
-    array."""
+    array; and what was decided."""
     for container in reversed(containers):
-        training = Training.of_features(features, container)
+        state, decided = choose(pipeline, cells, readings, [container], truth)
+        training = cells.read(state)
         if container == containers[0] or _takes(pipeline, training):
-            return training
+            return training, decided
     raise AssertionError("the last container is taken as it is")
 
 
 def _takes(pipeline: Any, training: Training) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pipeline.predict(training.take(range(min(len(training), ASKED))))
+        pipeline.predict(training.take(range(min(len(training), ASKED))))
     except (LoadFailed, MemoryError):
         raise
     except Exception:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from model_store.arrow_files import ArrowFile
 from model_store.column_facts import narrow_of
 from model_store.errors import InvalidPipeline, InvalidTable, ModelStoreError, Undecided
 from model_store.sample_file import SampleRows, read_sample
-from model_store.structure import Structure
+from model_store.structure import Hint, Structure
 
 ROWS = 30
 NAN = np.nan
@@ -330,14 +331,165 @@ def test_a_moment_is_in_the_zone_that_the_target_tells(zone: str, tmp_path: Path
                 read(pipeline, written, tmp_path, target=None)
 
 
-@pytest.mark.parametrize("null", [None, pandas.NA, NAN])
-def test_a_missing_value_is_said_of_a_file_with_types_as_well(null: Any, tmp_path: Path) -> None:
-    X = repeated("x", null, "y", dtype=object)
+KEPT_WITH_TYPES: dict[str, pandas.DataFrame] = {
+    **MARKERS,
+    "pandas's NA beside truths": repeated(True, pandas.NA, False, dtype=object),
+    "None beside floats": repeated(1.5, None, 2.5, dtype=object),
+    "None beside dates of Python": repeated(date(2024, 5, 1), None, date(2024, 6, 1), dtype=object),
+    "NaN beside dates of Python": repeated(date(2024, 5, 1), NAN, date(2024, 6, 1), dtype=object),
+    "None beside times": repeated(datetime(2024, 5, 1), None, datetime(2024, 6, 1), dtype=object),
+    "integers as objects": repeated(1, 2, 3, dtype=object),
+    "truths as objects": repeated(True, False, dtype=object),
+    "texts of pandas with NaN": repeated("x", None, "y", dtype="str"),
+    "categories": repeated("x", None, "y", dtype="category"),
+    "categories of integers": repeated(1, 2, 3, dtype="category"),
+    "categories of integers beside what is missing": repeated(1, None, 3).astype(
+        pandas.CategoricalDtype([1, 3], ordered=True)
+    ),
+    "categories of truths": repeated(True, None, False, dtype="category"),
+    "categories of moments": repeated(MOMENTS[0], None, MOMENTS[1]).astype("category"),
+    "integers beside NaN": repeated(1, None, 3),
+}
+"""What a file with types gives back, but for what is missing among objects."""
+
+
+def typed(X: pandas.DataFrame, folder: Path, form: str) -> str:
+    path = folder / f"rows.{form}"
+    getattr(X, f"to_{form}")(path)
+    return str(path)
+
+
+def watching(X: pandas.DataFrame) -> tuple[Any, Any]:
+    """A pipeline that looks at how each value is written and at the dtype of the column, and what
+    it answers."""
+
+    def looked(rows: Any) -> Any:
+        return spelled(rows) + ord(np.asarray(rows.iloc[:, 0]).dtype.kind) * 10_000
+
+    y = looked(X).ravel()
+    return make_pipeline(Step(looked), LinearRegression()).fit(X, y), y
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather"])
+@pytest.mark.parametrize("case", KEPT_WITH_TYPES)
+def test_what_was_missing_in_a_file_with_types_is_found_by_the_target(
+    case: str, form: str, tmp_path: Path
+) -> None:
+    X = KEPT_WITH_TYPES[case]
+    pipeline, y = watching(X)
+    path = typed(X.assign(y=y), tmp_path, form)
+    sample = read_sample(pipeline, Structure.of(pipeline), path, ("y",))
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+
+
+@pytest.mark.parametrize("case", KEPT_WITH_TYPES)
+def test_what_was_missing_in_a_file_with_types_is_known_or_can_be_said(
+    case: str, tmp_path: Path
+) -> None:
+    X = KEPT_WITH_TYPES[case]
+    pipeline, y = watching(X)
+    path, structure = typed(X, tmp_path, "parquet"), Structure.of(pipeline)
+    try:
+        samples = [read_sample(pipeline, structure, path)]
+    except Undecided as error:
+        said = re.findall(r"--missing c=(\w+)", str(error))
+        samples = [read_sample(pipeline, structure, path, missing={"c": each}) for each in said]
+    told = [pipeline.predict(each.training.original).round(6).tolist() for each in samples]
+    assert y.tolist() in told
+    assert len(told) == len(set(map(tuple, told)))
+
+
+def test_where_nothing_tells_what_a_file_with_types_lacks_the_import_stops(tmp_path: Path) -> None:
+    X = repeated("x", None, "y", dtype=object)
+    pipeline, _ = watching(X)
+    with pytest.raises(Undecided) as raised:
+        read_sample(pipeline, Structure.of(pipeline), typed(X, tmp_path, "parquet"))
+    assert str(raised.value) == (
+        "The pipeline answers otherwise where the column c of the sample is read as a text with "
+        "NaN or a text with None or a text with pandas's NA, and nothing tells which it was "
+        "trained on: say it with --missing c=nan or --missing c=none or --missing c=na."
+    )
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather"])
+@pytest.mark.parametrize("case", [case for case in KEPT_WITH_TYPES if "categories" in case])
+def test_categories_of_pandas_are_kept(case: str, form: str, tmp_path: Path) -> None:
+    X = KEPT_WITH_TYPES[case]
+    pipeline = step(codes).fit(X, labels(X, 3))
+    path = typed(X, tmp_path, form)
+    given = read_sample(pipeline, Structure.of(pipeline), path).training.original
+    pandas.testing.assert_frame_equal(given, X)
+
+
+def test_texts_that_pandas_did_not_write_may_have_lacked_anything(tmp_path: Path) -> None:
+    from pyarrow import parquet, table
+
+    for null in (None, NAN, pandas.NA):
+        X = repeated("x", null, "y", dtype=object)
+        pipeline, y = watching(X)
+        cells = [each if isinstance(each, str) else None for each in X["c"]]
+        path = str(tmp_path / "rows.parquet")
+        parquet.write_table(table({"c": cells, "y": y}), path)
+        sample = read_sample(pipeline, Structure.of(pipeline), path, ("y",))
+        assert np.allclose(pipeline.predict(sample.training.original), y)
+
+
+def test_texts_of_pandas_lack_nan_unless_a_person_or_an_encoder_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    X = repeated("x", None, "y", dtype="str")
+    path, (pipeline, y) = typed(X, tmp_path, "parquet"), watching(X)
+    sample = read_sample(pipeline, Structure.of(pipeline), path)
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+    pipeline, y = watching(X.astype(object).replace(NAN, None))
+    sample = read_sample(pipeline, Structure.of(pipeline), path, missing={"c": "none"})
+    assert np.allclose(pipeline.predict(sample.training.original), y)
+    objects = X.astype(object).replace(NAN, None)
+    encoder = clone(ENCODED).fit(objects, labels(X, 3))
+    sample = read_sample(encoder, Structure.of(encoder), path)
+    assert encoder.predict(sample.training.original).tolist() == labels(X, 3)
+
+
+@pytest.mark.parametrize(
+    ("X", "null", "sentence"),
+    [
+        (repeated("x", "y"), "none", "no value of the column c is missing in the sample"),
+        (repeated(1, None, 2, dtype="Int64"), "nan", "expected na, got 'nan'"),
+        (repeated(1.5, None, 2.5), "none", "expected nan, got 'none'"),
+        (repeated("x", None, "y", dtype="string"), "none", "expected na, got 'none'"),
+    ],
+)
+def test_a_missing_value_that_a_file_with_types_cannot_have_is_refused(
+    X: pandas.DataFrame, null: str, sentence: str, tmp_path: Path
+) -> None:
+    path = typed(X, tmp_path, "parquet")
+    with pytest.raises(InvalidPipeline, match=f"--missing c={null}: {sentence}"):
+        read_sample(step(spelled), Structure([Hint()]), path, missing={"c": null})
+
+
+@pytest.mark.parametrize("null", [None, NAN])
+@pytest.mark.parametrize("value", ["x", True], ids=["texts", "truths"])
+def test_an_encoder_tells_what_a_file_with_types_lacks(
+    value: Any, null: Any, tmp_path: Path
+) -> None:
+    X = repeated(value, null, type(value)(), dtype=object)
+    pipeline = clone(ENCODED).fit(X, labels(X, 3))
+    path = typed(X, tmp_path, "parquet")
+    given = read_sample(pipeline, Structure.of(pipeline), path).training.original
+    assert pipeline.predict(given).tolist() == labels(X, 3)
+
+
+@pytest.mark.parametrize("null", [None, NAN])
+def test_an_array_is_made_of_a_file_with_types_with_what_was_missing(
+    null: Any, tmp_path: Path
+) -> None:
+    X = repeated("1,5", null, "2,5", dtype=object)
+    pipeline = make_pipeline(Step(lambda rows: spelled(rows[:, :1])), LinearRegression())
     y = spelled(X).ravel()
-    pipeline = make_pipeline(Step(spelled), LinearRegression()).fit(X, y)
-    X.to_parquet(tmp_path / "rows.parquet")
-    path, said = str(tmp_path / "rows.parquet"), {None: "none", pandas.NA: "na"}.get(null, "nan")
-    sample = read_sample(pipeline, Structure.of(pipeline), path, missing={"c": said})
+    pipeline.fit(X.to_numpy(), y)
+    path = typed(X.assign(y=y), tmp_path, "parquet")
+    sample = read_sample(pipeline, Structure.of(pipeline), path, ("y",))
+    assert sample.training.container == "matrix"
     assert np.allclose(pipeline.predict(sample.training.original), y)
 
 

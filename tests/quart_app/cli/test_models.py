@@ -248,6 +248,23 @@ def test_what_a_column_lacked_is_said_by_an_option(
     assert "--missing says how a --sample is read" in ended.stderr
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_with_types_is_advised_where_there_is_none(
+    form: str, empty: ModelStore, tmp_path: Path
+) -> None:
+    file, sample = tmp_path / "m.pkl", tmp_path / f"rows.{form}"
+    rows = pandas.DataFrame({"a": pandas.Series(["x", None, "y"] * 10, dtype=object)})
+    known = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    pipeline = make_pipeline(FunctionTransformer(np.array), known)
+    file.write_bytes(pickle.dumps(pipeline.fit(rows, [0, 1, 0] * 10)))
+    getattr(rows, f"to_{form}")(sample, index=False)
+    order = ["models", "import", str(file), "--trusted", "numpy.array", "--sample", str(sample)]
+    told = process(*order, store=empty).stderr
+    assert "say it with --missing a=nan or --missing a=none." in told
+    assert ("give the sample as Parquet" in told) == (form == "csv")
+    assert "publish where the data is" in told
+
+
 def of_version_1_5_2(model: Any) -> bytes:
     """What pickle writes of a model, as if another scikit-learn had fitted it."""
     here = sklearn.__version__.encode()
