@@ -193,7 +193,7 @@ def test_the_last_bits_of_a_number_may_move_and_no_more(
     factor: float, drifts: bool, empty: ModelStore
 ) -> None:
     empty.publish("line", regressor(), X, NUMBERS)
-    model = empty.load(empty.verify("line"))
+    model = empty.load(empty.verify("line", pickles="always"))
     moved = answering(model, lambda rows: model.pipeline.predict(rows) * factor)
     if drifts:
         with pytest.raises(GoldenMismatch, match="line version 1 answers golden row 0"):

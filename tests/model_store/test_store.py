@@ -44,6 +44,7 @@ from model_store.errors import (
     VersionNotFound,
 )
 from model_store.manifest import ARTIFACT, MANIFEST, SAMPLE
+from model_store.plain import FORM_DATA, FORM_HEADER
 from model_store.store import ABANDONED_AFTER, MANIFEST_LIMIT
 from model_store.trust import Trust
 
@@ -86,7 +87,7 @@ def test_a_store_that_does_not_exist_is_empty(empty: ModelStore) -> None:
 def test_a_published_pipeline_comes_back_as_it_was(empty: ModelStore) -> None:
     pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, LABELS)
     manifest = empty.publish("churn", pipeline, X, LABELS)
-    verified = empty.verify("churn")
+    verified = empty.verify("churn", pickles="always")
     model = empty.load(verified)
     model.replay()
     assert model.manifest == verified.manifest == manifest == empty.manifest("churn")
@@ -153,9 +154,12 @@ def test_versions_count_up_and_the_models_are_sorted(empty: ModelStore) -> None:
     assert empty.models() == ["another", "small"]
 
 
-def test_a_version_is_three_files_that_others_may_read(small: ModelStore) -> None:
+FILES = [MANIFEST, ARTIFACT, SAMPLE, FORM_HEADER, FORM_DATA]
+
+
+def test_a_version_is_a_few_files_that_others_may_read(small: ModelStore) -> None:
     path = folder(small)
-    assert sorted(os.listdir(path)) == sorted([MANIFEST, ARTIFACT, SAMPLE])
+    assert sorted(os.listdir(path)) == sorted(FILES)
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
     assert sorted(os.listdir(path.parent)) == [".lock", "1"]
 
@@ -420,7 +424,7 @@ def test_removing_a_link_leaves_what_it_leads_to(small: ModelStore, tmp_path: Pa
     folder(small).symlink_to(elsewhere)
     small.remove("small", 1)
     assert publish_small(small).version == 2
-    assert sorted(os.listdir(elsewhere)) == sorted([MANIFEST, ARTIFACT, SAMPLE])
+    assert sorted(os.listdir(elsewhere)) == sorted(FILES)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"versions": {"a": "b"}}', b"\xff"])
@@ -587,7 +591,7 @@ def test_a_damaged_version_is_refused_in_words(damage: str, empty: ModelStore) -
     harm, sentence = DAMAGES[damage]
     harm(folder(empty))
     with pytest.raises(CorruptVersion, match=sentence):
-        empty.verify("small", 1)
+        empty.verify("small", 1, pickles="always")
     if damage != "model a link":
         assert empty.verify("small", 2).manifest.version == 2
 
@@ -598,7 +602,7 @@ def test_a_fifo_whose_writer_says_nothing_is_not_waited_for(file: str, small: Mo
     writer = os.open(folder(small) / file, os.O_RDWR)
     try:
         with pytest.raises(CorruptVersion, match=rf"{file} is not a regular file; publish it aga"):
-            small.verify("small")
+            small.verify("small", pickles="always")
     finally:
         os.close(writer)
 
@@ -614,15 +618,15 @@ def test_every_flipped_bit_is_refused(file: str, store: ModelStore) -> None:
             broken[position] ^= 1 << draw.randrange(8)
             path.write_bytes(broken)
             with pytest.raises(CorruptVersion, match=rf"^{file} of {name} .*\(sha256\); publish"):
-                store.verify(name)
+                store.verify(name, pickles="always")
         path.write_bytes(whole)
-        store.verify(name)
+        store.verify(name, pickles="always")
 
 
 def test_a_root_behind_a_link_is_fine(small: ModelStore, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(small.root)
     linked = ModelStore(tmp_path / "link")
-    assert linked.verify("small").manifest == small.manifest("small")
+    assert linked.verify("small", pickles="always").manifest == small.manifest("small")
     assert publish_small(linked).version == 2
 
 
@@ -631,15 +635,15 @@ def test_a_store_is_found_from_the_working_directory(
 ) -> None:
     monkeypatch.chdir(small.root.parent)
     relative = ModelStore("models")
-    assert relative.verify("small").manifest == small.manifest("small")
+    assert relative.verify("small", pickles="always").manifest == small.manifest("small")
     monkeypatch.chdir(small.root)
-    assert ModelStore(".").verify("small").manifest == small.manifest("small")
+    assert ModelStore(".").verify("small", pickles="always").manifest == small.manifest("small")
 
 
 def test_nothing_foreign_is_unpickled(small: ModelStore, marker: Path) -> None:
     (folder(small) / ARTIFACT).write_bytes(pickle.dumps(Marking(marker)))
     with pytest.raises(CorruptVersion, match=r"pipeline\.joblib of small version 1 has \d+ bytes"):
-        small.load(small.verify("small"))
+        small.load(small.verify("small", pickles="always"))
     assert not marker.exists()
 
 
@@ -648,7 +652,7 @@ def test_nothing_foreign_of_the_same_size_is_unpickled(small: ModelStore, marker
     foreign = pickle.dumps(Marking(marker))
     path.write_bytes(foreign.ljust(path.stat().st_size, b"\0"))
     with pytest.raises(CorruptVersion, match=r"is not what was published \(sha256\)"):
-        small.load(small.verify("small"))
+        small.load(small.verify("small", pickles="always"))
     assert not marker.exists()
 
 
@@ -661,14 +665,14 @@ def test_nothing_is_unpickled_of_a_version_that_is_refused(
     put(folder(empty) / ARTIFACT, pickle.dumps(Marking(marker)))
     DAMAGES[damage][0](folder(empty))
     with pytest.raises(CorruptVersion):
-        empty.verify("small", 1)
+        empty.verify("small", 1, pickles="always")
     assert not marker.exists()
 
 
 def test_verifying_alone_unpickles_nothing(small: ModelStore, marker: Path) -> None:
     put(folder(small) / ARTIFACT, pickle.dumps(Marking(marker)))
     edit_manifest(folder(small), "allowed", value=["posix.mkdir"])
-    verified = small.verify("small")
+    verified = small.verify("small", pickles="always")
     small.manifest("small")
     assert not marker.exists()
     small.load(verified)
@@ -680,19 +684,19 @@ def test_an_artifact_may_name_only_what_its_manifest_allows(
 ) -> None:
     put(folder(small) / ARTIFACT, pickle.dumps(Marking(marker)))
     with pytest.raises(Untrusted, match=r"^The artifact names posix\.mkdir, which is not allowed"):
-        small.load(small.verify("small"))
+        small.load(small.verify("small", pickles="always"))
     assert not marker.exists()
 
 
 def test_what_is_loaded_are_the_bytes_that_were_hashed(small: ModelStore, marker: Path) -> None:
-    verified = small.verify("small")
+    verified = small.verify("small", pickles="always")
     (folder(small) / ARTIFACT).write_bytes(pickle.dumps(Marking(marker)))
     small.load(verified).replay()
     assert not marker.exists()
 
 
 def test_loading_needs_nothing_but_what_was_verified(small: ModelStore) -> None:
-    verified = small.verify("small")
+    verified = small.verify("small", pickles="always")
     shutil.rmtree(small.root)
     model = small.load(verified)
     model.replay()
@@ -700,7 +704,7 @@ def test_loading_needs_nothing_but_what_was_verified(small: ModelStore) -> None:
 
 
 def test_what_was_verified_cannot_be_exchanged(small: ModelStore) -> None:
-    verified = small.verify("small")
+    verified = small.verify("small", pickles="always")
     with pytest.raises(dataclasses.FrozenInstanceError):
         verified.artifact = b""  # type: ignore[misc]
     for other in (folder(small) / ARTIFACT, small.manifest("small"), b"bytes"):
@@ -711,7 +715,7 @@ def test_what_was_verified_cannot_be_exchanged(small: ModelStore) -> None:
 def test_an_artifact_whose_classes_are_gone_does_not_load(small: ModelStore) -> None:
     put(folder(small) / ARTIFACT, b"cno_such_module\nThing\n.")
     edit_manifest(folder(small), "allowed", value=["no_such_module.Thing"])
-    verified = small.verify("small")
+    verified = small.verify("small", pickles="always")
     with pytest.raises(
         LoadFailed, match=r"^no_such_module\.Thing is not there; install the package that has it\.$"
     ) as caught:
@@ -741,12 +745,12 @@ def test_another_minor_of_scikit_learn_is_refused_unless_it_is_allowed(
     )
     minor = then.rpartition(".")[0]
     with pytest.raises(IncompatibleVersion) as caught:
-        small.verify("small")
+        small.verify("small", pickles="always")
     assert str(caught.value) == (
         f"{sentence}; install scikit-learn {minor}, train it again, or allow the other version "
         "with QUART_APP_ALLOW_VERSION=true or --allow-version."
     )
-    verified = small.verify("small", allow_version=True)
+    verified = small.verify("small", allow_version=True, pickles="always")
     assert verified.warnings == (f"{sentence}; it was allowed.",)
     small.load(verified).replay()
 
@@ -755,7 +759,7 @@ def test_a_version_of_another_minor_is_not_unpickled(small: ModelStore, marker: 
     put(folder(small) / ARTIFACT, pickle.dumps(Marking(marker)))
     edit_manifest(folder(small), "libraries", "scikit_learn", value="0.9.1")
     with pytest.raises(IncompatibleVersion):
-        small.verify("small")
+        small.verify("small", pickles="always")
     assert not marker.exists()
 
 
@@ -773,7 +777,7 @@ def test_other_differences_are_warned_of(
 ) -> None:
     now = getattr(small.manifest("small").libraries, library)
     edit_manifest(folder(small), "libraries", library, value=version)
-    verified = small.verify("small")
+    verified = small.verify("small", pickles="always")
     told = "small version 1 was trained with " + sentence.format(version, now)
     assert verified.warnings == (told,)
     with warnings.catch_warnings():
@@ -797,7 +801,7 @@ def test_a_pipeline_that_answers_otherwise_than_published_is_told(
     path = folder(small) / SAMPLE
     sample = json.loads(path.read_bytes())
     put(path, json.dumps({**sample, key: change(sample[key])}).encode())
-    model = small.load(small.verify("small"))
+    model = small.load(small.verify("small", pickles="always"))
     with pytest.raises(GoldenMismatch, match="small"):
         model.replay()
 
@@ -806,7 +810,7 @@ def test_another_pipeline_under_the_old_sample_is_told(small: ModelStore) -> Non
     swapped = LogisticRegression().fit(X, LABELS[::-1])
     put(folder(small) / ARTIFACT, formats.dump(swapped))
     with pytest.raises(GoldenMismatch, match="small version 1 answers golden row 0 with high, and"):
-        small.load(small.verify("small")).replay()
+        small.load(small.verify("small", pickles="always")).replay()
 
 
 # Leftovers -------------------------------------------------------------------
@@ -864,7 +868,7 @@ def test_on_a_full_disk_nothing_is_published(tmp_path: Path) -> None:
         listed = {".lock", *map(str, store.versions("small"))}
         assert set(os.listdir(root / "small")) == listed
         for version in store.versions("small"):
-            store.load(store.verify("small", version)).replay()
+            store.load(store.verify("small", version, pickles="always")).replay()
         with contextlib.suppress(OSError), (root / "fill").open("wb", buffering=0) as fill:
             while fill.write(b"0" * 4096):
                 pass
@@ -878,7 +882,7 @@ def test_a_read_only_store_is_read_and_not_written(small: ModelStore) -> None:
     publish_small(small)
     small.promote("small", 2)
     with mounted(small.root, "-o", "bind,ro", os.fspath(small.root)):
-        small.load(small.verify("small")).replay()
+        small.load(small.verify("small", pickles="always")).replay()
         changes: list[Callable[[], object]] = [
             lambda: publish_small(small),
             lambda: publish_small(small, "another"),
@@ -941,7 +945,7 @@ def test_a_manifest_is_made_for_a_person_to_read(small: ModelStore) -> None:
 
 
 def test_verified_holds_the_bytes_of_the_artifact(small: ModelStore) -> None:
-    verified = small.verify("small")
+    verified = small.verify("small", pickles="always")
     assert isinstance(verified, Verified)
     assert verified.artifact == (folder(small) / ARTIFACT).read_bytes()
 
@@ -1003,7 +1007,7 @@ def test_a_version_that_is_published_is_said_to_be(
     with pytest.raises(NotDurable, match=rf"^small version 2 is published, {DOUBT}\.$"):
         publish_small(small)
     assert small.versions("small") == [1, 2]
-    small.load(small.verify("small")).replay()
+    small.load(small.verify("small", pickles="always")).replay()
 
 
 def test_what_is_written_or_removed_is_said_to_be(
@@ -1022,7 +1026,7 @@ def test_what_is_written_or_removed_is_said_to_be(
 def test_files_that_a_manifest_does_not_list_are_named(small: ModelStore) -> None:
     for name in ("notes.txt", "a\x1b[2J", ".publishing-manifest-x"):
         (folder(small) / name).write_text("more")
-    [warning] = small.verify("small").warnings
+    [warning] = small.verify("small", pickles="always").warnings
     assert warning == (
         "The folder of small version 1 holds 'a\\x1b[2J', 'notes.txt', which its manifest does not "
         "list; nothing reads it."
