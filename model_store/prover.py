@@ -6,13 +6,17 @@ asked before. So what is found holds where none of the libraries is installed th
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import resource
+import select
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +24,19 @@ from typing import Any, Final
 import msgspec
 
 from . import files, manifest
-from .errors import StoreNotWritable
+from .errors import StoreNotWritable, words_of
 from .manifest import Manifest, Sample
 from .model import Model
-from .plain import FORM_DATA, FORM_HEADER, Malformed, read
+from .plain import FORM_DATA, FORM_HEADER, read
 from .proof import Claim, Verdict, verdict
 
 SECONDS: Final = 120.0
+IDLE: Final = 20.0
+"""Seconds after which the process ends that nobody asks."""
 MEGABYTES: Final = 4096
 PREFIX: Final = "quart-app-proof-"
+
+KILLED: Final = "the process that asked it was killed"
 
 BLOCKED: Final = frozenset(
     {"sklearn", "scipy", "joblib", "pandas", "xgboost", "lightgbm", "catboost", "onnxruntime"}
@@ -55,29 +63,70 @@ def prove(found: Manifest, sample: Sample, header: bytes, data: bytes, claimed: 
         with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
             for name, written in contents.items():
                 Path(folder, name).write_bytes(written)
-            return _asked(Path(folder))
+            return prover_of(os.getpid()).ask(Path(folder))
     except OSError as error:
         raise StoreNotWritable("There is no place for temporary files.", str(error)) from error
 
 
-def _asked(folder: Path) -> Verdict:
-    command = [sys.executable, "-m", __name__, os.fspath(folder)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            env=environment,
-            check=True,
-        )
-        return msgspec.json.decode(done.stdout, type=Verdict)
-    except subprocess.TimeoutExpired:
+class Prover:
+    """A process that proves one form after another, so that the second one need not wait for
+    another start. It ends when it has not been asked for a while, and with the process that it
+    belongs to. Any number of threads may ask it, one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.close)
+
+    def ask(self, folder: Path) -> Verdict:
+        """What it finds of what lies in a folder."""
+        with self._lock:
+            # The first may have ended by itself just now, as nobody asked it.
+            return self._found(folder) or self._found(folder) or Verdict(0, KILLED)
+
+    def _found(self, folder: Path) -> Verdict | None:
+        """None where the process ends without a word."""
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(os.fsencode(folder) + b"\n")
+            process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], SECONDS)
+            if ready:
+                return msgspec.json.decode(process.stdout.readline(), type=Verdict)
+        except (BrokenPipeError, msgspec.DecodeError):
+            self.close()
+            return None
+        self.close()
         return Verdict(0, f"it took more than {SECONDS:g} s")
-    except (subprocess.CalledProcessError, msgspec.DecodeError) as error:
-        words = getattr(error, "stderr", b"").decode(errors="replace").strip().splitlines()
-        return Verdict(0, f"the process that asked it failed: {words[-1] if words else error}")
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self.process is not None and self.process.poll() is not None:
+            self.close()
+        if self.process is None:
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+        return self.process
+
+
+@cache
+def prover_of(process: int) -> Prover:
+    """The one of a process: a fork has another."""
+    return Prover()
 
 
 # In the process ------------------------------------------------------------------
@@ -94,20 +143,29 @@ class Blocker:
         return None
 
 
-def main(folder: Path) -> None:
-    """Read what lies in the folder, and print the verdict as JSON."""
+def main() -> None:
+    """For each folder that is named in a line, print the verdict on what lies in it as JSON."""
     sys.meta_path.insert(0, Blocker())
+    while select.select([sys.stdin], [], [], IDLE)[0]:
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return
+        found = _found(Path(os.fsdecode(line.rstrip(b"\n"))))
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _found(folder: Path) -> Verdict:
     _limit((folder / FORM_DATA).stat().st_size)
-    claimed = msgspec.msgpack.decode((folder / CLAIM).read_bytes(), type=Claim)
     try:
+        claimed = msgspec.msgpack.decode((folder / CLAIM).read_bytes(), type=Claim)
         form = read((folder / FORM_HEADER).read_bytes(), files.mapped(folder / FORM_DATA))
-    except Malformed as error:
-        found = Verdict(0, str(error))
-    else:
         told = manifest.read((folder / manifest.MANIFEST).read_bytes())
         sample = manifest.read_sample((folder / manifest.SAMPLE).read_bytes())
-        found = verdict(Model(told, None, sample, form), form, claimed)
-    sys.stdout.buffer.write(msgspec.json.encode(found))
+        return verdict(Model(told, None, sample, form), form, claimed)
+    # Whatever it is, the form is not to be served.
+    except Exception as error:
+        return Verdict(0, f"the process that asked it failed: {words_of(error)}")
 
 
 def _limit(size: int) -> None:
@@ -116,8 +174,8 @@ def _limit(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Some systems have no such limit.
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

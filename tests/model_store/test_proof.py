@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,7 @@ from model_store.plain.nodes.columns import Pipeline
 from model_store.plain.pack import last_of, pack
 from model_store.proof import claim, verdict
 from model_store.proof_rows import draw, neighbours
+from model_store.prover import prover_of
 
 FEATURES = 4
 RANDOM = np.random.default_rng(11)
@@ -147,6 +150,16 @@ def test_where_a_form_is_proven_no_library_that_trains_can_be_imported() -> None
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "sklearn\n"
+
+
+def test_a_process_of_proof_that_was_killed_is_started_again(store: ModelStore) -> None:
+    prover = prover_of(os.getpid())
+    for number in (1, 2):
+        found = store.publish("m", Ridge().fit(X, Y), X, Y)
+        assert found.served is not None
+        assert (found.version, found.served.by) == (number, "plain")
+        assert prover.process is not None
+        os.kill(prover.process.pid, signal.SIGKILL)
 
 
 # The store -------------------------------------------------------------------------
