@@ -24,6 +24,7 @@ from ..node import (
     require_floats,
 )
 from ..sparse import Sparse
+from .distances import squares_by_product
 from .members import Member, check_classes, second, splits_of, vector
 
 
@@ -209,12 +210,6 @@ class OutputCode(Node, Predictor, frozen=True, kw_only=True):
     def _labels(self) -> Array:
         return labels_of(self.classes)
 
-    @cached_property
-    def _squares(self) -> Array:
-        """The sum of the squares of each code."""
-        found: Array = np.einsum("ij,ij->i", self.codes, self.codes)
-        return found
-
     def check(self, width: int) -> None:
         check_classes(self.classes, len(self.members))
         require_floats(self.codes, len(self.classes), len(self.members))
@@ -223,8 +218,8 @@ class OutputCode(Node, Predictor, frozen=True, kw_only=True):
 
     def answer(self, rows: Rows) -> Answer:
         numbers = finite(np.stack([member.response(rows) for member in self.members], axis=1))
-        # The squares of the numbers are the same for each code.
-        distances = -2.0 * (numbers @ self.codes.T) + self._squares
+        # Of numbers so large that all codes are as far away, the first code is the nearest.
+        distances = squares_by_product(numbers, self.codes)
         return Answer(self._labels.take(distances.argmin(axis=1)))
 
     def splits(self) -> Iterator[Splits]:

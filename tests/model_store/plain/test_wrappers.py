@@ -62,7 +62,7 @@ from model_store.inspection import Inspection
 from model_store.plain import Malformed, Refused, read, write
 from model_store.plain.pack import NotPacked, last_of, pack
 
-from .forms import require_same
+from .forms import packed, require_same
 
 RANDOM: Final = np.random.default_rng(7)
 X: Final = RANDOM.normal(size=(160, 4))
@@ -256,6 +256,13 @@ def test_members_that_tell_two_things_apart_answer_as_in_their_pipeline(
     estimator: Any, y: Any
 ) -> None:
     require_packed(estimator, y)
+
+
+@pytest.mark.parametrize("far", [1e12, 1e200])
+def test_a_row_that_is_far_from_all_codes_has_the_class_of_its_pipeline(far: float) -> None:
+    pipeline = OutputCodeClassifier(LogisticRegression(), random_state=3).fit(X, THREE)
+    form, signature = packed(pipeline, X, THREE)
+    require_same(pipeline, form, signature, ROWS * far)
 
 
 LABELS: Final = np.stack([SUM > 0, SUM > 1, X[:, 2] > 0.3], axis=1).astype(int)
