@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from ...labels import json_labels, labels_of
@@ -25,6 +26,11 @@ from .linear import classes_of
 _NEIGHBOURS: Final = "algorithm leaf_size metric metric_params n_jobs n_neighbors p"
 _PROPAGATION: Final = "gamma kernel max_iter n_jobs n_neighbors tol"
 _METRICS: Final = ("euclidean", "manhattan", "chebyshev", "minkowski")
+
+TRIED: Final = 2000
+"""Rows of training whose neighbours are looked at."""
+ROUNDING: Final = 1e-12
+"""By how much of their size distances differ that may be equal."""
 
 
 def classifier(step: Any, given: Given, inner: Inner) -> Predictor:
@@ -89,7 +95,27 @@ def search(step: Any, count: int | None = None) -> Search:
     if metric != "minkowski":
         power = 2.0
     number = int(step.n_neighbors) if count is None else count
-    return Search(rows=np.asarray(rows), count=number, metric=metric, power=power, tree=_tree(step))
+    rows = np.asarray(rows)
+    # Distances of all but these floats are those of floats of 64 bits.
+    if rows.dtype != np.float32:
+        rows = rows.astype(np.float64)
+    found = Search(rows=rows, count=number, metric=metric, power=power, tree=_tree(step))
+    if found.tree is None and _has_ties(found):
+        raise NotPacked(
+            f"{type(step).__name__} without a k-d tree is not known where neighbours are as far"
+        )
+    return found
+
+
+def _has_ties(search: Search) -> bool:
+    """Whether some rows of training have a last neighbour that is as far as the next, but for
+    rounding. Which of them scikit-learn takes is known of its k-d trees alone."""
+    if search.count == len(search.rows):
+        return False
+    one_more = msgspec.structs.replace(search, count=search.count + 1)
+    step = max(1, len(search.rows) // TRIED)
+    far, _ = one_more.nearest(search.rows[::step])
+    return bool((far[:, -1] - far[:, -2] <= ROUNDING * far[:, -1]).any())
 
 
 def _tree(step: Any) -> KDTree | None:

@@ -23,7 +23,7 @@ from model_store.plain.nodes.search import Search
 from model_store.plain.pack import NotPacked
 from model_store.plain.pack.neighbours import search
 
-from .forms import packed
+from .forms import packed, require_same
 from .trained import classed, drawn, fitted, require_answers, require_malformed, wider
 
 PARAMETERS: list[dict[str, Any]] = [
@@ -68,6 +68,35 @@ def test_neighbours_of_several_targets_answer_as_the_pipeline_does(weights: str)
     y = np.stack([classed(number, [1, 2]), classed(X[:, 0], [4, 5, 6])], axis=1)
     pipeline = fitted(KNeighborsClassifier(weights=weights), X, y, StandardScaler())
     require_answers(pipeline, X, y, wider(X))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "bool", "float32"])
+@pytest.mark.parametrize("parameters", [{}, *PARAMETERS[6:]], ids=str)
+def test_neighbours_of_columns_of_any_dtype_answer_as_the_pipeline_does(
+    parameters: dict[str, Any], dtype: str
+) -> None:
+    X, number = drawn()
+    X = (X > 0 if dtype == "bool" else np.abs(X) * 2).astype(dtype)
+    pipeline = fitted(KNeighborsClassifier(**parameters), X, number > number.mean())
+    form, signature = packed(pipeline, X, number > number.mean())
+    rows = np.concatenate([X[:40], X[::-1][:40]])
+    require_same(pipeline, form, signature, rows)
+
+
+@pytest.mark.parametrize("algorithm", ["brute", "ball_tree"])
+@pytest.mark.parametrize("highest", [5, 60])
+def test_neighbours_as_far_as_others_are_not_packed_without_a_tree_that_is_known(
+    algorithm: Any, highest: int
+) -> None:
+    """Which of them the pipeline takes is told by the order in which it happens to look."""
+    random = np.random.default_rng(3)
+    X = random.integers(0, highest, (600, 3)).astype(float)
+    y = random.integers(0, 2, 600)
+    with pytest.raises(NotPacked, match="is not known where neighbours are as far"):
+        packed(KNeighborsClassifier(algorithm=algorithm).fit(X, y), X, y)
+    pipeline = KNeighborsClassifier(algorithm="kd_tree").fit(X, y)
+    form, signature = packed(pipeline, X, y)
+    require_same(pipeline, form, signature, random.integers(0, highest, (500, 3)).astype(float))
 
 
 @pytest.mark.parametrize("count", [3, 20])
