@@ -6,23 +6,37 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..node import Predictor
+from ...labels import json_labels, labels_of
+from ..node import Array, Predictor
 from ..nodes.constant import ConstantClass, ConstantNumber, Isotonic
+from ..nodes.multioutput import Several
 from .given import Given, NotPacked
 from .known import Inner, Known, require_set
-from .linear import classes_of
 
 
 def dummy_class(step: Any, given: Given, inner: Inner) -> Predictor:
     require_set(step, strategy=("prior", "most_frequent", "constant"))
-    classes, prior = classes_of(step), np.asarray(step.class_prior_)
+    if step.n_outputs_ == 1:
+        targets = [(step.classes_, step.class_prior_)]
+    else:
+        targets = list(zip(step.classes_, step.class_prior_, strict=True))
+    constants = np.ravel(step.constant) if step.strategy == "constant" else [None] * len(targets)
+    members: list[Predictor] = [
+        _constant(step.strategy, np.asarray(classes), np.asarray(prior), constant)
+        for (classes, prior), constant in zip(targets, constants, strict=True)
+    ]
+    return members[0] if len(members) == 1 else Several(members=members)
+
+
+def _constant(strategy: str, classes: Array, prior: Array, constant: Any) -> ConstantClass:
+    """What is said of one target."""
     place = int(prior.argmax())
-    if step.strategy == "constant":
-        (place,) = np.flatnonzero(step.classes_ == np.ravel(step.constant)[0]).tolist()
-    if step.strategy != "prior":
+    if strategy == "constant":
+        (place,) = np.flatnonzero(classes == constant).tolist()
+    if strategy != "prior":
         prior = np.zeros(len(classes))
         prior[place] = 1.0
-    return ConstantClass(classes=classes, place=place, shares=prior)
+    return ConstantClass(classes=json_labels(labels_of(classes)), place=place, shares=prior)
 
 
 def dummy_number(step: Any, given: Given, inner: Inner) -> Predictor:

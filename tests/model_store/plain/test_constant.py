@@ -30,6 +30,21 @@ def test_a_constant_class_is_that_of_the_pipeline(estimator: Any) -> None:
     require_answers(fitted(estimator, X, y), X, y, wider(X))
 
 
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        DummyClassifier(),
+        DummyClassifier(strategy="most_frequent"),
+        DummyClassifier(strategy="constant", constant=["c", "d"]),
+    ],
+    ids=repr,
+)
+def test_constant_classes_of_several_targets_are_those_of_the_pipeline(estimator: Any) -> None:
+    X, number = drawn()
+    y = np.stack([classed(number, ["a", "b", "c"]), classed(X[:, 0], ["d", "e"])], axis=1)
+    require_answers(fitted(estimator, X, y), X, y, wider(X))
+
+
 @pytest.mark.parametrize("strategy", ["stratified", "uniform"])
 def test_a_class_by_chance_is_not_packed(strategy: str) -> None:
     X, number = drawn()
