@@ -1,7 +1,8 @@
 """Whether numbers may become infinite, which most steps of scikit-learn refuse.
 
 The rows that a form is given are finite. A function may make an infinite number, such as the
-logarithm of 0; before a step that refuses such numbers stands a node that does.
+logarithm of 0, and so may a product; before a step that refuses such numbers stands a node that
+does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 
 from ..node import Transform
 from ..nodes.columns import Chain, Columns
+from ..nodes.curves import Polynomial
 from ..nodes.features import Union
 from ..nodes.numbers import UNBOUNDED, Finite, Function
 
@@ -19,6 +21,8 @@ def is_unbounded(steps: Iterable[Transform], unbounded: bool = False) -> bool:
     for step in steps:
         if isinstance(step, Finite):
             unbounded = False
+        elif isinstance(step, Polynomial):
+            unbounded = True
         elif isinstance(step, Function):
             unbounded = unbounded or step.name in UNBOUNDED
         elif isinstance(step, Chain):

@@ -177,6 +177,13 @@ def test_an_infinite_number_is_refused_where_the_next_step_refuses_it() -> None:
         answered(pipeline, numbers(), rows)
 
 
+def test_a_product_that_is_infinite_is_refused_where_the_next_step_refuses_it() -> None:
+    rows = np.array([[1.0, 2.0, 3.0], [1e200, 2.0, 3.0]])
+    for step in (MinMaxScaler(clip=True), QuantileTransformer(n_quantiles=20)):
+        pipeline = make_pipeline(PolynomialFeatures(2), step, PolynomialFeatures(1))
+        answered(pipeline, numbers(), rows)
+
+
 @given(st.floats(0.0, 1.0))
 def test_a_normal_quantile_is_that_of_scipy(share: float) -> None:
     with np.errstate(divide="ignore"):
