@@ -37,6 +37,7 @@ FORM_DATA: Final = "model.bin"
 
 ALIGNMENT: Final = 64
 MAX_DEPTH: Final = 40
+MAX_NODES: Final = 1 << 17
 """Nodes within nodes."""
 
 Dtype = Literal[
@@ -135,6 +136,7 @@ class _Reader:
         self._data = data
         self._spans: list[Span] = []
         self._depth = 0
+        self._nodes = 0
 
     def field(self, wanted: Any, value: Any) -> Any:
         if wanted in (Transform, Predictor):
@@ -145,6 +147,8 @@ class _Reader:
         kind = kind_of(value.get("kind") if isinstance(value, dict) else None)
         require(kind is not None and issubclass(kind, wanted), f"a {wanted.__name__.lower()}")
         require(self._depth < MAX_DEPTH, f"at most {MAX_DEPTH} nodes within each other")
+        self._nodes += 1
+        require(self._nodes <= MAX_NODES, f"at most {MAX_NODES} nodes")
         self._depth += 1
         found: Node = msgspec.convert(value, kind, dec_hook=self.field)
         self._depth -= 1

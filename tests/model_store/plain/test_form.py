@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from model_store.inspection import Inspection
 from model_store.plain import Malformed, nodes, read, write
-from model_store.plain.form import MAX_DEPTH
+from model_store.plain.form import MAX_DEPTH, MAX_NODES
 from model_store.plain.kinds import MODULES, kind_of
 from model_store.plain.node import Label, labels_of
 from model_store.plain.pack import pack
@@ -151,6 +151,13 @@ def test_what_is_no_node_is_malformed(name: str) -> None:
 def test_nodes_may_be_deep() -> None:
     form = read(with_root(nested(MAX_DEPTH - 2)), DATA)
     np.testing.assert_allclose(form.predict(X).labels, Y)
+
+
+def test_many_nodes_are_malformed() -> None:
+    """Each takes a hundred times the memory of its few characters, and time to be made."""
+    steps = [{"kind": "chain", "steps": []}] * MAX_NODES
+    with pytest.raises(Malformed, match=f"at most {MAX_NODES} nodes"):
+        read(with_root(ROOT | {"steps": steps}), DATA)
 
 
 NO_SPANS: Final[dict[str, dict[str, Any]]] = {

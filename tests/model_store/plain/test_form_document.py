@@ -18,7 +18,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from model_store.inspection import Inspection
 from model_store.plain import write
-from model_store.plain.form import FORM, MAX_DEPTH, Span
+from model_store.plain.form import FORM, MAX_DEPTH, MAX_NODES, Span
 from model_store.plain.node import MAX_DENSE, MAX_WIDTH, Node
 from model_store.plain.pack import pack
 
@@ -67,6 +67,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     words = " ".join(PAGE.split())
     assert f"`format` is {FORM}." in words
     assert f"at most {MAX_DEPTH} deep" in words
+    assert f"at most {MAX_NODES:,} nodes" in words
     assert f"at most {MAX_DENSE:,} features, others {MAX_WIDTH:,}" in words
 
 
