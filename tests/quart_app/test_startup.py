@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
+from sklearn.linear_model import LinearRegression
 
 from model_store import ModelStore
 from model_store.recipes import RECIPES
@@ -220,6 +222,36 @@ async def test_no_recipes_means_that_nothing_is_trained(
         expected = {"ready": False, "status": "serving", "models": {}}
         assert await get(running_app.test_client(), "/health/ready") == (503, expected)
     assert not own.root.exists()
+
+
+def publish_forged(store: ModelStore) -> None:
+    """Put two models into the store; the first has nodes with a field that none has."""
+    X = np.arange(20.0)[:, np.newaxis]
+    for name in ("forged", "good"):
+        store.publish(name, LinearRegression().fit(X, X[:, 0]), X, X[:, 0])
+    folder = store.root / "forged" / "1"
+    steps = [{"kind": "chain", "steps": [], "forged": place} for place in range(9)]
+    root = {"kind": "pipeline", "steps": steps, "last": {}}
+    header = json.dumps({"format": 1, "columns": 1, "root": root})
+    (folder / "model.json").write_text(header)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    digest = hashlib.sha256(header.encode()).hexdigest()
+    manifest["files"]["model.json"] = {"size": len(header), "sha256": digest}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+async def test_nothing_stays_in_memory_of_a_form_that_failed(own: ModelStore) -> None:
+    publish_forged(own)
+    app = create_app(MODEL_STORE=own.root, RECIPES="")
+    gc.disable()  # as good as it is until a server has started
+    try:
+        async with started(app):
+            assert states(app) == {"forged": "failed", "good": "ready"}
+            gc.unfreeze()
+            held = [each for each in gc.get_objects() if type(each) is dict and "forged" in each]
+            assert not [each for each in held if each["forged"] in range(9)]
+    finally:
+        gc.enable()
 
 
 async def test_what_is_loaded_is_no_work_for_the_collector_while_it_is_served(
