@@ -22,6 +22,7 @@ from ..node import (
     require_floats,
 )
 from ..sparse import Sparse
+from .single_precision import exp32
 
 Link = Literal["identity", "exp"]
 Shares = Literal["logistic", "softmax", "one_vs_rest", "modified_huber"]
@@ -124,7 +125,14 @@ class Multilabel(Node, Predictor, frozen=True, kw_only=True):
 
 def expit(scores: Array) -> Array:
     """1 / (1 + exp(-x))."""
-    found: Array = 1.0 / (1.0 + np.exp(-scores))
+    found: Array = 1.0 / (1.0 + _exp(-scores))
+    return found
+
+
+def _exp(numbers: Array) -> Array:
+    """exp with the bits that scipy's expit has of the C library, which of floats of 64 bits are
+    those of numpy, but for the last one."""
+    found: Array = exp32(numbers) if numbers.dtype == np.float32 else np.exp(numbers)
     return found
 
 
@@ -134,8 +142,7 @@ def logistic(scores: Array) -> Array:
         share = _expit(float(scores[0]))  # of one row numpy would take longer
         return np.array([[1 - share, share]])
     found = np.empty((len(scores), 2), dtype=scores.dtype)
-    other = np.negative(scores)
-    np.exp(other, out=other)
+    other = _exp(np.negative(scores))
     other += 1.0
     shares = np.reciprocal(other, out=found[:, 1])
     np.subtract(1, shares, out=found[:, 0])

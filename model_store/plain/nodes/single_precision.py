@@ -1,4 +1,5 @@
-"""Links of boosted trees in float32, with the bits that XGBoost has of the GNU C library.
+"""Exponentials and links in float32, with the bits that XGBoost and scipy have of the GNU C
+library.
 
 numpy's own exponential of float32 has other bits for four values in ten.
 """

@@ -127,6 +127,13 @@ def test_a_scaler_before_it_scales_as_in_its_pipeline(scaler: Any, dtype: Any) -
     require_answers(pipeline, X, y, wider(X).astype(dtype))
 
 
+def test_probabilities_in_single_precision_have_the_bits_of_the_pipeline() -> None:
+    X, y = drawn()
+    X, y = X.astype(np.float32), classed(y, ["no", "yes"])
+    pipeline = fitted(linear_model.LogisticRegression(), X, y, StandardScaler())
+    require_answers(pipeline, X, y, wider(X, rows=2000).astype(np.float32))
+
+
 @pytest.mark.parametrize(
     "estimator",
     [
