@@ -164,7 +164,7 @@ def test_categories_of_pandas_are_counted_as_in_training(kind: str) -> None:
     for estimator, target in _estimators_of_categories(library, y):
         estimator.fit(frame, target)
         form, signature = packed(estimator, frame, target)
-        assert form.last.trees.choices is not None  # type: ignore[attr-defined]
+        assert form.last.last.trees.choices is not None  # type: ignore[attr-defined]
         require_same(estimator, form, signature, rows)
 
 
