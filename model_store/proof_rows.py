@@ -27,7 +27,7 @@ SPLITS: Final = 2000
 SHARE_MISSING: Final = 0.1
 SEED: Final = 20260101
 
-_ODD_NUMBERS: Final = (0.0, -1.0, 1e300, -1e300, 1e-320)
+_ODD_NUMBERS: Final = (0, -1, 2**31, 2**60, 1e300, -1e300, 1e-320)
 _ODD_TEXTS: Final = ("", "no such text", "Ångström ½ İ\u00a0x")
 
 
@@ -117,8 +117,6 @@ def _odd_values(column: Column) -> Sequence[Any]:
     if column.categories is not None or not column.kind.numeric(column):
         unseen = column.kind.unseen(column)
         return (None, *(() if unseen is None else (unseen,)), *_ODD_TEXTS)
-    if column.kind.name == "integer":
-        return (None, 0, -1, 2**31, 2**60)
     return (None, *_ODD_NUMBERS)
 
 

@@ -37,8 +37,10 @@ FORM_DATA: Final = "model.bin"
 
 ALIGNMENT: Final = 64
 MAX_DEPTH: Final = 40
-MAX_NODES: Final = 1 << 17
 """Nodes within nodes."""
+MAX_NODES: Final = 1 << 17
+MAX_HEADER: Final = 32 << 20
+"""Bytes; decoded they may be twenty times as many."""
 
 Dtype = Literal[
     "float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"
@@ -114,6 +116,7 @@ def read(header: bytes, data: bytes | memoryview) -> Form:
     Raises:
         Malformed: this is no form, or one that a later program wrote.
     """
+    require(len(header) <= MAX_HEADER, f"a header of at most {MAX_HEADER} bytes")
     try:
         decoded = msgspec.json.decode(header)
         reader = _Reader(memoryview(data).toreadonly())

@@ -113,7 +113,7 @@ def test_without_pandas_a_frame_is_refused_with_the_way_out(
 ) -> None:
     data = frame()
     empty.publish("framed", by_name().fit(data, LABELS), data, LABELS)
-    model = empty.load(empty.verify("framed"))
+    model = empty.load(empty.verify("framed", pickles="always"))
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(LoadFailed, match=r"pip install 'quart-app\[pandas\]', or fit the pipeline"):
         frames.from_matrix(X, PAIR)

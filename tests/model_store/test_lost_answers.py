@@ -354,7 +354,8 @@ def test_what_is_imported_with_a_sample_answers_as_it_does_by_itself(
     _, model = imported(tmp_path, case.pipeline, sample)
     require_right(model, case)
     for row, wanted in zip(texts_of(case.X), case.pipeline.predict(case.X), strict=True):
-        assert asked(model, row, FORM) == wanted
+        # One row alone is added up otherwise than many, in the last bit.
+        assert asked(model, row, FORM) == pytest.approx(wanted, rel=1e-12)
 
 
 def texts_of(X: pd.DataFrame) -> list[Row]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from quart.typing import TestClientProtocol as Client
-from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 from model_store import Column, ModelStore, backend
 from quart_app import create_app
@@ -135,14 +135,15 @@ async def test_a_model_says_that_it_answers_in_onnx_and_without_onnxruntime_that
 ) -> None:
     store = ModelStore(tmp_path)
     rows = np.random.default_rng(0).normal(size=(80, 3))
-    pipeline = GaussianNB().fit(rows, rows[:, 0] > 0)
+    # No node knows this metric.
+    pipeline = KNeighborsClassifier(metric="cosine").fit(rows, rows[:, 0] > 0)
     store.publish("m", pipeline, rows, rows[:, 0] > 0)
     for onnxruntime, who, why in (
         (True, "its steps converted to ONNX: ", "answers of the pipeline"),
         (False, "the pipeline itself: ", "onnxruntime is not installed"),
     ):
         if not onnxruntime:
-            monkeypatch.setattr(backend, "_onnxruntime", lambda: None)
+            monkeypatch.setattr(backend, "version_of", lambda package: None)
         async with started(create_app(MODEL_STORE=tmp_path, RECIPES="")) as app:
             client = app.test_client()
             answer = await client.post("/models/m/predict", json={"x0": 1, "x1": 2, "x2": 3})
