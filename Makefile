@@ -37,7 +37,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test process-test browser-test property-test fuzz-artifacts fuzz-forms screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -46,7 +46,10 @@ run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 	@$(BIN)/python -m quart_app serve
 
 test: $(VENV)/.installed-test ## run the tests that need no browser and no programs beside them
-	@$(BIN)/python -m pytest -m "not browser and not clients and not process and not property" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser and not clients and not process and not property and not forms" $(PYTEST_ARGS)
+
+form-test: $(VENV)/.installed-test ## compare plain forms of every family of estimators with their pipelines
+	@$(BIN)/python -m pytest -m forms $(PYTEST_ARGS)
 
 process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own
 	@$(BIN)/python -m pytest -m process $(PYTEST_ARGS)
