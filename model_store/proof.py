@@ -27,7 +27,7 @@ rounding is that of 1."""
 SUBNORMAL: Final = 1e-300
 """How far other numbers may, below which a relative error means nothing."""
 
-SECONDS: Final = 3.0
+SECONDS: Final = 1.5
 """After which the pipeline is asked no more: what tells the most comes first."""
 
 REASON_LENGTH: Final = 300

@@ -21,7 +21,7 @@ from .plain.nodes.columns import Pipeline
 from .signature import Matrix, Signature
 
 ROWS: Final = 2000
-LONE_ROWS: Final = 20
+LONE_ROWS: Final = 8
 ODD_ROWS: Final = 300
 SPLITS: Final = 2000
 SHARE_MISSING: Final = 0.1
