@@ -425,7 +425,8 @@ def test_a_server_without_onnxruntime_answers_by_the_pipeline_and_says_so(
 
 @without_onnx
 def test_publishing_needs_no_onnx(store: ModelStore) -> None:
-    verdict = store.publish("m", GaussianNB().fit(X, THREE), X, THREE).served
+    pipeline = KNeighborsClassifier(metric="cosine").fit(X, THREE)
+    verdict = store.publish("m", pipeline, X, THREE).served
     assert verdict is not None
     assert (verdict.by, verdict.onnxruntime) == ("pipeline", None)
 
