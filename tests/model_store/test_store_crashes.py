@@ -12,11 +12,12 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
+from sklearn.neighbors import KNeighborsClassifier
 
-from model_store import ModelStore
+from model_store import Manifest, ModelStore
 from model_store.errors import StoreNotWritable, VersionNotFound
 
-from .conftest import publish_small
+from .conftest import LABELS, X
 
 pytestmark = pytest.mark.process
 
@@ -29,7 +30,7 @@ SECONDS = 15
 def processes() -> ForkServerContext:
     """Processes that start in milliseconds: forked from one that has scikit-learn imported."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "model_store.draft", "model_store.inspection"])
     with pytest.MonkeyPatch.context() as patch:
         # A process with one thread can be forked in safety.
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -38,6 +39,12 @@ def processes() -> ForkServerContext:
         first.start()
         first.join()
     return context
+
+
+def publish_pickle(store: ModelStore) -> Manifest:
+    """Without a plain form: to prove one takes longer than most writers live here."""
+    pipeline = KNeighborsClassifier(1, metric="canberra").fit(X, LABELS)
+    return store.publish("small", pipeline, X, LABELS)
 
 
 def run_together(
@@ -65,7 +72,7 @@ def noted(path: Path) -> list[int]:
 
 def publish_often(root: Path, log: Path, rounds: int) -> None:
     for _ in range(rounds):
-        note(log, publish_small(ModelStore(root)).version)
+        note(log, publish_pickle(ModelStore(root)).version)
 
 
 def publish_for_ever(root: Path, log: Path) -> None:
@@ -113,7 +120,7 @@ def publish_with_a_limit(root: Path, log: Path, size: int) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     with pytest.raises(StoreNotWritable, match=r"^The store .* cannot be written: File too large"):
-        publish_small(ModelStore(root))
+        publish_pickle(ModelStore(root))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     note(log, size)
 
@@ -134,7 +141,7 @@ def sweep(store: ModelStore) -> None:
     """Make all leftovers old, and publish once more."""
     for path in leftovers(store):
         os.utime(path, (0, 0))
-    publish_small(store)
+    publish_pickle(store)
 
 
 def test_publishers_at_once_never_share_a_number(
@@ -204,7 +211,7 @@ def test_killed_promoters_leave_aliases_that_can_be_read(
     processes: ForkServerContext, empty: ModelStore, tmp_path: Path
 ) -> None:
     for _ in range(3):
-        publish_small(empty)
+        publish_pickle(empty)
     logs = [tmp_path / "log0", tmp_path / "log1"]
     kills = kill_at_random(processes, *((promote_for_ever, (empty.root, log)) for log in logs))
     assert kills >= 12
@@ -219,8 +226,8 @@ def test_killed_promoters_leave_aliases_that_can_be_read(
 def test_promotions_of_different_aliases_at_once_lose_none(
     processes: ForkServerContext, empty: ModelStore
 ) -> None:
-    publish_small(empty)
-    publish_small(empty)
+    publish_pickle(empty)
+    publish_pickle(empty)
     run_together(processes, *((promote_often, (empty.root, alias, 60)) for alias in "abc"))
     assert empty.aliases("small") == {
         f"{alias}{i}": 1 + i % 2 for alias in "abc" for i in range(60)
@@ -232,7 +239,7 @@ def test_numbers_are_not_used_again_while_the_highest_are_removed(
     processes: ForkServerContext, empty: ModelStore, tmp_path: Path
 ) -> None:
     for _ in range(20):
-        publish_small(empty)
+        publish_pickle(empty)
     logs = [tmp_path / name for name in ("first", "second", "removed")]
     run_together(
         processes,
@@ -252,7 +259,7 @@ def test_an_alias_never_names_a_version_that_was_removed_at_the_same_time(
     processes: ForkServerContext, empty: ModelStore, tmp_path: Path
 ) -> None:
     for _ in range(21):
-        publish_small(empty)
+        publish_pickle(empty)
     named, removed = tmp_path / "named", tmp_path / "removed"
     run_together(
         processes,
