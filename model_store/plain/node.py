@@ -9,6 +9,7 @@ and nothing is larger than the file that it came from.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,6 +24,9 @@ Rows = Array | Sparse
 
 Splits = tuple[Array, Array]
 """Features, and the thresholds at which trees part their values."""
+
+Label = str | int | float | bool
+"""A class."""
 
 MAX_WIDTH: Final = 1 << 22
 """Features that a node may have. Rows of so many are sparse."""
@@ -136,6 +140,18 @@ class Predictor:
         yield from ()
 
 
+class Classifier(Predictor):
+    """A last step that takes its labels from a list of classes."""
+
+    __slots__ = ()
+
+    classes: list[Label]
+
+    @cached_property
+    def _labels(self) -> Array:
+        return labels_of(self.classes)
+
+
 # What nodes check ----------------------------------------------------------------
 
 
@@ -213,8 +229,6 @@ def is_missing(value: object) -> bool:
 
 
 # What classifiers answer with -------------------------------------------------------
-
-Label = str | int | float | bool
 
 MAX_CHARACTERS: Final = 1 << 22
 """For which there is room in an array of texts."""

@@ -13,6 +13,7 @@ from ..node import (
     MAX_DENSE,
     Answer,
     Array,
+    Classifier,
     Label,
     Malformed,
     Node,
@@ -20,7 +21,6 @@ from ..node import (
     Rows,
     Splits,
     dense,
-    labels_of,
     require,
     require_places,
 )
@@ -72,7 +72,7 @@ class BaggedRegression(Node, Predictor, frozen=True, kw_only=True):
             yield from member.splits()
 
 
-class BaggedClassification(Node, Predictor, frozen=True, kw_only=True):
+class BaggedClassification(Node, Classifier, frozen=True, kw_only=True):
     """The class of the highest mean probability, or that most members say.
 
     `known` has for each member the places of its classes among all; None where it knows all.
@@ -88,10 +88,6 @@ class BaggedClassification(Node, Predictor, frozen=True, kw_only=True):
         return all(member.inner.decides for member in self.members) and not any(
             places is not None for places in self.known
         )
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         check_classes(self.classes, len(self.members))

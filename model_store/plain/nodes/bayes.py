@@ -10,14 +10,13 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
-    Predictor,
     Refused,
     Rows,
     as_floats,
     finite,
-    labels_of,
     require,
     require_floats,
 )
@@ -27,7 +26,7 @@ from .likelihood import shares
 from .linear import product
 
 
-class CountBayes(Node, Predictor, frozen=True, kw_only=True):
+class CountBayes(Node, Classifier, frozen=True, kw_only=True):
     """Of counts. `logarithms` of shape (features, classes) are those of the features' shares in
     each class, `prior` of shape (classes,) those of the classes. With `threshold` a feature counts
     as 1 where it is above it, else as 0."""
@@ -36,10 +35,6 @@ class CountBayes(Node, Predictor, frozen=True, kw_only=True):
     logarithms: Array
     prior: Array
     threshold: float | None = None
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         require(len(self.classes) > 0, "a class")
@@ -59,7 +54,7 @@ def _above(rows: Rows, threshold: float) -> Rows:
     return (finite(as_floats(rows)) > threshold).astype(np.float64)
 
 
-class GaussianBayes(Node, Predictor, frozen=True, kw_only=True):
+class GaussianBayes(Node, Classifier, frozen=True, kw_only=True):
     """Of numbers. `means` and `variances` of shape (classes, features), `prior` of shape
     (classes,)."""
 
@@ -67,10 +62,6 @@ class GaussianBayes(Node, Predictor, frozen=True, kw_only=True):
     prior: Array
     means: Array
     variances: Array
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     @cached_property
     def _constants(self) -> tuple[Array, Array]:
@@ -95,7 +86,7 @@ class GaussianBayes(Node, Predictor, frozen=True, kw_only=True):
         return found
 
 
-class CategoryBayes(Node, Predictor, frozen=True, kw_only=True):
+class CategoryBayes(Node, Classifier, frozen=True, kw_only=True):
     """Of categories, which are counted from 0. The table has a row for each category of each
     feature, of the first feature first, and `counts` says how many categories each has."""
 
@@ -103,10 +94,6 @@ class CategoryBayes(Node, Predictor, frozen=True, kw_only=True):
     table: Array
     counts: Array
     prior: Array
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     @cached_property
     def _starts(self) -> Array:

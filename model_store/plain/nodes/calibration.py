@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Final, Literal
 
 import msgspec
@@ -13,13 +12,13 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
     Rows,
     Splits,
     finite,
-    labels_of,
     require,
     require_floats,
     require_places,
@@ -154,15 +153,11 @@ class Calibrated(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         return shares
 
 
-class Calibration(Node, Predictor, frozen=True, kw_only=True):
+class Calibration(Node, Classifier, frozen=True, kw_only=True):
     """The class of the highest mean of the probabilities of all members."""
 
     classes: list[Label]
     members: list[Calibrated]
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         check_classes(self.classes, len(self.members))

@@ -22,7 +22,7 @@ from ..node import (
     require_shape,
 )
 from .blocks import in_blocks
-from .discriminant import squares
+from .distances import squares_by_product
 from .likelihood import shares
 from .linear import product
 
@@ -64,7 +64,7 @@ class Nearest(Node, Predictor, frozen=True, kw_only=True):
         return Answer(self.clusters.take(places))
 
     def _by_whole(self, array: Array) -> Array:
-        return np.asarray(squares(array, self.centres).argmin(axis=1))
+        return np.asarray(squares_by_product(array, self.centres).argmin(axis=1))
 
 
 class Bisected(Node, Predictor, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
@@ -17,23 +17,18 @@ from ..node import (
     Rows,
     as_floats,
     finite,
-    labels_of,
     require,
     require_floats,
 )
 from ..sparse import Sparse
 
 
-class ConstantClass(Node, Predictor, frozen=True, kw_only=True):
+class ConstantClass(Node, Classifier, frozen=True, kw_only=True):
     """One class by its place, and the same probabilities of all."""
 
     classes: list[Label]
     place: int
     shares: Array
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         require(0 <= self.place < len(self.classes), "the place of a class")

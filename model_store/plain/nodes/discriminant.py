@@ -10,21 +10,21 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
-    Predictor,
     Rows,
     as_floats,
     finite,
-    labels_of,
     require,
     require_floats,
 )
 from .blocks import in_blocks
+from .distances import squares_by_product
 from .likelihood import decision, shifted_shares
 
 
-class Quadratic(Node, Predictor, frozen=True, kw_only=True):
+class Quadratic(Node, Classifier, frozen=True, kw_only=True):
     """Each class with a mean and a scatter of its own: `axes` of shape (features, axes of the
     class) bring what is away from the mean to unit variance, `constants` of shape (classes,) are
     what the determinants add, and `prior` the logarithms of the classes' shares."""
@@ -38,10 +38,6 @@ class Quadratic(Node, Predictor, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return True
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         count = len(self.classes)
@@ -69,7 +65,7 @@ class Quadratic(Node, Predictor, frozen=True, kw_only=True):
         return found
 
 
-class Centroids(Node, Predictor, frozen=True, kw_only=True):
+class Centroids(Node, Classifier, frozen=True, kw_only=True):
     """Each class by its centre, of shape (classes, features).
 
     Scores are those of features divided by `scale`, with `prior`, the logarithms of the classes'
@@ -86,10 +82,6 @@ class Centroids(Node, Predictor, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return self.metric == "euclidean"
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     @cached_property
     def _scaled(self) -> Array:
@@ -126,21 +118,12 @@ class Centroids(Node, Predictor, frozen=True, kw_only=True):
 
     def _distances(self, array: Array, centres: Array) -> Array:
         if self.metric == "euclidean":
-            return np.sqrt(squares(array, centres))
+            return np.sqrt(squares_by_product(array, centres))
         return in_blocks(lambda rows: _manhattan(rows, centres), array, centres.size)
 
 
 def _manhattan(array: Array, centres: Array) -> Array:
     found: Array = np.abs(array[:, np.newaxis] - centres).sum(axis=2)
-    return found
-
-
-def squares(array: Array, centres: Array) -> Array:
-    """Squared Euclidean distances by a matrix product, as scikit-learn finds them."""
-    found: Array = -2.0 * (array @ centres.T)
-    found += np.einsum("ij,ij->i", array, array)[:, np.newaxis]
-    found += np.einsum("ij,ij->i", centres, centres)
-    np.maximum(found, 0, out=found)
     return found
 
 

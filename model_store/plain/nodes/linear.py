@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -11,13 +10,13 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
     Rows,
     as_floats,
     finite,
-    labels_of,
     require,
     require_floats,
 )
@@ -59,7 +58,7 @@ class Regression(Node, Predictor, frozen=True, kw_only=True):
         return Answer(np.exp(scores) if self.link == "exp" else scores)
 
 
-class Classification(Node, Predictor, frozen=True, kw_only=True):
+class Classification(Node, Classifier, frozen=True, kw_only=True):
     """The class of the highest score. `coefficients` of shape (features, 1 or classes).
 
     `shares` says how probabilities are made of the scores, where the model has any.
@@ -73,10 +72,6 @@ class Classification(Node, Predictor, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return True
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         scores = len(self.classes) if len(self.classes) > 2 else 1

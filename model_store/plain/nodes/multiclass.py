@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import combinations
 from typing import Annotated, Final
 
@@ -13,13 +12,13 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
     Rows,
     Splits,
     finite,
-    labels_of,
     require,
     require_floats,
 )
@@ -95,15 +94,11 @@ def _side_by_side(scores: list[Array]) -> Array:
     return scores[0] if len(scores) == 1 else np.stack(scores, axis=1)
 
 
-class OneVsRest(_EachByItself, frozen=True, kw_only=True):
+class OneVsRest(_EachByItself, Classifier, frozen=True, kw_only=True):
     """The class whose member says the highest number; or of two classes the second where that of
     the only member is above the threshold."""
 
     classes: list[Label]
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         check_classes(self.classes, len(self.members))
@@ -144,7 +139,7 @@ class ManyLabels(_EachByItself, frozen=True, kw_only=True):
         return Answer(labels, tables or None)
 
 
-class OneVsOne(Node, Predictor, frozen=True, kw_only=True):
+class OneVsOne(Node, Classifier, frozen=True, kw_only=True):
     """The class with the most votes: each member tells one class, 0, from one behind it, 1. What
     they say besides, as far as it is above 0, tells apart those with as many votes."""
 
@@ -155,10 +150,6 @@ class OneVsOne(Node, Predictor, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return True
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         check_classes(self.classes)
@@ -199,16 +190,12 @@ class OneVsOne(Node, Predictor, frozen=True, kw_only=True):
         return splits_of(member.inner for member in self.members)
 
 
-class OutputCode(Node, Predictor, frozen=True, kw_only=True):
+class OutputCode(Node, Classifier, frozen=True, kw_only=True):
     """The class whose code, a row of `codes`, is nearest to what the members say."""
 
     classes: list[Label]
     members: list[Member]
     codes: Array
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         check_classes(self.classes, len(self.members))

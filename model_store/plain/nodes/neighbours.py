@@ -10,6 +10,7 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
@@ -114,17 +115,13 @@ def _means(values: Array, weights: Array) -> Array:
     return np.stack([each / total for each in sums], axis=1)
 
 
-class NeighbourShares(Node, Predictor, frozen=True, kw_only=True):
+class NeighbourShares(Node, Classifier, frozen=True, kw_only=True):
     """Shares of the classes that the neighbours have, as label propagation spread them. `shares`
     of shape (training rows, classes)."""
 
     search: Search
     classes: list[Label]
     shares: Array
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         self.search.check(width)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Final, Literal
 
 import msgspec
@@ -11,13 +10,13 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
     Rows,
     as_floats,
     finite,
-    labels_of,
     require,
     require_floats,
 )
@@ -92,15 +91,11 @@ class NetworkNumbers(Node, Predictor, frozen=True, kw_only=True):
         return Answer(found[:, 0] if found.shape[1] == 1 else found)
 
 
-class NetworkClasses(Node, Predictor, frozen=True, kw_only=True):
+class NetworkClasses(Node, Classifier, frozen=True, kw_only=True):
     """A class by its share: of two classes the second has one, of more each."""
 
     classes: list[Label]
     layers: Layers
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         self.layers.check(width)

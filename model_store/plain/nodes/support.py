@@ -10,19 +10,19 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
     Rows,
     as_floats,
     finite,
-    labels_of,
     require,
     require_floats,
     require_places,
 )
 from .blocks import in_blocks
-from .discriminant import squares
+from .distances import squares_by_product
 from .kernels import Kernel, KernelName, Vectors
 
 LEAST_SHARE: Final = 1e-7
@@ -80,7 +80,7 @@ class KernelNumbers(Node, Predictor, frozen=True, kw_only=True):
 
     def _alike(self, array: Array) -> Array:
         if self.kernel == "rbf":
-            return np.asarray(np.exp(-self.gamma * squares(array, self.rows)))
+            return np.asarray(np.exp(-self.gamma * squares_by_product(array, self.rows)))
         # Of the rows turned: so a BLAS adds up as it does for scikit-learn.
         found: Array = array @ self.rows.T
         if self.kernel == "linear":
@@ -90,7 +90,7 @@ class KernelNumbers(Node, Predictor, frozen=True, kw_only=True):
         return np.asarray(np.tanh(found) if self.kernel == "sigmoid" else found**self.degree)
 
 
-class KernelShares(Node, Predictor, frozen=True, kw_only=True):
+class KernelShares(Node, Classifier, frozen=True, kw_only=True):
     """Shares of the classes that all rows of training have, as label propagation spread them, each
     by exp(-gamma d²) of its distance d. `shares` of shape (training rows, classes)."""
 
@@ -99,10 +99,6 @@ class KernelShares(Node, Predictor, frozen=True, kw_only=True):
     gamma: float
     shares: Array
 
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
-
     def check(self, width: int) -> None:
         require_floats(self.rows, -1, width)
         require(len(self.classes) > 0 and len(self.rows) > 0, "a class and a row")
@@ -110,14 +106,14 @@ class KernelShares(Node, Predictor, frozen=True, kw_only=True):
 
     def answer(self, rows: Rows) -> Answer:
         # The distances of the rows of training from these, since so a BLAS adds up the same.
-        alike = squares(self.rows, finite(as_floats(rows)))
+        alike = squares_by_product(self.rows, finite(as_floats(rows)))
         alike *= -self.gamma
         shares = np.exp(alike, out=alike).T @ self.shares
         shares /= shares.sum(axis=1)[:, np.newaxis]
         return Answer(self._labels.take(shares.argmax(axis=1)), shares)
 
 
-class SupportClasses(Node, Predictor, frozen=True, kw_only=True):
+class SupportClasses(Node, Classifier, frozen=True, kw_only=True):
     """Each class beside each other. `counts` are the vectors of each class, which stand one class
     after another. `weights` of shape (classes - 1, vectors) and `intercept` of shape (pairs,) are
     those of LIBSVM. `slopes` and `shifts` of shape (pairs,) make shares of the scores of pairs.
@@ -138,10 +134,6 @@ class SupportClasses(Node, Predictor, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return True
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     @cached_property
     def _pairs(self) -> tuple[Array, Array]:

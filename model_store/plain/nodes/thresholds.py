@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
 
-from ..node import Answer, Array, Label, Node, Predictor, Rows, Splits, labels_of, require
+from ..node import Answer, Array, Classifier, Label, Node, Predictor, Rows, Splits, require
 from .members import shares_of, splits_of, vector
 
 
-class Threshold(Node, Predictor, frozen=True, kw_only=True):
+class Threshold(Node, Classifier, frozen=True, kw_only=True):
     """The class at the place `positive` where its probability, or its score, is at the threshold
     or above it; else the other. Probabilities and scores are those of the predictor within."""
 
@@ -27,10 +26,6 @@ class Threshold(Node, Predictor, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return self.inner.decides
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         require(math.isfinite(self.threshold), "a finite threshold")

@@ -11,6 +11,7 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Classifier,
     Label,
     Node,
     Predictor,
@@ -91,7 +92,7 @@ class BoostedRegression(Node, OfTrees, frozen=True, kw_only=True):
         return Answer(_INVERSES[self.link](found))
 
 
-class BoostedClassification(Node, OfTrees, frozen=True, kw_only=True):
+class BoostedClassification(Node, OfTrees, Classifier, frozen=True, kw_only=True):
     """A score for the second of two classes, or one for each of several, each the sum of a value of
     each tree whose turn it is.
 
@@ -111,10 +112,6 @@ class BoostedClassification(Node, OfTrees, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return self.scored
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     @cached_property
     def _turns(self) -> int:
@@ -145,7 +142,7 @@ class BoostedClassification(Node, OfTrees, frozen=True, kw_only=True):
         return np.asarray(scores >= 0 if self.chosen == "score_or_zero" else scores > 0)
 
 
-class WeightedVote(Node, OfTrees, frozen=True, kw_only=True):
+class WeightedVote(Node, OfTrees, Classifier, frozen=True, kw_only=True):
     """AdaBoost of classifiers: of each tree a score for each class, as much as the tree weighs;
     `weight` is what all trees do."""
 
@@ -156,10 +153,6 @@ class WeightedVote(Node, OfTrees, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return True
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         self.trees.check(width)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from ..node import Answer, Array, Label, Node, Predictor, Rows, Splits, labels_of, require
+from ..node import Answer, Array, Classifier, Label, Node, Predictor, Rows, Splits, require
 from .members import check_classes, check_weights, shares_of, splits_of, vector
 
 
@@ -42,16 +42,12 @@ class Average(Node, Predictor, frozen=True, kw_only=True):
         return splits_of(self.members)
 
 
-class SoftVote(Node, Predictor, frozen=True, kw_only=True):
+class SoftVote(Node, Classifier, frozen=True, kw_only=True):
     """The class of the highest mean probability; each member knows all classes."""
 
     classes: list[Label]
     members: list[Predictor]
     weights: Array | None = None
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     def check(self, width: int) -> None:
         check_classes(self.classes, len(self.members))
@@ -76,16 +72,12 @@ class SoftVote(Node, Predictor, frozen=True, kw_only=True):
         return splits_of(self.members)
 
 
-class HardVote(Node, Predictor, frozen=True, kw_only=True):
+class HardVote(Node, Classifier, frozen=True, kw_only=True):
     """The class that most members say, by its place among the classes; of several the first."""
 
     classes: list[Label]
     members: list[Predictor]
     weights: Array | None = None
-
-    @cached_property
-    def _labels(self) -> Array:
-        return labels_of(self.classes)
 
     @cached_property
     def _weights(self) -> list[float]:

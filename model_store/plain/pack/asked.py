@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..node import Label
+from ..node import Label, is_missing
 from ..nodes.categories import Categories, Encode, OneHot, Other, Rename
 from .encoders import Places, label_of
 from .given import NotPacked
@@ -61,7 +61,7 @@ def numbers(columns: Sequence[Column]) -> Encode:
 def labels(columns: Sequence[Column]) -> Rename:
     """The values of columns beside each other, each of which becomes one."""
     rows = [value for column in columns for value in column.rows[:, 0].tolist()]
-    found = [None if _is_gap(value) else label_of(value) for value in rows]
+    found = [None if is_missing(value) else label_of(value) for value in rows]
     return Rename(columns=[column.categories for column in columns], labels=found)
 
 
@@ -80,7 +80,7 @@ class Asked:
         Raises:
             NotPacked: a category is no text and no number, or has no answer, or there are too many.
         """
-        values: list[Label] = [label_of(value) for value in self.known[at] if not _is_gap(value)]
+        values: list[Label] = [label_of(value) for value in self.known[at] if not is_missing(value)]
         if len(values) * (features.stop - features.start) > MAX_CELLS:
             raise NotPacked(f"{type(self.step).__name__} of so many categories is not known")
         rows = self._rows(at, values)
@@ -119,12 +119,8 @@ class Asked:
                 return None
 
     def _usual(self, place: int) -> Any:
-        values = [value for value in self.known.get(place, [0.0]) if not _is_gap(value)]
+        values = [value for value in self.known.get(place, [0.0]) if not is_missing(value)]
         return values[0] if values else None
-
-
-def _is_gap(value: Any) -> bool:
-    return value is None or bool(value != value)
 
 
 def _unknown(values: Sequence[Any]) -> Any:
