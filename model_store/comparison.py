@@ -12,12 +12,11 @@ from typing import Final
 from . import frames
 from .backend import Served
 from .converted import Converted, build_converted, convert
-from .errors import InvalidRows, words_of
 from .manifest import GRAPH
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read, write
 from .plain.pack import NotPacked, last_of, pack
-from .proof import Claim, Verdict, claim, verdict
+from .proof import Claim, NotCompared, Verdict, claim, verdict
 from .signature import Matrix
 
 BATCH: Final = 256
@@ -37,7 +36,9 @@ class Candidate:
     def proven(self, found: Verdict) -> Candidate:
         """What serves after a verdict on the claim."""
         if found.difference is not None:
-            return Candidate(Served.found("pipeline", f"of its plain form, {found.difference}"))
+            return Candidate(
+                Served.found("pipeline", f"its plain form differs: {found.difference}")
+            )
         reason = f"it gave the answers of the pipeline to {found.rows} rows"
         return Candidate(Served.found("plain", reason), self.files)
 
@@ -53,12 +54,8 @@ def candidate(model: Model) -> Candidate:
         return _converted(model, f"there is no plain form of it, since {error}")
     try:
         claimed = claim(model, form, last_of(model.pipeline))
-    except InvalidRows as error:
-        return Candidate(Served.found("pipeline", f"no rows can be drawn from its ranges: {error}"))
-    # A form may stumble over rows that are drawn, and a pipeline that serves is no reason to stop.
-    except Exception as error:
-        reason = f"its plain form failed on drawn rows: {words_of(error)}"
-        return Candidate(Served.found("pipeline", reason))
+    except NotCompared as error:
+        return Candidate(Served.found("pipeline", str(error)))
     unproven = Served.found("pipeline", "its plain form was not put to the proof")
     return Candidate(unproven, {FORM_HEADER: header, FORM_DATA: data}, claimed)
 
@@ -86,9 +83,9 @@ def _against(model: Model, converted: Converted) -> str | None:
     served = replace(model, converted=converted)
     try:
         claimed = claim(model, converted, converted.rest)
-    except InvalidRows as error:
-        return f"no rows can be drawn from its ranges: {error}"
-    found = verdict(served, converted, claimed, converted.rounding)
+        found = verdict(served, converted, claimed, converted.rounding)
+    except NotCompared as error:
+        return str(error)
     if found.difference is not None:
         return f"in ONNX {found.difference}"
     golden = model.golden_rows()

@@ -15,6 +15,9 @@ from typing import IO, Final
 
 from .errors import CorruptVersion, ModelStoreError, NotDurable, StoreNotWritable, words_of
 
+SHARED: Final = 1 << 20
+"""Bytes from which a file is mapped, so that processes share its memory."""
+
 TEMPORARY: Final = ".publishing-"
 """How the names of files and folders begin that are not in their place yet."""
 
@@ -42,11 +45,12 @@ def read(path: Path, limit: int) -> bytes:
 
 
 def mapped(path: Path) -> memoryview:
-    """A regular file's bytes as they lie on the disk, which are read when they are looked at; a
-    link is not followed."""
+    """A regular file's bytes; those of a large one as they lie on the disk, which are read when
+    they are looked at. A link is not followed."""
     with _regular(path) as (file, size):
-        if not size:  # which cannot be mapped
-            return memoryview(b"")
+        # Who looks at bytes that were cut off since is killed, so what costs little is read.
+        if size < SHARED:
+            return memoryview(file.read(size))
         return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
 
 

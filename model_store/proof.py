@@ -7,18 +7,19 @@ What the one refuses the other refuses.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidRows, PredictionFailed
+from .errors import InvalidRows, PredictionFailed, words_of
 from .labels import json_labels
 from .model import Model, Prediction, ask
-from .plain import Refused
 from .proof_rows import Computed, Question, questions
+from .signature import Matrix
 
 RELATIVE: Final = 1e-12
 NEAR_ZERO: Final = 1e-15
@@ -28,7 +29,7 @@ SUBNORMAL: Final = 1e-300
 """How far other numbers may, below which a relative error means nothing."""
 
 SECONDS: Final = 1.5
-"""After which the pipeline is asked no more: what tells the most comes first."""
+"""After which rows that the pipeline refused together are not asked by themselves any more."""
 
 REASON_LENGTH: Final = 300
 
@@ -41,12 +42,28 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     shares: list[list[list[float]]] = []
     scores: list[Any] | None = None
 
+    def of(self, row: int) -> Told:
+        """What was said to one of the rows."""
+        here = slice(row, row + 1)
+        scores = None if self.scores is None else self.scores[here]
+        return Told(self.labels[here], [each[here] for each in self.shares], scores)
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """What was said to so many rows that were asked together; None where they were refused."""
+
+    rows: int
+    told: Told | None
+
 
 class Claim(msgspec.Struct, frozen=True):
-    """What a pipeline said to the rows that its form is to be asked, as many as there was time for;
-    None to those that it refused."""
+    """What a pipeline said to the rows of each question to its form, part by part."""
 
-    told: list[Told | None]
+    told: list[list[Part]]
+
+
+class NotCompared(Exception):
+    """A pipeline and its form cannot be asked the same rows. The message says why, as a clause."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -61,65 +78,94 @@ def claim(model: Model, asked: Computed, last: Any) -> Claim:
     estimator that the last step of that stands for.
 
     Raises:
-        InvalidRows: no rows can be drawn from its ranges.
+        NotCompared: no rows can be drawn from its ranges, or what it is to be asked fails on them.
     """
     until = time.monotonic() + SECONDS
-    told: list[Told | None] = []
-    for question in questions(asked, model.manifest.signature, model.golden_rows()):
-        if time.monotonic() > until:
-            break
-        told.append(_of_pipeline(model, last, question))
+    told = []
+    for question in _questions(model, asked):
+        ask_pipeline = partial(_of_pipeline, model, last, question.of_last)
+        told.append(list(_parts(ask_pipeline, question.rows, until)))
     return Claim(told)
 
 
 def verdict(model: Model, asked: Computed, claimed: Claim, rounding: float = 0.0) -> Verdict:
     """Whether a model says the same that is served by `asked`, whose probabilities may be wrong by
-    `rounding`."""
+    `rounding`.
+
+    Raises:
+        NotCompared: as `claim`.
+    """
     rows = 0
-    try:
-        rest = questions(asked, model.manifest.signature, model.golden_rows())
-        for question, expected in zip(rest, claimed.told, strict=False):
-            found = _of_computed(model, asked, question)
-            difference = _difference(model, question, found, expected, rounding)
+    for question, parts in zip(_questions(model, asked), claimed.told, strict=True):
+        for asked_rows, expected in _compared(question, parts):
+            found = _of_computed(model, asked, question.of_last, asked_rows)
+            difference = _difference(model, asked_rows, found, expected, rounding)
             if difference is not None:
                 return Verdict(rows, _shorten(difference))
-            rows += len(question.rows)
-    except InvalidRows as error:
-        return Verdict(rows, f"no rows can be drawn from its ranges: {error}")
+            rows += len(asked_rows)
     return Verdict(rows)
 
 
 # Asking --------------------------------------------------------------------------
 
 
-def _of_pipeline(model: Model, last: Any, question: Question) -> Told | None:
-    if not question.of_last:
-        return _of_model(model, question.rows)
+def _questions(model: Model, asked: Computed) -> Iterator[Question]:
+    """
+    Raises:
+        NotCompared: as `claim`.
+    """
+    try:
+        yield from questions(asked, model.manifest.signature, model.golden_rows())
+    except InvalidRows as error:
+        raise NotCompared(f"no rows can be drawn from its ranges: {error}") from error
+    # A form may stumble over rows that are drawn, and a pipeline that serves is no reason to stop.
+    except Exception as error:
+        raise NotCompared(f"its plain form failed on drawn rows: {words_of(error)}") from error
+
+
+def _parts(
+    asked: Callable[[NDArray[Any]], Told | None], rows: NDArray[Any], until: float
+) -> Iterator[Part]:
+    """What is said to all rows together, or else to those of either half, so that what is refused
+    hides no more than itself."""
+    told = asked(rows)
+    if told is not None or len(rows) == 1 or time.monotonic() > until:
+        yield Part(len(rows), told)
+        return
+    middle = len(rows) // 2
+    yield from _parts(asked, rows[:middle], until)
+    yield from _parts(asked, rows[middle:], until)
+
+
+def _of_pipeline(model: Model, last: Any, of_last: bool, rows: NDArray[Any]) -> Told | None:
+    if not of_last:
+        return _of_model(model, rows)
     shares = hasattr(last, "predict_proba") and model.manifest.probabilities
-    return _told(lambda: ask(last, question.rows, probabilities=shares, several=None))
+    return _told(lambda: ask(last, rows, probabilities=shares, several=None))
 
 
-def _of_computed(model: Model, asked: Computed, question: Question) -> Told | None:
-    if not question.of_last:
-        return _of_model(model, question.rows)
+def _of_computed(model: Model, asked: Computed, of_last: bool, rows: NDArray[Any]) -> Told | None:
+    if not of_last:
+        return _of_model(model, rows)
     shares, several = model.manifest.probabilities, model.manifest.several
 
     def said() -> Prediction:
         with np.errstate(all="ignore"):
-            answer = asked.last.answer(question.rows)
+            answer = asked.last.answer(rows)
         return Prediction.of(answer, probabilities=shares, several=several)
 
     return _told(said)
 
 
 def _of_model(model: Model, rows: NDArray[Any]) -> Told | None:
+    """Rows of which one has no scores are refused together, and a lone one is told without."""
     found = _told(lambda: model.said(rows))
     if found is None or not model.decides:
         return found
     try:
         return msgspec.structs.replace(found, scores=model.decided(rows).tolist())
     except PredictionFailed:
-        return found
+        return found if len(rows) == 1 else None
 
 
 def _told(asked: Callable[[], Prediction]) -> Told | None:
@@ -127,8 +173,6 @@ def _told(asked: Callable[[], Prediction]) -> Told | None:
     pipeline fails on them."""
     try:
         found = asked()
-    except (PredictionFailed, Refused):
-        return None
     except Exception:
         return None
     shares = found.probabilities or ()
@@ -138,15 +182,27 @@ def _told(asked: Callable[[], Prediction]) -> Told | None:
 # Comparing -----------------------------------------------------------------------
 
 
+def _compared(question: Question, parts: list[Part]) -> Iterator[tuple[Matrix, Told | None]]:
+    """The rows to ask the form together, with what the pipeline said to them."""
+    start = 0
+    for part in parts:
+        rows = question.rows[start : start + part.rows]
+        start += part.rows
+        if not question.alone or part.told is None:
+            yield rows, part.told
+            continue
+        for row in range(part.rows):
+            yield rows[row : row + 1], part.told.of(row)
+
+
 def _difference(
     model: Model,
-    question: Question,
+    rows: Matrix,
     found: Told | None,
     expected: Told | None,
     rounding: float,
 ) -> str | None:
     """Where two answers to the same rows are not one, as a clause."""
-    rows = question.rows
     if found is None or expected is None:
         if found is expected:
             return None

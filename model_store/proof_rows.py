@@ -7,7 +7,7 @@ is odd, and rows on both sides of where trees part their values.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -50,11 +50,12 @@ class Last(Protocol):
 
 
 class Question(NamedTuple):
-    """Rows that are asked together: what the pipeline takes, or with `of_last` what its last step
-    is given."""
+    """Rows to ask: what the pipeline takes, or with `of_last` what its last step is given. The form
+    is asked all of them together, or each `alone`, as a client may ask it."""
 
     rows: Matrix
     of_last: bool = False
+    alone: bool = False
 
 
 def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator[Question]:
@@ -70,10 +71,10 @@ def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator
     if any(column.missing for column in signature.columns):
         yield Question(draw(signature, golden, ROWS, random, missing=SHARE_MISSING))
     yield from _beside_splits(asked, signature, drawn, random)
-    for row in range(min(LONE_ROWS, len(drawn))):
-        yield Question(drawn[row : row + 1])
-    for odd in _odd_rows(signature, golden):
-        yield Question(odd)
+    yield Question(drawn[:LONE_ROWS], alone=True)
+    odd = _odd_rows(signature, golden)
+    if odd:
+        yield Question(signature.validate(_by_column(odd), len(odd)), alone=True)
 
 
 def draw(
@@ -101,15 +102,23 @@ def draw(
     return signature.validate(values, count)
 
 
-def _odd_rows(signature: Signature, golden: Matrix) -> Iterator[Matrix]:
-    """A golden row with one value that is odd, for as many columns as there is time for."""
+def _odd_rows(signature: Signature, golden: Matrix) -> list[dict[str, Any]]:
+    """The first golden row with one value that is odd, each that a column takes, for as many
+    columns as there are rows to ask."""
     usual = signature.values(golden[:1])[0]
     each = max(ODD_ROWS // len(signature.columns), 1)
+    found = []
     for column in signature.columns[:ODD_ROWS]:
         for value in _odd_values(column)[:each]:
-            row = {name: [told] for name, told in (usual | {column.name: value}).items()}
+            row = usual | {column.name: value}
             with contextlib.suppress(InvalidRows):
-                yield signature.validate(row, 1)
+                signature.validate(_by_column([row]), 1)
+                found.append(row)
+    return found
+
+
+def _by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _odd_values(column: Column) -> Sequence[Any]:
