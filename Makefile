@@ -37,7 +37,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms screenshots bench clients client-test corpus-test onnx-test lint types lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms screenshots bench clients client-test corpus-test onnx-test guest-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -46,10 +46,10 @@ run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 	@$(BIN)/python -m quart_app serve
 
 test: $(VENV)/.installed-test ## run the tests that need no browser and no programs beside them
-	@$(BIN)/python -m pytest -m "not browser and not clients and not process and not property and not forms" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not browser and not clients and not process and not property and not forms and not guests" $(PYTEST_ARGS)
 
 form-test: $(VENV)/.installed-test ## compare plain forms of every family of estimators with their pipelines
-	@$(BIN)/python -m pytest -m forms $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "forms and not guests" $(PYTEST_ARGS)
 
 process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own
 	@$(BIN)/python -m pytest -m process $(PYTEST_ARGS)
@@ -93,6 +93,9 @@ corpus-test: $(VENV)/.installed-test $(foreach release,$(RELEASES),$(CORPUS)/$(r
 
 onnx-test: $(VENV)/.installed-test $(VENV)/.installed-onnx ## install the extra onnx (33 MB) and run the tests of what is served by it
 	@$(BIN)/python -m pytest tests/model_store/test_converted.py tests/quart_app/about/test_description.py tests/quart_app/test_kinds.py
+
+guest-test: $(VENV)/.installed-test $(VENV)/.installed-guests ## install the extra guests (600 MB) and run the tests of models of other libraries
+	@$(BIN)/python -m pytest -m guests $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint ## check style and format
 	@$(BIN)/python -m ruff check

@@ -12,6 +12,8 @@ from model_store.plain.pack import NotPacked
 from .forms import packed, require_same
 from .grown import beside_thresholds, classes, numbers, table
 
+pytestmark = pytest.mark.guests
+
 FEW: dict[str, Any] = {"n_estimators": 8, "n_jobs": 1, "random_state": 1}
 
 XGBOOST: list[dict[str, Any]] = [

@@ -14,6 +14,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 from .forms import packed, require_same
 
+pytestmark = pytest.mark.guests
+
 NAN = float("nan")
 ROWS = 150
 

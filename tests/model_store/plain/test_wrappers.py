@@ -463,6 +463,7 @@ def test_a_wrapper_of_sparse_rows_answers_as_its_pipeline_does(estimator: Any, y
 # What draws rows for training ------------------------------------------------------
 
 
+@pytest.mark.guests
 def test_what_draws_rows_for_training_vanishes() -> None:
     ensemble = pytest.importorskip("imblearn.ensemble")
     pipeline = pytest.importorskip("imblearn.pipeline")
