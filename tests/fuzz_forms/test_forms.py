@@ -22,6 +22,8 @@ from .subjects import WITHOUT_FORM, save_all
 
 CASES: Final = 30
 
+pytestmark = pytest.mark.forms
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -119,7 +119,7 @@ def test_a_form_that_answers_what_its_pipeline_refuses_is_found(store: ModelStor
     )
     form = pack(pipeline, signature)
     claimed = claim(model, form, last_of(pipeline))
-    assert None in claimed.told
+    assert any(part.told is None for parts in claimed.told for part in parts)
     assert verdict(served_by(form, model), form, claimed).difference is None
     assert isinstance(form.root, Pipeline)
     root = msgspec.structs.replace(form.root, last=Lenient(form.root.last))
@@ -127,6 +127,33 @@ def test_a_form_that_answers_what_its_pipeline_refuses_is_found(store: ModelStor
     found = verdict(served_by(lenient, model), lenient, claimed)
     assert found.difference is not None
     assert found.difference.startswith("the pipeline refuses rows that it answers")
+
+
+def test_what_the_pipeline_refuses_hides_none_of_the_rows_that_it_answers(
+    store: ModelStore,
+) -> None:
+    floats = DecisionTreeRegressor(max_depth=3).fit(X, Y)
+    store.publish("tree", floats, X, Y)
+    model = store.load(store.verify("tree", pickles="always"))
+    claimed = claim(model, pack(floats, model.manifest.signature), last_of(floats))
+    odd = claimed.told[-1]
+    assert {part.rows for part in odd if part.told is None} == {1}
+    # Of each column a float32 holds neither 1e300 nor -1e300, but a gap and five other numbers.
+    assert sum(part.rows for part in odd if part.told is None) == 2 * FEATURES
+    assert sum(part.rows for part in odd if part.told is not None) == 6 * FEATURES
+
+
+@pytest.mark.parametrize("score", [1e300, -1e300])
+def test_a_row_without_a_score_hides_no_scores_of_others(store: ModelStore, score: float) -> None:
+    steep = LogisticRegression().fit(X, SIDES)
+    steep.coef_ = steep.coef_ * 1e10
+    store.publish("steep", steep, X, SIDES)
+    model = store.load(store.verify("steep", pickles="always"))
+    assert model.decides
+    claimed = claim(model, pack(steep, model.manifest.signature), last_of(steep))
+    whole = [part.told for part in claimed.told[-1] if part.told is not None]
+    assert any(told.scores is not None for told in whole)
+    assert all(len(told.labels) == 1 for told in whole if told.scores is None)
 
 
 def test_a_pipeline_of_another_class_is_served_itself_and_says_why(store: ModelStore) -> None:
