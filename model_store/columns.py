@@ -119,6 +119,13 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         found = self.kind.plain(cell)
         return self.shown(found) if isinstance(found, float) else found
 
+    def plain_all(self, cells: Cells) -> list[JSONLabel | None]:
+        """As `plain`, of each of some cells."""
+        values = cells.tolist() if cells.dtype.kind in "iufb" else cells
+        if cells.dtype == np.float64 and self.kind.keeps_floats and self.narrow is None:
+            return [None if value != value else value for value in values]
+        return [self.plain(value) for value in values]
+
     def cell(self, value: object, dtype: np.dtype[Any], rules: TextRules = JSON) -> Any:
         """One value as the cell of a matrix.
 

@@ -109,7 +109,7 @@ def from_matrix(matrix: Matrix, signature: Signature) -> Any:
     if signature.trained is not None and signature.trained == matrix.dtype:
         return pandas.DataFrame(matrix, columns=names)
     columns = enumerate(signature.columns)
-    frame = pandas.DataFrame({i: _as_series(matrix[:, i], column) for i, column in columns})
+    frame = pandas.DataFrame({i: _of_column(matrix[:, i], column) for i, column in columns})
     return frame.set_axis(names, axis="columns")
 
 
@@ -129,7 +129,8 @@ def _pandas() -> Any:
     return pandas
 
 
-def _as_series(cells: NDArray[Any], column: Column) -> Any:
+def _of_column(cells: NDArray[Any], column: Column) -> Any:
+    """A column of a DataFrame: an array of numbers or truths, or a Series, which takes longer."""
     import pandas
 
     dtype = column.dtype
@@ -146,10 +147,11 @@ def _as_series(cells: NDArray[Any], column: Column) -> Any:
     if column.array_dtype is None:
         return _of_pandas(cells, dtype)
     if column.array_dtype.kind in "iu":
-        return pandas.Series(_integers(cells, column.array_dtype))
+        whole = _integers(cells, column.array_dtype)
+        return whole if whole.dtype.kind != "O" else pandas.Series(whole)
     if column.array_dtype.kind == "b" and _missing(cells).any():
         return pandas.Series(cells, dtype="object")
-    return pandas.Series(cells.astype(column.array_dtype))
+    return cells.astype(column.array_dtype)
 
 
 def _of_pandas(cells: NDArray[Any], dtype: str) -> Any:

@@ -17,11 +17,13 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
+from .alike import alike
 from .answers import answers_of
 from .column_types import NUMBER
 from .columns import Column
 from .containers import Trial, possible
 from .errors import InvalidPipeline, LoadFailed, ModelStoreError
+from .literals import NAMES_SHOWN
 from .manifest import Target, Variation
 from .model import Prediction
 from .probe import Probe, looks_at_dtypes
@@ -155,10 +157,12 @@ def _in_order(X: Any, structure: Structure) -> Any:
     """A DataFrame with the columns that the pipeline knows, in its order."""
     if structure.names is None or not hasattr(X, "columns"):
         return X
-    lacking = [name for name in structure.names if name not in set(map(str, X.columns))]
-    if lacking:
-        raise InvalidPipeline(f"The training data lacks the columns {', '.join(lacking)}.")
     positions = {str(name): i for i, name in enumerate(X.columns)}
+    lacking = [name for name in structure.names if name not in positions]
+    if lacking:
+        more = f" and {len(lacking) - NAMES_SHOWN} more" if len(lacking) > NAMES_SHOWN else ""
+        shown = ", ".join(lacking[:NAMES_SHOWN])
+        raise InvalidPipeline(f"The training data lacks the columns {shown}{more}.")
     return X.iloc[:, [positions[name] for name in structure.names]]
 
 
@@ -258,11 +262,14 @@ def _answered(
     structure: Structure,
 ) -> Iterator[Signature]:
     """Those of the signatures of which a row is answered, with what the probes find."""
+    lacking = [False] * len(signatures[0].columns)
+    if training is not None:
+        lacking = [bool(missing(feature.values).any()) for feature in training.features]
     for signature in signatures:
         for cells in _candidates(signature, training, structure):
             probe = Probe(pipeline, signature, cells)
             if probe.answers({}):
-                yield probe.findings()
+                yield probe.findings(alike(pipeline, signature.columns, lacking))
                 break
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from . import frames
+from .alike import sift
 from .answers import answers_to, differing
 from .column_facts import Null, plain_label
 from .columns import Column
@@ -22,7 +24,7 @@ WITHOUT_NULL: Final = frozenset({"int64", "bool"})
 """The dtypes of a matrix that has no missing value."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Probe:
     """A pipeline, and a row of cells that it answers.
 
@@ -32,6 +34,14 @@ class Probe:
     pipeline: Any
     signature: Signature
     cells: Sequence[Any]
+
+    @cached_property
+    def lenient(self) -> Signature:
+        """The signature of which each column may lack its value."""
+        columns = tuple(
+            msgspec.structs.replace(column, missing=True) for column in self.signature.columns
+        )
+        return msgspec.structs.replace(self.signature, columns=columns)
 
     def answers(self, changes: Mapping[int, Any]) -> bool:
         """Whether the row is answered with these cells in it, by position."""
@@ -56,22 +66,23 @@ class Probe:
         for i, cell in enumerate(self.cells):
             row[0, i] = plain_label(changes.get(i, cell))
         with np.errstate(all="ignore"):
-            labels = np.asarray(self.pipeline.predict(frames.as_fitted(row, self._lenient())))
+            labels = np.asarray(self.pipeline.predict(frames.as_fitted(row, self.lenient)))
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise ValueError("the answer is not a finite number")
 
-    def findings(self) -> Signature:
+    def findings(self, groups: Sequence[Sequence[int]]) -> Signature:
         """The signature with what each column may lack, and whether values of a kind that was never
-        seen are answered: categories, and fractions among integers."""
-        nulls, opened = self._nulls(), self._open()
+        seen are answered: categories, and fractions among integers. `groups` are the positions of
+        columns that are alike: see `alike.py`."""
+        nulls, opened = self._nulls(groups), self._open(groups)
         columns = tuple(
             msgspec.structs.replace(
                 column,
-                missing=null is not None,
-                null=null or column.null,
+                missing=i in nulls,
+                null=nulls.get(i, column.null),
                 open=column.open or i in opened,
             )
-            for i, (column, null) in enumerate(zip(self.signature.columns, nulls, strict=True))
+            for i, column in enumerate(self.signature.columns)
         )
         dtype = self.signature.dtype
         if dtype in WITHOUT_NULL and any(column.missing for column in columns):
@@ -79,41 +90,46 @@ class Probe:
             dtype = "float64" if floats else "object"
         return msgspec.structs.replace(self.signature, columns=columns, dtype=dtype)
 
-    def _nulls(self) -> list[Any]:
-        """For each column the missing value that is answered, if one is."""
-        known = [column.null for column in self.signature.columns]
-        if self.answers({i: self._null(null) for i, null in enumerate(known)}):
-            return known
+    def _nulls(self, groups: Sequence[Sequence[int]]) -> dict[int, Null]:
+        """The columns that may lack their value, with the missing value that is answered: the one
+        that they had in training, if that is."""
+        known = {i: column.null for i, column in enumerate(self.signature.columns)}
+        found = self._lacking(groups, known)
         others: tuple[Null, ...] = ("nan", "none") if self.signature.dtype == "object" else ("nan",)
-        return [
-            next((kind for kind in (null, *others) if self.answers({i: self._null(kind)})), None)
-            for i, null in enumerate(known)
-        ]
+        for kind in others:
+            left = {i: kind for i in known.keys() - found if known[i] != kind}
+            found |= self._lacking(groups, left)
+        return found
+
+    def _lacking(
+        self, groups: Sequence[Sequence[int]], nulls: Mapping[int, Null]
+    ) -> dict[int, Null]:
+        """Those of the columns that may lack their value as these missing ones."""
+        cells = {i: self._null(null) for i, null in nulls.items()}
+        return {i: nulls[i] for i in self._sifted(groups, cells)}
+
+    def _sifted(self, groups: Sequence[Sequence[int]], odd: Mapping[int, Any]) -> set[int]:
+        """The columns that may have these odd cells."""
+        wanted = [[i for i in group if i in odd] for group in groups]
+        return sift(
+            [group for group in wanted if group],
+            lambda columns: self.answers({i: odd[i] for i in columns}),
+        )
 
     def _null(self, kind: Null) -> Any:
         if self.signature.dtype.startswith("datetime64"):
             return np.datetime64("NaT")
         return None if kind == "none" else math.nan
 
-    def _open(self) -> set[int]:
-        """The columns of which an unseen value is answered. Amounts, of which there may be
-        hundreds, are asked together, and one by one where that fails."""
+    def _open(self, groups: Sequence[Sequence[int]]) -> set[int]:
+        """The columns of which an unseen value is answered."""
         unseen = {
             i: value
             for i, column in enumerate(self.signature.columns)
             # In pandas's own categories an unseen value turns into a missing one.
             if column.dtype != "category" and (value := column.kind.unseen(column)) is not None
         }
-        amounts = {i for i in unseen if self.signature.columns[i].kind.measured}
-        if not amounts or not self.answers({i: unseen[i] for i in amounts}):
-            amounts = set()
-        return amounts | {i for i in unseen.keys() - amounts if self.answers({i: unseen[i]})}
-
-    def _lenient(self) -> Signature:
-        columns = tuple(
-            msgspec.structs.replace(column, missing=True) for column in self.signature.columns
-        )
-        return msgspec.structs.replace(self.signature, columns=columns)
+        return self._sifted(groups, unseen)
 
 
 def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:

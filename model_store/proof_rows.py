@@ -6,24 +6,31 @@ is odd, and rows on both sides of where trees part their values.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from .columns import Column
-from .errors import InvalidRows
 from .plain import Answer
 from .plain.node import Rows, Splits, as_floats, dense
 from .plain.nodes.columns import Pipeline
 from .signature import Matrix, Signature
 
 ROWS: Final = 2000
+LEAST_ROWS: Final = 200
+CELLS: Final = 1_000_000
+"""Where so many rows have more cells than this, there are fewer, but not less than the least."""
 LONE_ROWS: Final = 8
 ODD_ROWS: Final = 300
 SPLITS: Final = 2000
+SPLIT_CELLS: Final = 20_000_000
+"""Of wide rows beside thresholds there are no more cells than these."""
+NEIGHBOURS: Final = 6
+"""Rows beside a threshold."""
+FIRST: Final = 8
 SHARE_MISSING: Final = 0.1
 SEED: Final = 20260101
 
@@ -66,15 +73,16 @@ def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator
     """
     random = np.random.default_rng(SEED)
     yield Question(golden)
-    drawn = draw(signature, golden, ROWS, random, missing=0.0)
+    rows = min(ROWS, max(CELLS // len(signature.columns), LEAST_ROWS))
+    drawn = draw(signature, golden, rows, random, missing=0.0)
     yield Question(drawn)
     if any(column.missing for column in signature.columns):
-        yield Question(draw(signature, golden, ROWS, random, missing=SHARE_MISSING))
+        yield Question(draw(signature, golden, rows, random, missing=SHARE_MISSING))
     yield from _beside_splits(asked, signature, drawn, random)
     yield Question(drawn[:LONE_ROWS], alone=True)
-    odd = _odd_rows(signature, golden)
-    if odd:
-        yield Question(signature.validate(_by_column(odd), len(odd)), alone=True)
+    odd, count = _odd_rows(signature, golden)
+    if count:
+        yield Question(signature.validate(odd, count), alone=True)
 
 
 def draw(
@@ -93,7 +101,7 @@ def draw(
     """
     values = {}
     for place, column in enumerate(signature.columns):
-        known = [value for cell in golden[:, place] if (value := column.plain(cell)) is not None]
+        known = [value for value in column.plain_all(golden[:, place]) if value is not None]
         found = column.kind.draw(column, known, count, random)
         if column.missing and missing:
             gaps = random.random(count) < missing
@@ -102,23 +110,27 @@ def draw(
     return signature.validate(values, count)
 
 
-def _odd_rows(signature: Signature, golden: Matrix) -> list[dict[str, Any]]:
+def _odd_rows(signature: Signature, golden: Matrix) -> tuple[dict[str, list[Any]], int]:
     """The first golden row with one value that is odd, each that a column takes, for as many
-    columns as there are rows to ask."""
-    usual = signature.values(golden[:1])[0]
+    columns as there are rows to ask; by column, and how many rows there are."""
     each = max(ODD_ROWS // len(signature.columns), 1)
-    found = []
-    for column in signature.columns[:ODD_ROWS]:
-        for value in _odd_values(column)[:each]:
-            row = usual | {column.name: value}
-            with contextlib.suppress(InvalidRows):
-                signature.validate(_by_column([row]), 1)
-                found.append(row)
-    return found
+    odd = [
+        (column, value)
+        for column in signature.columns[:ODD_ROWS]
+        for value in _odd_values(column)[:each]
+        if _takes(signature, column, value)
+    ]
+    (usual,) = signature.values(golden[:1])
+    found = {name: [value] * len(odd) for name, value in usual.items()}
+    for row, (column, value) in enumerate(odd):
+        found[column.name][row] = value
+    return found, len(odd)
 
 
-def _by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
+def _takes(signature: Signature, column: Column, value: Any) -> bool:
+    """Whether a column takes a value, whatever stands in the others."""
+    alone = msgspec.structs.replace(signature, columns=(column,))
+    return alone.check({column.name: [value]}, 1).unfit is None
 
 
 def _odd_values(column: Column) -> Sequence[Any]:
@@ -153,8 +165,9 @@ def _beside_splits(
         kept &= np.array(floats)[places]
         features = features.astype(np.float64) if features.dtype.kind in "iu" else features
     places, thresholds = places[kept], thresholds[kept]
-    if len(places) > SPLITS:
-        chosen = random.choice(len(places), SPLITS, replace=False)
+    most = min(SPLITS, SPLIT_CELLS // (NEIGHBOURS * features.shape[1]))
+    if len(places) > most:
+        chosen = random.choice(len(places), most, replace=False)
         places, thresholds = places[chosen], thresholds[chosen]
     if len(places):
         yield Question(beside(places, thresholds, features), of_last=alone)
@@ -168,13 +181,21 @@ def _before(last: Last, features: Matrix) -> NDArray[np.intp]:
         return np.arange(width)
     made = as_floats(last.features(features))
     found = np.full(made.shape[1], -1)
+    filled = ~np.isnan(made).all(axis=0)
     for place in range(width):
         column = features[:, place]
         if column.dtype.kind == "O" and not all(isinstance(cell, float) for cell in column):
             continue
-        same = (made == column.astype(np.float64)[:, np.newaxis]) | np.isnan(made)
-        found[same.all(axis=0) & ~np.isnan(made).all(axis=0)] = place
+        cells = column.astype(np.float64)[:, np.newaxis]
+        # The first rows leave few that may be the same.
+        same = np.flatnonzero(_same(made[:FIRST], cells[:FIRST]) & filled)
+        found[same[_same(made[:, same], cells)]] = place
     return found
+
+
+def _same(made: NDArray[Any], column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of what was made is a column as it stands, where it is not missing."""
+    return np.asarray(((made == column) | np.isnan(made)).all(axis=0))
 
 
 def beside(

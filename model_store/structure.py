@@ -109,13 +109,13 @@ def _first(estimator: Any) -> Any:
     """The innermost estimator that meets the rows first."""
     while True:
         steps = getattr(estimator, "steps", None) or getattr(estimator, "transformer_list", None)
-        inner = steps[0][1] if steps else _inner(estimator)
+        inner = steps[0][1] if steps else inner_of(estimator)
         if inner is None:
             return estimator
         estimator = inner
 
 
-def _inner(estimator: Any) -> Any:
+def inner_of(estimator: Any) -> Any:
     """The estimator that a wrapper hands its rows to, as they are."""
     for name in ("best_estimator_", "regressor_", "estimator_"):
         if (inner := getattr(estimator, name, None)) is not None:
@@ -139,7 +139,7 @@ def _visit(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None = 
     for attribute, learn in _LEARN:
         if hasattr(estimator, attribute):
             return learn(estimator, hints, names)
-    inner = _inner(estimator)
+    inner = inner_of(estimator)
     return inner is not None and _visit(inner, hints, names)
 
 
@@ -158,7 +158,7 @@ def _union(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -
 
 def _by_columns(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
     for _, part, chosen in estimator.transformers_:
-        indices = _indices(chosen, len(hints), names)
+        indices = positions(chosen, len(hints), names)
         if _is_vectorizer(_first(part)):
             for i in indices:
                 hints[i].text = True
@@ -166,7 +166,7 @@ def _by_columns(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | No
     return False
 
 
-def _indices(chosen: Any, count: int, names: Sequence[str] | None) -> list[int]:
+def positions(chosen: Any, count: int, names: Sequence[str] | None) -> list[int]:
     """The positions that a ColumnTransformer's choice of columns means."""
     if isinstance(chosen, slice):
         start, stop = (
@@ -284,15 +284,17 @@ def _trees(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -
         estimator, "estimators_features_"
     ):
         return _from_thresholds(trees, hints)
-    inner = _inner(estimator)
+    inner = inner_of(estimator)
     return inner is not None and _visit(inner, hints, names)
 
 
 def _from_thresholds(trees: Sequence[Any], hints: Sequence[Hint]) -> bool:
     features = np.concatenate([tree.tree_.feature for tree in trees])
     thresholds = np.concatenate([tree.tree_.threshold for tree in trees])
-    for i, hint in enumerate(hints):
-        _between(hint, thresholds[features == i])
+    order = np.argsort(features, kind="stable")
+    ends = np.searchsorted(features[order], range(len(hints) + 1))
+    for hint, start, end in zip(hints, ends, ends[1:], strict=False):
+        _between(hint, thresholds[order[start:end]])
     return False
 
 

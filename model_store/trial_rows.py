@@ -139,7 +139,7 @@ def _plain(
     signature: Signature, training: Training, rows: Sequence[int]
 ) -> dict[str, list[JSONLabel | None]]:
     return {
-        column.name: [column.plain(feature.values[row]) for row in rows]
+        column.name: column.plain_all(feature.values[list(rows)])
         for column, feature in zip(signature.columns, training.features, strict=True)
     }
 

@@ -60,6 +60,11 @@ class ColumnType(ABC):
     def plain(self, cell: Any) -> JSONLabel:
         """A cell as the JSON value that it came from."""
 
+    @property
+    def keeps_floats(self) -> bool:
+        """Whether a float that is a cell came from the same float."""
+        return False
+
     @abstractmethod
     def expected(self, column: ColumnFacts) -> str:
         """What a value must be, in words."""

@@ -220,6 +220,10 @@ class NumberType(_Amounts):
     def plain(self, cell: Any) -> float:
         return float(cell)
 
+    @property
+    def keeps_floats(self) -> bool:
+        return True
+
     def expected(self, column: ColumnFacts) -> str:
         return "a number"
 
