@@ -244,6 +244,8 @@ def _answered(
         require_sound(pipeline, trust)
         model = Model(draft, pipeline, Sample(rows=rows, predictions=[]))
         prediction = model.predict(model.golden_rows())
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidPipeline(
             f"The pipeline does not come back from its artifact: {words_of(error)}"

@@ -24,6 +24,8 @@ def dump(pipeline: Any) -> bytes:
     buffer = io.BytesIO()
     try:
         joblib.dump(pipeline, buffer)
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidPipeline(
             f"The pipeline cannot be pickled; use functions and classes of a module in it: {error}"

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -28,13 +29,24 @@ from .errors import Fault, InvalidRows, ModelStoreError, TrialFailed, Unreadable
 from .importer import ImportReport, ImportRequest, import_files
 from .libraries import require_scikit_learn
 from .manifest import Manifest
+from .memory import MEGABYTE, is_out_of_memory, memory_here
 from .proof import Claim
 
-MEGABYTE: Final = 1024 * 1024
 SECONDS: Final = 120.0
+SECONDS_EACH: Final = 2.0
+"""For each megabyte of the files."""
 PREFIX: Final = "quart-app-trial-"
 HELD: Final = " (While it is tried it can write no files, start no programs and use no network.)"
 MEGABYTES: Final = 2048
+TIMES: Final = 32
+"""What a file is read to may take so many times its size, with the copies that are made of it."""
+TIMES_COMPRESSED: Final = 160
+SHARE: Final = 0.9
+"""Of the memory of the machine."""
+LEAST: Final = 1024
+
+_PICKLE: Final = b"\x80"
+"""The first byte of one that is not compressed."""
 
 Progress = Callable[[str], None]
 
@@ -44,6 +56,41 @@ class Limits(msgspec.Struct, frozen=True):
 
     seconds: float = SECONDS
     megabytes: int = MEGABYTES
+
+    @classmethod
+    def fitting(
+        cls, order: ImportRequest, seconds: float | None = None, megabytes: int | None = None
+    ) -> Limits:
+        """Those that are given; without, such as are enough for files of their size, as far as the
+        machine has the memory."""
+        sizes = [_size_of(Path(file)) for file in order.files]
+        sample = 0 if order.sample is None else _size_of(Path(order.sample))[0]
+        read = sum(size for size, _ in sizes) + sample
+        wanted = sum(size * times for size, times in sizes) + sample * TIMES
+        here = memory_here()
+        if here is not None:
+            wanted = min(wanted, int(here * SHARE))
+            least = min(MEGABYTES, max(int(here * SHARE) // MEGABYTE, LEAST))
+        else:
+            least = MEGABYTES
+        return cls(
+            seconds=seconds or round(SECONDS + SECONDS_EACH * read / MEGABYTE),
+            megabytes=megabytes or max(least, wanted // MEGABYTE),
+        )
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """The bytes of a file or a folder, and how many times as much may be made of them; none of what
+    cannot be read, which is told when it is."""
+    try:
+        if path.is_dir():
+            sizes = [each.stat().st_size for each in path.rglob("*") if each.is_file()]
+            return sum(sizes), TIMES
+        with path.open("rb") as file:
+            plain = file.read(1) == _PICKLE
+        return path.stat().st_size, TIMES if plain else TIMES_COMPRESSED
+    except OSError:
+        return 0, TIMES
 
 
 class _Task(msgspec.Struct, frozen=True):
@@ -200,6 +247,12 @@ def _death(child: subprocess.Popen[bytes], limits: Limits) -> str:
     code = child.wait()
     if code < 0:
         name = signal.Signals(-code).name
+        if -code == signal.SIGKILL:
+            return (
+                f"The process that tried the pipeline was killed by {name}, as the system does "
+                "where its memory runs out: try it on a machine that has more, or give it less "
+                "with --memory-limit, so that it is told what needs it."
+            )
         return (
             f"The process that tried the pipeline was killed by {name}: the file is corrupt, or it "
             "does what no pipeline does."
@@ -238,7 +291,7 @@ def _success(finding: ImportReport, draft: Draft | None) -> _Success:
 
 def _explained(error: Exception, limits: Limits) -> ModelStoreError:
     """An error of the pipeline as one of ours; where the cage may be the reason, that is said."""
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         what = f"Trying the pipeline needs more than {limits.megabytes} MB of memory"
         return TrialFailed(f"{what}; if that is right, give it more with --memory-limit.")
     if isinstance(error, InvalidRows | UnreadableFile):

@@ -118,6 +118,8 @@ def _questions(model: Model, asked: Computed) -> Iterator[Question]:
         yield from questions(asked, model.manifest.signature, model.golden_rows())
     except InvalidRows as error:
         raise NotCompared(f"no rows can be drawn from its ranges: {error}") from error
+    except MemoryError:
+        raise
     # A form may stumble over rows that are drawn, and a pipeline that serves is no reason to stop.
     except Exception as error:
         raise NotCompared(f"its plain form failed on drawn rows: {words_of(error)}") from error
@@ -173,6 +175,8 @@ def _told(asked: Callable[[], Prediction]) -> Told | None:
     pipeline fails on them."""
     try:
         found = asked()
+    except MemoryError:
+        raise
     except Exception:
         return None
     shares = found.probabilities or ()

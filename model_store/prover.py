@@ -26,14 +26,19 @@ import msgspec
 from . import files, manifest
 from .errors import StoreNotWritable, words_of
 from .manifest import Manifest, Sample
+from .memory import MEGABYTE, is_out_of_memory
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, read
 from .proof import Claim, Verdict, verdict
 
 SECONDS: Final = 120.0
+SECONDS_EACH: Final = 0.5
+"""For each megabyte of a form."""
 IDLE: Final = 20.0
 """Seconds after which the process ends that nobody asks."""
 MEGABYTES: Final = 4096
+TIMES: Final = 4
+"""For each byte of a form it may have so many beside that."""
 PREFIX: Final = "quart-app-proof-"
 
 KILLED: Final = "the process that asked it was killed"
@@ -92,14 +97,15 @@ class Prover:
         try:
             process.stdin.write(os.fsencode(folder) + b"\n")
             process.stdin.flush()
-            ready, _, _ = select.select([process.stdout], [], [], SECONDS)
+            seconds = round(SECONDS + SECONDS_EACH * _size(folder) / MEGABYTE)
+            ready, _, _ = select.select([process.stdout], [], [], seconds)
             if ready:
                 return msgspec.json.decode(process.stdout.readline(), type=Verdict)
         except (BrokenPipeError, msgspec.DecodeError):
             self.close()
             return None
         self.close()
-        return Verdict(0, f"it took more than {SECONDS:g} s")
+        return Verdict(0, f"it took more than {seconds} s")
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -156,7 +162,8 @@ def main() -> None:
 
 
 def _found(folder: Path) -> Verdict:
-    _limit((folder / FORM_DATA).stat().st_size)
+    most = MEGABYTES * MEGABYTE + TIMES * _size(folder)
+    _limit(most)
     try:
         claimed = msgspec.msgpack.decode((folder / CLAIM).read_bytes(), type=Claim)
         form = read((folder / FORM_HEADER).read_bytes(), files.mapped(folder / FORM_DATA))
@@ -165,12 +172,19 @@ def _found(folder: Path) -> Verdict:
         return verdict(Model(told, None, sample, form), form, claimed)
     # Whatever it is, the form is not to be served.
     except Exception as error:
+        if is_out_of_memory(error):
+            needed = f"needs more than {most // MEGABYTE} MB of memory"
+            return Verdict(0, f"the process that asked it {needed}")
         return Verdict(0, f"the process that asked it failed: {words_of(error)}")
 
 
-def _limit(size: int) -> None:
+def _size(folder: Path) -> int:
+    """The bytes of the data of a form."""
+    return (folder / FORM_DATA).stat().st_size
+
+
+def _limit(most: int) -> None:
     """Bound the memory, so that a form which wants more than its file is told so."""
-    most = size + MEGABYTES * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Some systems have no such limit.
     with contextlib.suppress(ValueError, OSError):

@@ -229,8 +229,17 @@ def _intake_options(command: Any) -> Any:
             is_flag=True,
             help="Allow answers that depend on the rows beside, or vary from call to call.",
         ),
-        click.option("--time-limit", default=SECONDS, show_default=True, help="In seconds."),
-        click.option("--memory-limit", default=MEGABYTES, show_default=True, help="In megabytes."),
+        click.option(
+            "--time-limit",
+            type=click.FloatRange(min=0, min_open=True),
+            help=f"In seconds; {SECONDS:g}, and more for large files.",
+        ),
+        click.option(
+            "--memory-limit",
+            type=click.IntRange(min=1),
+            help=f"In megabytes; {MEGABYTES}, and more for large files, as far as the machine has "
+            "it.",
+        ),
         json_option,
     ]
     for option in reversed(options):
@@ -321,14 +330,14 @@ def _try(
     for option, given in (("type", options["types"]), ("missing", options["missing"])):
         if given and options["sample"] is None:
             raise click.UsageError(f"--{option} says how a --sample is read")
-    limits = Limits(options.pop("time_limit"), options.pop("memory_limit"))
+    given = options.pop("time_limit"), options.pop("memory_limit")
     options["allow_version"] = Config.read(
         **settings(allow_version=options["allow_version"])
     ).allow_version
     order = ImportRequest(
         name=name, files=tuple(files), publish=publish, attempt=attempt, **options
     )
-    return run(order, limits, _progress(name))
+    return run(order, Limits.fitting(order, *given), _progress(name))
 
 
 def _warn(warnings: Sequence[str]) -> None:
