@@ -17,7 +17,7 @@ from model_store.errors import Unanswerable
 
 from .asgi import Record
 from .config import Config
-from .inference import InferenceRequest, InferenceResponse
+from .inference import Bound, InferenceRequest, InferenceResponse
 from .protocols.protocol import Limits, Payload, Protocol, Reply
 from .serving.column_aliases import AliasedModel
 from .serving.registry import Registry
@@ -71,11 +71,11 @@ class Answering:
 
     def __init__(self, registry: Registry, config: Config) -> None:
         self.limits = Limits(
-            config.max_rows,
-            config.max_tensor_rows,
-            config.max_json_bytes,
-            config.max_form_bytes,
-            config.max_tensor_bytes,
+            Bound(config.max_rows, "QUART_APP_MAX_ROWS"),
+            Bound(config.max_tensor_rows, "QUART_APP_MAX_TENSOR_ROWS"),
+            Bound(config.max_json_bytes, "QUART_APP_MAX_JSON_BYTES"),
+            Bound(config.max_form_bytes, "QUART_APP_MAX_FORM_BYTES"),
+            Bound(config.max_tensor_bytes, "QUART_APP_MAX_TENSOR_BYTES"),
         )
         self._registry = registry
         self._default = config.default_model

@@ -173,7 +173,7 @@ class FastPath:
         self._lookout.add(exchange)
         try:
             await exchange.read(LARGEST)
-            if exchange.more:
+            if exchange.more or len(exchange.body) > self._context.answering.limits.json_bytes:
                 raise TooLarge
             full = self._in_flight.enter()
             try:

@@ -38,6 +38,24 @@ class RequestTooLarge(InvalidRequest):
     pass
 
 
+class Bound(int):
+    """A limit of what a request may bring, and the setting that says it."""
+
+    setting: str
+
+    def __new__(cls, limit: int, setting: str) -> Bound:
+        found = super().__new__(cls, limit)
+        found.setting = setting
+        return found
+
+
+def too_large(sentence: str, limit: int) -> RequestTooLarge:
+    """The refusal of what is beyond a limit, with the setting that allows more, if there is one.
+    The sentence comes without its full stop."""
+    more = f"; the setting {limit.setting} allows more" if isinstance(limit, Bound) else ""
+    return RequestTooLarge(f"{sentence}{more}.")
+
+
 class UnsupportedBody(InvalidRequest):
     pass
 

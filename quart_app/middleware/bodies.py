@@ -22,7 +22,7 @@ from werkzeug.http import parse_options_header
 
 from ..asgi import ASGIApp, Receive, Scope, Send, SpooledTable, state_of
 from ..config import Config
-from ..inference import InvalidRequest, NotReady, RequestTooLarge, tables_full
+from ..inference import Bound, InvalidRequest, NotReady, tables_full, too_large
 from ..protocols import csv, form, upload
 from ..protocols.protocol import Headers, Limits
 from ..protocols.registry import Protocols
@@ -74,6 +74,7 @@ class BodyLimit:
         self._config = config
         self._protocols = protocols
         self._limits = limits
+        self._table_limit = Bound(config.max_csv_bytes, "QUART_APP_MAX_CSV_BYTES")
         self._places = TablePlaces(config.max_tables)
         self._room = DiskRoom(ROOM_TIMES * config.max_csv_bytes)
         self._held = 0  # bytes of bodies in memory
@@ -109,16 +110,17 @@ class BodyLimit:
 
     def _refusal_of_head(self, scope: Scope, headers: Headers) -> InvalidRequest | None:
         """Why a body is not wanted, by its head, where the client waits to be told."""
-        if _brings_table(scope, headers):
-            limit = self._config.max_csv_bytes + FORM_BYTES
-        else:
+        limit: int = self._table_limit
+        beside = FORM_BYTES
+        if not _brings_table(scope, headers):
+            beside = 0
             limit = self._protocols.at(scope["path"]).body_limit(headers, self._limits)
         try:
-            inflater_for(headers, limit)
+            inflater_for(headers, limit + beside)
         except InvalidRequest as refusal:
             return _alone(refusal)
-        if length_of(headers) > limit:
-            return RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+        if length_of(headers) > limit + beside:
+            return too_large(f"A body of this kind may have {limit} bytes", limit)
         return None
 
     async def _with_body(
@@ -181,7 +183,7 @@ class BodyLimit:
         Raises:
             Disconnected, InvalidRequest, NotReady, RequestTimeout
         """
-        limit = self._config.max_csv_bytes
+        limit = self._table_limit
         decoder = None
         try:
             inflater = inflater_for(headers, limit)
@@ -240,7 +242,7 @@ class BodyLimit:
             RequestTooLarge, NotReady: it is too large, or all bodies are; it is counted as before.
         """
         if size > limit:
-            raise RequestTooLarge(f"A body of this kind may have {limit} bytes.")
+            raise too_large(f"A body of this kind may have {limit} bytes", limit)
         held = self._held + size - before
         if held > max(size, self._config.max_held_bytes):
             raise NotReady("Too much is arriving at once.", BODIES_RETRY_AFTER)
@@ -282,7 +284,7 @@ async def _uploaded(
     async for part in body:
         received += len(part)
         if received > limit + FORM_BYTES:
-            raise RequestTooLarge(f"A table may have {limit} bytes.")
+            raise too_large(f"A table may have {limit} bytes", limit)
         yield decoder.feed(part)
     decoder.finish()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from ..inference import InvalidRequest, RequestTooLarge, UnsupportedBody
+from ..inference import InvalidRequest, UnsupportedBody, too_large
 
 WINDOWS: Final = {
     "gzip": zlib.MAX_WBITS | 16,
@@ -74,7 +74,9 @@ class Inflater:
             ) from None
         self._left -= len(found)
         if self._left < 0:
-            raise RequestTooLarge(f"A body of this kind may have {self._limit} bytes, inflated.")
+            raise too_large(
+                f"A body of this kind may have {self._limit} bytes, inflated", self._limit
+            )
         return found
 
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from typing import IO, Final, cast
 
-from ..inference import NotReady, RequestTooLarge
+from ..inference import NotReady, too_large
 from .table_places import DiskRoom, TableFile, Wait
 
 MINIMUM_RATE: Final = 64 * 1024
@@ -53,7 +53,7 @@ async def spool(
                 break
             received += len(part)
             if received > limit:
-                raise RequestTooLarge(f"A table may have {limit} bytes.")
+                raise too_large(f"A table may have {limit} bytes", limit)
             file.take_room(len(part))
             block += part
             if len(block) >= BLOCK:

@@ -24,6 +24,7 @@ from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, Req
 CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
 MAX_FIELDS: Final = 5000
+_TOO_MANY: Final = f"A form may have {MAX_FIELDS} fields; send a row of more as JSON."
 
 
 def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
@@ -106,7 +107,7 @@ def _urlencoded(body: bytes) -> list[tuple[str, str]]:
     except UnicodeDecodeError:
         raise InvalidRequest("The form is not UTF-8.") from None
     except ValueError:
-        raise RequestTooLarge(f"A form may have {MAX_FIELDS} fields.") from None
+        raise RequestTooLarge(_TOO_MANY) from None
 
 
 def _multipart(body: bytes, boundary: str) -> Iterable[tuple[str, str]]:
@@ -120,7 +121,7 @@ def _multipart(body: bytes, boundary: str) -> Iterable[tuple[str, str]]:
     try:
         fields, files = parser.parse(BytesIO(body), boundary.encode("ascii"), len(body))
     except RequestEntityTooLarge:
-        raise RequestTooLarge(f"A form may have {MAX_FIELDS} fields.") from None
+        raise RequestTooLarge(_TOO_MANY) from None
     except (ValueError, UnicodeError) as error:
         raise InvalidRequest(f"The form is not multipart/form-data: {error}.") from None
     if files:

@@ -118,7 +118,9 @@ def _require_few(body: bytes) -> None:
     if len(body) > most and body.count(b"[") + body.count(b"{") > most:
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             msgspec.json.decode(body[:BEGINNING])  # a RecursionError says more
-        raise RequestTooLarge(f"A body of this length may have {most} lists and objects.")
+        raise RequestTooLarge(
+            f"A body of this length may have {most} lists and objects; send fewer rows at once."
+        )
 
 
 def _parse_leniently(body: bytes, error: Exception) -> Any:

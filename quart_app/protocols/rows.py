@@ -8,7 +8,7 @@ from typing import Any, Final
 from model_store import ABSENT
 from model_store.text_rules import TextRules
 
-from ..inference import InferenceRequest, InvalidRequest, RequestTooLarge, Values
+from ..inference import InferenceRequest, InvalidRequest, Values, too_large
 from .json_body import kind
 
 MAX_ABSENT: Final = 100_000
@@ -113,7 +113,7 @@ def require_count(rows: int, max_rows: int) -> None:
     if not rows:
         raise InvalidRequest("Expected at least one row, got none.")
     if rows > max_rows:
-        raise RequestTooLarge(f"A request may bring {max_rows} rows, got {rows}.")
+        raise too_large(f"A request may bring {max_rows} rows, got {rows}", max_rows)
 
 
 def require_names(names: int) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from model_store import Column
 from model_store.text_rules import TENSOR
 
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge, Values
+from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, Values, too_large
 from . import datatypes, v2
 from .datatypes import BYTES, FP64, Datatype, Tensor
 from .rows import require_count
@@ -54,7 +54,7 @@ def decode(
     """
     length = _length(header_length, len(body))
     if length > max_json:
-        raise RequestTooLarge(f"The JSON before tensors in bytes may have {max_json} bytes.")
+        raise too_large(f"The JSON before tensors in bytes may have {max_json} bytes", max_json)
     if length == 0:
         return _raw(memoryview(body), columns, max_rows=max_rows)
     tail = _Tail(memoryview(body)[length:])
