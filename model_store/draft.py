@@ -35,7 +35,7 @@ from .manifest import (
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER
 from .proof import Claim
-from .prover import prove
+from .prover import Progress, prove
 from .soundness.check import require_sound
 from .trust import Trust
 from .user_module import Code
@@ -132,6 +132,7 @@ class Draft:
         trust: Trust | None = None,
         code: Code | None = None,
         source: Source | None = None,
+        progress: Progress = lambda step: None,
     ) -> Draft:
         """The pipeline as it will lie in the store, once it answered its golden rows from there.
 
@@ -142,6 +143,7 @@ class Draft:
             InvalidPipeline: it cannot be pickled, or does not come back.
             Untrusted: its artifact names what `trust` does not allow.
         """
+        progress("packing the pipeline")
         artifact = formats.dump(pipeline)
         trust = trust or _own(artifact, code)
         contents = {ARTIFACT: artifact}
@@ -166,11 +168,12 @@ class Draft:
             files={},
         )
         draft = about.put(base)
+        progress("loading it as a server does, and looking for what answers faster")
         sample, found = _answered(draft, inspection, artifact, trust)
         contents[SAMPLE] = manifest.write(sample)
         return cls(draft, contents)._served(found)
 
-    def proven(self) -> Draft:
+    def proven(self, progress: Progress = lambda step: None) -> Draft:
         """The same with its plain form if that is found to answer as the pipeline does, which
         takes a process of its own; else without it.
 
@@ -182,7 +185,8 @@ class Draft:
         form = {name: self.contents[name] for name in (FORM_HEADER, FORM_DATA)}
         rest = {name: data for name, data in self.contents.items() if name not in form}
         header, data = form.values()
-        found = prove(self.manifest, self.sample, header, data, self.claim)
+        progress("putting its plain form to the proof")
+        found = prove(self.manifest, self.sample, header, data, self.claim, progress)
         unproven = Candidate(Served.found("pipeline", ""), form)
         return replace(self, contents=rest, claim=None)._served(unproven.proven(found))
 

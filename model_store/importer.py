@@ -134,18 +134,19 @@ def import_files(
     pipeline = join(parts)
     progress("asking for the first predictions")
     try:
-        inspection, compared, notes = _inspect(pipeline, order)
+        inspection, compared, notes = _inspect(pipeline, order, progress)
     except InvalidPipeline as error:
         if not told:
             raise
         raise InvalidPipeline(f"{error}. It may be the version: {' '.join(told)}") from error
-    progress("packing")
     source = Source(
         files={Path(path).name: File.of(data) for path, data in contents.items()},
         scikit_learn=_writers(found),
     )
     about = _about(order, compared)
-    draft = Draft.of(order.name, pipeline, inspection, about, trust=trust, source=source)
+    draft = Draft.of(
+        order.name, pipeline, inspection, about, trust=trust, source=source, progress=progress
+    )
     if draft.manifest.runs_code:
         told.append(draft.manifest.reading)
     if draft.manifest.variation is not None:
@@ -326,12 +327,14 @@ def _advice(part: Any) -> str:
 
 
 def _inspect(
-    pipeline: Any, order: ImportRequest
+    pipeline: Any, order: ImportRequest, progress: Progress
 ) -> tuple[Inspection, list[Compared], tuple[str, ...]]:
     """What is found, what the pipeline says of the sample's targets, and how that was read."""
     if order.sample is None:
-        return Inspection.of_data(pipeline, allow_varying=order.allow_varying), [], ()
+        found = Inspection.of_data(pipeline, allow_varying=order.allow_varying, progress=progress)
+        return found, [], ()
     structure = Structure.of(pipeline)
+    progress("reading the sample")
     try:
         rows = read_sample(
             pipeline, structure, order.sample, order.target, order.types, order.missing
@@ -349,6 +352,7 @@ def _inspect(
             y,
             target_name=order.target or None,
             allow_varying=order.allow_varying,
+            progress=progress,
         )
     except InvalidPipeline as error:
         raise InvalidPipeline(

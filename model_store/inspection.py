@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -36,6 +36,8 @@ from .trial_rows import as_sent, trial_rows, usable, validated
 from .variation import Finding, of_batches, of_calls
 
 GOLDEN_ROWS: Final = 8
+
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Inspection:
         *,
         target_name: str | Sequence[str] | None = None,
         allow_varying: bool = False,
+        progress: Progress = lambda step: None,
     ) -> Inspection:
         """Look at a fitted pipeline, with rows that it was trained on or without. Blocks.
 
@@ -78,7 +81,9 @@ class Inspection:
             warnings.simplefilter("ignore")
             trial = None if training is None else Trial(pipeline, training, trial_rows(training, y))
             varies = _allowed(None if trial is None else trial.calls(), allow_varying)
+            progress("asking what each column takes")
             signature = _signature(pipeline, structure, trial, compared=varies is None)
+            progress("asking for the answers to some rows, together and alone")
             golden = _golden_rows(pipeline, signature, training, structure)
             prediction = _ask(pipeline, signature, golden, structure, training)
             if varies is None and looks_at_dtypes(pipeline, signature, golden):
@@ -110,6 +115,7 @@ class Inspection:
         feature_names: Sequence[str] | None = None,
         target_name: str | Sequence[str] | None = None,
         allow_varying: bool = False,
+        progress: Progress = lambda step: None,
     ) -> Inspection:
         """The same with training data as it is in a notebook: see `Training.of`.
 
@@ -123,6 +129,7 @@ class Inspection:
                 f"{type(X).__qualname__}; give its to_pandas()."
             )
         with _in_our_words():
+            progress("looking at the pipeline and its data")
             structure = Structure.of(pipeline)
             training = None
             if X is not None:
@@ -135,6 +142,7 @@ class Inspection:
                 y,
                 target_name=target_name,
                 allow_varying=allow_varying,
+                progress=progress,
             )
 
 

@@ -31,6 +31,8 @@ SUBNORMAL: Final = 1e-300
 SECONDS: Final = 1.5
 """After which rows that the pipeline refused together are not asked by themselves any more."""
 
+PROGRESS_SECONDS: Final = 2.0
+
 REASON_LENGTH: Final = 300
 
 
@@ -88,14 +90,21 @@ def claim(model: Model, asked: Computed, last: Any) -> Claim:
     return Claim(told)
 
 
-def verdict(model: Model, asked: Computed, claimed: Claim, rounding: float = 0.0) -> Verdict:
+def verdict(
+    model: Model,
+    asked: Computed,
+    claimed: Claim,
+    rounding: float = 0.0,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Verdict:
     """Whether a model says the same that is served by `asked`, whose probabilities may be wrong by
-    `rounding`.
+    `rounding`. `progress` is told how many rows were answered alike, now and then.
 
     Raises:
         NotCompared: as `claim`.
     """
     rows = 0
+    told = time.monotonic()
     for question, parts in zip(_questions(model, asked), claimed.told, strict=True):
         for asked_rows, expected in _compared(question, parts):
             found = _of_computed(model, asked, question.of_last, asked_rows)
@@ -103,6 +112,9 @@ def verdict(model: Model, asked: Computed, claimed: Claim, rounding: float = 0.0
             if difference is not None:
                 return Verdict(rows, _shorten(difference))
             rows += len(asked_rows)
+            if time.monotonic() > told + PROGRESS_SECONDS:
+                told = time.monotonic()
+                progress(rows)
     return Verdict(rows)
 
 

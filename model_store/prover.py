@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -41,6 +42,8 @@ TIMES: Final = 4
 """For each byte of a form it may have so many beside that."""
 PREFIX: Final = "quart-app-proof-"
 
+Progress = Callable[[str], None]
+
 KILLED: Final = "the process that asked it was killed"
 
 BLOCKED: Final = frozenset(
@@ -51,8 +54,15 @@ BLOCKED: Final = frozenset(
 CLAIM: Final = "claim.msgpack"
 
 
-def prove(found: Manifest, sample: Sample, header: bytes, data: bytes, claimed: Claim) -> Verdict:
-    """What a process of its own finds of a form in two files.
+def prove(
+    found: Manifest,
+    sample: Sample,
+    header: bytes,
+    data: bytes,
+    claimed: Claim,
+    progress: Progress = lambda step: None,
+) -> Verdict:
+    """What a process of its own finds of a form in two files. `progress` is told how far it is.
 
     Raises:
         StoreNotWritable: there is no place for temporary files.
@@ -68,7 +78,7 @@ def prove(found: Manifest, sample: Sample, header: bytes, data: bytes, claimed: 
         with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
             for name, written in contents.items():
                 Path(folder, name).write_bytes(written)
-            return prover_of(os.getpid()).ask(Path(folder))
+            return prover_of(os.getpid()).ask(Path(folder), progress)
     except OSError as error:
         raise StoreNotWritable("There is no place for temporary files.", str(error)) from error
 
@@ -83,13 +93,14 @@ class Prover:
         self.process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
 
-    def ask(self, folder: Path) -> Verdict:
+    def ask(self, folder: Path, progress: Progress = lambda step: None) -> Verdict:
         """What it finds of what lies in a folder."""
         with self._lock:
             # The first may have ended by itself just now, as nobody asked it.
-            return self._found(folder) or self._found(folder) or Verdict(0, KILLED)
+            found = self._found(folder, progress) or self._found(folder, progress)
+            return found or Verdict(0, KILLED)
 
-    def _found(self, folder: Path) -> Verdict | None:
+    def _found(self, folder: Path, progress: Progress) -> Verdict | None:
         """None where the process ends without a word."""
         process = self._running()
         assert process.stdin is not None
@@ -98,9 +109,12 @@ class Prover:
             process.stdin.write(os.fsencode(folder) + b"\n")
             process.stdin.flush()
             seconds = round(SECONDS + SECONDS_EACH * _size(folder) / MEGABYTE)
-            ready, _, _ = select.select([process.stdout], [], [], seconds)
-            if ready:
-                return msgspec.json.decode(process.stdout.readline(), type=Verdict)
+            until = time.monotonic() + seconds
+            while select.select([process.stdout], [], [], max(until - time.monotonic(), 0))[0]:
+                told = msgspec.json.decode(process.stdout.readline(), type=int | Verdict)
+                if isinstance(told, Verdict):
+                    return told
+                progress(f"its plain form gave the answers of the pipeline to {told} rows so far")
         except (BrokenPipeError, msgspec.DecodeError):
             self.close()
             return None
@@ -121,6 +135,7 @@ class Prover:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__],
+                bufsize=0,  # so that whatever was read shows whether there is more
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -150,15 +165,19 @@ class Blocker:
 
 
 def main() -> None:
-    """For each folder that is named in a line, print the verdict on what lies in it as JSON."""
+    """For each folder that is named in a line, print the verdict on what lies in it as JSON, and
+    before, now and then, how many rows were answered alike."""
     sys.meta_path.insert(0, Blocker())
     while select.select([sys.stdin], [], [], IDLE)[0]:
         line = sys.stdin.buffer.readline()
         if not line:
             return
-        found = _found(Path(os.fsdecode(line.rstrip(b"\n"))))
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
-        sys.stdout.buffer.flush()
+        _tell(_found(Path(os.fsdecode(line.rstrip(b"\n")))))
+
+
+def _tell(told: int | Verdict) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _found(folder: Path) -> Verdict:
@@ -169,7 +188,7 @@ def _found(folder: Path) -> Verdict:
         form = read((folder / FORM_HEADER).read_bytes(), files.mapped(folder / FORM_DATA))
         told = manifest.read((folder / manifest.MANIFEST).read_bytes())
         sample = manifest.read_sample((folder / manifest.SAMPLE).read_bytes())
-        return verdict(Model(told, None, sample, form), form, claimed)
+        return verdict(Model(told, None, sample, form), form, claimed, progress=_tell)
     # Whatever it is, the form is not to be served.
     except Exception as error:
         if is_out_of_memory(error):

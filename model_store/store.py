@@ -261,6 +261,7 @@ class ModelStore:
         target_name: str | Sequence[str] | None = None,
         code: str | os.PathLike[str] | None = None,
         allow_varying: bool = False,
+        progress: Progress = lambda step: None,
         **about: Any,
     ) -> Manifest:
         """Put a fitted pipeline into the store as the next version of `name`.
@@ -270,7 +271,8 @@ class ModelStore:
         them; they are not stored. Without `X` the pipeline's own parts must tell. `code` is the
         file of the module that defines classes of the pipeline which no installed package has.
         `allow_varying` takes a pipeline whose answer to a row depends on the rows beside it, or
-        changes from call to call: then each row is asked alone.
+        changes from call to call: then each row is asked alone. `progress` is told each step as it
+        begins, in words: `print` shows them.
         `about` are the fields of `Metadata`: title, description, notice, words, labels, units,
         descriptions, metrics, validation, evaluations and data.
 
@@ -296,10 +298,13 @@ class ModelStore:
             feature_names=feature_names,
             target_name=target_name,
             allow_varying=allow_varying,
+            progress=progress,
         )
-        return self.add(Draft.of(name, pipeline, inspection, Metadata(**about), code=module))
+        told = Metadata(**about)
+        draft = Draft.of(name, pipeline, inspection, told, code=module, progress=progress)
+        return self.add(draft, progress)
 
-    def add(self, draft: Draft) -> Manifest:
+    def add(self, draft: Draft, progress: Progress = lambda step: None) -> Manifest:
         """Put a version into the store as the next one of the model that its manifest names. Its
         plain form is put to the proof first.
 
@@ -307,7 +312,8 @@ class ModelStore:
             InvalidName, StoreNotWritable, NotDurable
         """
         require_name(draft.manifest.name)
-        proven = draft.proven()
+        proven = draft.proven(progress)
+        progress(f"writing {sum(map(len, proven.contents.values())) / 1e6:.1f} MB")
         return self._write_version(proven.manifest, proven.contents)
 
     def edit(self, name: str, version: int | str | None, about: Metadata) -> Manifest:

@@ -270,7 +270,7 @@ def import_files(
     require_name(name)
     finding, draft = _try(name, files, publish=True, store=str(store.root), **options)
     assert draft is not None
-    manifest = store.add(draft)
+    manifest = store.add(draft, _progress(name))
     if as_json:
         _print_json(manifest)
     else:

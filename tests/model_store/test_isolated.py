@@ -170,7 +170,8 @@ def test_the_child_finds_what_is_found_here_and_tells_its_steps(tmp_path: Path) 
     file = saved(tmp_path / "forest.joblib", forest, compress=3)
     steps: list[str] = []
     finding, draft = run(ImportRequest(name="mine", files=(file,)), LIMITS, steps.append)
-    assert steps == ["reading", "loading", "asking for the first predictions", "packing"]
+    assert steps[:3] == ["reading", "loading", "asking for the first predictions"]
+    assert "packing the pipeline" in steps
     found, made = taken(file)
     assert finding == found
     assert draft is not None

@@ -136,6 +136,21 @@ def test_a_matrix_is_of_the_type_that_was_trained_on(dtype: str, empty: ModelSto
     assert np.array_equal(model.golden_rows(), data)
 
 
+def test_publishing_tells_each_step_as_it_begins(empty: ModelStore) -> None:
+    steps: list[str] = []
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, LABELS)
+    empty.publish("told", pipeline, X, LABELS, progress=steps.append)
+    assert [step.split()[0] for step in steps] == [
+        "looking",
+        "asking",
+        "asking",
+        "packing",
+        "loading",
+        "putting",
+        "writing",
+    ]
+
+
 def test_a_regressor_and_a_classifier_without_probabilities_are_published(
     empty: ModelStore,
 ) -> None:

@@ -70,7 +70,9 @@ def test_import_shows_the_columns_the_first_answers_and_the_page(
     assert re.search(r"^x0 +number +5\.84333$", result.stdout, re.MULTILINE)
     assert lines[-1] == "Its page: http://127.0.0.1:9123/models/my-iris"
     steps = [line.removeprefix("my-iris: ") for line in result.stderr.splitlines()]
-    assert steps == ["reading", "loading", "asking for the first predictions", "packing"]
+    assert steps[:3] == ["reading", "loading", "asking for the first predictions"]
+    assert steps[-2] == "putting its plain form to the proof"
+    assert re.fullmatch(r"writing \d\.\d MB", steps[-1])
     golden = lines[lines.index("Golden rows, with what it answers:") + 2 :][1:9]
     model = empty.load(empty.verify("my-iris"))
     told = [line.split()[-1] for line in golden if line]
