@@ -36,6 +36,7 @@ from .pickles import Listing
 from .sample_file import read_sample
 from .signature import Signature
 from .soundness.check import require_sound, warnings_of
+from .soundness.guests import BOOSTERS
 from .structure import Structure
 from .targets import told_of
 from .training import Training, missing
@@ -189,11 +190,21 @@ def _is_skops(path: str) -> bool:
     return Path(path).suffix.lower() == SKOPS
 
 
+def _unchecked(path: str) -> frozenset[str]:
+    """What is checked in a pickle before it is made, and not in a file of skops, which makes it."""
+    return BOOSTERS if _is_skops(path) else frozenset()
+
+
 def _trust(order: ImportRequest, listings: Mapping[str, Listing]) -> Trust:
     """What the operator allows, but no more than the files name."""
     code = None if order.code is None else Code.read(Path(order.code))
     named = [each for listing in listings.values() for each in listing.globals]
-    refused = Trust(code=code).refused(named) if order.trust else ()
+    refused = [
+        each
+        for path, listing in listings.items()
+        for each in Trust(code=code).refused(listing.globals, _unchecked(path))
+        if order.trust
+    ]
     allowed = {str(each) for each in named if each in refused or str(each) in order.trusted}
     return Trust(frozenset(allowed), code)
 
@@ -206,7 +217,7 @@ def _file_finding(path: str, data: bytes, listing: Listing, trust: Trust) -> Fil
         sha256=digest.sha256,
         scikit_learn=origin.written_by(listing),
         globals=tuple(map(str, listing.globals)),
-        refused=tuple(map(str, trust.refused(listing.globals))),
+        refused=tuple(map(str, trust.refused(listing.globals, _unchecked(path)))),
     )
 
 
@@ -219,7 +230,7 @@ def _check(
     for path, listing in listings.items():
         file = Path(path).name
         try:
-            trust.require(file, listing.globals)
+            trust.require(file, listing.globals, _unchecked(path))
         except Untrusted as error:
             refusals.append(error)
         try:

@@ -10,6 +10,7 @@ joblib. By default these are allowed:
 - numpy's ufuncs and the classes of its scalars, which estimators hold;
 - of scipy the sparse matrices, splines and ufuncs. Not its distributions: their state holds source
   text that they run;
+- classes of the libraries of the extra `guests` that `soundness/guests.py` lists;
 - a few of Python's own types.
 
 Nothing but what stands in the table is ever called. Classes that open files, and functions that
@@ -22,7 +23,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final
@@ -32,8 +33,9 @@ import numpy as np
 from .errors import LoadFailed, Untrusted, words_of
 from .opcodes import Global
 from .reconstruct import blank
-from .reconstruct.row import Named, Row
+from .reconstruct.row import Named, Row, find
 from .reconstruct.table import MODULES, SPARSE, canonical, entry
+from .soundness.guests import GUESTS, INSTALLABLE
 from .soundness.known import name_of
 from .user_module import MAIN, Code
 
@@ -86,6 +88,9 @@ JUDGED: Final = frozenset(
 )
 """Besides those of scikit-learn, the modules of which values and ufuncs are allowed."""
 
+MOST_TYPED: Final = 6
+"""So many names are told one by one."""
+
 _CLOSED: Final = frozenset(
     {
         *("__main__", "_build_utils", "_testing", "callback", "conftest", "datasets", "distutils"),
@@ -133,13 +138,21 @@ class Trust:
             raise Untrusted(f"The artifact names {full}, which is not allowed.")
         return found
 
-    def refused(self, globals: Iterable[Global]) -> list[Global]:
-        """Those of the globals that are not allowed."""
-        return [each for each in globals if not self._allows(each)]
+    def refused(
+        self, globals: Iterable[Global], unchecked: frozenset[str] = frozenset()
+    ) -> list[Global]:
+        """Those of the globals that are not allowed; of `unchecked` none is by default."""
+        return [
+            each
+            for each in globals
+            if not self._allows(each) or (str(each) in unchecked and not self.frees(*each))
+        ]
 
-    def require(self, what: str, globals: Iterable[Global]) -> None:
-        """Raises Untrusted with all that is not allowed, and what to do about it."""
-        refused = self.refused(globals)
+    def require(
+        self, what: str, globals: Iterable[Global], unchecked: frozenset[str] = frozenset()
+    ) -> None:
+        """Raises Untrusted with all that is not allowed, and what to type to allow it."""
+        refused = self.refused(globals, unchecked)
         if not refused:
             return
         names = ", ".join(map(str, refused))
@@ -149,12 +162,9 @@ class Trust:
                 f"{what} names {names}. {own[0]} is of no installed package: put it into a module "
                 "file and name that with --code module.py."
             )
-        reason = "unpickling would run it"
-        if refused[0].module.startswith("sklearn."):
-            reason = f"what its compiled code does is not checked here, or {reason}"
         raise Untrusted(
-            f"{what} names {names}, which is not allowed: {reason}. If you know who made the file, "
-            f"allow it with --trusted {refused[0]}, or all that it names with --trust."
+            f"{what} names {names}, which is not allowed: {_reason(refused)}. If you know who made "
+            f"the file, allow it with {_options(refused)}."
         )
 
     def _allows(self, named: Global) -> bool:
@@ -166,6 +176,23 @@ class Trust:
             return _default(*named) is not None
         except LoadFailed:
             return True  # It is one of `NAMED` that is not installed.
+
+
+def _reason(refused: Sequence[Global]) -> str:
+    package = refused[0].module.partition(".")[0]
+    if package == "catboost":
+        return "what CatBoost is given is not checked here, and its own code may crash of it"
+    if package in ("sklearn", *INSTALLABLE):
+        return "what its compiled code does is not checked here, or unpickling would run it"
+    return "unpickling would run it"
+
+
+def _options(refused: Sequence[Global]) -> str:
+    """What to type, for all of them at once."""
+    if len(refused) > MOST_TYPED:
+        return "--trust, which allows all that it names"
+    each = " ".join(f"--trusted {name}" for name in refused)
+    return f"{each}, or all that it names with --trust"
 
 
 def is_gone(module: str, name: str | None = None) -> bool:
@@ -215,6 +242,9 @@ def _default(module: str, name: str) -> Row | Named | Any:
         return found
     if f"{module}.{name}" in NAMED:
         return _lookup(module, name)
+    if f"{module}.{name}" in GUESTS:
+        kind = find(module, name)
+        return kind if isinstance(kind, type) and blank.is_plain(kind) else None
     if not _is_judged(module):
         return None
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
 
 from ..errors import LoadFailed, ModelStoreError, Untrusted, words_of
+from ..soundness.guests import EXTRA, INSTALLABLE
 from .forms import NOTHING, Form
 
 SHOWN: Final = 60
@@ -169,11 +170,17 @@ def find(module: str, name: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise LoadFailed(
-            f"{module}.{name} is not there; install the package that has it.", words_of(error)
+            f"{module}.{name} is not there; {_way(module)}.", words_of(error)
         ) from error
     except AttributeError as error:
         package = module.partition(".")[0].replace("sklearn", "scikit-learn")
         raise LoadFailed(f"The installed {package} has no {module}.{name}.") from error
+
+
+def _way(module: str) -> str:
+    if module.partition(".")[0] in INSTALLABLE:
+        return f"install it with pip install 'quart-app[{EXTRA}]'"
+    return "install the package that has it"
 
 
 def named(*names: str) -> Form:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from . import (
     arrays,
     arrow_texts,
+    boosters,
     compiled,
     extension_arrays,
     frames,
@@ -141,7 +142,7 @@ TABLE: Final[dict[str, Row | Named]] = {
         map(Named, NEW),
         (_WRAPPER,),
         *(part.CLASSES for part in (arrays, compiled, extension_arrays, generators, indexes)),
-        *(part.ROWS for part in (arrays, compiled, generators, plain)),
+        *(part.ROWS for part in (arrays, boosters, compiled, generators, plain)),
         *(part.ROWS for part in (arrow_texts, extension_arrays, frames, indexes, moments)),
     )
 }

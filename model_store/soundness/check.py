@@ -29,6 +29,7 @@ from . import (
     encoders,
     functions,
     generators,
+    guests,
     histograms,
     matrices,
     neighbours,
@@ -47,6 +48,7 @@ _FOREST = "ExtraTreesClassifier ExtraTreesRegressor RandomForestClassifier Rando
 _FOREST += " RandomTreesEmbedding"
 _TREE = "DecisionTreeClassifier DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor"
 _SEARCH_TREES = "BallTree BallTree32 BallTree64 KDTree KDTree32 KDTree64"
+_XGBOOST = "XGBClassifier XGBRFClassifier XGBRFRegressor XGBRegressor"
 _SPARSE = {
     matrices.compressed: "bsr csc csr",
     matrices.coordinates: "coo",
@@ -106,6 +108,10 @@ CHECKS: Final[tuple[tuple[str, str, Check], ...]] = (
         ("decomposition", names, each(partial(bounds.iterations, names=attributes)))
         for names, attributes in bounds.ITERATIONS.items()
     ),
+    ("imblearn.ensemble._forest", "BalancedRandomForestClassifier", each(trees.forest)),
+    ("xgboost.sklearn", _XGBOOST, each(guests.xgboost_estimator)),
+    ("lightgbm.sklearn", "LGBMClassifier LGBMRegressor", each(guests.lightgbm_estimator)),
+    ("feature_engine.creation.math_features", "MathFeatures", each(guests.aggregates)),
     # It is asked for a row, so all that may stand in it comes before.
     (
         "ensemble",
@@ -130,7 +136,7 @@ def require_sound(pipeline: Any, trust: Trust) -> None:
         by_name[name_of(type(place.value))].append(place)
     ours = [place for place in places if _has_attributes(place)]
     _check(_attributes, ours)
-    _check(_estimator, [place for place in ours if _is_of(place, "sklearn")])
+    _check(_estimator, [place for place in ours if _is_of(place, "sklearn", *guests.PACKAGES)])
     _check(each(functions.partial), [place for place in places if type(place.value) is partial])
     _check(each(texts.content), [place for place in places if _is_vectorizer(place)])
     for part, names, check in CHECKS:
@@ -175,7 +181,11 @@ def _is_vectorizer(place: Place) -> bool:
 
 def _has_attributes(place: Place) -> bool:
     """Whether it has attributes from a file, of a class that nobody had to allow."""
-    return _is_of(place, "sklearn", "scipy") and hasattr(place.value, "__dict__")
+    return (
+        _is_of(place, "sklearn", "scipy", *guests.PACKAGES)
+        and hasattr(place.value, "__dict__")
+        and name_of(type(place.value)) not in guests.BOOSTERS
+    )
 
 
 def _is_of(place: Place, *packages: str) -> bool:

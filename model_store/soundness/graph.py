@@ -26,6 +26,7 @@ from ..pickles import Global
 from ..reconstruct.row import shown
 from ..trust import Trust
 from .functions import FUNCTIONS
+from .guests import BOOSTERS, PACKAGES
 from .known import KNOWN, LONG, MAY_LOOP, name_of
 
 DEEPEST: Final = 200
@@ -44,12 +45,15 @@ PLAIN: Final = frozenset(
 )
 SEQUENCES: Final = frozenset({list, tuple, set, frozenset, deque})
 MAPPINGS: Final = frozenset({dict, OrderedDict, Counter, defaultdict})
+EMPTY: Final = (*SEQUENCES, *MAPPINGS)
+"""What is called for a key that a dict lacks may be one of these, which is empty then."""
 ARRAYS: Final = frozenset({np.ndarray, np.matrix, np.ma.MaskedArray, np.recarray, np.record})
 COLUMNS: Final = frozenset({"NumpyExtensionArray", "Series", "DataFrame"})
 """Classes of pandas that may hold objects of any class, in columns for which there is no type."""
-CLOSED: Final = (KNOWN["pandas"] - COLUMNS) | {"interpolate.interp1d"}
-"""Classes whose attributes are theirs alone: pandas's hold texts and numbers, and the function that
-an interpolation holds is checked with it."""
+CLOSED: Final = (KNOWN["pandas"] - COLUMNS) | {"interpolate.interp1d"} | BOOSTERS
+"""Classes whose attributes are theirs alone: pandas's hold texts and numbers, the function that an
+interpolation holds is checked with it, and boosters hold what was made for them when they were
+read."""
 TRAINING: Final = {"cluster.BisectingKMeans": ("_kmeans_single", "sklearn.cluster._kmeans")}
 """An attribute with a function of a module that only training calls, and that trusts what it is
 given: it may stand there and nowhere else."""
@@ -57,7 +61,7 @@ METRIC: Final = 11
 """Its place in the state of a k-d or ball tree."""
 FUNCTION: Final = 3
 """Its place in the state of a distance that calls one."""
-OURS: Final = frozenset({"sklearn", "scipy", "numpy", "pandas", "joblib", "builtins"})
+OURS: Final = PACKAGES | {"sklearn", "scipy", "numpy", "pandas", "joblib", "builtins"}
 """Packages of which only what is known is taken. What stands in others was allowed by name."""
 
 
@@ -162,8 +166,9 @@ def _parts(place: Place, trust: Trust) -> Iterable[tuple[str, Any]]:
 
 
 def _of_mapping(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, defaultdict) and value.default_factory is not None:
-        yield "'s default", value.default_factory
+    made = value.default_factory if isinstance(value, defaultdict) else None
+    if made is not None and not any(made is each for each in EMPTY):
+        yield "'s default", made
     for key, part in value.items():
         if type(key) not in PLAIN:
             yield "'s key", key

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .guests import GUESTS
+
 _SCIKIT_LEARN: Final = {
     "calibration": "CalibratedClassifierCV _CalibratedClassifier _SigmoidCalibration"
     " _TemperatureScaling",
@@ -150,11 +152,13 @@ LONG: Final = MAY_LOOP | {"_BisectingTree", "_CFSubcluster"}
 
 
 def name_of(kind: type) -> str | None:
-    """The name of a class here, such as `tree.Tree`; None where it is not listed."""
+    """The name of a class here, such as `tree.Tree`; None where it is not listed. One of another
+    library than scikit-learn and those below it has its full name."""
     package, _, rest = kind.__module__.partition(".")
     names = KNOWN.get(package)
     if names is None:
-        return None
+        full = f"{kind.__module__}.{kind.__qualname__}"
+        return full if full in GUESTS else None
     part = "" if package == "pandas" else f"{rest.partition('.')[0]}."
     name = f"{part}{kind.__qualname__}"
     return name if name in names else None

@@ -410,7 +410,9 @@ def test_all_that_is_refused_is_named_and_a_class_of_ones_own_is_told_where_to_g
         r"--code module\.py\.$",
     ):
         DEFAULT.require("a.pkl", names)
-    with pytest.raises(Untrusted, match=r"--trusted os\.system, or all that it names with --trust"):
+    with pytest.raises(
+        Untrusted, match=r"with --trusted os\.system --trusted sklearn\.base\.clone, or all"
+    ):
         DEFAULT.require("a.pkl", names[1:])
     code = Code("steps", b"class Own:\n    pass\n")
     assert list(map(str, Trust(code=code).refused(names))) == ["os.system", "sklearn.base.clone"]
