@@ -76,7 +76,7 @@ _CATEGORY_ENCODERS: Final = {
     "sum_coding": "SumEncoder",
     "target_encoder": "TargetEncoder",
     "woe": "WOEEncoder",
-    "wrapper": "NestedCVWrapper PolynomialWrapper",
+    "wrapper": "PolynomialWrapper",
 }
 _FEATURE_ENGINE: Final = {
     "_prediction.target_mean_classifier": "TargetMeanClassifier",
@@ -101,7 +101,7 @@ _FEATURE_ENGINE: Final = {
     "encoding.ordinal": "OrdinalEncoder",
     "encoding.rare_label": "RareLabelEncoder",
     "encoding.similarity_encoder": "StringSimilarityEncoder",
-    "encoding.woe": "WoE WoEEncoder",
+    "encoding.woe": "WoEEncoder",
     "imputation.arbitrary_number": "ArbitraryNumberImputer",
     "imputation.categorical": "CategoricalImputer",
     "imputation.drop_missing_data": "DropMissingData",
