@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .agreement import Truth, clearly_better
 from .answers import differing
 from .errors import LoadFailed
+from .labels import classes_of
 from .model import Prediction, ask
 from .readings import Reading as TextReading
 from .signature import Container
@@ -144,7 +145,7 @@ class Questions:
     def _ask(self, state: State, rows: Sequence[int]) -> Prediction | None:
         if state.container == "matrix" and not all(each.in_arrays for each in state.readings):
             return None
-        classes = getattr(self.pipeline, "classes_", None)
+        classes = classes_of(self.pipeline)
         several = isinstance(classes, list) or (
             self.truth is not None and len(self.truth.columns) > 1
         )

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .boosters import categories_of
 from .column_facts import JSONLabel, Null, narrow_learned, null_of, plain_label
 from .column_types import BOOLEAN, CATEGORY, TEXT, ColumnType
 
@@ -339,6 +340,18 @@ def _histogram(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | Non
     return False
 
 
+def _booster(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None) -> bool:
+    """Trees of XGBoost or LightGBM, which know the categories of pandas that they were grown on."""
+    for place, known in categories_of(estimator).items():
+        if place < len(hints):
+            hint = hints[place]
+            plain = (_plain(category) for category in known)
+            hint.categories = tuple(category for category in plain if category is not None)
+            hint.dtype = "category"
+            hint.suggest(hint.categories)
+    return False
+
+
 _LEARN: tuple[tuple[str, Learn], ...] = (
     ("steps", _pipeline),
     ("transformers_", _by_columns),
@@ -353,6 +366,7 @@ _LEARN: tuple[tuple[str, Learn], ...] = (
     ("quantiles_", _rows("quantiles_", exact=True)),
     ("bin_edges_", _edges),
     ("_bin_mapper", _histogram),
+    ("_Booster", _booster),
     ("tree_", _tree),
     ("estimators_", _trees),
     ("_fit_X", _rows("_fit_X", exact=True)),

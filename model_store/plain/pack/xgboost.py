@@ -92,11 +92,8 @@ class _Model:
         missing = step.missing
         if not (isinstance(missing, float) and missing != missing):
             raise NotPacked(f"XGBoost with missing={missing!r:.60} is not known")
-        booster = step.get_booster()
-        best = getattr(step, "best_iteration", None)
-        if best is not None:
-            booster = booster[: best + 1]
-        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+        learner = json.loads(bytes(step.get_booster().save_raw("json")))["learner"]
+        self._best: int | None = getattr(step, "best_iteration", None)
         self.objective = str(learner["objective"]["name"])
         self._parameters = learner["learner_model_param"]
         self._booster = learner["gradient_booster"]
@@ -138,8 +135,10 @@ class _Model:
         """The trees in the order in which they are added up, and whose turn each is."""
         weights = self._booster.get("weight_drop")
         model = (self._booster if weights is None else self._booster["gbtree"])["model"]
-        trees = [_grown(each, places) for each in model["trees"]]
-        turns = np.array(model["tree_info"], dtype=np.int64)
+        # Cutting the booster itself, as XGBoost can, it would forget its categories.
+        end = None if self._best is None else model["iteration_indptr"][self._best + 1]
+        trees = [_grown(each, places) for each in model["trees"][:end]]
+        turns = np.array(model["tree_info"][:end], dtype=np.int64)
         for tree, weight, turn in zip(trees, weights or (), turns, strict=False):
             # Each is asked by itself, what it starts from is taken off, then it is weighed.
             alone = (tree.values + start[turn]) - start[turn]

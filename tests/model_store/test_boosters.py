@@ -1,0 +1,127 @@
+"""Models of other libraries by import: the columns of a CSV file are read with the categories that
+the booster knows, and what comes in answers as the estimator did."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+from model_store import ModelStore
+from model_store.boosters import categories_of
+from model_store.importer import ImportRequest, import_files
+
+pytestmark = [pytest.mark.guests, pytest.mark.filterwarnings("ignore")]
+
+GRADES = [3, 4, 5]
+CITIES = ["Bern", "Chur", "Zug"]
+CODES = ["01067", "20095", "True"]
+CATEGORIES = ("city", "grade", "code")
+FEW: dict[str, Any] = {"n_estimators": 8, "n_jobs": 1, "random_state": 1}
+LIGHT: dict[str, Any] = {**FEW, "verbose": -1, "min_data_per_group": 5}
+
+
+def table(rows: int = 160) -> Any:
+    import pandas as pd
+
+    random = np.random.default_rng(5)
+    return pd.DataFrame(
+        {
+            "size": random.normal(size=rows),
+            "city": random.choice(CITIES, rows),
+            "grade": random.choice(GRADES, rows),
+            "code": random.choice(CODES, rows),
+        }
+    )
+
+
+def truth(X: Any) -> Any:
+    return X["size"] + X["grade"] * (X["city"] == "Chur") + 3 * (X["code"] == "01067")
+
+
+def as_categories(X: Any) -> Any:
+    return X.astype(dict.fromkeys(CATEGORIES, "category"))
+
+
+def made(kind: str) -> tuple[Any, Any, Any]:
+    """An estimator fitted on categories, its rows, and what it was to tell."""
+    name, _, how = kind.partition(" ")
+    library = importlib.import_module(name)
+    X = table()
+    y = truth(X) if how == "numbers" else (truth(X) > truth(X).median()).astype(int)
+    if name == "catboost":
+        options = {"iterations": 8, "verbose": False, "allow_writing_files": False}
+        estimator = library.CatBoostRegressor if how == "numbers" else library.CatBoostClassifier
+        return estimator(**options, cat_features=list(CATEGORIES)).fit(X, y), X, y
+    C = as_categories(X)
+    if name == "lightgbm":
+        regression = library.LGBMRegressor if how == "numbers" else library.LGBMClassifier
+        return regression(**LIGHT).fit(C, y), C, y
+    options = {**FEW, "enable_categorical": True, "max_depth": 3}
+    if how == "numbers":
+        return library.XGBRegressor(**options).fit(C, y), C, y
+    options |= {"n_estimators": 60, "early_stopping_rounds": 1} if how == "stopped" else {}
+    seen = {"eval_set": [(C[:50], y[::-1][:50])], "verbose": 0} if how == "stopped" else {}
+    return library.XGBClassifier(**options).fit(C, y, **seen), C, y
+
+
+KINDS = [
+    *("xgboost classes", "xgboost numbers", "xgboost stopped", "lightgbm classes"),
+    *("lightgbm numbers", "catboost classes", "catboost numbers"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_csv_file_is_read_with_the_categories_of_the_booster(kind: str, tmp_path: Path) -> None:
+    estimator, rows, y = made(kind)
+    file, sample = tmp_path / "model.joblib", tmp_path / "rows.csv"
+    joblib.dump(estimator, file)
+    table().assign(told=np.asarray(y)).to_csv(sample, index=False)
+    order = ImportRequest(
+        name="model",
+        files=(str(file),),
+        sample=str(sample),
+        target=("told",),
+        trust=kind.startswith("catboost"),
+    )
+    _, draft = import_files(order)
+    assert draft is not None
+    assert bool(draft.manifest.allowed) == kind.startswith("catboost")
+    store = ModelStore(tmp_path / "store")
+    store.add(draft)
+    model = store.load(store.verify("model"))
+    told = model.answer({name: table()[name].tolist() for name in table()}, len(rows))
+    if hasattr(estimator, "predict_proba"):
+        found, expected = told.probabilities, estimator.predict_proba(rows)
+    else:
+        found, expected = told.labels, estimator.predict(rows)
+    assert np.array_equal(np.reshape(found, expected.shape), expected)
+
+
+@pytest.mark.parametrize("kind", ["xgboost classes", "xgboost stopped", "lightgbm numbers"])
+def test_a_booster_knows_its_categories_by_their_places(kind: str) -> None:
+    estimator, _, _ = made(kind)
+    expected = {1: CITIES, 2: GRADES, 3: CODES}
+    assert {place: list(known) for place, known in categories_of(estimator).items()} == expected
+
+
+def test_categories_are_known_where_training_told_lightgbm_of_none() -> None:
+    """As a model that came as a text, whose columns alone are told."""
+    estimator, _, _ = made("lightgbm classes")
+    estimator.booster_.params = {}
+    assert {place: list(known) for place, known in categories_of(estimator).items()} == {
+        1: CITIES,
+        2: GRADES,
+        3: CODES,
+    }
+
+
+def test_where_there_are_no_categories_none_are_known() -> None:
+    xgboost, lightgbm = map(importlib.import_module, ("xgboost", "lightgbm"))
+    X, y = table()[["size", "grade"]], truth(table())
+    for estimator in (xgboost.XGBRegressor(**FEW), lightgbm.LGBMRegressor(**LIGHT)):
+        assert not categories_of(estimator.fit(X, y))
