@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from . import formats, origin, pickles
+from . import origin, pickles
 from .agreement import Agreement, Compared, Truth
 from .answers import answers_of
 from .arrow_files import kind_of
@@ -37,13 +37,13 @@ from .sample_file import read_sample
 from .signature import Signature
 from .soundness.check import require_sound, warnings_of
 from .soundness.guests import BOOSTERS
+from .sources import skops
 from .structure import Structure
 from .targets import told_of
 from .training import Training, missing
 from .trust import Trust
 from .user_module import Code
 
-SKOPS: Final = ".skops"
 _SAY: Final = "say what it was with --type COLUMN=TYPE"
 
 Progress = Callable[[str], None]
@@ -123,14 +123,14 @@ def import_files(
     )
     told, refusals = _check(order, listings, trust)
     if not order.publish and not order.attempt and not refusals:
-        refusals = _unread(contents, listings, trust, told)
+        refusals = _unread(contents, trust, told)
     if not order.publish and (refusals or not order.attempt):
         sentences = tuple(refusal.told for refusal in refusals)
         return ImportReport(files=found, refusals=sentences, warnings=tuple(told)), None
     if refusals:
         raise refusals[0]
     progress("loading")
-    parts = {path: _load(path, contents[path], each, trust) for path, each in listings.items()}
+    parts = {path: _load(path, data, trust) for path, data in contents.items()}
     told += _require_sound(parts, trust)
     pipeline = join(parts)
     progress("asking for the first predictions")
@@ -181,13 +181,13 @@ def _read(path: str) -> bytes:
 
 def _listing(path: str, data: bytes) -> Listing:
     try:
-        return formats.skops_listing(data) if _is_skops(path) else pickles.listing(data)
+        return skops.listing(data) if _is_skops(path) else pickles.listing(data)
     except UnreadableFile as error:
         raise UnreadableFile(f"{path}: {error}") from error
 
 
 def _is_skops(path: str) -> bool:
-    return Path(path).suffix.lower() == SKOPS
+    return Path(path).suffix.lower() == skops.ENDING
 
 
 def _unchecked(path: str) -> frozenset[str]:
@@ -240,28 +240,26 @@ def _check(
     return told, refusals
 
 
-def _load(path: str, data: bytes, listing: Listing, trust: Trust) -> Any:
+def _load(path: str, data: bytes, trust: Trust) -> Any:
     """What a file holds, of which everything that it lists is allowed."""
     with warnings.catch_warnings():
         # Of versions that differ, `origin.check` has told.
         warnings.simplefilter("ignore")
         try:
             if _is_skops(path):
-                return formats.load_skops(data, map(str, listing.globals))
+                return skops.load(data, trust)
             return pickles.load(data, trust)
         except (UnreadableFile, Untrusted, LoadFailed) as error:
             raise type(error)(f"{path}: {error}", error.words) from error
 
 
-def _unread(
-    contents: Mapping[str, bytes], listings: Mapping[str, Listing], trust: Trust, told: list[str]
-) -> list[ModelStoreError]:
+def _unread(contents: Mapping[str, bytes], trust: Trust, told: list[str]) -> list[ModelStoreError]:
     """Why the files cannot be read or may not be asked; what else there is to know goes to `told`.
     What is allowed beyond the default would be run by that, so then they are not read."""
     if trust.allowed or trust.code is not None:
         return []
     try:
-        parts = {path: _load(path, contents[path], each, trust) for path, each in listings.items()}
+        parts = {path: _load(path, data, trust) for path, data in contents.items()}
         told += _require_sound(parts, trust)
         join(parts)
     except ModelStoreError as error:

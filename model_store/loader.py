@@ -263,14 +263,14 @@ class Loader(Reader):
     def _set(self, made: Any, pairs: list[Any]) -> None:
         keys, values = pairs[::2], pairs[1::2]
         if type(made) is dict or self._acts_on(made):
-            _require_keys(keys)
+            require_keys(keys)
             for key, value in zip(keys, values, strict=True):
                 made[key] = value
         elif type(made) is collections.OrderedDict:
-            _require_keys(keys)
+            require_keys(keys)
             made.update(zip(keys, values, strict=True))
         elif isinstance(made, dict):
-            _require_keys(keys)
+            require_keys(keys)
             for key, value in zip(keys, values, strict=True):
                 blank.put(made, key, value)
         else:
@@ -287,12 +287,12 @@ class Loader(Reader):
         made = self.stack[-1]
         if type(made) is not set:
             refuse(f"gives {shown(made)} members", "a set")
-        _require_keys(values)
+        require_keys(values)
         made.update(values)
 
     def load_frozenset(self) -> None:
         values = self.pop_mark()
-        _require_keys(values)
+        require_keys(values)
         self.append(frozenset(values))
 
     def _acts_on(self, made: Any) -> bool:
@@ -384,7 +384,7 @@ def _is_class(what: Any) -> bool:
     return issubclass(type(what), type)
 
 
-def _require_keys(keys: list[Any]) -> None:
+def require_keys(keys: list[Any]) -> None:
     """Raises Untrusted where to look for a key would run what a class defines."""
     for key in keys:
         if type(key) is not str and not is_key(key):
