@@ -129,12 +129,14 @@ class Draft:
         inspection: Inspection,
         about: Metadata,
         *,
+        artifact: bytes | None = None,
         trust: Trust | None = None,
         code: Code | None = None,
         source: Source | None = None,
         progress: Progress = lambda step: None,
     ) -> Draft:
         """The pipeline as it will lie in the store, once it answered its golden rows from there.
+        With an `artifact` it lies there as these bytes.
 
         Without `trust`, whatever its artifact names of installed packages is allowed: it is the
         caller's own pipeline. `code` is then the module in which its own classes are.
@@ -144,7 +146,7 @@ class Draft:
             Untrusted: its artifact names what `trust` does not allow.
         """
         progress("packing the pipeline")
-        artifact = formats.dump(pipeline)
+        artifact = formats.dump(pipeline) if artifact is None else artifact
         trust = trust or _own(artifact, code)
         contents = {ARTIFACT: artifact}
         if trust.code is not None:
@@ -213,9 +215,12 @@ def _own(artifact: bytes, code: Code | None) -> Trust:
     refused = trust.refused(pickles.listing(artifact).globals)
     for named in refused:
         if named.module == "__main__":
+            what = "A part of the pipeline" if named.name == "__dict__" else named
             raise InvalidPipeline(
-                f"{named} is defined in the program that runs now, where no server finds it; put "
-                "it into a module of its own, and publish with code='that_module.py'."
+                f"{what} is defined in the program that runs now, where no server finds it; put "
+                "it into a module of its own, and publish with code='that_module.py'. Or write the "
+                "pipeline to a file by cloudpickle.dump, which keeps such code, and take that with "
+                "models import --trust."
             )
         if not is_installed(named.module):
             raise InvalidPipeline(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from .errors import InvalidPipeline
+from .errors import InvalidPipeline, words_of
 
 
 def dump(pipeline: Any) -> bytes:
@@ -26,6 +26,9 @@ def dump(pipeline: Any) -> bytes:
         raise
     except Exception as error:
         raise InvalidPipeline(
-            f"The pipeline cannot be pickled; use functions and classes of a module in it: {error}"
+            f"The pipeline cannot be pickled: {words_of(error)}. Put lambdas and what is defined "
+            "within functions into a module of their own, and publish with code='that_module.py'. "
+            "Or write the pipeline to a file by cloudpickle.dump, which keeps such code, and take "
+            "that with models import --trust."
         ) from error
     return buffer.getvalue()

@@ -18,6 +18,7 @@ from . import origin, pickles
 from .agreement import Agreement, Compared, Truth
 from .answers import answers_of
 from .arrow_files import kind_of
+from .carriers import LEFT_OUT, carrier_of, leaves_out
 from .draft import Draft, Metadata
 from .errors import (
     IncompatibleVersion,
@@ -132,11 +133,13 @@ def import_files(
     progress("loading")
     parts = {path: _load(path, data, trust) for path, data in contents.items()}
     told += _require_sound(parts, trust)
-    pipeline = join(parts)
+    pipeline, artifact = join(parts), _kept(contents, listings)
     progress("asking for the first predictions")
     try:
         inspection, compared, notes = _inspect(pipeline, order, progress)
     except InvalidPipeline as error:
+        if leaves_out(trust.allowed, error):
+            raise InvalidPipeline(f"{str(error).rstrip('.')}. {LEFT_OUT}") from error
         if not told:
             raise
         raise InvalidPipeline(f"{error}. It may be the version: {' '.join(told)}") from error
@@ -146,7 +149,14 @@ def import_files(
     )
     about = _about(order, compared)
     draft = Draft.of(
-        order.name, pipeline, inspection, about, trust=trust, source=source, progress=progress
+        order.name,
+        pipeline,
+        inspection,
+        about,
+        artifact=artifact,
+        trust=trust,
+        source=source,
+        progress=progress,
     )
     if draft.manifest.runs_code:
         told.append(draft.manifest.reading)
@@ -289,6 +299,25 @@ def _writers(found: Sequence[FileFinding]) -> str | None:
 
 
 # The pipeline --------------------------------------------------------------------
+
+
+def _kept(contents: Mapping[str, bytes], listings: Mapping[str, Listing]) -> bytes | None:
+    """The bytes of a file that carries code, which no other pickler writes again; None of others.
+
+    Raises:
+        InvalidPipeline: it is one of several files.
+    """
+    for path, listing in listings.items():
+        package = carrier_of(listing.globals)
+        if package is None or _is_skops(path):
+            continue
+        if len(contents) > 1:
+            raise InvalidPipeline(
+                f"{path} was written by {package}, and cannot be joined to other files; make one "
+                "pipeline of all of them, and save that."
+            )
+        return pickles.decompressed(contents[path])
+    return None
 
 
 def join(parts: Mapping[str, Any]) -> Any:

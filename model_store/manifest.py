@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from .backend import Served
+from .carriers import carrier_of, carries_code
 from .column_facts import JSONLabel
 from .column_types import Datatype, datatype_of
 from .errors import CorruptVersion, words_of
@@ -168,6 +169,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """What it is to read the artifact, for a person."""
         if not self.runs_code:
             return "Reading the artifact makes data and runs no code of its own."
+        package = carrier_of(self.allowed)
+        if package is not None and carries_code(self.allowed):
+            return (
+                "Reading the artifact runs its author's code, which it carries as "
+                f"{package} wrote it."
+            )
         names = ", ".join(self.allowed)
         own = "" if self.code is None else f"defines classes in {self.code}"
         why = " and ".join(filter(None, (names and f"may call {names}", own)))

@@ -18,10 +18,12 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from .carriers import carrier_of
+from .code_reader import read
 from .errors import ModelStoreError, UnreadableFile
 from .loader import Loader
 from .opcodes import Global
-from .stand_ins import Lister, Listing
+from .stand_ins import ARRAY_WRAPPER, Lister, Listing
 from .trust import Trust
 
 __all__ = ["Global", "Listing", "listing", "load"]
@@ -49,7 +51,7 @@ def listing(data: bytes) -> Listing:
     Raises:
         UnreadableFile: it is no pickle or is cut off.
     """
-    return _listing(_decompressed(data))
+    return _listing(decompressed(data))
 
 
 def _listing(raw: bytes) -> Listing:
@@ -78,8 +80,10 @@ def load(data: bytes, trust: Trust, *, inflate: bool = True) -> Any:
         LoadFailed: what it names is not there, or does not take what it is given.
         UnreadableFile: it is no pickle or is cut off.
     """
-    raw = _decompressed(data) if inflate else _uncompressed(data)
+    raw = decompressed(data) if inflate else _uncompressed(data)
     try:
+        if trust.carries and _is_carrier(raw):
+            return read(raw, trust)
         try:
             return Loader(io.BytesIO(raw), trust, "ASCII").load()
         except UnicodeDecodeError:
@@ -97,6 +101,13 @@ def load(data: bytes, trust: Trust, *, inflate: bool = True) -> Any:
             _listing(raw)
             raise
         raise _unreadable(error) from error
+
+
+def _is_carrier(raw: bytes) -> bool:
+    """Whether a file carries code, and no arrays of joblib, which Python's reader does not know."""
+    found = _listing(raw).globals
+    arrays = any((each.module.rpartition(".")[2], each.name) == ARRAY_WRAPPER for each in found)
+    return carrier_of(found) is not None and not arrays
 
 
 def _is_cut_off(raw: bytes) -> bool:
@@ -125,7 +136,12 @@ def _uncompressed(data: bytes) -> bytes:
     return data
 
 
-def _decompressed(data: bytes) -> bytes:
+def decompressed(data: bytes) -> bytes:
+    """The pickle in a file that may be compressed.
+
+    Raises:
+        UnreadableFile: its compression is broken, or is none that is read here.
+    """
     for magic, reason in _UNREADABLE.items():
         if data.startswith(magic):
             raise UnreadableFile(f"this cannot be read: {reason}.")

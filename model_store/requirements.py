@@ -19,15 +19,17 @@ PYTHON_2: Final = frozenset({"__builtin__", "copy_reg"})
 
 def packages(verified: Verified) -> set[str]:
     """The top-level packages that a version needs, other than these. A plain form needs none. An
-    artifact needs those of its globals, those that its own code imports, pandas where it was fitted
-    on a DataFrame, and onnxruntime where it was converted to ONNX. Nothing is unpickled.
+    artifact needs those of its globals, those that code in it or beside it imports, pandas where it
+    was fitted on a DataFrame, and onnxruntime where it was converted to ONNX. Nothing is unpickled.
 
     Raises:
         UnreadableFile: the artifact is no pickle.
     """
     if verified.trust is None:
         return set()
-    found = {named.module.split(".")[0] for named in pickles.listing(verified.artifact).globals}
+    listing = pickles.listing(verified.artifact)
+    modules = (*(named.module for named in listing.globals), *listing.imports)
+    found = {module.split(".")[0] for module in modules}
     if verified.manifest.signature.container in {"frame", "series"}:
         found.add("pandas")
     if verified.graph is not None:

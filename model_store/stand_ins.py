@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from .carriers import is_importer
 from .opcodes import Global, Reader
 from .reconstruct.arrays import CODE
 from .reconstruct.blank import VERSION_KEY
@@ -23,10 +24,11 @@ ARRAY_WRAPPER: Final = ("numpy_pickle", "NumpyArrayWrapper")
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a file names, in the order of the first mention, and the versions of scikit-learn that
-    stand in the states of its estimators."""
+    stand in the states of its estimators. `imports` are modules that code in it imports by text."""
 
     globals: tuple[Global, ...]
     versions: tuple[str, ...]
+    imports: tuple[str, ...] = ()
 
 
 class StandIn:
@@ -61,11 +63,12 @@ class Lister(Reader):
         # Latin-1 reads any bytes that Python 2 wrote as a text.
         super().__init__(file, "latin1", outer)
         self.versions: dict[str, None] = {} if outer is None else outer.versions
+        self.imports: dict[str, None] = {} if outer is None else outer.imports
 
     @property
     def listing(self) -> Listing:
         """What was found so far."""
-        return Listing(tuple(self.found), tuple(self.versions))
+        return Listing(tuple(self.found), tuple(self.versions), tuple(self.imports))
 
     def resolve(self, named: Global) -> Any:
         return type("StandIn", (StandIn,), {"named": named})
@@ -77,6 +80,13 @@ class Lister(Reader):
     def load_newobj_ex(self) -> None:
         self.stack.pop()
         self.load_newobj()
+
+    def load_reduce(self) -> None:
+        args = self.stack.pop()
+        called = self.stack[-1]
+        if is_importer(getattr(called, "named", None)) and args and type(args[0]) is str:
+            self.imports[args[0]] = None
+        self.stack[-1] = called(*args)
 
     def load_setitem(self) -> None:
         value = self.stack.pop()
@@ -115,6 +125,7 @@ class Lister(Reader):
         **Reader.dispatch,
         pickle.NEWOBJ[0]: load_newobj,
         pickle.NEWOBJ_EX[0]: load_newobj_ex,
+        pickle.REDUCE[0]: load_reduce,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
         pickle.DICT[0]: load_dict,

@@ -35,6 +35,7 @@ import msgspec
 from . import files, manifest
 from .aliases import CHAMPION, Aliases, locked
 from .backend import served_here
+from .carriers import require_python
 from .converted import Converted, build_converted
 from .errors import (
     CorruptVersion,
@@ -209,9 +210,8 @@ class ModelStore:
             raise LoadFailed(_without_form(found))
         artifact, code = _proven(folder / ARTIFACT, found), _proven_code(folder, found)
         graph = _proven(folder / GRAPH, found) if _has_graph(found) else None
-        warnings = found.libraries.check(
-            f"{found.name} version {found.version}", allow_version=allow_version
-        )
+        require_python(_named(found), found.allowed, found.libraries.python)
+        warnings = found.libraries.check(_named(found), allow_version=allow_version)
         # What reads pickles is imported where one is read.
         from .trust import Trust
 
@@ -539,8 +539,12 @@ def _listed(path: Path, found: Manifest) -> File:
     return expected
 
 
+def _named(found: Manifest) -> str:
+    return f"{found.name} version {found.version}"
+
+
 def _where(path: Path, found: Manifest) -> str:
-    return f"{path.name} of {found.name} version {found.version}"
+    return f"{path.name} of {_named(found)}"
 
 
 def _require(data: bytes | memoryview, expected: File, path: Path, found: Manifest) -> None:

@@ -30,6 +30,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from .carriers import carrier_of, refusal
 from .errors import LoadFailed, Untrusted, words_of
 from .opcodes import Global
 from .reconstruct import blank
@@ -113,6 +114,11 @@ class Trust:
         """Whether to read a file with this trust may run code."""
         return self.code is not None or bool(self.allowed)
 
+    @property
+    def carries(self) -> bool:
+        """Whether files that carry code are allowed, which may then hold functions of their own."""
+        return carrier_of(self.allowed) is not None
+
     def frees(self, module: str, name: str) -> bool:
         """Whether the operator allowed a name, so that a file may do with it as it likes."""
         if self.code is not None and self.code.covers(module):
@@ -138,6 +144,18 @@ class Trust:
             raise Untrusted(f"The artifact names {full}, which is not allowed.")
         return found
 
+    def find(self, module: str, name: str) -> Any:
+        """What an allowed name leads to, as Python's own reader would have it.
+
+        Raises:
+            LoadFailed: it is not there.
+        """
+        if self.code is not None and self.code.covers(module):
+            return self.code.find(name)
+        if f"{module}.{name}" not in self.allowed:
+            module, name = canonical(module, name)
+        return _lookup(module, name)
+
     def refused(
         self, globals: Iterable[Global], unchecked: frozenset[str] = frozenset()
     ) -> list[Global]:
@@ -155,6 +173,9 @@ class Trust:
         refused = self.refused(globals, unchecked)
         if not refused:
             return
+        package = carrier_of(refused)
+        if package is not None:
+            raise Untrusted(refusal(what, package, refused))
         names = ", ".join(map(str, refused))
         own = [str(each) for each in refused if _is_own(each.module)]
         if own:
@@ -224,8 +245,24 @@ def _lookup(module: str, name: str) -> Any:
     try:
         return reduce(getattr, name.split("."), importlib.import_module(module))
     except Exception as error:
-        way = "give its module with --code" if module == MAIN else "install the package that has it"
-        raise LoadFailed(f"{module}.{name} is not there; {way}.", words_of(error)) from error
+        raise LoadFailed(
+            f"{module}.{name} is not there; {_way_to(module)}.", words_of(error)
+        ) from error
+
+
+def _way_to(module: str) -> str:
+    """What brings a module that is not there."""
+    if module == MAIN:
+        return "put it into a module, and give the file of that with --code"
+    top = module.split(".")[0]
+    if not _is_own(module):
+        return f"install another version of {top}, which has it"
+    if "." in module:
+        return f"install the package {top}"
+    return (
+        f"if {top} is a package, install it here; if it is a module of your own, publish the model "
+        f"with it: code='{top}.py', or models import --code {top}.py"
+    )
 
 
 def _default(module: str, name: str) -> Row | Named | Any:

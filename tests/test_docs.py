@@ -142,6 +142,7 @@ def test_the_examples_of_models_md_hold_one_after_the_other(tmp_path: Path) -> N
         "flowers",
         "orders",
         "ratio",
+        "share",
         "wine",
     ]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pandas
 import pytest
@@ -204,6 +205,8 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.takes(
         w.file("a.pkl", b"\x80\x02csklearn.linear_model.logistic\nLogisticRegression\n)\x81.")
     ),
+    lambda w: w.takes(w.file("a.pkl", cloudpickle.dumps(step(lambda X: X)))),
+    lambda w: w.takes(w.file("a.pkl", b"\x80\x02cnowhere\nThing\n)\x81."), trust=True),
     lambda w: w.takes(w.file("a.pkl", pickle.dumps(MODEL)[:-20])),
     lambda w: w.takes(w.file("a.pkl", pickle.dumps(MODEL) + pickle.dumps(MODEL))),
     lambda w: w.takes(w.file("a.pkl", {"scaler": 1, "model": 2})),
@@ -243,6 +246,7 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.publishes(step(scale).fit(X, X[:, 0]), X),
     lambda w: w.publishes(DummyClassifier(strategy="uniform").fit(X, [0, 1, 0, 1, 0]), X),
     Work.publishes_local,
+    lambda w: w.publishes(step(lambda X: X).fit(X, X[:, 0]), X),
     lambda w: w.publishes(LinearRegression(), X),
     lambda w: w.publishes(Tells(b"a", b"a", b"b")),
     lambda w: w.publishes(Tells(1, 1, "1")),

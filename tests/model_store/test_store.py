@@ -242,7 +242,7 @@ def nothing(rows: Any) -> Any:
         (LogisticRegression(), r"not fitted yet"),
         (
             make_pipeline(FunctionTransformer(lambda rows: rows), LogisticRegression()),
-            r"^The pipeline cannot be pickled; use functions and classes of a module in it: ",
+            r"^The pipeline cannot be pickled: .* publish with code='that_module\.py'",
         ),
         ("a path", r"^A str has no predict method; publish a fitted pipeline\.$"),
     ],
@@ -732,7 +732,9 @@ def test_an_artifact_whose_classes_are_gone_does_not_load(small: ModelStore) -> 
     edit_manifest(folder(small), "allowed", value=["no_such_module.Thing"])
     verified = small.verify("small", pickles="always")
     with pytest.raises(
-        LoadFailed, match=r"^no_such_module\.Thing is not there; install the package that has it\.$"
+        LoadFailed,
+        match=r"^no_such_module\.Thing is not there; if no_such_module is a package, install it "
+        r"here; if it is a module of your own, publish the model with it: code=",
     ) as caught:
         small.load(verified)
     assert caught.value.words == "ModuleNotFoundError: No module named 'no_such_module'"

@@ -395,7 +395,7 @@ def test_what_is_allowed_is_looked_up_anywhere_and_told_where_it_is_not() -> Non
     assert trust.resolve("os", "path.join") is trust.resolve("os.path", "join")
     with pytest.raises(LoadFailed, match=r"^collections\.abc\.Nothing is not there; install"):
         trust.resolve("collections.abc", "Nothing")
-    with pytest.raises(LoadFailed, match=r"^__main__\.Own is not there; give .* --code\.$"):
+    with pytest.raises(LoadFailed, match=r"^__main__\.Own is not there; put .* --code\.$"):
         trust.resolve("__main__", "Own")
     with pytest.raises(Untrusted):
         trust.resolve("os", "system")
