@@ -14,7 +14,7 @@ import msgspec
 from . import formats, manifest, pickles
 from .backend import Served
 from .columns import Column
-from .comparison import Candidate, candidate
+from .comparison import Candidate, candidate, labels_follow
 from .errors import InvalidPipeline, words_of
 from .inspection import Inspection
 from .installed import is_installed, place_of
@@ -171,7 +171,7 @@ class Draft:
         )
         draft = about.put(base)
         progress("loading it as a server does, and looking for what answers faster")
-        sample, found = _answered(draft, inspection, artifact, trust)
+        draft, sample, found = _answered(draft, inspection, artifact, trust)
         contents[SAMPLE] = manifest.write(sample)
         return cls(draft, contents)._served(found)
 
@@ -245,8 +245,9 @@ def _way_out(module: str) -> str:
 
 def _answered(
     draft: Manifest, inspection: Inspection, artifact: bytes, trust: Trust
-) -> tuple[Sample, Candidate]:
-    """The golden rows, answered by the artifact as it will be loaded, and what is to serve it."""
+) -> tuple[Manifest, Sample, Candidate]:
+    """What else the artifact tells, as it will be loaded: the golden rows with its answers, and
+    what is to serve it."""
     rows = inspection.signature.values(inspection.golden)
     try:
         pipeline = pickles.load(artifact, trust)
@@ -265,7 +266,8 @@ def _answered(
         predictions=json_labels(prediction.labels),
         probabilities=None if shares is None else [each.tolist() for each in shares],
     )
-    return sample, candidate(model)
+    told = msgspec.structs.replace(draft, labels_follow=labels_follow(model))
+    return told, sample, candidate(model)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

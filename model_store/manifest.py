@@ -124,7 +124,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     read the artifact may run code (`runs_code`). `served` is what the comparison of its plain form,
     or of its ONNX graph, found; None before there was one. `varies` says how its answer to a row is
     not that row's alone, which was allowed when it was published; None where nothing of the kind
-    was found. `revision` counts the edits of all this; the artifact is the same in each.
+    was found. `labels_follow` says that its labels are those of the greatest probabilities, as was
+    found when it was published. `revision` counts the edits of all this; the artifact is the same
+    in each.
     """
 
     format: int
@@ -152,6 +154,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str | None = None
     served: Served | None = None
     varies: Variation | None = None
+    labels_follow: bool = False
     files: dict[str, File]
 
     @property

@@ -29,6 +29,7 @@ from .errors import (
     Unanswerable,
     words_of,
 )
+from .following import labels_of_greatest
 from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side
 from .manifest import Manifest, Sample
 from .plain import Answer, Form, Refused
@@ -93,17 +94,20 @@ def ask(
             several = labels.ndim == 2 and labels.shape[1] > 1
         if not several and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
-        if not probabilities:
-            return Prediction(labels, None)
-        shares = pipeline.predict_proba(rows)
+        shares = pipeline.predict_proba(rows) if probabilities else None
+    return Prediction(labels, None if shares is None else _tables(shares, several=several))
+
+
+def _tables(shares: Any, *, several: bool) -> tuple[NDArray[np.float64], ...]:
+    """Probabilities as a pipeline tells them, as a table for each target."""
     if not several:
         if isinstance(shares, list) and np.ndim(shares[0]) > 1:  # of one target that is a column
             (shares,) = shares
-        return Prediction(labels, (np.asarray(shares, dtype=np.float64),))
+        return (np.asarray(shares, dtype=np.float64),)
     if isinstance(shares, list):
-        return Prediction(labels, tuple(np.asarray(each, dtype=np.float64) for each in shares))
+        return tuple(np.asarray(each, dtype=np.float64) for each in shares)
     applies = np.asarray(shares, dtype=np.float64)
-    return Prediction(labels, tuple(np.stack([1 - p, p], axis=1) for p in applies.T))
+    return tuple(np.stack([1 - p, p], axis=1) for p in applies.T)
 
 
 def joined(predictions: Sequence[Prediction], parts: Sequence[Positions]) -> Prediction:
@@ -192,13 +196,24 @@ class Model:
                 return joined([self.said(matrix[rows]) for rows in parts], parts)
             rows = frames.as_fitted(matrix, self.manifest.signature)
             with self._declared():
-                prediction = ask(
+                prediction = self._followed(rows) or ask(
                     self.pipeline,
                     rows,
                     probabilities=self.manifest.probabilities,
                     several=self.manifest.several,
                 )
         return self._checked(prediction, len(matrix))
+
+    def _followed(self, rows: Any) -> Prediction | None:
+        """What the pipeline says, found from its probabilities alone; None where that does not tell
+        it."""
+        if not self.manifest.labels_follow:
+            return None
+        with np.errstate(all="ignore"):
+            shares = self.pipeline.predict_proba(rows)
+        tables = _tables(shares, several=self.manifest.several)
+        labels = labels_of_greatest(tables, [each.classes for each in self.manifest.targets])
+        return None if labels is None else Prediction(labels, tables)
 
     def _parts(self, matrix: NDArray[Any]) -> list[Positions] | None:
         """The positions of the rows that are asked together, where not all are. Where answers vary

@@ -25,6 +25,7 @@ ALLOWED = {
     "model_store/plain/pack/asked.py": {"numpy", "pandas"},
     "model_store/plain/pack": {"msgspec", "numpy", "scipy", "sklearn"},
     "model_store/plain": {"numpy", "msgspec"},
+    "model_store/comparison.py": {"numpy", "threadpoolctl"},
     "model_store/converted.py": {"numpy", "onnxruntime", "skl2onnx", "sklearn"},
     "quart_app/__init__.py": {"quart"},
     "quart_app/app.py": {"model_store", "quart"},
