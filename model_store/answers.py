@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .labels import classes_of, json_labels
+from .labels import json_labels
 from .model import Prediction, ask, joined
 from .signature import Matrix, Signature
+from .task import DEVIATION, classes_of, measures_of
 
 SAME: Final = 1e-9
 """How far numbers may differ, as a share of their size and of that of all answers together: what
@@ -42,7 +43,13 @@ def answers_of(pipeline: Any, signature: Signature, matrix: Matrix) -> Predictio
 def answers_to(pipeline: Any, rows: Any) -> Prediction:
     """What the pipeline says of rows as it takes them, with probabilities where it knows some;
     whatever it raises passes."""
-    return ask(pipeline, rows, probabilities=_tells_probabilities(pipeline), several=None)
+    return ask(
+        pipeline,
+        rows,
+        probabilities=_tells_probabilities(pipeline),
+        several=None,
+        measures=measures_of(pipeline),
+    )
 
 
 def _tells_probabilities(pipeline: Any) -> bool:
@@ -122,7 +129,12 @@ def _nudged(matrix: Matrix, towards: float) -> Matrix:
 
 
 def _tables(answers: Prediction) -> tuple[NDArray[np.float64], ...]:
-    return answers.probabilities or ()
+    """All numbers beside the labels. Of a deviation it is the variance: the root of one that is
+    near 0 makes its rounding as large as itself."""
+    beside = [
+        each**2 if name == DEVIATION else each for name, each in sorted(answers.measures.items())
+    ]
+    return (*(answers.probabilities or ()), *beside)
 
 
 def _shapes(answers: Prediction) -> list[tuple[int, ...]]:

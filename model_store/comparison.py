@@ -21,13 +21,14 @@ from .backend import Served
 from .converted import Converted, build_converted, convert
 from .errors import InvalidRows, PredictionFailed
 from .following import labels_of_greatest, may_follow
-from .manifest import GRAPH
+from .manifest import GRAPH, Manifest
 from .model import Model
-from .plain import FORM_DATA, FORM_HEADER, Malformed, read, write
+from .plain import FORM_DATA, FORM_HEADER, Form, Malformed, read, write
 from .plain.pack import NotPacked, last_of, pack
 from .proof import Claim, NotCompared, Verdict, claim, verdict
 from .proof_rows import SEED, draw
 from .signature import Matrix
+from .task import SCORE, told
 
 BATCH: Final = 256
 ROUNDS: Final = 5
@@ -63,6 +64,9 @@ def candidate(model: Model) -> Candidate:
         form = read(header, data)
     except (NotPacked, Malformed) as error:
         return _converted(model, f"there is no plain form of it, since {error}")
+    lacking = _lacking(model.manifest, form)
+    if lacking is not None:
+        return Candidate(Served.found("pipeline", f"its plain form has no {lacking}"))
     try:
         claimed = claim(model, form, last_of(model.pipeline))
     except NotCompared as error:
@@ -71,7 +75,17 @@ def candidate(model: Model) -> Candidate:
     return Candidate(unproven, {FORM_HEADER: header, FORM_DATA: data}, claimed)
 
 
+def _lacking(told: Manifest, form: Form) -> str | None:
+    """The measure that stands beside the pipeline's predictions, and not beside the form's."""
+    for measure in told.measures:
+        if measure.name != SCORE or not form.decides:
+            return measure.title
+    return None
+
+
 def _converted(model: Model, reason: str) -> Candidate:
+    if model.manifest.measures or model.manifest.task == "transformation":
+        return Candidate(Served.found("pipeline", reason))
     try:
         data = convert(model.pipeline)
         found = None if data is None else build_converted(model.pipeline, data)
@@ -120,7 +134,7 @@ def _ask(model: Model, rows: Matrix) -> None:
     """As `Model.said` asks the pipeline."""
     known = frames.as_fitted(rows, model.manifest.signature)
     if not model.manifest.labels_follow:
-        model.pipeline.predict(known)
+        told(model.pipeline, known)
     if hasattr(model.pipeline, "predict_proba"):
         model.pipeline.predict_proba(known)
 

@@ -37,6 +37,7 @@ from .plain import FORM_DATA, FORM_HEADER
 from .proof import Claim
 from .prover import Progress, prove
 from .soundness.check import require_sound
+from .task import WORDS
 from .trust import Trust
 from .user_module import Code
 
@@ -160,6 +161,8 @@ class Draft:
             signature=inspection.signature,
             targets=inspection.targets,
             probabilities=inspection.probabilities,
+            measures=inspection.measures,
+            words=dict(WORDS) if inspection.task == "anomaly detection" else {},
             rows=inspection.rows,
             estimator=inspection.estimator,
             libraries=Libraries.installed(),
@@ -265,6 +268,8 @@ def _answered(
         rows=rows,
         predictions=json_labels(prediction.labels),
         probabilities=None if shares is None else [each.tolist() for each in shares],
+        measures={each.name: prediction.measures[each.name].tolist() for each in draft.measures}
+        or None,
     )
     told = msgspec.structs.replace(draft, labels_follow=labels_follow(model))
     return told, sample, candidate(model)

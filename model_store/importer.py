@@ -41,6 +41,7 @@ from .soundness.guests import BOOSTERS
 from .sources import skops
 from .structure import Structure
 from .targets import told_of
+from .task import why_silent
 from .training import Training, missing
 from .trust import Trust
 from .user_module import Code
@@ -334,10 +335,9 @@ def join(parts: Mapping[str, Any]) -> Any:
                 "order in which their steps follow, the model last."
             )
     path, model = last
-    if not callable(getattr(model, "predict", None)):
-        raise InvalidPipeline(
-            f"{path} holds {_kind(model)}, which does not predict{_advice(model)}."
-        )
+    why = why_silent(model)
+    if why is not None:
+        raise InvalidPipeline(f"{path} holds {_kind(model)}, which {why}{_advice(model)}.")
     if not first:
         return model
     from sklearn.pipeline import make_pipeline
@@ -356,8 +356,6 @@ def _kind(part: Any) -> str:
 def _advice(part: Any) -> str:
     if isinstance(part, dict | list | tuple):
         return "; save the pipeline itself, or each of its parts in a file of its own"
-    if hasattr(part, "transform"):
-        return "; name the file of the model after it"
     return ""
 
 
@@ -388,7 +386,7 @@ def _inspect(
             structure,
             rows.training,
             y,
-            target_name=order.target or None,
+            target_name=None if truth is None else order.target,
             allow_varying=order.allow_varying,
             progress=progress,
         )

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from .column_types import NUMBER
 from .columns import Column
 from .containers import Trial, possible
 from .errors import InvalidPipeline, LoadFailed, ModelStoreError
+from .labels import Labels
 from .literals import NAMES_SHOWN
 from .manifest import Target, Variation
 from .model import Prediction
@@ -30,12 +31,25 @@ from .probe import Probe, looks_at_dtypes
 from .refusals import unanswered
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
-from .targets import require_shares, targets_of
+from .targets import column_names, output_count, require_shares, require_width, targets_of
+from .task import (
+    SUPERVISED,
+    Measure,
+    Task,
+    begins_at_batch,
+    last_of,
+    measures_of,
+    task_of,
+    why_silent,
+)
 from .training import Training, missing
 from .trial_rows import as_sent, trial_rows, usable, validated
 from .variation import Finding, of_batches, of_calls
 
 GOLDEN_ROWS: Final = 8
+MOST_FALLEN: Final = 2_000
+"""Rows of training data of which is told to which cluster they fall, or what they become."""
+FALLEN_CELLS: Final = 400_000
 
 Progress = Callable[[str], None]
 
@@ -48,10 +62,11 @@ class Inspection:
     rows; None without data. `varies` says how its answers vary, where that was allowed.
     """
 
-    task: Literal["classification", "regression"]
+    task: Task
     signature: Signature
     targets: tuple[Target, ...]
     probabilities: bool
+    measures: tuple[Measure, ...]
     estimator: str
     golden: Matrix
     rows: int | None
@@ -76,9 +91,17 @@ class Inspection:
                 them; or without rows it does not tell what its columns are; or its answer to a row
                 is not that row's alone, and `allow_varying` is not set.
         """
+        task = task_of(pipeline)
+        if task not in SUPERVISED:
+            # It was not fitted to tell it, as scikit-learn has it.
+            y = None
         with warnings.catch_warnings():
             # What a pipeline says of a probe is nobody's concern.
             warnings.simplefilter("ignore")
+            require_width(pipeline)
+            allow_varying = allow_varying or (
+                task == "transformation" and begins_at_batch(pipeline)
+            )
             trial = None if training is None else Trial(pipeline, training, trial_rows(training, y))
             varies = _allowed(None if trial is None else trial.calls(), allow_varying)
             progress("asking what each column takes")
@@ -91,14 +114,25 @@ class Inspection:
             if varies is None:
                 finding = _variation(pipeline, signature, trial, golden)
                 varies = _allowed(finding, allow_varying)
+            fallen = None if task in SUPERVISED else _fallen(pipeline, signature, training)
         rows = 0 if training is None else len(training)
-        targets = targets_of(pipeline, prediction.labels, y, rows=rows, names=target_name)
+        if target_name is None and task == "transformation":
+            target_name = column_names(pipeline, signature, prediction.labels)
+        known = y if fallen is None else fallen
+        targets = targets_of(
+            pipeline,
+            prediction.labels,
+            known,
+            rows=rows if fallen is None else len(fallen),
+            names=target_name,
+        )
         require_shares(prediction.probabilities, targets)
         return cls(
-            task="regression" if targets[0].classes is None else "classification",
+            task=task,
             signature=signature,
             targets=targets,
             probabilities=prediction.probabilities is not None,
+            measures=measures_of(pipeline),
             estimator=estimator_name(pipeline),
             golden=golden,
             rows=None if training is None else rows,
@@ -122,7 +156,7 @@ class Inspection:
         Raises:
             InvalidPipeline
         """
-        require_predict(pipeline)
+        require_answers(pipeline)
         if hasattr(X, "columns") and not hasattr(X, "iloc"):
             raise InvalidPipeline(
                 f"Training data may be a DataFrame of pandas, got {type(X).__module__}."
@@ -184,12 +218,12 @@ def _named(structure: Structure, X: Any, given: Sequence[str] | None) -> Sequenc
     return structure.names
 
 
-def require_predict(pipeline: Any) -> None:
-    """Raises InvalidPipeline where it is nothing that predicts."""
-    if not callable(getattr(pipeline, "predict", None)):
-        raise InvalidPipeline(
-            f"A {type(pipeline).__name__} has no predict method; publish a fitted pipeline."
-        )
+def require_answers(pipeline: Any) -> None:
+    """Raises InvalidPipeline where it is nothing that predicts or transforms rows."""
+    why = why_silent(pipeline)
+    if why is not None:
+        more = "" if ";" in why else "; publish a fitted pipeline"
+        raise InvalidPipeline(f"A {type(last_of(pipeline)).__name__} {why}{more}.")
 
 
 def estimator_name(pipeline: Any) -> str:
@@ -418,6 +452,26 @@ def _ask(
             "texts, as a column of a DataFrame is one."
         )
     return prediction
+
+
+def _fallen(pipeline: Any, signature: Signature, training: Training | None) -> Labels | None:
+    """What is answered to rows of the training data, of shape (rows,) or (rows, targets): up to
+    MOST_FALLEN, evenly spread, and fewer where each has many columns. None where it is not known.
+    """
+    if training is None:
+        labels = getattr(last_of(pipeline), "labels_", None)
+        return None if labels is None else np.asarray(labels)
+    rows = np.flatnonzero(usable(signature, training))
+    cells = max(len(signature.columns), output_count(pipeline) or 1)
+    most = max(min(MOST_FALLEN, FALLEN_CELLS // cells), GOLDEN_ROWS)
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+    try:
+        return answers_of(pipeline, signature, as_sent(signature, training, rows.tolist())).labels
+    except MemoryError:
+        raise
+    except Exception:
+        return None
 
 
 def _variation(

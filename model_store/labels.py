@@ -35,13 +35,6 @@ _INT64, _UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)
 # What came from a pipeline -------------------------------------------------------
 
 
-def classes_of(pipeline: Any) -> Any:
-    """The classes that a pipeline knows, of several targets a list of them; None where it tells
-    numbers, as CatBoost's regressors do, which have an empty array of classes."""
-    classes = getattr(pipeline, "classes_", None)
-    return None if classes is None or not len(classes) else classes
-
-
 def labels_of(told: Any) -> Labels:
     """What a pipeline answered, or what it was trained to answer, as labels of the same shape."""
     return plain(told if type(told) is np.ndarray else _array(told))
@@ -172,6 +165,13 @@ def numbers(labels: Labels) -> Labels | None:
     if labels.dtype.kind != "O" or not set(map(type, values)) <= _NUMBERS:
         return None
     return _array_of([_held(value) for value in values])
+
+
+def texts(labels: Labels) -> Labels | None:
+    """Labels of the shape (n,) that all are texts; None where one is none."""
+    if labels.dtype.kind == "U" or all(isinstance(each, str) for each in labels.tolist()):
+        return labels
+    return None
 
 
 def _held(number: float | Decimal) -> float:

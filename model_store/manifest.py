@@ -25,12 +25,16 @@ from .errors import CorruptVersion, words_of
 from .labels import datatype_of_numbers
 from .libraries import Libraries
 from .signature import Signature
+from .task import Measure, MeasureName, Task
 
 FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 ARTIFACT: Final = "pipeline.joblib"
 SAMPLE: Final = "sample.json"
 GRAPH: Final = "pipeline.onnx"
+
+TEXTS: Final = "str"
+"""The `dtype` of a target whose answers are texts that are no classes."""
 
 
 Variation = Literal["batch", "call"]
@@ -60,8 +64,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that the pipeline was trained to tell: a number with its range, or a class.
 
     `classes` are the labels in the order of the columns of `predict_proba`; `counts` says how often
-    each of them, as text, stood in the training data. `dtype` is numpy's name of truths or whole
-    numbers that are told, None of other numbers. `quantiles` of the numbers in the
+    each of them, as text, stood in the training data, or of clusters and outliers how often it was
+    answered to rows of that. `dtype` is numpy's name of truths or whole numbers that are told, and
+    "str" of texts without classes, None of other numbers. `quantiles` of the numbers in the
     training data stand at even shares, from the least number to the greatest.
     """
 
@@ -74,6 +79,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int] | None = None
     dtype: str | None = None
     quantiles: tuple[float, ...] | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether a number is told, and neither a class nor a text."""
+        return self.classes is None and self.dtype != TEXTS
 
     def rank(self, value: float) -> float | None:
         """Which share of the training data lies below a number, from 0 to 1; half of what is equal
@@ -115,18 +125,18 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of one model.
 
-    `targets` are what it tells, mostly one. `words` say a class in a person's language, keyed by
-    `str(class)`. `metrics` were measured as `validation` says, and so were `evaluations`, one for
-    each target. `rows` is how many rows of training data, or of a sample of it, told the ranges,
-    and `data` says where they came from. `libraries` are those with which the golden rows were
-    answered. `allowed` are the globals that the artifact may name and call beyond those of every
-    artifact, and `code` is the file of the version that defines its own classes; with either, to
-    read the artifact may run code (`runs_code`). `served` is what the comparison of its plain form,
-    or of its ONNX graph, found; None before there was one. `varies` says how its answer to a row is
-    not that row's alone, which was allowed when it was published; None where nothing of the kind
-    was found. `labels_follow` says that its labels are those of the greatest probabilities, as was
-    found when it was published. `revision` counts the edits of all this; the artifact is the same
-    in each.
+    `targets` are what it tells, mostly one, and `measures` the numbers beside that. `words` say a
+    class in a person's language, keyed by `str(class)`. `metrics` were measured as `validation`
+    says, and so were `evaluations`, one for each target. `rows` is how many rows of training data,
+    or of a sample of it, told the ranges, and `data` says where they came from. `libraries` are
+    those with which the golden rows were answered. `allowed` are the globals that the artifact may
+    name and call beyond those of every artifact, and `code` is the file of the version that defines
+    its own classes; with either, to read the artifact may run code (`runs_code`). `served` is what
+    the comparison of its plain form, or of its ONNX graph, found; None before there was one.
+    `varies` says how its answer to a row is not that row's alone, which was allowed when it was
+    published; None where nothing of the kind was found. `labels_follow` says that its labels are
+    those of the greatest probabilities, as was found when it was published. `revision` counts the
+    edits of all this; the artifact is the same in each.
     """
 
     format: int
@@ -134,10 +144,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int
     created: str
     revision: int = 1
-    task: Literal["classification", "regression"]
+    task: Task
     signature: Signature
     targets: tuple[Target, ...]
     probabilities: bool = False
+    measures: tuple[Measure, ...] = ()
     metrics: dict[str, float] = {}
     validation: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
@@ -191,9 +202,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def datatype(self) -> Datatype:
         """What holds every label in a tensor, be it of one target or of several."""
+        if any(target.dtype == TEXTS for target in self.targets):
+            return "BYTES"
         if self.target.classes is None:
             return datatype_of_numbers(target.dtype or "float64" for target in self.targets)
         return datatype_of(label for target in self.targets for label in target.classes or ())
+
+    @property
+    def exact(self) -> bool:
+        """Whether its answers are labels, which are equal or not, and no numbers that are near."""
+        return self.task not in ("regression", "transformation")
 
     @property
     def several(self) -> bool:
@@ -205,12 +223,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Golden rows as a client would send them, and what the pipeline answered when published.
 
     Of several targets a prediction is a list. `probabilities` holds a table for each target, with a
-    list for each row.
+    list for each row; `measures` a number for each row, or a list of several targets.
     """
 
     rows: list[dict[str, JSONLabel | None]]
     predictions: list[JSONLabel | list[JSONLabel]]
     probabilities: list[list[list[float]]] | None = None
+    measures: dict[MeasureName, list[float | list[float]]] | None = None
 
 
 def write(value: Manifest | Sample) -> bytes:

@@ -30,10 +30,11 @@ from .errors import (
     words_of,
 )
 from .following import labels_of_greatest
-from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side
-from .manifest import Manifest, Sample
+from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side, texts
+from .manifest import TEXTS, Manifest, Sample, Target
 from .plain import Answer, Form, Refused
 from .signature import UnfitRows
+from .task import DEVIATION, SCORE, Measure, told_beside
 from .text_rules import JSON, TextRules
 from .values import ABSENT, Positions, Values
 
@@ -51,22 +52,33 @@ class Prediction:
     `labels` has the shape (n,): classes, or numbers of a regression, as `labels.py` has them; of
     several targets it has the shape (n, targets). `probabilities` holds an array of the shape
     (n, classes) for each target, or is None where the pipeline knows none. Where rows were given
-    of which some do not fit, `unfit` says which and why, and the n rows are the others.
+    of which some do not fit, `unfit` says which and why, and the n rows are the others. `measures`
+    are the numbers beside the labels, by their names, each of the shape (n,), or (n, targets).
     """
 
     labels: NDArray[Any]
     probabilities: tuple[NDArray[np.float64], ...] | None
     unfit: UnfitRows | None = None
+    measures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, answer: Answer, *, probabilities: bool, several: bool) -> Prediction:
-        """The same of what was computed without the pipeline."""
+    def of(
+        cls,
+        answer: Answer,
+        *,
+        probabilities: bool,
+        several: bool,
+        scores: NDArray[np.float64] | None = None,
+    ) -> Prediction:
+        """The same of what was computed without the pipeline, with `scores` where it has such."""
+        measures = {} if scores is None else {SCORE: scores}
         labels, shares = plain(answer.labels), answer.shares
         if not several and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if not probabilities or shares is None:
-            return cls(labels, None)
-        return cls(labels, shares if isinstance(shares, tuple) else (shares,))
+            return cls(labels, None, measures=measures)
+        tables = shares if isinstance(shares, tuple) else (shares,)
+        return cls(labels, tables, measures=measures)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,27 +87,35 @@ class Prediction:
         probabilities = self.probabilities
         if probabilities is not None:
             probabilities = tuple([shares[rows] for shares in probabilities])
-        return Prediction(self.labels[rows], probabilities)
+        measures = {name: each[rows] for name, each in self.measures.items()}
+        return Prediction(self.labels[rows], probabilities, measures=measures)
 
 
 def ask(
-    pipeline: Any, rows: Any, *, probabilities: bool, several: bool | None = False
+    pipeline: Any,
+    rows: Any,
+    *,
+    probabilities: bool,
+    several: bool | None = False,
+    measures: tuple[Measure, ...] = (),
 ) -> Prediction:
     """What the pipeline says, brought to one shape; whatever it raises passes. `several` says that
-    it has several targets, None that its answer tells.
+    it has several targets, None that its answer tells. `measures` are wanted beside that.
 
     scikit-learn answers several targets with a list of arrays of probabilities, or with one array
     where each target is a class that applies or not.
     """
     # An overflow shows in the answer, which is checked: numpy need not warn of it as well.
     with np.errstate(all="ignore"):
-        labels = labels_of(pipeline.predict(rows))
+        said, beside = told_beside(pipeline, rows, measures)
+        labels = labels_of(said)
         if several is None:
             several = labels.ndim == 2 and labels.shape[1] > 1
         if not several and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         shares = pipeline.predict_proba(rows) if probabilities else None
-    return Prediction(labels, None if shares is None else _tables(shares, several=several))
+    tables = None if shares is None else _tables(shares, several=several)
+    return Prediction(labels, tables, measures=beside)
 
 
 def _tables(shares: Any, *, several: bool) -> tuple[NDArray[np.float64], ...]:
@@ -114,9 +134,14 @@ def joined(predictions: Sequence[Prediction], parts: Sequence[Positions]) -> Pre
     """One prediction of those of parts of the rows, which stand at these positions."""
     labels = in_order([each.labels for each in predictions], parts)
     tables = [each.probabilities for each in predictions if each.probabilities is not None]
+    measures = {
+        name: in_order([each.measures[name] for each in predictions], parts)
+        for name in predictions[0].measures
+    }
     if not tables:
-        return Prediction(labels, None)
-    return Prediction(labels, tuple(in_order(each, parts) for each in zip(*tables, strict=True)))
+        return Prediction(labels, None, measures=measures)
+    shares = tuple(in_order(each, parts) for each in zip(*tables, strict=True))
+    return Prediction(labels, shares, measures=measures)
 
 
 def in_order(arrays: Sequence[NDArray[Any]], parts: Sequence[Positions]) -> NDArray[Any]:
@@ -169,9 +194,13 @@ class Model:
         targets, several = self.manifest.targets, self.manifest.several
         known = [label for target in targets for label in target.classes or (0.0,)]
         labels = np.empty((0, len(targets)) if several else 0, dtype=np.asarray(known).dtype)
+        measures: dict[str, NDArray[np.float64]] = {
+            each.name: np.empty(labels.shape) for each in self.manifest.measures
+        }
         if not self.manifest.probabilities:
-            return Prediction(labels, None)
-        return Prediction(labels, tuple(np.empty((0, len(each.classes or ()))) for each in targets))
+            return Prediction(labels, None, measures=measures)
+        shares = tuple(np.empty((0, len(each.classes or ()))) for each in targets)
+        return Prediction(labels, shares, measures=measures)
 
     def predict(self, matrix: NDArray[Any]) -> Prediction:
         """Ask the form; or the pipeline, or what its last steps were converted to, where that takes
@@ -201,6 +230,7 @@ class Model:
                     rows,
                     probabilities=self.manifest.probabilities,
                     several=self.manifest.several,
+                    measures=self.manifest.measures,
                 )
         return self._checked(prediction, len(matrix))
 
@@ -224,8 +254,11 @@ class Model:
 
     def _without_pipeline(self, matrix: NDArray[Any]) -> Prediction | None:
         """The answer of the form; or of what the steps were converted to, if it takes the rows."""
+        scores = None
         with self._declared():
-            if self.form is not None:
+            if self.form is not None and self.manifest.measures:
+                answer, scores = self.form.both(matrix)
+            elif self.form is not None:
                 answer = self.form.predict(matrix)
             elif self.converted is not None:
                 try:
@@ -235,7 +268,9 @@ class Model:
             else:
                 return None
         told = self.manifest
-        return Prediction.of(answer, probabilities=told.probabilities, several=told.several)
+        return Prediction.of(
+            answer, probabilities=told.probabilities, several=told.several, scores=scores
+        )
 
     @property
     def decides(self) -> bool:
@@ -340,7 +375,7 @@ class Model:
         self._require_answers(len(labels))
         if self.manifest.varies == "call":
             return
-        exact = self.manifest.task == "classification"
+        exact = self.manifest.exact
         for row, (now, before) in enumerate(zip(labels, self.sample.predictions, strict=True)):
             if not (now == before if exact else close(now, before)):
                 raise self._drift(row, before, now)
@@ -351,6 +386,11 @@ class Model:
             ):
                 if not close(shares, before_shares, rounding):
                     raise self._drift(row, before_shares, shares)
+        for name, numbers_before in (self.sample.measures or {}).items():
+            found = prediction.measures[name].tolist()
+            for row, (number, known) in enumerate(zip(found, numbers_before, strict=True)):
+                if not close(_steady(name, number), _steady(name, known)):
+                    raise self._drift(row, known, number)
 
     @contextlib.contextmanager
     def _declared(self) -> Iterator[None]:
@@ -371,6 +411,10 @@ class Model:
         tables = self.sample.probabilities or []
         counts.update(map(len, tables))
         if len(tables) != (len(self.manifest.targets) if self.manifest.probabilities else 0):
+            counts.add(0)
+        measures = self.sample.measures or {}
+        counts.update(map(len, measures.values()))
+        if set(measures) != {each.name for each in self.manifest.measures}:
             counts.add(0)
         if counts != {rows}:
             raise GoldenMismatch(
@@ -413,28 +457,45 @@ class Model:
             raise self._no_answer("it would not be a finite number")
         if several:
             columns = list(labels.T)
-            told = list(map(self._told, columns, self._classes))
+            told = list(map(self._told, columns, self._classes, targets))
             if any(now is not before for now, before in zip(told, columns, strict=True)):
                 prediction = replace(prediction, labels=side_by_side(told))
         else:
-            found = self._told(labels, self._classes[0])
+            found = self._told(labels, self._classes[0], targets[0])
             if found is not labels:
                 prediction = replace(prediction, labels=found)
         if probabilities is not None:
             self._check_shares(probabilities, rows)
+        if self.manifest.measures:
+            self._check_measures(prediction)
         return prediction
 
-    def _told(self, labels: NDArray[Any], classes: Classes | None) -> NDArray[Any]:
+    def _check_measures(self, prediction: Prediction) -> None:
+        for measure in self.manifest.measures:
+            found = prediction.measures[measure.name]
+            if found.shape != prediction.labels.shape:
+                raise PredictionFailed(
+                    f"The pipeline {self.manifest.name} gave a {measure.title} of the shape "
+                    f"{found.shape}."
+                )
+            if not np.isfinite(found).all():
+                raise self._no_answer(f"its {measure.title} would not be a finite number")
+
+    def _told(self, labels: NDArray[Any], classes: Classes | None, target: Target) -> NDArray[Any]:
         """Labels of one target, of the shape (n,), as it has them."""
-        found = numbers(labels) if classes is None else classes.told(labels)
+        if target.dtype == TEXTS:
+            found = texts(labels)
+        else:
+            found = numbers(labels) if classes is None else classes.told(labels)
         if found is None:
             if any(isinstance(label, float) and label != label for label in labels.tolist()):
                 raise self._no_answer("it would be a missing value")
             sentence = f"The pipeline {self.manifest.name} answered with other than "
             if classes is None:
-                raise PredictionFailed(f"{sentence}numbers: {labels.tolist()!r:.60}.")
+                what = "texts" if target.dtype == TEXTS else "numbers"
+                raise PredictionFailed(f"{sentence}{what}: {labels.tolist()!r:.60}.")
             raise PredictionFailed(f"{sentence}its classes: {classes.first_other(labels)!r:.60}.")
-        converted = classes is None and found is not labels
+        converted = classes is None and found is not labels and target.dtype != TEXTS
         if converted and not np.isfinite(found.astype(np.float64)).all():
             raise self._no_answer("it would not be a finite number")
         return found
@@ -467,6 +528,14 @@ def _require_column(name: str, values: Values | ArrowArray, rows: int) -> None:
         )
     if len(values) != rows:
         raise InvalidColumns(f"The column {name} has {len(values)} values; expected {rows}.")
+
+
+def _steady(name: str, number: Any) -> Any:
+    """A measure as it is compared: of a deviation the variance, since the root of one that is near
+    0 makes its rounding as large as itself."""
+    if name != DEVIATION:
+        return number
+    return [each**2 for each in number] if isinstance(number, list) else number**2
 
 
 def close(now: Any, before: Any, rounding: float = 0.0) -> bool:

@@ -16,7 +16,10 @@ from .alike import sift
 from .answers import answers_to, differing
 from .column_facts import Null, plain_label
 from .columns import Column
+from .labels import labels_of
 from .signature import Matrix, Signature
+from .task import told
+from .training import missing
 
 LIBRARIES: Final = frozenset({"sklearn", "xgboost", "lightgbm", "catboost", "imblearn"})
 
@@ -66,9 +69,11 @@ class Probe:
         for i, cell in enumerate(self.cells):
             row[0, i] = plain_label(changes.get(i, cell))
         with np.errstate(all="ignore"):
-            labels = np.asarray(self.pipeline.predict(frames.as_fitted(row, self.lenient)))
+            labels = labels_of(told(self.pipeline, frames.as_fitted(row, self.lenient)))
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise ValueError("the answer is not a finite number")
+        if labels.dtype.kind == "O" and missing(labels.ravel()).any():
+            raise ValueError("the answer is a missing value")
 
     def findings(self, groups: Sequence[Sequence[int]]) -> Signature:
         """The signature with what each column may lack, and whether values of a kind that was never

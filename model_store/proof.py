@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .errors import InvalidRows, PredictionFailed, words_of
 from .labels import json_labels
 from .model import Model, Prediction, ask
+from .plain import Form
 from .proof_rows import Computed, Question, questions
 from .signature import Matrix
 
@@ -37,18 +38,20 @@ REASON_LENGTH: Final = 300
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
-    """An answer to some rows: labels, a table of probabilities for each target, and what the
-    decision function says, where there are any."""
+    """An answer to some rows: labels, a table of probabilities for each target, what the decision
+    function says, and the measures in the order of their names, where there are any."""
 
     labels: list[Any]
     shares: list[list[list[float]]] = []
     scores: list[Any] | None = None
+    measures: list[list[Any]] = []
 
     def of(self, row: int) -> Told:
         """What was said to one of the rows."""
         here = slice(row, row + 1)
         scores = None if self.scores is None else self.scores[here]
-        return Told(self.labels[here], [each[here] for each in self.shares], scores)
+        shares = [each[here] for each in self.shares]
+        return Told(self.labels[here], shares, scores, [each[here] for each in self.measures])
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -155,7 +158,8 @@ def _of_pipeline(model: Model, last: Any, of_last: bool, rows: NDArray[Any]) -> 
     if not of_last:
         return _of_model(model, rows)
     shares = hasattr(last, "predict_proba") and model.manifest.probabilities
-    return _told(lambda: ask(last, rows, probabilities=shares, several=None))
+    measures = model.manifest.measures
+    return _told(lambda: ask(last, rows, probabilities=shares, several=None, measures=measures))
 
 
 def _of_computed(model: Model, asked: Computed, of_last: bool, rows: NDArray[Any]) -> Told | None:
@@ -164,9 +168,13 @@ def _of_computed(model: Model, asked: Computed, of_last: bool, rows: NDArray[Any
     shares, several = model.manifest.probabilities, model.manifest.several
 
     def said() -> Prediction:
+        scores = None
         with np.errstate(all="ignore"):
-            answer = asked.last.answer(rows)
-        return Prediction.of(answer, probabilities=shares, several=several)
+            if model.manifest.measures and isinstance(asked, Form):
+                answer, scores = asked.last.both(rows)
+            else:
+                answer = asked.last.answer(rows)
+        return Prediction.of(answer, probabilities=shares, several=several, scores=scores)
 
     return _told(said)
 
@@ -192,7 +200,8 @@ def _told(asked: Callable[[], Prediction]) -> Told | None:
     except Exception:
         return None
     shares = found.probabilities or ()
-    return Told(json_labels(found.labels), [each.tolist() for each in shares])
+    measures = [each.tolist() for _, each in sorted(found.measures.items())]
+    return Told(json_labels(found.labels), [each.tolist() for each in shares], measures=measures)
 
 
 # Comparing -----------------------------------------------------------------------
@@ -224,15 +233,20 @@ def _difference(
             return None
         who, other = ("it", "the pipeline") if found is None else ("the pipeline", "it")
         return f"{who} refuses rows that {other} answers, such as {_shown(rows, 0)}"
-    classes = model.manifest.task == "classification"
+    classes = model.manifest.exact
     pairs = [("says", found.labels, expected.labels, None if classes else SUBNORMAL)]
     if len(found.shares) != len(expected.shares):
         return "it has not the probabilities that the pipeline has"
     for shares, others in zip(found.shares, expected.shares, strict=True):
         pairs.append(("gives the probabilities", shares, others, max(NEAR_ZERO, rounding)))
+    if len(found.measures) != len(expected.measures):
+        return "it has not the numbers beside the prediction that the pipeline has"
+    numbers = list(zip(found.measures, expected.measures, strict=True))
     if found.scores is not None and expected.scores is not None:
-        size = float(np.abs(np.asarray(expected.scores)).max(initial=0.0))
-        pairs.append(("gives the scores", found.scores, expected.scores, RELATIVE * size))
+        numbers.append((found.scores, expected.scores))
+    for scores, others in numbers:
+        size = float(np.abs(np.asarray(others)).max(initial=0.0))
+        pairs.append(("gives the scores", scores, others, RELATIVE * size))
     for what, ours, theirs, absolute in pairs:
         same = _same(ours, theirs, absolute)
         if not all(same):

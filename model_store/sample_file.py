@@ -21,7 +21,7 @@ from .arrow_files import ArrowFile, kind_of
 from .column_facts import NULLS, JSONLabel, Null
 from .column_types import TYPES, ColumnType
 from .errors import InvalidPipeline, LoadFailed
-from .labels import classes_of, json_labels, labels_of
+from .labels import json_labels, labels_of
 from .literals import NAMES_SHOWN, iso, parse_number, told_category
 from .questions import Cells, Reading
 from .reading_choice import choose
@@ -29,6 +29,8 @@ from .readings import KnownValues, readings
 from .signature import Container
 from .structure import Hint, Structure
 from .tables import INDEX, Table, same_name
+from .task import SUPERVISED, classes_of, task_of
+from .task import told as answers_of
 from .text_rules import MISSING_WORDS
 from .training import Feature, Training, objects
 from .typed_columns import typed_readings
@@ -122,6 +124,9 @@ def read_sample(
         name: TYPES[kind] for name, kind in _said(file, inputs, "type", types or {}, TYPES).items()
     }
     nulls = _nulls(file, inputs, missing or {})
+    if told and task_of(pipeline) not in SUPERVISED:
+        passed = ", ".join(told)
+        notes.append(f"{passed}: not compared, as the pipeline was not fitted to tell it")
     truth = _truth(pipeline, {name: file.columns[column] for name, column in told.items()})
     hints = structure.hints or [Hint() for _ in inputs]
     containers = _containers(structure)
@@ -324,7 +329,7 @@ def _of_types(
 
 def _takes(pipeline: Any, training: Training) -> bool:
     try:
-        pipeline.predict(training.take(range(min(len(training), ASKED))))
+        answers_of(pipeline, training.take(range(min(len(training), ASKED))))
     except (LoadFailed, MemoryError):
         raise
     except Exception:
@@ -337,7 +342,7 @@ def _takes(pipeline: Any, training: Training) -> bool:
 
 def _truth(pipeline: Any, targets: Mapping[str, Sequence[str] | Feature]) -> Truth | None:
     """What the sample says the pipeline should tell."""
-    if not targets:
+    if not targets or task_of(pipeline) not in SUPERVISED:
         return None
     known = classes_of(pipeline)
     tables: list[list[JSONLabel] | None]

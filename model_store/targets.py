@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
 from .errors import InvalidPipeline
-from .labels import Classes, Labels, classes_of, json_labels, labels_of, numbers, why_no_class
-from .manifest import Target
+from .labels import Classes, Labels, json_labels, labels_of, numbers, texts, why_no_class
+from .manifest import TEXTS, Target
+from .signature import Signature
+from .task import classes_of, predicts, require_columns
 from .training import missing
 
 QUANTILES: Final = 21
 """So many that they stand at each twentieth of the data."""
+MOST_QUANTILES: Final = 100
+"""Of more targets each has its range alone, so that a manifest stays small."""
 
 
 def targets_of(
@@ -42,22 +46,77 @@ def targets_of(
     known = _columns(y, rows, count)
     chosen = _names(pipeline, names, y, count, multilabel=_is_multilabel(pipeline, labels))
     return tuple(
-        _number(name, told, column) if each is None else _class(name, each, column)
+        _number(name, told, column, quantiles=count <= MOST_QUANTILES)
+        if each is None
+        else _class(name, each, column)
         for name, each, told, column in zip(
-            chosen, classes, told_of(labels, classes), known, strict=True
+            chosen, classes, told_of(labels, classes, pipeline), known, strict=True
         )
     )
 
 
-def told_of(labels: Labels, classes: Sequence[list[JSONLabel] | None]) -> list[Labels]:
+def output_count(pipeline: Any) -> int | None:
+    """How many columns a pipeline says that it transforms its rows to; None where it says none."""
+    names = _told_names(pipeline, None) if not predicts(pipeline) else None
+    return None if names is None else len(names)
+
+
+def require_width(pipeline: Any) -> None:
+    """Raises InvalidPipeline where it transforms its rows to more columns than can be answered."""
+    count = output_count(pipeline)
+    if count is not None:
+        require_columns(count)
+
+
+def column_names(pipeline: Any, signature: Signature, labels: Labels) -> list[str] | None:
+    """The names of the columns that rows are transformed to, which became `labels`; None where the
+    pipeline does not tell them, or not so that they can be told apart."""
+    names = _told_names(pipeline, signature.names)
+    count = labels.shape[1] if labels.ndim == 2 else 1
+    return names if names is not None and len(names) == count else None
+
+
+def _told_names(pipeline: Any, given: Sequence[str] | None) -> list[str] | None:
+    """What get_feature_names_out says, of the names of the columns where it takes them."""
+    for inputs in (given, None):
+        try:
+            names = [str(name) for name in pipeline.get_feature_names_out(inputs)]
+        # It may have no such method, or a step of it: whatever it raises, there are no names.
+        except Exception:
+            continue
+        return names if len(set(names)) == len(names) else None
+    return None
+
+
+def told_of(
+    labels: Labels, classes: Sequence[list[JSONLabel] | None], pipeline: Any = None
+) -> list[Labels]:
     """What labels of shape (n,) or (n, targets) tell of each target: one of its classes, in the
     type that it has, or a number where it has none.
 
     Raises:
         InvalidPipeline: a label is neither.
     """
-    columns = labels.T if labels.ndim == 2 else [labels]
+    columns = list(labels.T) if labels.ndim == 2 else [labels]
+    if pipeline is not None and not predicts(pipeline):
+        return list(map(_transformed, columns))
     return list(map(_told, columns, Classes.of_targets(classes)))
+
+
+def _transformed(column: Labels) -> Labels:
+    """A column that rows were transformed to.
+
+    Raises:
+        InvalidPipeline: it has neither numbers alone nor texts alone.
+    """
+    found = texts(column) if column.dtype.kind in "OU" else None
+    found = numbers(column) if found is None else found
+    if found is None:
+        raise InvalidPipeline(
+            f"The pipeline transforms a column to {column.tolist()!r:.60}; expected numbers or "
+            "texts in each column, without a missing value: let a step of it fill or encode them."
+        )
+    return found
 
 
 def _told(column: Labels, classes: Classes | None) -> Labels:
@@ -201,7 +260,11 @@ def _class(name: str | None, classes: list[JSONLabel], known: Labels | None) -> 
     return Target(name=name, classes=classes, counts=counts)
 
 
-def _number(name: str | None, told: Labels, known: Labels | None) -> Target:
+def _number(
+    name: str | None, told: Labels, known: Labels | None, *, quantiles: bool = True
+) -> Target:
+    if texts(told) is not None:
+        return Target(name=name, dtype=TEXTS)
     if not np.isfinite(told.astype(np.float64)).all():
         raise InvalidPipeline(
             "The pipeline answers a row of its training data with what is no finite number; "
@@ -223,7 +286,7 @@ def _number(name: str | None, told: Labels, known: Labels | None) -> Target:
         dtype=dtype,
         minimum=float(values.min()),
         maximum=float(values.max()),
-        quantiles=_quantiles(values),
+        quantiles=_quantiles(values) if quantiles else None,
     )
 
 

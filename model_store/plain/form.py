@@ -100,6 +100,16 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         with np.errstate(all="ignore"):
             return self.root.answer(matrix)
 
+    def both(self, matrix: Array) -> tuple[Answer, Array]:
+        """`predict` and `decide` of the same rows.
+
+        Raises:
+            Refused: the pipeline refuses these rows.
+        """
+        with np.errstate(all="ignore"):
+            answer, scores = self.root.both(matrix)
+        return answer, np.asarray(scores, dtype=np.float64)
+
     def decide(self, matrix: Array) -> Array:
         """What its decision function says, of shape (n,) or (n, classes).
 

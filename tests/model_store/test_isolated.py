@@ -21,7 +21,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import LabelEncoder, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from model_store import ModelStore, cage, errors
@@ -346,13 +346,19 @@ def test_a_truncated_file_is_told_as_such(tmp_path: Path) -> None:
 def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
     scaler = saved(tmp_path / "scaler.pkl", StandardScaler().fit(X))
     model = saved(tmp_path / "model.pkl", LogisticRegression(max_iter=500).fit(X, Y))
+    names = saved(tmp_path / "names.pkl", LabelEncoder().fit(Y))
     kept = saved(tmp_path / "kept.pkl", {"scaler": 1, "model": 2})
     wrong = sample(tmp_path / "wrong.csv", ["a", "b"], [[1, 2]])
     right = sample(tmp_path / "right.csv", ["a", "b", "c", "d", "kind"], [[1, 2, 3, 4, 9]])
     ragged = tmp_path / "ragged.csv"
     ragged.write_text("a,b,c,d\n1,2,3,4\n1,2,3\n")
     cases: list[tuple[type[Exception], str, tuple[str, ...], dict[str, Any]]] = [
-        (InvalidPipeline, "StandardScaler, which does not predict; name the file", (scaler,), {}),
+        (
+            InvalidPipeline,
+            "a LabelEncoder, which transforms what a pipeline .* to tell",
+            (names,),
+            {},
+        ),
         (InvalidPipeline, "LogisticRegression, which transforms nothing", (model, scaler), {}),
         (InvalidPipeline, "a dict with the keys scaler, model", (kept,), {}),
         (UnreadableFile, "cannot be read: No such file", (str(tmp_path / "none.pkl"),), {}),
