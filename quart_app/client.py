@@ -151,12 +151,15 @@ _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one row.
 
-    A label has the class's own type, and a number is one. Of a model with several targets
-    `prediction` and `probabilities` are lists, in the order of the model's outputs.
+    A label has the class's own type, and a number is one. `score` says how usual a row is, where
+    the model looks for outliers, and `standard_deviation` how sure a Gaussian process is. Of a
+    model with several targets each is a list, in the order of the model's outputs.
     """
 
     prediction: Label | list[Label]
     probabilities: Shares | list[Shares] | None = None
+    score: float | None = None
+    standard_deviation: float | list[float] | None = None
     model: str
     version: int
     id: str
@@ -168,6 +171,8 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     predictions: list[Label | list[Label]]
     probabilities: list[Shares | list[Shares]] | None = None
+    score: list[float] | None = None
+    standard_deviation: list[float | list[float]] | None = None
     model: str
     version: int
     id: str

@@ -53,7 +53,9 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that a model tells: `classes` are the labels it chooses from. Of several targets
-    each has its name as `target`, and the prediction is a list in this order."""
+    each has its name as `target`, and the prediction is a list in this order. `threshold` is the
+    score below which a row is unusual, and `offset` what was taken off the estimator's raw score.
+    """
 
     name: str
     type: str
@@ -63,6 +65,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     minimum: float | None = None
     maximum: float | None = None
     classes: Sequence[Any] | None = None
+    threshold: float | None = None
+    offset: float | None = None
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,7 +102,7 @@ PREDICT: Final = "predict"
 PREDICT_PROBA: Final = "predict_proba"
 DECISION_FUNCTION: Final = "decision_function"
 OUTPUTS: Final = (PREDICT, PREDICT_PROBA, DECISION_FUNCTION)
-"""What a model may be asked for, by the names of scikit-learn's methods."""
+"""What a model may be asked for by the names of scikit-learn's methods, beside its measures."""
 
 
 class Wanted(NamedTuple):
@@ -168,6 +168,7 @@ class InferenceResponse(msgspec.Struct, frozen=True):
     each target an array of the shape (n, classes), whose columns `classes` names; a number has
     no classes. `datatype` is what holds each of the labels in a tensor.
     `scores` is what the decision function said, where that was asked for, of the shape (n, …).
+    `measures` are the numbers beside the labels, by their names, each of the shape of the labels.
     `id` is that of the request, or a new one.
     """
 
@@ -180,3 +181,4 @@ class InferenceResponse(msgspec.Struct, frozen=True):
     notice: str | None
     datatype: Datatype = "FP64"
     scores: NDArray[np.float64] | None = None
+    measures: Mapping[str, NDArray[np.float64]] = {}

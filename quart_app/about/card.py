@@ -11,6 +11,7 @@ from model_store.aliases import CHAMPION
 from model_store.backend import served_here
 from model_store.libraries import Libraries
 from model_store.manifest import Evaluation, Target
+from model_store.task import Measure
 
 from ..documents import Input
 from .description import input_of, published
@@ -51,9 +52,9 @@ class CardVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to know of one version of a model before it is trusted. `words` say its classes
-    in a person's language. `served` says what answers, and why; `varies` how its answer to a row is
-    not that row's alone, or nothing."""
+    """What there is to know of one version of a model before it is trusted. `measures` are the
+    numbers beside its predictions. `words` say its classes in a person's language. `served` says
+    what answers, and why; `varies` how its answer to a row is not that row's alone, or nothing."""
 
     name: str
     version: int
@@ -67,6 +68,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     measurement: Measurement
     inputs: Sequence[Input]
     targets: Sequence[Target]
+    measures: Sequence[Measure]
     words: dict[str, str]
     versions: Sequence[CardVersion]
     served: str
@@ -97,6 +99,7 @@ def card(
         ),
         inputs=[input_of(column) for column in manifest.signature.columns],
         targets=manifest.targets,
+        measures=manifest.measures,
         words=manifest.words,
         versions=[
             CardVersion(

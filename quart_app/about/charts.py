@@ -225,7 +225,7 @@ def effects(found: TargetEffects) -> list[Curve | Bars]:
     drawn = [(effect, effect.answers) for effect in found.effects if effect.answers is not None]
     if not drawn:
         return []
-    shares = found.target.classes is not None
+    shares = found.target.classes is not None and not found.scored
     low = min(min(answers) for _, answers in drawn)
     high = max(max(answers) for _, answers in drawn)
     charts: list[Curve | Bars] = []

@@ -14,6 +14,7 @@ from model_store import Column, Manifest, ModelStore
 from model_store.backend import served_here
 from model_store.errors import CorruptVersion, ModelNotFound, VersionNotFound
 from model_store.manifest import Target
+from model_store.task import DEVIATION
 
 from ..documents import Input, ModelDescription, Output, State, StoredModel
 from ..serving.registry import Entry
@@ -156,7 +157,18 @@ def outputs(manifest: Manifest) -> list[Output]:
             Output(name="probabilities", type="number", target=target.name, classes=target.classes)
             for target in manifest.targets
         ]
-    return found
+    return found + [
+        Output(
+            name=measure.name,
+            type="number",
+            target=target.name,
+            unit=target.unit if measure.name == DEVIATION else None,
+            threshold=measure.threshold,
+            offset=measure.offset,
+        )
+        for measure in manifest.measures
+        for target in manifest.targets
+    ]
 
 
 def _prediction(target: Target) -> Output:
@@ -181,4 +193,4 @@ def label_types(target: Target) -> list[str]:
 
 
 _OF_LABEL: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
-_OF_DTYPE: Final = {"b": "boolean", "i": "integer", "u": "integer"}
+_OF_DTYPE: Final = {"b": "boolean", "i": "integer", "u": "integer", "U": "string"}

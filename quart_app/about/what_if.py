@@ -14,6 +14,7 @@ from model_store.column_facts import JSONLabel
 from model_store.errors import PredictionFailed, Unanswerable
 from model_store.labels import json_labels
 from model_store.manifest import Target
+from model_store.task import SCORE
 
 from ..inference import DeadlineExceeded, InferenceRequest, InferenceResponse
 from ..serving.batcher import QueueFull
@@ -24,6 +25,8 @@ MOST_CATEGORIES: Final = 20
 """Of a column with more, no category is asked: a choice of them would say little."""
 MOST_COLUMNS: Final = 20
 MOST_ROWS: Final = 500
+MOST_TRANSFORMED: Final = 4
+"""Of more columns that come out, the charts would fill many screens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,9 @@ class Effect:
     """The answers as one column alone takes other values, which stand in order.
 
     `answers` are numbers: of a regression its own, of classes the probability of the one that was
-    answered to the entered row, None where the pipeline tells no probabilities. `labels` are the
-    predictions. `entered` is the place of the entered value among the values, or None where it
-    was missing.
+    answered to the entered row, of outliers the score; None where there is none of these. `labels`
+    are the predictions. `entered` is the place of the entered value among the values, or None where
+    it was missing.
     """
 
     column: Column
@@ -45,11 +48,13 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class TargetEffects:
-    """The effects on one target, of which `prediction` was answered to the entered row."""
+    """The effects on one target, of which `prediction` was answered to the entered row. With
+    `scored` its answers are scores, and no probabilities."""
 
     target: Target
     prediction: JSONLabel
     effects: Sequence[Effect]
+    scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,9 @@ async def what_if(
     columns = signature.columns
     if len(columns) > MOST_COLUMNS:
         return _nothing(f"The model has more than {MOST_COLUMNS} columns.")
+    manifest = servable.manifest
+    if manifest.task == "transformation" and len(manifest.targets) > MOST_TRANSFORMED:
+        return _nothing(f"The model transforms a row to more than {MOST_TRANSFORMED} columns.")
     (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.rules))
     moved = {column.name: _values(column, row[column.name]) for column in columns}
     moved = {name: values for name, values in moved.items() if len(values) > 1}
@@ -156,15 +164,21 @@ def _of_target(
             )
         )
         begin = end
-    return TargetEffects(target, labels[0], effects)
+    scored = target.classes is not None and SCORE in response.measures
+    return TargetEffects(target, labels[0], effects, scored)
 
 
 def _answers(
     target: Target, place: int, response: InferenceResponse, labels: Sequence[JSONLabel]
 ) -> list[float] | None:
     """The number of each row that a curve is drawn of."""
-    if target.classes is None:
+    if target.numeric:
         return [float(label) for label in labels]
+    if target.classes is None:
+        return None
+    if SCORE in response.measures:
+        scores: list[float] = response.measures[SCORE].tolist()
+        return scores
     if response.probabilities is None:
         return None
     shares: list[float] = response.probabilities[place][:, target.classes.index(labels[0])].tolist()

@@ -54,6 +54,8 @@ from .fields import fields
 blueprint = Blueprint("classic", __name__)
 
 IRIS: Final = "iris"
+MOST_TOLD: Final = 20
+"""Things that a sentence tells."""
 BLOOD_DONATION: Final = "blood-donation"
 SHORT_NAMES: Final = {
     "sepal length (cm)": "slen",
@@ -253,7 +255,7 @@ async def _answer(
 async def _variety_page(model: AliasedModel, answer: InferenceResponse) -> Response:
     """The label alone, and a way back to the form."""
     manifest = model.servable.manifest
-    told = form.encode(answer, manifest.words)[0]
+    told = form.encode(answer, manifest.words, manifest.measures)[0]
     page = await render_template(
         "classic/variety.html",
         manifest=manifest,
@@ -281,7 +283,7 @@ async def _form_page(
     found = fields(signature.columns, values or {}, errors)
     if action.named:
         found = [replace(field, id=field.column.name) for field in found]
-    answers = [] if answer is None else form.encode(answer, manifest.words)
+    answers = [] if answer is None else form.encode(answer, manifest.words, manifest.measures)
     told = list(zip(manifest.targets, answers, strict=False))
     page = await render_template(
         "classic/model.html",
@@ -299,9 +301,10 @@ async def _form_page(
 
 
 def _sentence(told: Sequence[tuple[Target, form.Answer]]) -> str | None:
-    """What the model tells, in words; of several targets one after the other."""
+    """What the model tells, in words; of several targets one after the other, of very many the
+    first."""
     parts = []
-    for target, answer in told:
+    for target, answer in told[:MOST_TOLD]:
         unit = f" {target.unit}" if target.unit else ""
         parts.append(f"{target.label or target.name or 'value'}: {answer.prediction}{unit}")
     return f"Predicted {', '.join(parts)}" if parts else None

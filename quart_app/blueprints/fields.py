@@ -192,11 +192,17 @@ def examples(manifest: Manifest, sample: Sample) -> list[Example]:
     answers = zip(sample.predictions, sample.rows, strict=True)
     if manifest.several:
         return [Example("typical values", typical)]
-    if manifest.task == "regression":
+    if manifest.target.numeric:
         ordered = sorted(answers, key=lambda pair: cast(float, pair[0]))
         rows = {"a low answer": ordered[0][1], "a high answer": ordered[-1][1]}
     else:
         for label, row in answers:
-            rows.setdefault(form.word(cast(JSONLabel, label), manifest.words), row)
+            rows.setdefault(_called(cast(JSONLabel, label), manifest), row)
     shown = list(rows.items())[:MOST_EXAMPLES]
     return [Example("typical values", typical), *(Example(*each) for each in shown)]
+
+
+def _called(label: JSONLabel, manifest: Manifest) -> str:
+    """What an example is called that gets this answer; the number of a cluster says little."""
+    bare = manifest.task == "clustering" and str(label) not in manifest.words
+    return f"cluster {label}" if bare else form.word(label, manifest.words)

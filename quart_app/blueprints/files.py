@@ -237,9 +237,10 @@ def _status(job: Job) -> JobStatus:
 
 def _shown(job: Job, number: int, row: Sequence[str]) -> ShownRow:
     inputs = len(_names(job.manifest))
-    measured = job.manifest.task == "regression"
+    measured = not job.manifest.exact
+    beside = tuple(measure.name for measure in job.manifest.measures)
     answers = [
-        _answer(cell, share=name.startswith("probability"), measured=measured)
+        _answer(cell, share=name.startswith("probability"), measured=measured or name in beside)
         for name, cell in zip(job.names[inputs:-1], row[inputs:-1], strict=True)
     ]
     return ShownRow(NAMES_LINE + 1 + number, answers, row[-1], row[:inputs])

@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 from urllib.parse import urlencode, urljoin
 
 import msgspec
@@ -30,6 +30,7 @@ from ..errors import note_error, sentence_of
 from ..inference import InferenceRequest, InferenceResponse
 from ..marks import form_page, mark, predicts
 from ..negotiation import html_response, json_response, varied, wants_html
+from ..protocols import form
 from ..serving.registry import LOADING_RETRY_AFTER, Registry
 from ..serving.servable import Servable
 from .fields import as_text, examples, fields
@@ -44,6 +45,8 @@ blueprint.add_app_template_filter(shown_category, "category_text")
 
 PREDICT: Final = "classic.predict"
 """The endpoint that predicts for whatever names no model, where it is served."""
+MOST_FALLEN: Final = 100
+"""Clusters whose sizes a page shows."""
 TOUR: Final = "tour_pages.index"
 """The endpoint of the first page of the tour, where that is served."""
 
@@ -190,8 +193,31 @@ async def about(name: str) -> Response:
         "pages/about.html",
         card=card,
         drawn=_drawn(manifest),
+        fallen=_fallen(manifest),
     )
     return html_response(page)
+
+
+class Fallen(NamedTuple):
+    """Which share of so many rows of the training data fell to what, in words, the largest first;
+    `more` were left out."""
+
+    rows: int
+    shares: list[tuple[str, float]]
+    more: int
+
+
+def _fallen(manifest: Manifest) -> Fallen | None:
+    """Where rows of training fell that nobody had sorted; None where that is not known."""
+    counts = manifest.target.counts
+    if not counts or manifest.task not in ("clustering", "anomaly detection"):
+        return None
+    rows = sum(counts.values())
+    classes = sorted(manifest.target.classes or (), key=lambda each: -counts.get(str(each), 0))
+    shares = [
+        (form.word(each, manifest.words), counts.get(str(each), 0) / rows) for each in classes
+    ]
+    return Fallen(rows, shares[:MOST_FALLEN], max(0, len(shares) - MOST_FALLEN))
 
 
 def _drawn(

@@ -60,12 +60,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What if, for one target; `of` is the class whose probability is drawn."""
+    """What if, for one target; `of` is the class whose probability is drawn, and with `scored` it
+    is the score."""
 
     target: Target
     of: str | None
     charts: Sequence[charts.Curve | charts.Bars]
     changes: Sequence[Change]
+    scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def result(
 ) -> Result:
     """All that the page shows of the answer to one row. `url` is where it was asked, and `link`
     asks it again."""
-    answers = form.encode(answer, manifest.words)
+    answers = form.encode(answer, manifest.words, manifest.measures)
     labels = _numbers(manifest, answer)
     told = [
         (target, words, _place(target, value))
@@ -112,7 +114,7 @@ def _numbers(manifest: Manifest, answer: InferenceResponse) -> list[float | None
     """The predicted number of each target that is one."""
     labels = answer.labels.reshape(len(answer.labels), -1)[0]
     return [
-        float(label) if target.classes is None else None
+        float(label) if target.numeric else None
         for label, target in zip(labels, manifest.targets, strict=True)
     ]
 
@@ -155,12 +157,14 @@ def _rank(target: Target, value: float) -> str:
 
 
 def _curves(found: TargetEffects, words: Mapping[str, str]) -> Curves:
-    of = None if found.target.classes is None else form.word(found.prediction, words)
+    named = found.target.classes is not None and not found.scored
+    of = form.word(found.prediction, words) if named else None
     return Curves(
         target=found.target,
         of=of,
         charts=charts.effects(found),
         changes=[_change(effect, words) for effect in found.effects if effect.answers is None],
+        scored=found.scored,
     )
 
 

@@ -330,9 +330,23 @@ def _told(description: ModelDescription, answer: Prediction) -> Iterator[str]:
         width = max(map(len, shares), default=0)
         for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
             yield f"  {name:<{width}}  {share:.3f}"
+        yield from _told_beside(description, answer, number)
     yield f"{answer.model} version {answer.version}"
     if answer.notice:
         yield answer.notice
+
+
+def _told_beside(description: ModelDescription, answer: Prediction, number: int) -> Iterator[str]:
+    """What is measured beside the answer of one target, each with its threshold."""
+    thresholds = {output.name: output.threshold for output in description.outputs}
+    for name in ("score", "standard_deviation"):
+        told = getattr(answer, name)
+        if told is None:
+            continue
+        measured = told[number] if isinstance(told, list) else told
+        threshold = thresholds.get(name)
+        below = "" if threshold is None else f"  (below {threshold:g} it is unusual)"
+        yield f"  {name.replace('_', ' ')}  {measured:.6g}{below}"
 
 
 # Keys ----------------------------------------------------------------------------

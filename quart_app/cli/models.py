@@ -42,6 +42,7 @@ from .options import (
 FAILED = 1
 CELL_LENGTH = 40
 CATEGORIES_SHOWN = 6
+TARGETS_SHOWN = 20
 COLUMNS_SHOWN = 6
 
 
@@ -112,7 +113,9 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "description": manifest.description,
         "folder": store.root / manifest.name / str(manifest.version),
         "pipeline": manifest.estimator,
-        "tells": "; ".join(map(_shown_target, manifest.targets)),
+        "task": manifest.task,
+        "tells": _shown_targets(manifest.targets),
+        "beside that": ", ".join(measure.title for measure in manifest.measures),
         "scores": _scores(manifest.metrics),
         "measured as": manifest.validation,
         "notice": manifest.notice,
@@ -353,8 +356,7 @@ def _name_of(file: str) -> str:
 
 
 def _summary(finding: ImportReport) -> str:
-    targets = "; ".join(map(_shown_target, finding.targets or ()))
-    return f"{finding.estimator}, tells {targets}"
+    return f"{finding.estimator}, tells {_shown_targets(finding.targets or ())}"
 
 
 def _print_finding(finding: ImportReport) -> None:
@@ -603,10 +605,17 @@ def _values(column: Column) -> str:
     return f"{_cell(column.minimum)} to {_cell(column.maximum)}"
 
 
+def _shown_targets(targets: Sequence[Target]) -> str:
+    """The targets, as many as there is room for; a transformation has thousands."""
+    more = len(targets) - TARGETS_SHOWN
+    told = "; ".join(map(_shown_target, targets[:TARGETS_SHOWN]))
+    return f"{told}; and {more} more" if more > 0 else told
+
+
 def _shown_target(target: Target) -> str:
     name = target.name or "the prediction"
     if target.classes is None:
-        return f"{name}, a number"
+        return f"{name}, {'a number' if target.numeric else 'a text'}"
     shown = [_cell(told_category(label)) for label in target.classes[:CATEGORIES_SHOWN]]
     more = len(target.classes) - len(shown)
     return f"{name}: {', '.join(shown)}{f' and {more} more' if more else ''}"

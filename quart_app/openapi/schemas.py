@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from model_store import Column, Manifest
 from model_store.manifest import Target
+from model_store.task import DEVIATION
 
 from ..about.description import label_types
 from ..protocols.datatypes import DATATYPES
@@ -35,6 +36,10 @@ def answer_schema(manifest: Manifest, *, many: bool) -> Schema:
     if manifest.probabilities:
         shares = [_shares(target) for target in manifest.targets]
         properties["probabilities"] = _many(_each(manifest, shares), many)
+    for measure in manifest.measures:
+        number = {"type": "number"} | ({"minimum": 0} if measure.name == DEVIATION else {})
+        numbers = [number for _ in manifest.targets]
+        properties[measure.name] = _many(_each(manifest, numbers), many)
     properties |= {
         "model": {"type": "string"},
         "version": {"type": "integer"},

@@ -337,10 +337,11 @@ _HAS_FORMULA: Final = re.compile(
 class Encoder:
     """Writes the rows as they came, each with its answer or with what was wrong.
 
-    Added are a prediction, a probability for each class, and the error, which is always the last;
-    of several targets a prediction and probabilities for each, by its name. An added column whose
-    name is taken gets underscores at its end. Floats are the shortest texts that read back equal.
-    A cell that a spreadsheet would run as a formula gets an apostrophe before it.
+    Added are a prediction, a probability for each class, the numbers that the model measures beside
+    that, and the error, which is always the last; of several targets these for each, by its name.
+    An added column whose name is taken gets underscores at its end. Floats are the shortest texts
+    that read back equal. A cell that a spreadsheet would run as a formula gets an apostrophe before
+    it.
     """
 
     def __init__(self, names: Sequence[str], delimiter: str, manifest: Manifest) -> None:
@@ -387,6 +388,9 @@ def answers_of(response: InferenceResponse) -> list[list[str]]:
         if response.probabilities is not None:
             shares = response.probabilities[position].T.tolist()
             columns += [list(map(repr, each)) for each in shares]
+        for numbers in response.measures.values():
+            told = numbers if numbers.ndim == 1 else numbers[:, position]
+            columns.append(list(map(repr, told.tolist())))
     return columns
 
 
@@ -397,6 +401,7 @@ def _added_names(names: Sequence[str], manifest: Manifest) -> list[str]:
         added.append(f"prediction{suffix}")
         if manifest.probabilities:
             added += [f"probability{suffix}_{label}" for label in target.classes or ()]
+        added += [f"{measure.name}{suffix}" for measure in manifest.measures]
     taken = set(names)
     free = []
     for name in (*added, ERROR):

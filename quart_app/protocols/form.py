@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
+import numpy as np
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import MultiPartParser
@@ -18,6 +19,7 @@ from werkzeug.formparser import MultiPartParser
 from model_store import text_rules
 from model_store.column_facts import JSONLabel
 from model_store.literals import shown_category
+from model_store.task import UNUSUAL, Measure
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 
@@ -49,26 +51,48 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
 
 class Answer(NamedTuple):
     """What a model tells of one target, in a person's words: `probabilities` hold the share of each
-    class from 0 to 1, the largest first."""
+    class from 0 to 1, the largest first. `beside` are sentences of what it measures beside that."""
 
     prediction: str
     probabilities: Sequence[tuple[str, float]] = ()
+    beside: Sequence[str] = ()
 
 
-def encode(response: InferenceResponse, words: Mapping[str, str]) -> list[Answer]:
+def encode(
+    response: InferenceResponse, words: Mapping[str, str], measures: Sequence[Measure] = ()
+) -> list[Answer]:
     """The answer to the first row, for a page: one for each target."""
     labels = response.labels[:1].ravel().tolist()
     told = [
         word(label, words) if classes else number(label)
         for label, classes in zip(labels, response.classes, strict=True)
     ]
+    beside = _beside(response, words, measures) or [[] for _ in told]
     if response.probabilities is None:
-        return list(map(Answer, told))
-    tables = zip(told, response.classes, response.probabilities, strict=True)
+        return [Answer(each, (), sentences) for each, sentences in zip(told, beside, strict=True)]
+    tables = zip(told, response.classes, response.probabilities, beside, strict=True)
     return [
-        Answer(prediction, _by_share(classes, shares[0].tolist(), words))
-        for prediction, classes, shares in tables
+        Answer(prediction, _by_share(classes, shares[0].tolist(), words), sentences)
+        for prediction, classes, shares, sentences in tables
     ]
+
+
+def _beside(
+    response: InferenceResponse, words: Mapping[str, str], measures: Sequence[Measure]
+) -> list[list[str]]:
+    """For each target a sentence of each measure; nothing where there are no measures."""
+    told = []
+    for measure in measures:
+        numbers = np.ravel(response.measures[measure.name][:1]).tolist()
+        told.append([_measured(measure, each, words) for each in numbers])
+    return [list(sentences) for sentences in zip(*told, strict=True)]
+
+
+def _measured(measure: Measure, number: float, words: Mapping[str, str]) -> str:
+    told = f"{measure.title.capitalize()} {number:.4g}"
+    if measure.threshold is None:
+        return f"{told}."
+    return f"{told}; below {measure.threshold:g} a row is {word(UNUSUAL, words)}."
 
 
 def _by_share(

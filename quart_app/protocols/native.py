@@ -3,8 +3,9 @@
     {"X1": 61.1, "X2": 17.3}     → {"prediction": 0, "probabilities": {"0": 0.9, "1": 0.1}, …}
     [{"X1": 61.1, "X2": 17.3}]   → {"predictions": [0], "probabilities": [{"0": 0.9, …}], …}
 
-A prediction has the class's own JSON type; probabilities are keyed by its text. Of a model with
-several targets both are lists, in the order of the model's outputs.
+A prediction has the class's own JSON type; probabilities are keyed by its text. Beside that stand
+the numbers that a model measures: the `score` of an outlier, a `standard_deviation`. Of a model
+with several targets each is a list, in the order of the model's outputs.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ def encode(response: InferenceResponse, *, many: bool) -> bytes:
     )
     if probabilities is not None:
         content["probabilities"] = probabilities if many else probabilities[0]
+    for name, numbers in response.measures.items():
+        told = numbers.tolist()
+        content[name] = told if many else told[0]
     content |= {"model": response.model, "version": response.version, "id": response.id}
     if response.notice is not None:
         content["notice"] = response.notice

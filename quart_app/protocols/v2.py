@@ -9,7 +9,8 @@ A table is one input for each column, of the shape [n] or [n, 1]; or a single in
 
 Outputs: `predict` of the shape [n], or [n, targets] of several; `predict_proba` of the shape
 [n, classes], or [n, targets, classes] of several, where a target that has fewer classes than
-another ends in zeros; `decision_function`, where it is asked for, as the pipeline tells it.
+another ends in zeros; `score` and `standard_deviation`, where a model measures them, of the shape
+of `predict`; `decision_function`, where it is asked for, as the pipeline tells it.
 
 Source: github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
@@ -171,7 +172,8 @@ def read(request: Request, read_values: ReadValues, *, max_rows: int) -> Inferen
 
 def outputs(response: InferenceResponse, request: InferenceRequest) -> Iterator[Named]:
     """The tensors that were asked for, in that order, or else the usual ones."""
-    usual = (PREDICT,) if response.probabilities is None else (PREDICT, PREDICT_PROBA)
+    shares = () if response.probabilities is None else (PREDICT_PROBA,)
+    usual = (PREDICT, *shares, *response.measures)
     for name in [wanted.name for wanted in request.outputs] or usual:
         if name == PREDICT:
             datatype, values = datatypes.of_labels(response.labels, response.datatype)
@@ -180,6 +182,8 @@ def outputs(response: InferenceResponse, request: InferenceRequest) -> Iterator[
             yield Named(name, FP64, stacked(response.probabilities))
         elif name == DECISION_FUNCTION and response.scores is not None:
             yield Named(name, FP64, response.scores)
+        elif name in response.measures:
+            yield Named(name, FP64, response.measures[name])
 
 
 def stacked(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

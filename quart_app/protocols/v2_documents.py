@@ -115,9 +115,7 @@ def model(manifest: Manifest, versions: Sequence[int]) -> ModelMetadata:
             for column in manifest.signature.columns
         ],
         outputs=[
-            TensorMetadata(
-                name, datatype.name, shape, _classes(manifest) if name == PREDICT_PROBA else {}
-            )
+            TensorMetadata(name, datatype.name, shape, _said_of(manifest, name))
             for name, datatype, shape in _outputs(manifest)
         ],
     )
@@ -160,7 +158,21 @@ def _outputs(manifest: Manifest) -> list[tuple[str, Datatype, list[int]]]:
     if manifest.probabilities:
         widest = max(len(target.classes or ()) for target in targets)
         found.append((PREDICT_PROBA, FP64, [ANY, *several, widest]))
-    return found
+    return found + [(measure.name, FP64, [ANY, *several]) for measure in manifest.measures]
+
+
+def _said_of(manifest: Manifest, output: str) -> dict[str, str]:
+    """What the parameters of an output say: the classes or the names to which its columns belong,
+    and below which threshold a score is unusual."""
+    if output == PREDICT_PROBA:
+        return _classes(manifest)
+    if output == PREDICT and manifest.task == "transformation":
+        names = [target.name for target in manifest.targets]
+        return {"columns": msgspec.json.encode(names).decode()}
+    for measure in manifest.measures:
+        if measure.name == output and measure.threshold is not None:
+            return {"threshold": str(measure.threshold)}
+    return {}
 
 
 def _classes(manifest: Manifest) -> dict[str, str]:

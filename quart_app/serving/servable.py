@@ -26,6 +26,7 @@ from ..inference import (
     InferenceRequest,
     InferenceResponse,
     NotReady,
+    RequestTooLarge,
     UnknownOutput,
     Wanted,
 )
@@ -43,6 +44,10 @@ PATIENCE: Final = 2.0
 """Seconds, within a quarter of the deadline, after which a batch does not hold up the next."""
 
 HUNG_RETRY_AFTER: Final = 10
+
+MOST_VALUES: Final = 2_000_000
+"""Values in the answer of a transformation to one request."""
+
 NANOSECONDS: Final = 1e9
 
 Scores = NDArray[np.float64]
@@ -98,11 +103,20 @@ class Servable:
         return self.sample.rows[0]
 
     @cached_property
+    def most_rows(self) -> int | None:
+        """Rows that a request may bring, beside the limit of all: fewer where each is transformed
+        to many columns, whose numbers are objects on their way to JSON."""
+        if self.manifest.task != "transformation":
+            return None
+        return max(1, MOST_VALUES // len(self.manifest.targets))
+
+    @cached_property
     def outputs(self) -> tuple[str, ...]:
         """What it may be asked for. The decision function is told only then."""
         found = [PREDICT]
         if self.manifest.probabilities:
             found.append(PREDICT_PROBA)
+        found += [measure.name for measure in self.manifest.measures]
         if self._model.decides:
             found.append(DECISION_FUNCTION)
         return tuple(found)
@@ -116,6 +130,7 @@ class Servable:
 
         Raises:
             InvalidRequest: also as UnknownOutput; it does not fit the model as a whole.
+            RequestTooLarge: the answer would be too long.
             InvalidRows: the rows do not fit the signature.
             QueueFull: too many rows are waiting.
             NotReady: every thread hangs.
@@ -130,6 +145,13 @@ class Servable:
             wanted = request.outputs
             if wanted:
                 self._require(wanted)
+            if self.most_rows is not None and request.rows > self.most_rows:
+                raise RequestTooLarge(
+                    f"The model {self.manifest.name} transforms each row to "
+                    f"{len(self.manifest.targets)} columns, so a request may bring "
+                    f"{self.most_rows} rows, got {request.rows}; a table in CSV may have any "
+                    "number."
+                )
             if self._workers.exhausted:
                 raise NotReady("Every thread that predicts hangs.", HUNG_RETRY_AFTER)
             if self._is_small(request):
@@ -172,6 +194,7 @@ class Servable:
             notice=self.manifest.notice,
             datatype=self._datatype,
             scores=scores,
+            measures=prediction.measures,
         )
 
     def _require(self, outputs: Sequence[Wanted]) -> None:

@@ -89,12 +89,13 @@ class Piece(NamedTuple):
 
 
 class Table:
-    """The rows of a file in UTF-8, read once from where it stands, `read` bytes until now. Its
-    methods block."""
+    """The rows of a file in UTF-8, read once from where it stands, `read` bytes until now. Each
+    will have an answer of `answered` columns. Its methods block."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], answered: int = 1) -> None:
         self.read = 0
         self._file = file
+        self._answered = answered
         self._decoder = Decoder()
         self._rows: list[Cells] = []
         self._taken = 0
@@ -116,7 +117,7 @@ class Table:
             InvalidRequest: the line of names is wrong, or there is none.
         """
         self._read()
-        size = max(1, min(limit, CHUNK_CELLS // len(self.names)))
+        size = max(1, min(limit, CHUNK_CELLS // max(len(self.names), self._answered)))
         rows, self._rows = self._rows[:size], self._rows[size:]
         first, self._taken = self._taken, self._taken + len(rows)
         found = self._decoder.faults
@@ -233,7 +234,7 @@ class Scorer:
             QueueFull, Closed, DeadlineExceeded, PredictionFailed: before the first piece only.
         """
         await self._check(file)
-        table = Table(file)
+        table = Table(file, len(self.manifest.targets))
         chunk = await asyncio.to_thread(table.next_chunk)
         encoder = Encoder(table.names, table.delimiter, self.manifest)
         await self._ask_first(chunk)
