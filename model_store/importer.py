@@ -41,7 +41,7 @@ from .soundness.guests import BOOSTERS
 from .sources import skops
 from .structure import Structure
 from .targets import told_of
-from .task import why_silent
+from .task import NO_PREDICT, why_silent
 from .training import Training, missing
 from .trust import Trust
 from .user_module import Code
@@ -337,6 +337,7 @@ def join(parts: Mapping[str, Any]) -> Any:
     path, model = last
     why = why_silent(model)
     if why is not None:
+        why = why.replace(NO_PREDICT, "does not predict")
         raise InvalidPipeline(f"{path} holds {_kind(model)}, which {why}{_advice(model)}.")
     if not first:
         return model

@@ -41,6 +41,8 @@ _OF_KIND: Final[Mapping[str, Task]] = {
 _OF_TARGETS: Final = frozenset({"LabelBinarizer", "LabelEncoder", "MultiLabelBinarizer"})
 """What transforms no rows, but what a pipeline is to tell."""
 
+NO_PREDICT: Final = "has no predict method"
+
 _BY_BATCH: Final = frozenset({"LatentDirichletAllocation", "MiniBatchNMF", "NMF"})
 """What begins at the mean of the rows that it transforms, and stops when they all change little."""
 
@@ -136,10 +138,10 @@ def why_silent(pipeline: Any) -> str | None:
         return "knows the rows alone that it was fitted on; fit it with novelty=True"
     if hasattr(type(last), "fit_predict") and hasattr(last, "labels_"):
         return (
-            "has no predict method, as it tells the clusters of the rows alone that it was fitted "
-            "on; fit a KMeans, or a classifier on its labels_, and publish that"
+            f"{NO_PREDICT}, as it tells the clusters of the rows alone that it was fitted on; fit "
+            "a KMeans, or a classifier on its labels_, and publish that"
         )
-    return "has no predict method"
+    return NO_PREDICT
 
 
 def last_of(pipeline: Any) -> Any:

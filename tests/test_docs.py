@@ -141,6 +141,7 @@ def test_the_examples_of_models_md_hold_one_after_the_other(tmp_path: Path) -> N
         "churn",
         "flowers",
         "orders",
+        "pumps",
         "ratio",
         "share",
         "wine",

@@ -16,12 +16,14 @@ import cloudpickle
 import numpy as np
 import pandas
 import pytest
+from sklearn.cluster import DBSCAN
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import MissingIndicator
 from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
+from sklearn.preprocessing import FunctionTransformer, LabelEncoder, OneHotEncoder, scale
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._criterion import Gini
 
@@ -210,7 +212,7 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.takes(w.file("a.pkl", pickle.dumps(MODEL)[:-20])),
     lambda w: w.takes(w.file("a.pkl", pickle.dumps(MODEL) + pickle.dumps(MODEL))),
     lambda w: w.takes(w.file("a.pkl", {"scaler": 1, "model": 2})),
-    lambda w: w.takes(w.file("a.pkl", StandardScaler().fit(X))),
+    lambda w: w.takes(w.file("a.pkl", LabelEncoder().fit(["a", "b"]))),
     lambda w: w.takes(w.file("a.pkl", LinearRegression())),
     lambda w: w.takes(w.file("a.pkl", MODEL), sample=w.text("r.csv", "a,b,c,d,e\n1,2,3,4,5\n")),
     lambda w: w.takes(
@@ -248,6 +250,9 @@ SCENARIOS: list[Callable[[Work], str]] = [
     Work.publishes_local,
     lambda w: w.publishes(step(lambda X: X).fit(X, X[:, 0]), X),
     lambda w: w.publishes(LinearRegression(), X),
+    lambda w: w.publishes(DBSCAN().fit(X)),
+    lambda w: w.publishes(LocalOutlierFactor(n_neighbors=2).fit(X)),
+    lambda w: w.publishes(OneHotEncoder().fit(np.arange(5001)[:, None]), np.arange(5001)[:, None]),
     lambda w: w.publishes(Tells(b"a", b"a", b"b")),
     lambda w: w.publishes(Tells(1, 1, "1")),
     lambda w: w.publishes(Tells("stays")),
