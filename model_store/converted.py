@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import classes_of
 from .plain import Answer
 from .plain.node import Rows, Splits, Transform, as_floats, finite
+from .task import classes_of
 
 Array = NDArray[Any]
 
@@ -209,7 +209,7 @@ def graph(rest: Any, data: bytes) -> Graph:
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    classes = classes_of(rest)
+    classes = classes_of(rest) if hasattr(rest, "classes_") else None
     shares = classes is not None and hasattr(rest, "predict_proba")
     return Graph(
         session=session,

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from .agreement import Truth, clearly_better
 from .answers import differing
 from .errors import LoadFailed
-from .labels import classes_of
 from .model import Prediction, ask
 from .readings import Reading as TextReading
 from .signature import Container
+from .targets import is_flat
+from .task import classes_of
 from .training import Training
 from .typed_columns import TypedReading
 
@@ -146,7 +147,7 @@ class Questions:
         if state.container == "matrix" and not all(each.in_arrays for each in state.readings):
             return None
         classes = classes_of(self.pipeline)
-        several = isinstance(classes, list) or (
+        several = (isinstance(classes, list) and not is_flat(classes)) or (
             self.truth is not None and len(self.truth.columns) > 1
         )
         tells = classes is not None and hasattr(self.pipeline, "predict_proba")

@@ -165,7 +165,7 @@ def _classes(pipeline: Any, labels: Labels, count: int) -> list[list[JSONLabel] 
         return [None] * count
     if _is_multilabel(pipeline, labels):
         return [[0, 1] for _ in range(count)]
-    tables = classes if isinstance(classes, list) and not _is_flat(classes) else [classes]
+    tables = classes if isinstance(classes, list) and not is_flat(classes) else [classes]
     if len(tables) != count:
         raise InvalidPipeline(
             f"The pipeline has classes for {len(tables)} outputs and answers with {count}."
@@ -173,7 +173,7 @@ def _classes(pipeline: Any, labels: Labels, count: int) -> list[list[JSONLabel] 
     return [_plain(table) for table in tables]
 
 
-def _is_flat(classes: list[Any]) -> bool:
+def is_flat(classes: list[Any]) -> bool:
     """Whether a list holds the classes of one output, and not a list of them for each."""
     return not any(isinstance(each, list | tuple) or np.ndim(each) for each in classes)
 
