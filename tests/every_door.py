@@ -61,6 +61,8 @@ async def ask(client: Client, name: str, model: Model) -> None:
     assert same(one["prediction"], labels[0])
     many = json.loads(await require(await client.post(path, json=rows)))
     assert all(map(same, many["predictions"], labels))
+    for measure, numbers in (model.sample.measures or {}).items():
+        assert all(map(same, many[measure], numbers))
     texts = {key: "" if value is None else str(value) for key, value in rows[0].items()}
     for headers in (HTML, {"Accept": "application/json"}):
         await require(await client.get(path, query_string=texts, headers=headers))

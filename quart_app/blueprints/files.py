@@ -6,6 +6,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
 from typing import IO, Final, NamedTuple
 from urllib.parse import quote
 
@@ -48,6 +49,8 @@ PATIENCE: Final = 0.5
 
 FAULTS_SHOWN: Final = 20
 NAME_LENGTH: Final = 80
+MOST_ANSWERS: Final = 100
+"""Columns of answers that a page shows; the file has all of them."""
 
 NAMES_LINE: Final = 1
 """The number of the line of names, as spreadsheets count."""
@@ -181,7 +184,8 @@ async def job(name: str, id: str) -> Response:
         "pages/job.html",
         job=found,
         manifest=found.manifest,
-        answer_names=found.names[inputs:-1],
+        answer_names=found.names[inputs:-1][:MOST_ANSWERS],
+        unshown=max(0, len(found.names) - inputs - 1 - MOST_ANSWERS),
         input_names=found.names[:inputs],
         first=[_shown(found, number, row) for number, row in enumerate(found.first)],
         faulty=[_shown(found, number, row) for number, row in found.faulty.items()],
@@ -239,9 +243,10 @@ def _shown(job: Job, number: int, row: Sequence[str]) -> ShownRow:
     inputs = len(_names(job.manifest))
     measured = not job.manifest.exact
     beside = tuple(measure.name for measure in job.manifest.measures)
+    told = zip(job.names[inputs:-1], row[inputs:-1], strict=True)
     answers = [
         _answer(cell, share=name.startswith("probability"), measured=measured or name in beside)
-        for name, cell in zip(job.names[inputs:-1], row[inputs:-1], strict=True)
+        for name, cell in islice(told, MOST_ANSWERS)
     ]
     return ShownRow(NAMES_LINE + 1 + number, answers, row[-1], row[:inputs])
 

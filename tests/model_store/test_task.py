@@ -38,6 +38,7 @@ from sklearn.svm import OneClassSVM
 
 from model_store import ModelStore
 from model_store.errors import GoldenMismatch, InvalidPipeline
+from model_store.manifest import Target, read, write
 from model_store.model import Model
 from model_store.task import MOST_OUTPUTS, classes_of, measures_of, task_of
 
@@ -163,6 +164,32 @@ def test_clusters_are_classes_that_are_counted(name: str, tmp_path: Path) -> Non
         assert np.allclose(answer.probabilities[0], pipeline.predict_proba(X), rtol=1e-9)
     else:
         assert answer.probabilities is None
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "dtype"), [(CLUSTERS["mixture"], "int64"), (OUTLIERS["outlier factor"], "int64")]
+)
+def test_what_was_published_as_a_regression_answers_as_it_did(
+    pipeline: Any, dtype: str, tmp_path: Path
+) -> None:
+    model = published(pipeline.fit(X), X, None, tmp_path)
+    before = msgspec.structs.replace(
+        model.manifest,
+        task="regression",
+        targets=(Target(dtype=dtype),),
+        measures=(),
+        probabilities=False,
+        words={},
+    )
+    sample = msgspec.structs.replace(model.sample, measures=None, probabilities=None)
+    manifest = read(write(before))
+    assert manifest.task == "regression"
+    old = Model(manifest, pipeline, sample)
+    old.replay()
+    answer = old.answer(as_columns(model, X), len(X))
+    assert answer.labels.tolist() == pipeline.predict(X).tolist()
+    assert answer.probabilities is None
+    assert not answer.measures
 
 
 # Outliers ----------------------------------------------------------------------------
