@@ -168,6 +168,22 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels_follow: bool = False
     files: dict[str, File]
 
+    def __str__(self) -> str:
+        # Imported here: a server shows none.
+        from .summary import as_text
+
+        return as_text(self)
+
+    def __repr__(self) -> str:
+        """As a notebook shows it."""
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """As a notebook that has HTML shows it."""
+        from .summary import as_html
+
+        return as_html(self)
+
     @property
     def target(self) -> Target:
         """The first of the targets, which mostly is the only one."""

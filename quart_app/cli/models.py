@@ -15,16 +15,15 @@ import msgspec
 from model_store import Column, Manifest, ModelStore, ModelStoreError, Verified
 from model_store.aliases import CHAMPION
 from model_store.backend import served_here
-from model_store.column_facts import NULLS, JSONLabel
+from model_store.column_facts import NULLS
 from model_store.column_types import TYPES
 from model_store.draft import Metadata
 from model_store.errors import IncompatibleVersion
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
-from model_store.literals import told_category
-from model_store.manifest import Target
 from model_store.recipes import RECIPES
 from model_store.store import Progress, require_name
+from model_store.summary import HEAD, cell, row_of, table, told_scores, told_targets
 from model_store.tables import Table
 
 from ..about.description import describe_stored
@@ -40,9 +39,6 @@ from .options import (
 )
 
 FAILED = 1
-CELL_LENGTH = 40
-CATEGORIES_SHOWN = 6
-TARGETS_SHOWN = 20
 COLUMNS_SHOWN = 6
 
 
@@ -74,7 +70,7 @@ def list_models(store: ModelStore, as_json: bool) -> None:
             ", ".join(map(str, model.versions)),
             ", ".join(f"{alias}={number}" for alias, number in model.aliases.items()),
             model.served_by or "",
-            _scores(model.metrics) if model.reason is None else f"failed: {model.reason}",
+            told_scores(model.metrics) if model.reason is None else f"failed: {model.reason}",
         )
         for model in found
     ]
@@ -114,9 +110,9 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "folder": store.root / manifest.name / str(manifest.version),
         "pipeline": manifest.estimator,
         "task": manifest.task,
-        "tells": _shown_targets(manifest.targets),
+        "tells": told_targets(manifest.targets),
         "beside that": ", ".join(measure.title for measure in manifest.measures),
-        "scores": _scores(manifest.metrics),
+        "scores": told_scores(manifest.metrics),
         "measured as": manifest.validation,
         "notice": manifest.notice,
         "made with": f"Python {libraries.python}, scikit-learn {libraries.scikit_learn}, "
@@ -158,20 +154,22 @@ def train(
         manifest = _train(store, name, data, openml)
         published.append(manifest)
         if not as_json:
-            click.echo(f"{name} version {manifest.version} published: {_scores(manifest.metrics)}")
+            click.echo(
+                f"{name} version {manifest.version} published: {told_scores(manifest.metrics)}"
+            )
     if as_json:
         _print_json(published)
 
 
 def _train(store: ModelStore, name: str, data: Path | None, openml: bool) -> Manifest:
     recipe, progress = RECIPES[name], _progress(name)
-    table, source = None, None
+    rows, source = None, None
     if data is not None:
-        table, source = Table.read(data), data.name
+        rows, source = Table.read(data), data.name
     elif openml:
         progress("fetching the table")
-        table, source = recipe.fetch(), str(recipe.openml)
-    return recipe.train(store, progress, table=table, source=source)
+        rows, source = recipe.fetch(), str(recipe.openml)
+    return recipe.train(store, progress, table=rows, source=source)
 
 
 # Taking in -----------------------------------------------------------------------
@@ -356,7 +354,7 @@ def _name_of(file: str) -> str:
 
 
 def _summary(finding: ImportReport) -> str:
-    return f"{finding.estimator}, tells {_shown_targets(finding.targets or ())}"
+    return f"{finding.estimator}, tells {told_targets(finding.targets or ())}"
 
 
 def _print_finding(finding: ImportReport) -> None:
@@ -380,10 +378,10 @@ def _print_golden(finding: ImportReport) -> None:
     shown = names[:COLUMNS_SHOWN]
     more = ["…"] if len(names) > len(shown) else []
     rows = [
-        [*(_cell(row[name]) for name in shown), *more, _cell(prediction)]
+        [*(cell(row[name]) for name in shown), *more, cell(prediction)]
         for row, prediction in zip(finding.sample.rows, finding.sample.predictions, strict=True)
     ]
-    _print_table([*map(_cell, shown), *more, "PREDICTION"], rows)
+    _print_table([*map(cell, shown), *more, "PREDICTION"], rows)
 
 
 def _url(config: Config, name: str) -> str:
@@ -565,78 +563,14 @@ def _progress(name: str) -> Callable[[str], None]:
     return lambda step: click.echo(f"{name}: {step}", err=True)
 
 
-def _scores(metrics: Mapping[str, float]) -> str:
-    """Each score with its spread, such as `accuracy 0.953 ± 0.027`."""
-    return ", ".join(
-        f"{name} {value:.3f}"
-        + (f" ± {metrics[f'{name}_std']:.3f}" if f"{name}_std" in metrics else "")
-        for name, value in metrics.items()
-        if not name.endswith("_std")
-    )
-
-
 def _print_json(content: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(content), indent=2))
 
 
 def _print_columns(columns: Sequence[Column]) -> None:
-    rows = [
-        (
-            _cell(column.name),
-            column.type,
-            _values(column),
-            "" if column.typical is None else _cell(column.typical),
-            column.unit or "",
-            "may be missing" if column.missing else "",
-        )
-        for column in columns
-    ]
-    _print_table(("COLUMN", "TYPE", "VALUES", "TYPICAL", "UNIT", ""), rows)
-
-
-def _values(column: Column) -> str:
-    if column.categories is not None:
-        shown = [_cell(told_category(value)) for value in column.categories[:CATEGORIES_SHOWN]]
-        more = len(column.categories) - len(shown)
-        others = [f"{more} more"] if more else []
-        return ", ".join([*shown, *others, *(["others"] if column.open else [])])
-    if column.minimum is None:
-        return ""
-    return f"{_cell(column.minimum)} to {_cell(column.maximum)}"
-
-
-def _shown_targets(targets: Sequence[Target]) -> str:
-    """The targets, as many as there is room for; a transformation has thousands."""
-    more = len(targets) - TARGETS_SHOWN
-    told = "; ".join(map(_shown_target, targets[:TARGETS_SHOWN]))
-    return f"{told}; and {more} more" if more > 0 else told
-
-
-def _shown_target(target: Target) -> str:
-    name = target.name or "the prediction"
-    if target.classes is None:
-        return f"{name}, {'a number' if target.numeric else 'a text'}"
-    shown = [_cell(told_category(label)) for label in target.classes[:CATEGORIES_SHOWN]]
-    more = len(target.classes) - len(shown)
-    return f"{name}: {', '.join(shown)}{f' and {more} more' if more else ''}"
-
-
-def _cell(value: JSONLabel | Sequence[JSONLabel] | None) -> str:
-    """A value in a table: numbers shortened, texts on one line and not too long."""
-    if value is None:
-        return "missing"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_cell, value))
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = " ".join(str(value).split())
-    return text if len(text) <= CELL_LENGTH else text[: CELL_LENGTH - 1] + "…"
+    _print_table(HEAD, [row_of(column) for column in columns])
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not rows:
-        return
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    for line in table(head, rows):
+        click.echo(line)
