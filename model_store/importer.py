@@ -7,7 +7,7 @@ done by a hostile file to the process that does it, so `isolated.py` runs it in 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,11 +34,11 @@ from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
 from .manifest import File, Sample, Source, Target
 from .pickles import Listing
-from .sample_file import read_sample
+from .sample_file import SampleFile, read_sample
 from .signature import Signature
 from .soundness.check import require_sound, warnings_of
-from .soundness.guests import BOOSTERS
-from .sources import skops
+from .sources.finding import PICKLE, find
+from .sources.part import Part
 from .structure import Structure
 from .targets import told_of
 from .task import NO_PREDICT, why_silent
@@ -117,27 +117,26 @@ def import_files(
         LoadFailed
     """
     progress("reading")
-    contents = {path: _read(path) for path in order.files}
-    listings = {path: _listing(path, data) for path, data in contents.items()}
+    files = {part.path: part for part in _found(order)}
+    listings = {path: _listing(part) for path, part in files.items()}
     trust = _trust(order, listings)
-    found = tuple(
-        _file_finding(path, contents[path], listing, trust) for path, listing in listings.items()
-    )
-    told, refusals = _check(order, listings, trust)
+    found = tuple(_file_finding(files[path], each, trust) for path, each in listings.items())
+    told, refusals = _check(order, files, listings, trust)
     if not order.publish and not order.attempt and not refusals:
-        refusals = _unread(contents, trust, told)
+        refusals = _unread(files.values(), trust, told)
     if not order.publish and (refusals or not order.attempt):
         sentences = tuple(refusal.told for refusal in refusals)
         return ImportReport(files=found, refusals=sentences, warnings=tuple(told)), None
     if refusals:
         raise refusals[0]
     progress("loading")
-    parts = {path: _load(path, data, trust) for path, data in contents.items()}
+    parts = {path: _load(part, trust) for path, part in files.items()}
     told += _require_sound(parts, trust)
-    pipeline, artifact = join(parts), _kept(contents, listings)
+    pipeline, artifact = join(parts), _kept(files.values(), listings)
+    sample = _sample(order, files.values())
     progress("asking for the first predictions")
     try:
-        inspection, compared, notes = _inspect(pipeline, order, progress)
+        inspection, compared, notes = _inspect(pipeline, order, sample, progress)
     except InvalidPipeline as error:
         if leaves_out(trust.allowed, error):
             raise InvalidPipeline(f"{str(error).rstrip('.')}. {LEFT_OUT}") from error
@@ -145,10 +144,10 @@ def import_files(
             raise
         raise InvalidPipeline(f"{error}. It may be the version: {' '.join(told)}") from error
     source = Source(
-        files={Path(path).name: File.of(data) for path, data in contents.items()},
+        files={Path(path).name: File.of(part.data) for path, part in files.items()},
         scikit_learn=_writers(found),
     )
-    about = _about(order, compared)
+    about = _about(sample, compared)
     draft = Draft.of(
         order.name,
         pipeline,
@@ -180,60 +179,43 @@ def import_files(
 # The files -----------------------------------------------------------------------
 
 
-def _read(path: str) -> bytes:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UnreadableFile(f"{path} cannot be read: {error.strerror}.") from error
-    if not data:
-        raise UnreadableFile(f"{path} is empty.")
-    return data
+def _found(order: ImportRequest) -> list[Part]:
+    return [find(path, code=order.code is not None) for path in order.files]
 
 
-def _listing(path: str, data: bytes) -> Listing:
+def _listing(part: Part) -> Listing:
     try:
-        return skops.listing(data) if _is_skops(path) else pickles.listing(data)
+        return part.format.listing(part.data)
     except UnreadableFile as error:
-        raise UnreadableFile(f"{path}: {error}") from error
-
-
-def _is_skops(path: str) -> bool:
-    return Path(path).suffix.lower() == skops.ENDING
-
-
-def _unchecked(path: str) -> frozenset[str]:
-    """What is checked in a pickle before it is made, and not in a file of skops, which makes it."""
-    return BOOSTERS if _is_skops(path) else frozenset()
+        raise UnreadableFile(f"{part.path}: {error}") from error
 
 
 def _trust(order: ImportRequest, listings: Mapping[str, Listing]) -> Trust:
     """What the operator allows, but no more than the files name."""
     code = None if order.code is None else Code.read(Path(order.code))
     named = [each for listing in listings.values() for each in listing.globals]
-    refused = [
-        each
-        for path, listing in listings.items()
-        for each in Trust(code=code).refused(listing.globals, _unchecked(path))
-        if order.trust
-    ]
+    refused = Trust(code=code).refused(named) if order.trust else ()
     allowed = {str(each) for each in named if each in refused or str(each) in order.trusted}
     return Trust(frozenset(allowed), code)
 
 
-def _file_finding(path: str, data: bytes, listing: Listing, trust: Trust) -> FileFinding:
-    digest = File.of(data)
+def _file_finding(part: Part, listing: Listing, trust: Trust) -> FileFinding:
+    digest = File.of(part.data)
     return FileFinding(
-        file=Path(path).name,
+        file=Path(part.path).name,
         size=digest.size,
         sha256=digest.sha256,
         scikit_learn=origin.written_by(listing),
         globals=tuple(map(str, listing.globals)),
-        refused=tuple(map(str, trust.refused(listing.globals, _unchecked(path)))),
+        refused=tuple(map(str, trust.refused(listing.globals))),
     )
 
 
 def _check(
-    order: ImportRequest, listings: Mapping[str, Listing], trust: Trust
+    order: ImportRequest,
+    files: Mapping[str, Part],
+    listings: Mapping[str, Listing],
+    trust: Trust,
 ) -> tuple[list[str], list[ModelStoreError]]:
     """Warnings about where the files come from, and why they may not be loaded."""
     told: list[str] = []
@@ -241,7 +223,7 @@ def _check(
     for path, listing in listings.items():
         file = Path(path).name
         try:
-            trust.require(file, listing.globals, _unchecked(path))
+            trust.require(file, listing.globals, files[path].format.unchecked)
         except Untrusted as error:
             refusals.append(error)
         try:
@@ -251,26 +233,24 @@ def _check(
     return told, refusals
 
 
-def _load(path: str, data: bytes, trust: Trust) -> Any:
+def _load(part: Part, trust: Trust) -> Any:
     """What a file holds, of which everything that it lists is allowed."""
     with warnings.catch_warnings():
         # Of versions that differ, `origin.check` has told.
         warnings.simplefilter("ignore")
         try:
-            if _is_skops(path):
-                return skops.load(data, trust)
-            return pickles.load(data, trust)
+            return part.format.load(part.data, trust)
         except (UnreadableFile, Untrusted, LoadFailed) as error:
-            raise type(error)(f"{path}: {error}", error.words) from error
+            raise type(error)(f"{part.path}: {error}", error.words) from error
 
 
-def _unread(contents: Mapping[str, bytes], trust: Trust, told: list[str]) -> list[ModelStoreError]:
+def _unread(files: Iterable[Part], trust: Trust, told: list[str]) -> list[ModelStoreError]:
     """Why the files cannot be read or may not be asked; what else there is to know goes to `told`.
     What is allowed beyond the default would be run by that, so then they are not read."""
     if trust.allowed or trust.code is not None:
         return []
     try:
-        parts = {path: _load(path, data, trust) for path, data in contents.items()}
+        parts = {part.path: _load(part, trust) for part in files}
         told += _require_sound(parts, trust)
         join(parts)
     except ModelStoreError as error:
@@ -302,22 +282,22 @@ def _writers(found: Sequence[FileFinding]) -> str | None:
 # The pipeline --------------------------------------------------------------------
 
 
-def _kept(contents: Mapping[str, bytes], listings: Mapping[str, Listing]) -> bytes | None:
+def _kept(parts: Collection[Part], listings: Mapping[str, Listing]) -> bytes | None:
     """The bytes of a file that carries code, which no other pickler writes again; None of others.
 
     Raises:
         InvalidPipeline: it is one of several files.
     """
-    for path, listing in listings.items():
+    for part, listing in zip(parts, listings.values(), strict=True):
         package = carrier_of(listing.globals)
-        if package is None or _is_skops(path):
+        if package is None or part.format is not PICKLE:
             continue
-        if len(contents) > 1:
+        if len(parts) > 1:
             raise InvalidPipeline(
-                f"{path} was written by {package}, and cannot be joined to other files; make one "
-                "pipeline of all of them, and save that."
+                f"{part.path} was written by {package}, and cannot be joined to other files; make "
+                "one pipeline of all of them, and save that."
             )
-        return pickles.decompressed(contents[path])
+        return pickles.decompressed(part.data)
     return None
 
 
@@ -363,19 +343,24 @@ def _advice(part: Any) -> str:
 # The first predictions -----------------------------------------------------------
 
 
+def _sample(order: ImportRequest, parts: Iterable[Part]) -> SampleFile | str | None:
+    """The rows that were given, or else those that a folder has."""
+    if order.sample is not None:
+        return order.sample
+    return next((part.example for part in parts if part.example is not None), None)
+
+
 def _inspect(
-    pipeline: Any, order: ImportRequest, progress: Progress
+    pipeline: Any, order: ImportRequest, sample: SampleFile | str | None, progress: Progress
 ) -> tuple[Inspection, list[Compared], tuple[str, ...]]:
     """What is found, what the pipeline says of the sample's targets, and how that was read."""
-    if order.sample is None:
+    if sample is None:
         found = Inspection.of_data(pipeline, allow_varying=order.allow_varying, progress=progress)
         return found, [], ()
     structure = Structure.of(pipeline)
     progress("reading the sample")
     try:
-        rows = read_sample(
-            pipeline, structure, order.sample, order.target, order.types, order.missing
-        )
+        rows = read_sample(pipeline, structure, sample, order.target, order.types, order.missing)
     except Undecided as error:
         otherwise = "Or" if "say it with" in str(error) else "So"
         raise InvalidPipeline(f"{error} {otherwise} {_ways(order)}") from error
@@ -442,12 +427,14 @@ def _ways(order: ImportRequest) -> str:
     )
 
 
-def _about(order: ImportRequest, compared: Sequence[Compared]) -> Metadata:
+def _about(sample: SampleFile | str | None, compared: Sequence[Compared]) -> Metadata:
     """What the sample tells of the pipeline: a score where it has one target, what it answered
     for each, and a notice where it agrees badly."""
-    if order.sample is None:
+    if sample is None:
         return Metadata()
-    data = f"the sample {Path(order.sample).name}, which was given when it was imported"
+    data = "the example of its folder"
+    if isinstance(sample, str):
+        data = f"the sample {Path(sample).name}, which was given when it was imported"
     if not compared:
         return Metadata(data=data)
     doubts = [each.doubt for each in compared if each.doubt is not None]

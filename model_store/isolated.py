@@ -173,7 +173,9 @@ def _temporary_folder() -> Iterator[str]:
 def _start(folder: str, handle: int, order: ImportRequest) -> subprocess.Popen[bytes]:
     """The child, as another user where that user can read all that the order names."""
     places = (os.curdir, os.path.dirname(folder))
-    needed = [*places, *order.files, *filter(None, (order.sample, order.code))]
+    folders = (Path(path) for path in order.files if os.path.isdir(path))
+    inner = (str(each) for folder in folders for each in folder.iterdir())
+    needed = [*places, *order.files, *inner, *filter(None, (order.sample, order.code))]
     other = cage.other_user(needed)
     if other is not None:
         with contextlib.suppress(PermissionError):

@@ -103,13 +103,14 @@ class SampleRows:
 def read_sample(
     pipeline: Any,
     structure: Structure,
-    path: str,
+    file: str | SampleFile,
     targets: Sequence[str] = (),
     types: Mapping[str, str] | None = None,
     missing: Mapping[str, str] | None = None,
 ) -> SampleRows:
-    """Rows that a pipeline was trained on, out of a file. `targets` are the columns that it tells;
-    `types` are those that a person says the others had, and `missing` the missing values. Blocks.
+    """Rows that a pipeline was trained on, out of a file or its path. `targets` are the columns
+    that it tells; `types` are those that a person says the others had, and `missing` the missing
+    values. Blocks.
 
     Raises:
         InvalidTable: it is no file of rows.
@@ -117,7 +118,7 @@ def read_sample(
             nothing tells how a column is to be read.
         LoadFailed: the pipeline needs a DataFrame, and pandas is not installed.
     """
-    file = SampleFile.read(path)
+    file = SampleFile.read(file) if isinstance(file, str) else file
     told = _targets(file, targets)
     inputs, notes = _inputs(file, structure, set(told.values()))
     said = {

@@ -156,21 +156,14 @@ class Trust:
             module, name = canonical(module, name)
         return _lookup(module, name)
 
-    def refused(
-        self, globals: Iterable[Global], unchecked: frozenset[str] = frozenset()
-    ) -> list[Global]:
-        """Those of the globals that are not allowed; of `unchecked` none is by default."""
-        return [
-            each
-            for each in globals
-            if not self._allows(each) or (str(each) in unchecked and not self.frees(*each))
-        ]
+    def refused(self, globals: Iterable[Global]) -> list[Global]:
+        """Those of the globals that are not allowed."""
+        return [each for each in globals if not self._allows(each)]
 
-    def require(
-        self, what: str, globals: Iterable[Global], unchecked: frozenset[str] = frozenset()
-    ) -> None:
-        """Raises Untrusted with all that is not allowed, and what to type to allow it."""
-        refused = self.refused(globals, unchecked)
+    def require(self, what: str, globals: Iterable[Global], reason: str | None = None) -> None:
+        """Raises Untrusted with all that is not allowed, and what to type to allow it. `reason`
+        says why it is not, where the names do not tell."""
+        refused = self.refused(globals)
         if not refused:
             return
         package = carrier_of(refused)
@@ -184,8 +177,8 @@ class Trust:
                 "file and name that with --code module.py."
             )
         raise Untrusted(
-            f"{what} names {names}, which is not allowed: {_reason(refused)}. If you know who made "
-            f"the file, allow it with {_options(refused)}."
+            f"{what} names {names}, which is not allowed: {reason or _reason(refused)}. "
+            f"If you know who made the file, allow it with {_options(refused)}."
         )
 
     def _allows(self, named: Global) -> bool:

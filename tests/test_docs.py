@@ -140,6 +140,7 @@ def test_the_examples_of_models_md_hold_one_after_the_other(tmp_path: Path) -> N
     assert ModelStore(folder / "instance/models").models() == [
         "churn",
         "flowers",
+        "leaving",
         "orders",
         "pumps",
         "ratio",

@@ -29,7 +29,9 @@ from ..reconstruct.table import TABLE
 from ..room import Room
 from ..stand_ins import Listing
 from ..trust import Trust
-from .skops_archive import GENERATOR, RANDOM_STATE, Archive, Node, as_node, name_of
+from .skops_archive import GENERATOR, RANDOM_STATE, SCHEMA, Archive, Node, as_node, name_of
+
+__all__ = ["ENDING", "SCHEMA", "listing", "load"]
 
 ENDING: Final = ".skops"
 
