@@ -165,7 +165,7 @@ class Draft:
             words=dict(WORDS) if inspection.task == "anomaly detection" else {},
             rows=inspection.rows,
             estimator=inspection.estimator,
-            libraries=Libraries.installed(),
+            libraries=Libraries.installed(_packages(artifact)),
             source=source,
             varies=inspection.varies,
             allowed=tuple(sorted(trust.allowed)),
@@ -206,6 +206,11 @@ class Draft:
     def sample(self) -> Sample:
         """The golden rows, with their answers."""
         return manifest.read_sample(self.contents[SAMPLE])
+
+
+def _packages(artifact: bytes) -> set[str]:
+    """The packages of what an artifact names."""
+    return {named.module.partition(".")[0] for named in pickles.listing(artifact).globals}
 
 
 def _own(artifact: bytes, code: Code | None) -> Trust:

@@ -115,8 +115,7 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "scores": told_scores(manifest.metrics),
         "measured as": manifest.validation,
         "notice": manifest.notice,
-        "made with": f"Python {libraries.python}, scikit-learn {libraries.scikit_learn}, "
-        f"numpy {libraries.numpy}",
+        "made with": ", ".join(f"{name} {each}" for name, each in libraries.named.items()),
         "answered by": served_here(manifest.served).sentence,
         "allowed": ", ".join(manifest.allowed),
         "code": manifest.code,

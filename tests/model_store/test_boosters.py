@@ -95,10 +95,8 @@ def test_a_csv_file_is_read_with_the_categories_of_the_booster(kind: str, tmp_pa
     store.add(draft)
     model = store.load(store.verify("model"))
     told = model.answer({name: table()[name].tolist() for name in table()}, len(rows))
-    if hasattr(estimator, "predict_proba"):
-        found, expected = told.probabilities, estimator.predict_proba(rows)
-    else:
-        found, expected = told.labels, estimator.predict(rows)
+    found: Any = told.labels if told.probabilities is None else told.probabilities
+    expected = getattr(estimator, "predict_proba", estimator.predict)(rows)
     assert np.array_equal(np.reshape(found, expected.shape), expected)
 
 
