@@ -19,6 +19,7 @@ from model_store.literals import parse_date, shown_category
 from model_store.manifest import Manifest, Sample
 
 from ..protocols import form
+from .near import nearest
 
 Control = Literal[
     "number", "radios", "select", "suggestions", "date", "datetime-local", "text", "textarea"
@@ -26,6 +27,11 @@ Control = Literal[
 
 MOST_BUTTONS: Final = 3
 """More categories than this stand in a list."""
+MOST_LISTED: Final = 200
+"""More than this are searched: what is typed finds those that are suggested."""
+MOST_OPTIONS: Final = 2000
+"""So many stand on a page; those of a column for which there is no room are typed, and what is near
+to a wrong one is told."""
 MOST_EXAMPLES: Final = 5
 LARGE: Final = 1e15
 """Where whole floats begin to be written with an exponent."""
@@ -52,6 +58,20 @@ class Field:
     entered: str
     options: Sequence[tuple[str, str]]
     fault: Fault | None
+    near: Sequence[str] = ()
+
+    @property
+    def typed(self) -> int:
+        """How many categories there are to type one of, where they are too many to choose from."""
+        choices = len(self.column.kind.choices(self.column))
+        is_typed = self.control == "text" or choices > MOST_LISTED
+        return choices if is_typed and self.control in ("suggestions", "text") else 0
+
+    @property
+    def example(self) -> str:
+        """A value that is typical, in few characters."""
+        typical = self.column.typical
+        return f"{typical:.4g}" if isinstance(typical, float) else as_text(typical)
 
     @property
     def step(self) -> str:
@@ -80,10 +100,14 @@ def fields(
     columns: Sequence[Column], values: Mapping[str, object], faults: Mapping[str, Fault]
 ) -> list[Field]:
     """The fields of a form with the values that were sent, by name, and what is wrong with them."""
-    return [
-        _field(f"field-{number}", column, values.get(column.name), faults.get(column.name))
-        for number, column in enumerate(columns, 1)
-    ]
+    found = []
+    room = MOST_OPTIONS
+    for number, column in enumerate(columns, 1):
+        value, fault = values.get(column.name), faults.get(column.name)
+        field = _field(f"field-{number}", column, value, fault, room)
+        room -= len(field.options)
+        found.append(field)
+    return found
 
 
 def shown(value: JSONLabel) -> str:
@@ -100,12 +124,23 @@ def as_text(value: object) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
 
 
-def _field(id: str, column: Column, value: object, fault: Fault | None) -> Field:
+def _field(id: str, column: Column, value: object, fault: Fault | None, room: int) -> Field:
+    """The field of a column, which may have so many values to choose from."""
     entered = as_text(value)
     control = _control(column, entered)
+    options = _options(column, control)
+    near: list[str] = []
+    if control in ("select", "suggestions"):
+        near = [] if fault is None else nearest(entered, (value for value, _ in options))
+        if len(column.kind.choices(column)) > MOST_LISTED:
+            control, options = "suggestions", _options(column, "suggestions")
+        if len(options) > room:
+            # What is near a value that is none of them is suggested for all that.
+            control = "suggestions" if near else "text"
+            options = [(value, value) for value in near]
     if control in ("radios", "select") and fault is None:
         entered = _chosen(column, entered)
-    return Field(id, column, control, entered, _options(column, control), fault)
+    return Field(id, column, control, entered, options, fault, near)
 
 
 def _control(column: Column, entered: str) -> Control:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model_store import Column, Fault, InvalidRows, ModelStore, Signature, text_rules
-from quart_app.blueprints.fields import Field, as_text, fields
+from quart_app.blueprints.fields import MOST_LISTED, MOST_OPTIONS, Field, as_text, fields
 
 from ...drawing import drawn_rows
 from ...kinds import PUBLISHED
@@ -213,3 +213,49 @@ def test_ids_go_by_the_place_of_a_column() -> None:
 def test_values_become_the_text_that_a_form_sends() -> None:
     values: tuple[object, ...] = ("a", 1, 0.1, True, False, None, ["1", "2"], {})
     assert list(map(as_text, values)) == ["a", "1", "0.1", "true", "false", "", "", ""]
+
+
+# Many categories ------------------------------------------------------------------
+
+
+def many(count: int, **more: Any) -> Column:
+    return category(*(f"city-{number:05}" for number in range(count)), **more)
+
+
+@pytest.mark.parametrize(
+    ("count", "control", "options"),
+    [
+        (MOST_LISTED, "select", MOST_LISTED + 1),
+        (MOST_LISTED + 1, "suggestions", MOST_LISTED + 1),
+        (MOST_OPTIONS, "suggestions", MOST_OPTIONS),
+        (MOST_OPTIONS + 1, "text", 0),
+        (10_000, "text", 0),
+    ],
+)
+def test_many_categories_are_searched_and_more_are_typed(
+    count: int, control: str, options: int
+) -> None:
+    found = field(many(count), "city-00007")
+    assert (found.control, len(found.options)) == (control, options)
+    assert found.entered == "city-00007"
+    assert found.typed == (0 if control == "select" else count)
+
+
+@pytest.mark.parametrize("count", [300, 10_000])
+def test_a_category_that_is_none_of_many_is_told_what_is_near_it(count: int) -> None:
+    found = faulty(many(count), "City-0012")
+    assert found.control == "suggestions"
+    assert found.near[0] == "city-00120"
+    assert set(found.near) <= {value for value, _ in found.options}
+    assert len(found.options) <= MOST_OPTIONS
+
+
+def test_all_options_of_a_page_together_are_bounded() -> None:
+    columns = [
+        Column(name=f"c{i}", type="category", categories=many(150).categories, dtype="object")
+        for i in range(50)
+    ]
+    found = fields(columns, {}, {})
+    assert sum(len(each.options) for each in found) <= MOST_OPTIONS
+    assert {each.control for each in found} == {"select", "text"}
+    assert all(each.typed == 150 for each in found if each.control == "text")
