@@ -93,6 +93,8 @@ class Field:
         choices = self.column.kind.choices(self.column)
         if choices and all(isinstance(choice, bool) for choice in choices):
             return " or ".join(map(shown, choices))
+        if self.typed and not self.column.open:
+            return f"one of {self.typed:,}"
         return "" if self.fault is None else self.fault.expected.removesuffix(" or null")
 
 

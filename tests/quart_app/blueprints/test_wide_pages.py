@@ -83,6 +83,7 @@ async def test_one_of_thousands_of_categories_is_typed_and_near_ones_are_offered
     assert "One of 5,000, such as city-" in asked
     assert len(asked) < 10_000
     wrong = await page(client, "/models/cities/predict", {"city": "City 0123"})
+    assert "Expected one of 5,000, got" in wrong
     assert "Near that: city-0123" in wrong
     assert '<option value="city-0123"></option>' in wrong
     assert len(wrong) < 10_000
