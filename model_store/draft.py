@@ -15,7 +15,7 @@ from . import formats, manifest, pickles
 from .backend import Served
 from .columns import Column
 from .comparison import Candidate, candidate, labels_follow
-from .errors import InvalidPipeline, words_of
+from .errors import InvalidPipeline, Untrusted, words_of
 from .inspection import Inspection
 from .installed import is_installed, place_of
 from .labels import json_labels
@@ -37,6 +37,7 @@ from .plain import FORM_DATA, FORM_HEADER
 from .proof import Claim
 from .prover import Progress, prove
 from .soundness.check import require_sound
+from .soundness.guests import BOOSTERS
 from .task import WORDS
 from .trust import Trust
 from .user_module import Code
@@ -235,7 +236,18 @@ def _own(artifact: bytes, code: Code | None) -> Trust:
                 f"{named} is of the module {named.module}, which is of no installed package, so "
                 f"no server finds it; {_way_out(named.module)}."
             )
-    return Trust(allowed=frozenset(map(str, refused)), code=code)
+    return _with_boosters(Trust(allowed=frozenset(map(str, refused)), code=code), artifact)
+
+
+def _with_boosters(trust: Trust, artifact: bytes) -> Trust:
+    """The same, and trust in boosters of a kind that there is no check for."""
+    boosters = BOOSTERS & {str(named) for named in pickles.listing(artifact).globals}
+    if boosters:
+        try:
+            pickles.load(artifact, trust)
+        except Untrusted:
+            return Trust(trust.allowed | boosters, trust.code)
+    return trust
 
 
 def _way_out(module: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ...errors import Unsound
+from ...errors import Unsound, Untrusted
 from ..faults import Array, Wrong, equal, shown, within
-from .walk import Trees, reached
+from .walk import Trees, Unchecked, reached
 
 MOST_SCORES: Final = 10_000
 MOST_COLUMNS: Final = 1_000_000
@@ -60,10 +60,16 @@ def sound_model(text: str) -> str:
     """The text to give to LightGBM in place of this one.
 
     Raises:
-        Unsound: it is none, or its parts contradict each other, or have no check here.
+        Unsound: it is none, or its parts contradict each other.
+        Untrusted: there is no check here for what it is.
     """
     try:
         return _rewritten(text)
+    except Unchecked as unchecked:
+        raise Untrusted(
+            f"A model of LightGBM is not taken: {unchecked}. If you know who made the file, "
+            "allow it with --trusted lightgbm.basic.Booster."
+        ) from unchecked
     except Wrong as wrong:
         raise Unsound(f"A model of LightGBM is not what it should be: {wrong}.") from wrong
 
@@ -164,7 +170,7 @@ def _tree_fields(block: str, place: int) -> dict[str, str]:
     equal(number, str(place), "the number of a tree")
     fields = _fields(text, f"tree {place}")
     if fields.get("is_linear", "0") != "0":
-        raise Wrong("there is no check for trees with lines in their leaves")
+        raise Unchecked("there is no check for trees with lines in their leaves")
     return fields
 
 

@@ -14,6 +14,10 @@ DEEPEST: Final = 3_000
 LEAF: Final = -1
 
 
+class Unchecked(Wrong):
+    """It may be sound, and there is no check of its kind."""
+
+
 class Trees(NamedTuple):
     """The nodes of trees behind one another: `counts` of each tree. A child is counted from the
     first node of its tree, and a leaf has `LEAF` for its left one."""

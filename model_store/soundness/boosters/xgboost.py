@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from ...errors import Unsound
+from ...errors import Unsound, Untrusted
 from ..faults import Array, Wrong, equal, shown, within
 from . import ubjson
-from .walk import Trees, reached
+from .walk import Trees, Unchecked, reached
 
 MOST_COLUMNS: Final = 1_000_000
 MOST_SCORES: Final = 10_000
@@ -60,10 +60,16 @@ def sound_model(data: bytes) -> bytearray:
     """The UBJSON to give to XGBoost in place of the JSON or the UBJSON that is in `data`.
 
     Raises:
-        Unsound: it is neither, or its parts contradict each other, or have no check here.
+        Unsound: it is neither, or its parts contradict each other.
+        Untrusted: there is no check here for what it is.
     """
     try:
         return bytearray(ubjson.write(_document(_read(data))))
+    except Unchecked as unchecked:
+        raise Untrusted(
+            f"A model of XGBoost is not taken: {unchecked}. If you know who made the file, "
+            "allow it with --trusted xgboost.core.Booster."
+        ) from unchecked
     except Wrong as wrong:
         raise Unsound(f"A model of XGBoost is not what it should be: {wrong}.") from wrong
 
@@ -143,7 +149,7 @@ def _document(found: Any) -> dict[str, Any]:
         found = found["Model"]
     version = _integers(found, "version")
     if len(version) != 3 or not VERSIONS[0] <= version[0] <= VERSIONS[1]:
-        raise Wrong(f"its version is {shown(tuple(version))}")
+        raise Unchecked(f"its version is {shown(tuple(version))}")
     learner = _part(found, "learner", dict)
     parameters = _part(learner, "learner_model_param", dict)
     columns = _whole(parameters, "num_feature", MOST_COLUMNS)
@@ -193,7 +199,9 @@ def _settings(holder: Any, what: str) -> dict[str, str]:
 def _objective(objective: Any, parameters: Mapping[str, Any], scores: int) -> dict[str, Any]:
     name = _part(objective, "name", str)
     if name not in _OBJECTIVES:
-        raise Wrong(f"its objective {shown(name)} is not one of {', '.join(sorted(_OBJECTIVES))}")
+        raise Unchecked(
+            f"its objective {shown(name)} is not one of {', '.join(sorted(_OBJECTIVES))}"
+        )
     group = _OBJECTIVES[name]
     if not group:
         return {"name": name}
@@ -229,7 +237,7 @@ def _booster(booster: Any, columns: int, scores: int) -> dict[str, Any]:
     if name == "gbtree":
         return {"model": _forest(booster, columns, scores), "name": "gbtree"}
     if name != "dart":
-        raise Wrong(f"there is no check for the booster {shown(name)}, and there is for trees")
+        raise Unchecked(f"there is no check for the booster {shown(name)}, and there is for trees")
     inner = _booster(_part(booster, "gbtree", dict), columns, scores)
     weights = _array(booster, "weight_drop", "f4").tolist()
     if "gbtree" in inner:
