@@ -17,7 +17,7 @@ from .columns import Column
 from .comparison import Candidate, candidate, labels_follow
 from .errors import InvalidPipeline, Untrusted, words_of
 from .inspection import Inspection
-from .installed import is_installed, place_of
+from .installed import is_installed, local_imports, place_of
 from .labels import json_labels
 from .libraries import Libraries
 from .literals import NAMES_SHOWN
@@ -150,6 +150,7 @@ class Draft:
         progress("packing the pipeline")
         artifact = formats.dump(pipeline) if artifact is None else artifact
         trust = trust or _own(artifact, code)
+        _require_alone(trust.code)
         contents = {ARTIFACT: artifact}
         if trust.code is not None:
             contents[f"{trust.code.name}.py"] = trust.code.source
@@ -248,6 +249,16 @@ def _with_boosters(trust: Trust, artifact: bytes) -> Trust:
         except Untrusted:
             return Trust(trust.allowed | boosters, trust.code)
     return trust
+
+
+def _require_alone(code: Code | None) -> None:
+    """Raises InvalidPipeline where code imports what lies beside it here, and nowhere else."""
+    local = [] if code is None else local_imports(code.source)
+    if code is not None and local:
+        raise InvalidPipeline(
+            f"{code.name}.py imports {local[0]}, which is of no installed package, so no server "
+            f"finds it; put what it needs of that into {code.name}.py, or install it as a package."
+        )
 
 
 def _way_out(module: str) -> str:

@@ -5,7 +5,9 @@ A notebook or a script imports what lies beside it as well, and a server does no
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
+import importlib.util
 import json
 import os
 import site
@@ -15,7 +17,11 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 from urllib.parse import unquote, urlsplit
+
+OURS: Final = frozenset({"model_store", "quart_app"})
+"""They run where a version is served, installed or not."""
 
 
 def is_installed(module: str) -> bool:
@@ -31,6 +37,40 @@ def is_installed(module: str) -> bool:
     if place is None:
         return _is_compiled_in(module)
     return any(_holds(folder, place) for folder in _folders(top))
+
+
+def local_imports(source: bytes) -> list[str]:
+    """The modules that code imports, anywhere in it, and that are found here but would not be
+    elsewhere: those of no installed package, and relative ones."""
+    found: dict[str, None] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(dict.fromkeys(alias.name for alias in node.names))
+        elif isinstance(node, ast.ImportFrom):
+            found["." * node.level + (node.module or "")] = None
+    return [name for name in found if name.startswith(".") or _is_local(name)]
+
+
+def _is_local(module: str) -> bool:
+    """Whether a module lies here and is of no installed package. One that is not found may be one
+    that the code does without."""
+    top = module.split(".")[0]
+    if top in OURS:
+        return False
+    if top in sys.modules:
+        return not is_installed(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if spec is None or top in sys.stdlib_module_names:
+        return False
+    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+    folders = list(_folders(top))
+    return any(
+        place is not None and not any(_holds(folder, Path(place)) for folder in folders)
+        for place in places
+    )
 
 
 def place_of(module: str) -> Path | None:

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from model_store import ModelStore
 from model_store.errors import InvalidPipeline
-from model_store.installed import is_installed
+from model_store.installed import is_installed, local_imports
 
 SOURCE = "def double(rows):\n    return rows * 2\n"
 X = np.arange(8.0).reshape(4, 2)
@@ -122,3 +122,43 @@ def test_a_package_that_is_installed_into_a_folder_of_its_own_is_installed(place
     importlib.import_module("inplace_target")
     install(place, "inplace_target")
     assert is_installed("inplace_target")
+
+
+@pytest.mark.parametrize(
+    ("source", "local"),
+    [
+        ("import os, numpy as np\nfrom sklearn.base import BaseEstimator\n", []),
+        ("import own_helper\n", ["own_helper"]),
+        ("def late():\n    from own_helper import double\n", ["own_helper"]),
+        ("import own_package.part as part\n", ["own_package.part"]),
+        ("from . import own_helper\n", ["."]),
+        ("from .own_helper import double\n", [".own_helper"]),
+        ("try:\n    import no_such_module_at_all\nexcept ImportError:\n    pass\n", []),
+        ("import model_store, quart_app\n", []),
+    ],
+)
+@pytest.mark.parametrize("imported", [False, True])
+def test_what_code_imports_from_beside_it_is_found(
+    source: str, local: list[str], imported: bool, place: Path
+) -> None:
+    (place / "own_helper.py").write_text(SOURCE)
+    (place / "own_package").mkdir()
+    (place / "own_package" / "__init__.py").write_text("")
+    (place / "own_package" / "part.py").write_text(SOURCE)
+    if imported:
+        importlib.import_module("own_helper")
+        importlib.import_module("own_package.part")
+    assert local_imports(source.encode()) == local
+
+
+def test_code_that_imports_another_local_module_is_not_published(place: Path) -> None:
+    (place / "own_helper.py").write_text(SOURCE)
+    (place / "own_steps.py").write_text("from own_helper import double as twice\n" + SOURCE)
+    with pytest.raises(
+        InvalidPipeline,
+        match=r"^own_steps\.py imports own_helper, which is of no installed package, so no server "
+        r"finds it; put what it needs of that into own_steps\.py, or install it as a package\.$",
+    ):
+        ModelStore(place / "store").publish(
+            "m", pipeline("own_steps"), X, code=place / "own_steps.py"
+        )
