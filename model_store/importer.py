@@ -32,6 +32,7 @@ from .errors import (
 )
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
+from .label_words import is_encoder, words_of
 from .manifest import File, Sample, Source, Target
 from .pickles import Listing
 from .sample_file import SampleFile, read_sample
@@ -132,6 +133,7 @@ def import_files(
     progress("loading")
     parts = {path: _load(part, trust) for path, part in files.items()}
     told += _require_sound(parts, trust)
+    encoders = {path: part for path, part in parts.items() if is_encoder(part)}
     pipeline, artifact = join(parts), _kept(files.values(), listings)
     sample = _sample(order, files.values())
     progress("asking for the first predictions")
@@ -147,7 +149,7 @@ def import_files(
         files={Path(path).name: File.of(part.data) for path, part in files.items()},
         scikit_learn=_writers(found),
     )
-    about = _about(sample, compared)
+    about = _worded(_about(sample, compared), encoders, inspection.targets)
     draft = Draft.of(
         order.name,
         pipeline,
@@ -302,12 +304,13 @@ def _kept(parts: Collection[Part], listings: Mapping[str, Listing]) -> bytes | N
 
 
 def join(parts: Mapping[str, Any]) -> Any:
-    """One pipeline of what the files hold, in their order.
+    """One pipeline of what the files hold, in their order; encoders of labels are no steps of it.
 
     Raises:
-        InvalidPipeline: a part does not belong there.
+        InvalidPipeline: a part does not belong there, or is not fitted.
     """
-    *first, last = parts.items()
+    steps = {path: part for path, part in parts.items() if not is_encoder(part)} or parts
+    *first, last = steps.items()
     for path, part in first:
         if not hasattr(part, "transform"):
             raise InvalidPipeline(
@@ -319,11 +322,32 @@ def join(parts: Mapping[str, Any]) -> Any:
     if why is not None:
         why = why.replace(NO_PREDICT, "does not predict")
         raise InvalidPipeline(f"{path} holds {_kind(model)}, which {why}{_advice(model)}.")
+    for each, part in steps.items():
+        _require_fitted(each, part)
     if not first:
         return model
     from sklearn.pipeline import make_pipeline
 
-    return make_pipeline(*parts.values())
+    return make_pipeline(*steps.values())
+
+
+def _require_fitted(path: str, part: Any) -> None:
+    """Raises InvalidPipeline where it says that it is not fitted. Of classes of others that is not
+    asked: they need not tell it as scikit-learn's do."""
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    last = part.steps[-1][1] if hasattr(part, "steps") else part
+    if type(last).__module__.partition(".")[0] != "sklearn":
+        return
+    try:
+        check_is_fitted(last)
+    except NotFittedError as error:
+        raise InvalidPipeline(
+            f"{path} holds {_kind(part)} that is not fitted; call its fit, and save it again."
+        ) from error
+    except Exception:
+        return  # It is odd, and what is wrong with it is told when it is asked.
 
 
 def _kind(part: Any) -> str:
@@ -335,6 +359,8 @@ def _kind(part: Any) -> str:
 
 
 def _advice(part: Any) -> str:
+    if is_encoder(part):
+        return ", but has the words of labels; name the file of the model beside it"
     if isinstance(part, dict | list | tuple):
         return "; save the pipeline itself, or each of its parts in a file of its own"
     return ""
@@ -425,6 +451,14 @@ def _ways(order: ImportRequest) -> str:
         f"{typed if is_text else ''}publish where the data is: from model_store import ModelStore; "
         f"ModelStore({store}).publish({order.name!r}, pipeline, X, y)"
     )
+
+
+def _worded(about: Metadata, encoders: Mapping[str, Any], targets: tuple[Target, ...]) -> Metadata:
+    """The same with the words of a LabelEncoder for what the model tells."""
+    words: dict[str, str] = {}
+    for path, encoder in encoders.items():
+        words |= words_of(path, encoder, targets)
+    return msgspec.structs.replace(about, words=words) if words else about
 
 
 def _about(sample: SampleFile | str | None, compared: Sequence[Compared]) -> Metadata:

@@ -181,7 +181,7 @@ def _inputs(
     notes = []
     if INDEX in rest and not _knows_index(structure, len(rest)):
         rest.remove(INDEX)
-        notes.append(_index_passed_over(file))
+        notes.append(_index_passed_over(file, structure, len(rest)))
     if structure.names is None:
         _require_count(file, structure, rest)
         return {name.strip(): name for name in rest}, notes
@@ -217,19 +217,27 @@ def _knows_index(structure: Structure, count: int) -> bool:
     return INDEX in structure.names if structure.names else len(structure.hints) == count
 
 
-def _index_passed_over(file: SampleFile) -> str:
-    """A sentence on a first column without a name, which pandas writes of its index.
+def _index_passed_over(file: SampleFile, structure: Structure, others: int) -> str:
+    """A sentence on a first column without a name, which pandas writes of its index: of rows that
+    were shuffled or chosen too, where the pipeline takes the `others` and no more.
 
     Raises:
-        InvalidPipeline: it does not count the rows, so it may be more than that.
+        InvalidPipeline: it does not tell one row from another, so it may be more than that.
     """
     cells = file.columns[INDEX]
-    if isinstance(cells, Feature) or list(cells) != [str(i) for i in range(len(cells))]:
-        raise InvalidPipeline(
-            f"{file.path} has a first column without a name, which pandas writes of its index; "
-            "leave it out (index=False), or give it the name that the pipeline knows."
+    given = list(cells.values) if isinstance(cells, Feature) else list(cells)
+    if not isinstance(cells, Feature) and given == [str(i) for i in range(len(given))]:
+        return "The first column, which has no name and counts the rows, is passed over."
+    takes_no_more = bool(structure.names) or len(structure.hints) == others
+    if takes_no_more and len(set(given)) == len(given):
+        return (
+            "The first column, which has no name and another value in each row, as pandas writes "
+            "its index, is passed over."
         )
-    return "The first column, which has no name and counts the rows, is passed over."
+    raise InvalidPipeline(
+        f"{file.path} has a first column without a name, which pandas writes of its index; "
+        "leave it out (index=False), or give it the name that the pipeline knows."
+    )
 
 
 def _said(

@@ -213,7 +213,7 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.takes(w.file("a.pkl", pickle.dumps(MODEL) + pickle.dumps(MODEL))),
     lambda w: w.takes(w.file("a.pkl", {"scaler": 1, "model": 2})),
     lambda w: w.takes(w.file("a.pkl", LabelEncoder().fit(["a", "b"]))),
-    lambda w: w.takes(w.file("a.pkl", LinearRegression())),
+    lambda w: w.takes(w.file("a.pkl", DummyClassifier().fit(X, [0, 1, 0, 1, 0]))),
     lambda w: w.takes(w.file("a.pkl", MODEL), sample=w.text("r.csv", "a,b,c,d,e\n1,2,3,4,5\n")),
     lambda w: w.takes(
         w.file("a.pkl", inverting()), sample=w.text("r.csv", "code\n0\n1\n"), trusted=(INVERT,)
@@ -224,7 +224,7 @@ SCENARIOS: list[Callable[[Work], str]] = [
         sample=w.text("r.csv", "x,y\n1,0\n2,yes\n"),
         target=("y",),
     ),
-    lambda w: w.takes(w.file("a.pkl", CLASSES), sample=w.text("r.csv", ",x\n7,1\n8,2\n")),
+    lambda w: w.takes(w.file("a.pkl", CLASSES), sample=w.text("r.csv", ",x\n7,1\n7,2\n")),
     lambda w: w.takes(
         w.file("a.pkl", LinearRegression().fit(pandas.DataFrame(X, columns=list("abcd")), X[:, 0])),
         sample=w.text("r.csv", "a,b\n1,2\n"),

@@ -708,7 +708,7 @@ REFUSED = {
         r"Row 1 of the sample: y: expected one of A, B, got 'yes'; so are 1 more rows\.",
     ),
     "an index that is more": (
-        ",c\n7,1\n3,2\n", {}, None,
+        ",c\n7,1\n7,2\n", {}, None,
         r".*rows\.csv has a first column without a name, which pandas writes of its index; .*",
     ),
     "numbers with a comma": (
@@ -747,6 +747,14 @@ def test_an_index_without_a_name_that_counts_the_rows_is_passed_over_and_said(
         assert sample.notes == (
             "The first column, which has no name and counts the rows, is passed over.",
         )
+        for index in (range(len(X), 0, -1), pandas.date_range("2024-01-01", periods=len(X))):
+            moved = X.set_axis(index)
+            sample = read(pipeline, moved, tmp_path, lambda frame: frame.to_csv(), None)
+            assert sample.training.names == ("c",)
+            assert sample.notes == (
+                "The first column, which has no name and another value in each row, as pandas "
+                "writes its index, is passed over.",
+            )
     knows = DecisionTreeClassifier().fit(
         X.rename(columns={"c": "Unnamed: 0"}).assign(c=1), labels(X, 2)
     )
