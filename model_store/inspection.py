@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -148,6 +148,7 @@ class Inspection:
         *,
         feature_names: Sequence[str] | None = None,
         target_name: str | Sequence[str] | None = None,
+        types: Mapping[str, str] | None = None,
         allow_varying: bool = False,
         progress: Progress = lambda step: None,
     ) -> Inspection:
@@ -157,6 +158,8 @@ class Inspection:
             InvalidPipeline
         """
         require_answers(pipeline)
+        if types and X is None:
+            raise InvalidPipeline("types says what columns of X are, and there is no X.")
         if hasattr(X, "columns") and not hasattr(X, "iloc"):
             raise InvalidPipeline(
                 f"Training data may be a DataFrame of pandas, got {type(X).__module__}."
@@ -168,7 +171,7 @@ class Inspection:
             training = None
             if X is not None:
                 names = _named(structure, X, feature_names)
-                training = Training.of(_in_order(X, structure), names)
+                training = Training.of(_in_order(X, structure), names).typed(types or {})
             return cls.of(
                 pipeline,
                 structure,

@@ -7,7 +7,7 @@ made.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from .column_types import BOOLEAN, CATEGORY, TYPES, ColumnType
 from .column_types.base import most_exact
 from .columns import Column
 from .errors import InvalidPipeline
-from .literals import shown_value
+from .literals import NAMES_SHOWN, shown_value
 from .signature import Container
 from .structure import Hint
 from .values import python_value
@@ -112,6 +112,26 @@ class Training:
         said = zip(found.features, features, strict=True)
         kept = tuple(replace(feature, kind=given.kind) for feature, given in said)
         return replace(found, features=kept)
+
+    def typed(self, types: Mapping[str, str]) -> Training:
+        """The same with what a person says that columns are.
+
+        Raises:
+            InvalidPipeline: there is no such column, or no such type.
+        """
+        for name, word in types.items():
+            if name not in self.names:
+                shown = ", ".join(self.names[:NAMES_SHOWN])
+                raise InvalidPipeline(f"types: there is no column {name!r} in X; it has {shown}.")
+            if word not in TYPES:
+                raise InvalidPipeline(
+                    f"types: {name}: expected one of {', '.join(TYPES)}, got {word!r}."
+                )
+        features = (
+            replace(each, kind=TYPES[types[each.name]]) if each.name in types else each
+            for each in self.features
+        )
+        return replace(self, features=tuple(features))
 
     def take(self, rows: Sequence[int]) -> Any:
         """These rows as they were given; None where they came as text."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
 import pytest
 from numpy.typing import NDArray
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
-from model_store import Column
+from model_store import Column, ModelStore
 from model_store.errors import InvalidPipeline
 from model_store.structure import Hint
 from model_store.training import Training
@@ -239,3 +244,43 @@ def test_what_a_vectorizer_reads_is_text() -> None:
 def test_a_list_of_texts_has_one_column() -> None:
     training = Training.of(["good", "bad"])
     assert (training.names, training.container) == (("text",), "texts")
+
+
+TEXTS_AND_COUNTS = np.array([["a", 1], ["b", 2], ["a", 3]] * 10, dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ({}, ["category", "integer"]),
+        ({"code": "text"}, ["text", "integer"]),
+        ({"count": "number"}, ["category", "number"]),
+        ({"code": "text", "count": "number"}, ["text", "number"]),
+    ],
+)
+def test_who_publishes_says_what_columns_are(
+    types: dict[str, str], expected: list[str], tmp_path: Path
+) -> None:
+    steps = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), [0]))
+    pipeline = make_pipeline(steps, LogisticRegression())
+    pipeline.fit(TEXTS_AND_COUNTS, (TEXTS_AND_COUNTS[:, 1] == 1).astype(int))
+    manifest = ModelStore(tmp_path).publish(
+        "m", pipeline, TEXTS_AND_COUNTS, feature_names=["code", "count"], types=types
+    )
+    assert [column.type for column in manifest.signature.columns] == expected
+
+
+@pytest.mark.parametrize(
+    ("X", "types", "sentence"),
+    [
+        (TEXTS_AND_COUNTS, {"x9": "text"}, r"there is no column 'x9' in X; it has x0, x1\."),
+        (TEXTS_AND_COUNTS, {"x0": "zip"}, r"x0: expected one of boolean, .*, text, got 'zip'\."),
+        (None, {"x0": "text"}, r"there is no X"),
+    ],
+)
+def test_types_of_what_is_not_there_are_refused(
+    X: Any, types: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    pipeline = LogisticRegression().fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
+    with pytest.raises(InvalidPipeline, match=sentence):
+        ModelStore(tmp_path).publish("m", pipeline, X, types=types)
