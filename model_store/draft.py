@@ -261,16 +261,6 @@ def _require_alone(code: Code | None) -> None:
         )
 
 
-def _require_alone(code: Code | None) -> None:
-    """Raises InvalidPipeline where code imports what lies beside it here, and nowhere else."""
-    local = [] if code is None else local_imports(code.source)
-    if code is not None and local:
-        raise InvalidPipeline(
-            f"{code.name}.py imports {local[0]}, which is of no installed package, so no server "
-            f"finds it; put what it needs of that into {code.name}.py, or install it as a package."
-        )
-
-
 def _way_out(module: str) -> str:
     """What makes a module, which is not installed, known to a server. A version has one of them."""
     place = place_of(module)
