@@ -37,7 +37,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms screenshots bench clients client-test corpus-test onnx-test guest-test lint types lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters screenshots bench clients client-test corpus-test onnx-test guest-test lint types lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -73,6 +73,9 @@ fuzz-artifacts: $(VENV)/.installed-test ## change values in artifacts for SECOND
 
 fuzz-forms: $(VENV)/.installed-test ## change values in plain forms for SECONDS, and read and ask them in children
 	@$(BIN)/python -m tests.fuzz_forms $(SECONDS)
+
+fuzz-boosters: $(VENV)/.installed-test $(VENV)/.installed-guests ## change values in boosters for SECONDS, and load and ask them in children
+	@$(BIN)/python -m tests.fuzz_boosters $(SECONDS)
 
 screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the README in Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images

@@ -10,6 +10,9 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
 
 from model_store import ModelStore
 from model_store.boosters import categories_of
@@ -123,3 +126,52 @@ def test_where_there_are_no_categories_none_are_known() -> None:
     X, y = table()[["size", "grade"]], truth(table())
     for estimator in (xgboost.XGBRegressor(**FEW), lightgbm.LGBMRegressor(**LIGHT)):
         assert not categories_of(estimator.fit(X, y))
+
+
+def _steps(kind: str) -> list[Any]:
+    columns = make_column_transformer(
+        (SimpleImputer(), ["size", "grade"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["city", "code"]),
+    )
+    encoders = importlib.import_module("category_encoders")
+    features = importlib.import_module("feature_engine.encoding")
+    sampler = importlib.import_module("imblearn.over_sampling").RandomOverSampler(random_state=1)
+    return {
+        "columns": [columns],
+        "columns and samples": [columns, sampler],
+        "targets": [encoders.TargetEncoder()],
+        "counts": [features.CountFrequencyEncoder()],
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("steps", "last"),
+    [
+        ("columns", "xgboost.XGBClassifier"),
+        ("columns", "lightgbm.LGBMClassifier"),
+        ("columns", "catboost.CatBoostClassifier"),
+        ("columns and samples", "xgboost.XGBClassifier"),
+        ("targets", "lightgbm.LGBMClassifier"),
+        ("counts", "xgboost.XGBClassifier"),
+    ],
+)
+def test_behind_steps_with_nodes_a_booster_is_plain_data_with_its_own_bits(
+    steps: str, last: str, tmp_path: Path
+) -> None:
+    X = table()
+    y = (truth(X) > truth(X).median()).astype(int)
+    library, _, name = last.partition(".")
+    quiet = {"catboost": {"iterations": 5, "verbose": False, "allow_writing_files": False}}
+    options = quiet.get(library, LIGHT if library == "lightgbm" else FEW)
+    estimator = getattr(importlib.import_module(library), name)(**options)
+    join = importlib.import_module("imblearn.pipeline").make_pipeline
+    pipeline = join(*_steps(steps), estimator).fit(X, y)
+    store = ModelStore(tmp_path)
+    told = store.publish("boosted", pipeline, X, y)
+    assert told.served is not None
+    assert told.served.by == "plain", told.served
+    assert bool(told.allowed) == (library == "catboost")
+    model = store.load(store.verify("boosted", pickles="never"))
+    found = model.answer({each: X[each].tolist() for each in X}, len(X)).probabilities
+    assert found is not None
+    assert np.array_equal(found[0], pipeline.predict_proba(X))
