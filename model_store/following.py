@@ -20,7 +20,7 @@ from .labels import plain, side_by_side
 MARGIN: Final = 1e-6
 """By which the greatest probability exceeds the others, else the pipeline is asked."""
 
-_PACKAGES: Final = frozenset({"imblearn", "lightgbm", "sklearn", "xgboost"})
+_PACKAGES: Final = frozenset({"catboost", "imblearn", "lightgbm", "sklearn", "xgboost"})
 _GREATEST: Final = frozenset(
     {
         *("AdaBoostClassifier", "BaggingClassifier", "BernoulliNB", "CalibratedClassifierCV"),
@@ -38,6 +38,10 @@ _GREATEST: Final = frozenset(
     }
 )
 """Classifiers that tell the class of the greatest probability."""
+
+_LOSSES: Final = (None, "CrossEntropy", "Logloss", "MultiClass")
+_EVEN: Final = (None, 0.5)
+"""CatBoost's losses that tell one label, and its thresholds where none was set."""
 
 _INNER: Final[dict[str, Callable[[Any], Sequence[Any]]]] = {
     "FrozenEstimator": lambda it: [it.estimator],
@@ -60,6 +64,11 @@ def may_follow(estimator: Any) -> bool:
         return False
     if kind.__name__ == "VotingClassifier":
         return bool(estimator.voting == "soft")
+    if kind.__name__ == "CatBoostClassifier":
+        return (
+            estimator.get_param("loss_function") in _LOSSES
+            and estimator.get_probability_threshold() in _EVEN
+        )
     if kind.__name__ in _INNER:
         return all(map(may_follow, _INNER[kind.__name__](estimator)))
     return kind.__name__ in _GREATEST

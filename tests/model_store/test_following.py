@@ -113,6 +113,36 @@ def test_labels_of_others_are_asked_of_predict(name: str, tmp_path: Path) -> Non
     assert model.predict(MANY).labels.tolist() == pipeline.predict(MANY).tolist()
 
 
+def catboost(labels: NDArray[Any], **options: Any) -> Any:
+    kind = pytest.importorskip("catboost").CatBoostClassifier
+    made = kind(iterations=6, verbose=False, allow_writing_files=False, **options)
+    return made.fit(X.round().astype(int), labels, cat_features=[1])
+
+
+@pytest.mark.guests
+@pytest.mark.parametrize("labels", [TWO, THREE], ids=["two texts", "three integers"])
+def test_labels_of_catboost_with_categories_follow(labels: NDArray[Any], tmp_path: Path) -> None:
+    model = catboost(labels)
+    rows = X.round().astype(int)
+    store = ModelStore(tmp_path)
+    assert store.publish("m", model, rows, labels).labels_follow
+    loaded = store.load(store.verify("m", pickles="always"))
+    found = loaded.predict(rows)
+    assert found.labels.tolist() == model.predict(rows).ravel().tolist()
+    assert found.probabilities is not None
+    assert np.array_equal(found.probabilities[0], model.predict_proba(rows))
+
+
+@pytest.mark.guests
+def test_catboost_is_asked_for_labels_where_it_has_a_threshold_or_several_of_them() -> None:
+    model = catboost(TWO)
+    assert may_follow(model)
+    model.set_probability_threshold(0.8)
+    assert not may_follow(model)
+    both = np.stack([TWO == "high", X[:, 1] > 3], axis=1).astype(int)
+    assert not may_follow(catboost(both, loss_function="MultiLogloss"))
+
+
 def test_a_class_of_somebody_elses_is_never_in_the_table() -> None:
     assert not may_follow(Contrary().fit(X, TWO))
     assert not may_follow(make_pipeline(StandardScaler(), Contrary()).fit(X, TWO))
