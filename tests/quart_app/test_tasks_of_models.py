@@ -98,7 +98,7 @@ CASES = {
     ),
     "words": Case(
         CountVectorizer(), WORDS, None, "transformation", ["prediction"] * 340,
-        ("Transformed to 340 columns", "These are the first 100"), ("and 240 more columns",),
+        ("Transformed to 340 columns", "that are not 0; all columns"), ("and 240 more columns",),
     ),
 }  # fmt: skip
 
