@@ -194,6 +194,8 @@ class Trust:
 
 def _reason(refused: Sequence[Global]) -> str:
     package = refused[0].module.partition(".")[0]
+    if package == "model_store":
+        return "what onnxruntime is given is not checked here, and its own code may crash of it"
     if package == "catboost":
         return "what CatBoost is given is not checked here, and its own code may crash of it"
     if package in ("sklearn", *INSTALLABLE):
@@ -230,7 +232,8 @@ def _is_own(module: str) -> bool:
     """Whether it is of no installed package, but perhaps in the folder where this runs."""
     top = module.split(".")[0]
     return top == MAIN or not (
-        top in sys.stdlib_module_names or top in importlib.metadata.packages_distributions()
+        top in ("model_store", *sys.stdlib_module_names)
+        or top in importlib.metadata.packages_distributions()
     )
 
 

@@ -21,6 +21,7 @@ ALLOWED = {
     "model_store/frames.py": {"numpy", "pandas", "scipy"},
     "model_store/formats.py": {"joblib"},
     "model_store/sources/folders.py": {"msgspec", "numpy", "yaml"},
+    "model_store/sources/onnx_model.py": {"numpy", "onnx", "onnxruntime"},
     "model_store/sources/skops.py": {"numpy", "scipy"},
     "model_store/soundness": {"numpy"},
     "model_store/plain/pack/asked.py": {"numpy", "pandas"},

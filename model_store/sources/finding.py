@@ -7,7 +7,7 @@ from typing import Final
 
 from .. import pickles
 from ..errors import UnreadableFile
-from . import boosters, folders, skops
+from . import boosters, folders, onnx_model, skops
 from .part import Format, Part
 
 PICKLE: Final = Format("pickle", pickles.listing, pickles.load)
@@ -34,6 +34,8 @@ def format_of(path: str, data: bytes) -> Format:
     """How a file is written. What says nothing of itself is taken for a pickle."""
     if Path(path).suffix.lower() == skops.ENDING:
         return SKOPS
+    if Path(path).suffix.lower() == onnx_model.ENDING:
+        return onnx_model.ONNX
     if data.startswith(ZIP) and skops.SCHEMA.encode() in data:
         return SKOPS
     return next(boosters.found_in(data), PICKLE)
