@@ -122,7 +122,7 @@ def import_files(
     listings = {path: _listing(part) for path, part in files.items()}
     trust = _trust(order, listings)
     found = tuple(_file_finding(files[path], each, trust) for path, each in listings.items())
-    told, refusals = _check(order, files, listings, trust)
+    told, refusals = _check(order, listings, trust)
     if not order.publish and not order.attempt and not refusals:
         refusals = _unread(files.values(), trust, told)
     if not order.publish and (refusals or not order.attempt):
@@ -215,7 +215,6 @@ def _file_finding(part: Part, listing: Listing, trust: Trust) -> FileFinding:
 
 def _check(
     order: ImportRequest,
-    files: Mapping[str, Part],
     listings: Mapping[str, Listing],
     trust: Trust,
 ) -> tuple[list[str], list[ModelStoreError]]:
@@ -225,7 +224,7 @@ def _check(
     for path, listing in listings.items():
         file = Path(path).name
         try:
-            trust.require(file, listing.globals, files[path].format.unchecked)
+            trust.require(file, listing.globals)
         except Untrusted as error:
             refusals.append(error)
         try:
@@ -242,7 +241,7 @@ def _load(part: Part, trust: Trust) -> Any:
         warnings.simplefilter("ignore")
         try:
             return part.format.load(part.data, trust)
-        except (UnreadableFile, Untrusted, LoadFailed) as error:
+        except (UnreadableFile, Unsound, Untrusted, LoadFailed) as error:
             raise type(error)(f"{part.path}: {error}", error.words) from error
 
 

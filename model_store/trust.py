@@ -160,9 +160,8 @@ class Trust:
         """Those of the globals that are not allowed."""
         return [each for each in globals if not self._allows(each)]
 
-    def require(self, what: str, globals: Iterable[Global], reason: str | None = None) -> None:
-        """Raises Untrusted with all that is not allowed, and what to type to allow it. `reason`
-        says why it is not, where the names do not tell."""
+    def require(self, what: str, globals: Iterable[Global]) -> None:
+        """Raises Untrusted with all that is not allowed, and what to type to allow it."""
         refused = self.refused(globals)
         if not refused:
             return
@@ -177,7 +176,7 @@ class Trust:
                 "file and name that with --code module.py."
             )
         raise Untrusted(
-            f"{what} names {names}, which is not allowed: {reason or _reason(refused)}. "
+            f"{what} names {names}, which is not allowed: {_reason(refused)}. "
             f"If you know who made the file, allow it with {_options(refused)}."
         )
 

@@ -2,9 +2,9 @@
 
 Their files say what the trees are, what the columns are called and what is predicted, and no
 labels: classes are the numbers from 0 on, but with CatBoost, which keeps them. Which estimator it
-becomes is read off the bytes, before the library sees them. XGBoost's and LightGBM's are checked
-and written anew (`soundness/boosters/`) before their readers are given them; CatBoost's have no
-check, and need to be allowed by name.
+becomes is read off the bytes. XGBoost and LightGBM are given what was checked and written anew
+(`soundness/boosters/`), unless the operator allowed their boosters by name. Of CatBoost nothing is
+checked, so that its models always need to be allowed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ import msgspec
 
 from ..errors import LoadFailed, UnreadableFile, words_of
 from ..opcodes import Global
-from ..soundness.boosters import lightgbm, xgboost
+from ..reconstruct.row import Row
+from ..reconstruct.table import TABLE
+from ..soundness.boosters import ubjson, xgboost
+from ..soundness.faults import Wrong
 from ..stand_ins import Listing
 from ..trust import Trust
-from . import ubjson
 from .part import Format
 
+XGBOOST_BOOSTER: Final = Global("xgboost.core", "Booster")
+LIGHTGBM_BOOSTER: Final = Global("lightgbm.basic", "Booster")
+UBJSON: Final = b"{L"
 CBM: Final = b"CBM1"
 TREE: Final = b"tree\nversion="
 HEAD: Final = 64 * 1024
@@ -31,7 +36,7 @@ may be longer, and comes later."""
 
 _LOSS: Final = re.compile(rb'"loss_function":\s*(?:\{"type":\s*)?"([A-Za-z:]{1,60})')
 _OBJECTIVE: Final = re.compile(rb"^objective=([a-z_0-9]+)(.*)$", re.MULTILINE)
-_SIZES: Final = re.compile(rb"^tree_sizes=([0-9 ]*)$", re.MULTILINE)
+CATEGORIES: Final = "pandas_categorical:"
 _CATBOOST: Final = {"Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll"}
 _LIGHTGBM: Final = {"binary", "cross_entropy", "multiclass", "multiclassova", "softmax"}
 _RANKS: Final = ("rank", "lambdarank", "survival", "yeti", "pair", "query", "stochastic")
@@ -54,16 +59,16 @@ class _Model(msgspec.Struct):
 
 def is_xgboost(data: bytes) -> bool:
     """Whether it is a model of XGBoost in JSON or in UBJSON."""
-    return ubjson.is_object(data) or (
+    return data.startswith(UBJSON) or (
         data[:1] == b"{" and b'"learner"' in data[:HEAD] + data[-HEAD:]
     )
 
 
 def _xgboost_objective(data: bytes) -> str:
     try:
-        found = ubjson.decode(data) if ubjson.is_object(data) else msgspec.json.decode(data)
+        found = ubjson.read(data) if data.startswith(UBJSON) else msgspec.json.decode(data)
         return msgspec.convert(found, _Model).learner.objective.name
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except (Wrong, msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise UnreadableFile(
             'this is no whole model of XGBoost; write it again with model.save_model("model.ubj").'
         ) from error
@@ -76,14 +81,13 @@ def _xgboost_class(data: bytes) -> str:
 
 
 def _xgboost_listing(data: bytes) -> Listing:
-    return _named(
-        Global("xgboost.sklearn", _xgboost_class(data)), Global("xgboost.core", "Booster")
-    )
+    return _named(Global("xgboost.sklearn", _xgboost_class(data)), XGBOOST_BOOSTER)
 
 
 def _xgboost(data: bytes, trust: Trust) -> Any:
     model = _class("xgboost", _xgboost_class(data))()
-    _read(model.load_model, bytearray(xgboost.sound_model(data)))
+    freed = trust.frees(*XGBOOST_BOOSTER)
+    _read(model.load_model, bytearray(data) if freed else xgboost.sound_model(data))
     if "c" in (model.get_booster().feature_types or ()):
         model.set_params(enable_categorical=True)
     return model
@@ -117,25 +121,25 @@ def _lightgbm_class(data: bytes) -> str:
 
 
 def _lightgbm_listing(data: bytes) -> Listing:
-    return _named(
-        Global("lightgbm.sklearn", _lightgbm_class(data)), Global("lightgbm.basic", "Booster")
-    )
+    return _named(Global("lightgbm.sklearn", _lightgbm_class(data)), LIGHTGBM_BOOSTER)
 
 
 def _lightgbm(data: bytes, trust: Trust) -> Any:
     import numpy as np
     from sklearn.preprocessing import LabelEncoder
 
-    _require_whole(data)
     name, count = _lightgbm_objective(data)
     kind = _class("lightgbm", _lightgbm_class(data))
     try:
-        text = lightgbm.sound_model(data.decode())
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise UnreadableFile(
             "this model of LightGBM is not UTF-8; copy it again in binary mode."
         ) from error
-    booster = _read(_class("lightgbm", "Booster"), model_str=text)
+    if trust.frees(*LIGHTGBM_BOOSTER):
+        booster = _read(_class("lightgbm", "Booster"), model_str=text)
+    else:
+        booster = _sound_booster(text)
     model, columns = kind(objective=name), booster.num_feature()
     state = {"_Booster": booster, "_n_features": columns, "_n_features_in": columns}
     state |= {"_objective": name, "fitted_": True, "_fitted_with_feature_names": True}
@@ -147,22 +151,26 @@ def _lightgbm(data: bytes, trust: Trust) -> Any:
     return model
 
 
-def _require_whole(data: bytes) -> None:
-    """Raises UnreadableFile where the trees do not stand where the head says: LightGBM's own reader
-    ends the process then."""
-    sizes = _SIZES.search(data[: data.find(b"\nTree=")])
-    at = data.find(b"Tree=0\n")
-    for number, size in enumerate(sizes[1].split() if sizes and at > 0 else ()):
-        if not data.startswith(b"Tree=%d\n" % number, at):
-            break
-        at += int(size)
-    else:
-        ends = b"\nend of parameters" in data[at:] and data.endswith(b"\n")
-        if data.startswith(b"end of trees", at) and ends:
-            return
-    raise UnreadableFile(
-        "this model of LightGBM is cut off, or was changed; copy it again in binary mode, or write "
-        'it again with booster.save_model("model.txt").'
+def _sound_booster(text: str) -> Any:
+    """The booster of a text that is checked, with the categories of pandas that stand behind it."""
+    row = TABLE[str(LIGHTGBM_BOOSTER)]
+    assert type(row) is Row
+    *_, last = text.rstrip("\n").rpartition("\n")
+    categories = None
+    if last.startswith(CATEGORIES):
+        try:
+            categories = msgspec.json.decode(last.removeprefix(CATEGORIES))
+        except msgspec.DecodeError as error:
+            raise _cut_off() from error
+    elif not text.endswith("\n"):
+        raise _cut_off()
+    return row.finish((), {"_handle": text, "pandas_categorical": categories})
+
+
+def _cut_off() -> UnreadableFile:
+    return UnreadableFile(
+        "this model of LightGBM is cut off; copy it again in binary mode, or write it again with "
+        'booster.save_model("model.txt").'
     )
 
 
@@ -200,12 +208,7 @@ def _catboost(data: bytes, trust: Trust) -> Any:
 
 XGBOOST: Final = Format("XGBoost", _xgboost_listing, _xgboost)
 LIGHTGBM: Final = Format("LightGBM", _lightgbm_listing, _lightgbm)
-CATBOOST: Final = Format(
-    "CatBoost",
-    _catboost_listing,
-    _catboost,
-    "CatBoost follows the trees of a file wherever they lead, and there is no check of them here",
-)
+CATBOOST: Final = Format("CatBoost", _catboost_listing, _catboost)
 
 
 def found_in(data: bytes) -> Iterator[Format]:

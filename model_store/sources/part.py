@@ -15,13 +15,11 @@ Reader = Callable[[bytes, Trust], Any]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A way in which files are written. `unchecked` says why what it names is not allowed by
-    default, where that is not that it is run."""
+    """A way in which files are written."""
 
     name: str
     listing: Callable[[bytes], Listing]
     load: Reader
-    unchecked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

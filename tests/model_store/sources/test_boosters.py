@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+import skops.io
 
 from model_store import ModelStore, pickles
-from model_store.errors import UnreadableFile, Untrusted
+from model_store.errors import UnreadableFile, Unsound, Untrusted
 from model_store.importer import ImportRequest, import_files
+from model_store.soundness.check import require_sound
+from model_store.sources import skops as skops_files
 from model_store.sources.finding import format_of
 from model_store.trust import Trust
 
@@ -93,6 +98,9 @@ def test_a_model_answers_as_the_estimator_that_was_saved(name: str, tmp_path: Pa
     found = format_of(name, data)
     named = found.listing(data).globals
     again = found.load(data, Trust())
+    if not name.endswith("cbm"):
+        assert Trust().refused(named) == []
+        require_sound(again, Trust())
     assert type(again) is type(model)
     assert np.array_equal(again.predict(rows), model.predict(rows))
     if hasattr(model, "predict_proba"):
@@ -107,7 +115,11 @@ def test_a_model_is_published_with_the_rows_that_were_given(name: str, tmp_path:
     model, rows, truth = CASES[name](file)
     rows.assign(y=truth).to_csv(sample, index=False)
     request = ImportRequest(
-        name="mine", files=(str(file),), sample=str(sample), target=("y",), trust=True
+        name="mine",
+        files=(str(file),),
+        sample=str(sample),
+        target=("y",),
+        trust=name.endswith("cbm"),
     )
     report, draft = import_files(request)
     assert draft is not None
@@ -122,7 +134,7 @@ def test_a_model_is_published_with_the_rows_that_were_given(name: str, tmp_path:
 
 def test_a_model_of_catboost_needs_to_be_allowed_and_says_why(tmp_path: Path) -> None:
     CASES["two.cbm"](tmp_path / "two.cbm")
-    with pytest.raises(Untrusted, match=r"there is no check of them here.*--trust"):
+    with pytest.raises(Untrusted, match=r"CatBoost is given is not checked.*--trust"):
         import_files(ImportRequest(name="mine", files=(str(tmp_path / "two.cbm"),)))
 
 
@@ -133,8 +145,8 @@ def test_a_model_that_is_cut_off_ends_in_a_sentence(name: str, tmp_path: Path) -
     data = file.read_bytes()
     for end in (len(data) // 3, len(data) // 2, len(data) - 20):
         file.write_bytes(data[:end])
-        with pytest.raises(UnreadableFile, match=r"write it|copy it|cut off"):
-            import_files(ImportRequest(name="mine", files=(str(file),), trust=True, publish=False))
+        with pytest.raises((UnreadableFile, Unsound), match=r"write it|copy it|cut off|should be"):
+            import_files(ImportRequest(name="mine", files=(str(file),), trust=name == "two.cbm"))
 
 
 def test_a_model_that_ranks_is_refused(tmp_path: Path) -> None:
@@ -142,3 +154,39 @@ def test_a_model_that_ranks_is_refused(tmp_path: Path) -> None:
     xgboost.XGBRanker(n_estimators=2).fit(PLAIN, TWO, qid=np.zeros(60, int)).save_model(file)
     with pytest.raises(UnreadableFile, match="rank:ndcg"):
         import_files(ImportRequest(name="mine", files=(str(file),), trust=True))
+
+
+def sides(found: Any) -> Any:
+    """The left children of the first tree."""
+    return found["learner"]["gradient_booster"]["model"]["trees"][0]["left_children"]
+
+
+def test_a_forged_tree_of_xgboost_ends_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "two.json"
+    CASES["two.json"](file)
+    found = json.loads(file.read_bytes())
+    for child in (10**6, 0):
+        sides(found)[0] = child
+        file.write_text(json.dumps(found))
+        with pytest.raises(Unsound, match=r"two\.json: A model of XGBoost is not what"):
+            import_files(ImportRequest(name="mine", files=(str(file),)))
+
+
+def test_a_forged_tree_of_lightgbm_ends_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "two.txt"
+    CASES["two.txt"](file)
+    text = file.read_text()
+    for child in ("1000000", "0"):
+        file.write_text(re.sub(r"left_child=\S+", f"left_child={child}", text, count=1))
+        with pytest.raises(Unsound, match=r"two\.txt: A model of LightGBM is not what it should"):
+            import_files(ImportRequest(name="mine", files=(str(file),)))
+
+
+@pytest.mark.parametrize("name", ["two.ubj", "categories.ubj", "two.txt", "categories.txt"])
+def test_a_file_of_skops_with_such_a_model_needs_no_flag(name: str, tmp_path: Path) -> None:
+    model, rows, _ = CASES[name](tmp_path / name)
+    data = skops.io.dumps(model)
+    assert Trust().refused(skops_files.listing(data).globals) == []
+    again = skops_files.load(data, Trust())
+    require_sound(again, Trust())
+    assert np.array_equal(again.predict_proba(rows), model.predict_proba(rows))
