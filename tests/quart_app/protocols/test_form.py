@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from model_store import text_rules
+from model_store.task import Measure
 from quart_app.inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
 from quart_app.protocols import form
 
@@ -325,6 +327,15 @@ def test_of_several_targets_each_is_shown() -> None:
         notice=None,
     )
     assert form.encode(answer, {"1": "yes"}) == [
-        ("rose", [("rose", 0.75), ("iris", 0.25)]),
-        ("yes", [("yes", 1.0), ("0", 0.0)]),
+        ("rose", [("rose", 0.75), ("iris", 0.25)], []),
+        ("yes", [("yes", 1.0), ("0", 0.0)], []),
     ]
+
+
+def test_what_is_measured_beside_an_answer_is_a_sentence() -> None:
+    scored = structs.replace(response(-1, None, (-1, 1)), measures={"score": np.array([-0.25])})
+    (found,) = form.encode(scored, {"-1": "broken"}, (Measure(name="score", threshold=0.0),))
+    assert found == ("broken", (), ["Score -0.25; below 0 a row is broken."])
+    sure = structs.replace(response(2.5), measures={"standard_deviation": np.array([0.125])})
+    (found,) = form.encode(sure, {}, (Measure(name="standard_deviation"),))
+    assert found == ("2.5", (), ["Standard deviation 0.125."])
