@@ -15,7 +15,7 @@ LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-
 CLIENTS := .clients
 TRITON := 'tritonclient[http]==2.73.0'
 KSERVE := 'kserve==0.21.0'
-MLFLOW := 'mlflow-skinny==3.17.2' pandas scipy
+MLFLOW := 'mlflow-skinny==3.17.2' pandas scipy scikit-learn skops cloudpickle
 SCHEMATHESIS := 'schemathesis==4.32.5'
 
 # Releases of scikit-learn whose pickles are read, each with the numpy and the pandas of its time.

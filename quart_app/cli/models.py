@@ -259,7 +259,7 @@ def import_files(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Import a pickled pipeline, or several files as its steps, as the next version of a model.
+    """Import a pipeline from a file or folder, or of several files, as the next version of a model.
 
     What the files name is listed and checked before anything in them is unpickled, and all of it
     happens in a process with limits of time and memory, which may neither write files, start
