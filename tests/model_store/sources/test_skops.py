@@ -186,7 +186,6 @@ def test_an_ordinary_pipeline_needs_no_flag(name: str, tmp_path: Path) -> None:
         np.random.default_rng(3),
         np.log1p,
     ],
-    ids=repr,
 )
 def test_a_value_comes_back_as_it_was(value: Any) -> None:
     made = load(skops.io.dumps(value), DEFAULT)
@@ -267,7 +266,6 @@ def test_a_function_that_may_be_held_is_not_called(root: Any, monkeypatch: Any) 
         (LinearRegression().fit, "LinearRegression.fit"),
         (os.system, "posix.system"),
     ],
-    ids=str,
 )
 def test_what_no_rule_allows_is_refused_by_name_until_it_is_allowed(value: Any, name: str) -> None:
     data = skops.io.dumps(value)
