@@ -18,6 +18,14 @@ def categories_of(estimator: Any) -> Mapping[int, Sequence[Any]]:
     return _of_lightgbm(booster) if type(booster).__module__ == "lightgbm.basic" else {}
 
 
+def numbers_of(estimator: Any) -> set[int]:
+    """The places of columns that were numbers or truths when XGBoost took them."""
+    booster = vars(estimator).get("_Booster")
+    if type(booster).__module__ != "xgboost.core":
+        return set()
+    return {place for place, kind in enumerate(booster.feature_types or ()) if kind != "c"}
+
+
 def _of_xgboost(booster: Any) -> dict[int, Sequence[Any]]:
     if "c" not in (booster.feature_types or ()):
         return {}

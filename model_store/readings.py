@@ -371,7 +371,7 @@ def _of_categories(
 
 
 def _wants_numbers(hint: Hint) -> bool:
-    if hint.minimum is not None:
+    if hint.number or hint.minimum is not None:
         return True
     return bool(hint.values) and all(
         isinstance(value, int | float) and not isinstance(value, bool) for value in hint.values

@@ -29,7 +29,7 @@ from .readings import KnownValues, readings
 from .signature import Container
 from .structure import Hint, Structure
 from .tables import INDEX, Table, same_name
-from .task import SUPERVISED, classes_of, task_of
+from .task import SUPERVISED, classes_of, last_of, task_of
 from .task import told as answers_of
 from .text_rules import MISSING_WORDS
 from .training import Feature, Training, objects
@@ -38,6 +38,8 @@ from .typed_columns import typed_readings
 MOST_ROWS: Final = 100_000
 ASKED: Final = 50
 """So many rows are asked whether a pipeline takes a DataFrame."""
+UNLABELLED: Final = -1
+"""The label of a row that has none, to scikit-learn's semi-supervised classifiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,12 +365,20 @@ def _truth(pipeline: Any, targets: Mapping[str, Sequence[str] | Feature]) -> Tru
     else:
         tables = [None if known is None else json_labels(labels_of(known)) for _ in targets]
     columns = []
+    unlabelled = _knows_unlabelled(pipeline)
     for (name, cells), classes in zip(targets.items(), tables, strict=False):
         values = cells.values.tolist() if isinstance(cells, Feature) else cells
+        if unlabelled and UNLABELLED not in (classes or ()):
+            values = [None if _number(value) == UNLABELLED else value for value in values]
         columns.append(
             _numbers(name, values) if classes is None else _labels(name, values, classes)
         )
     return Truth(tuple(columns), tuple(tables[: len(columns)]))
+
+
+def _knows_unlabelled(pipeline: Any) -> bool:
+    """Whether it learns of rows without a label as well."""
+    return type(last_of(pipeline)).__module__.startswith("sklearn.semi_supervised.")
 
 
 def _labels(name: str, values: Sequence[Any], classes: Sequence[JSONLabel]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .boosters import categories_of
+from .boosters import categories_of, numbers_of
 from .column_facts import JSONLabel, Null, narrow_learned, null_of, plain_label
 from .column_types import BOOLEAN, CATEGORY, TEXT, ColumnType
 
@@ -39,11 +39,13 @@ class Hint:
     `values` are plausible ones, the most typical first. `dtype` is set where the pipeline wants
     pandas's categories, or numbers as objects. `null` is the missing value that its encoder knows.
     `filled` is the one that an imputer fills in, before any encoder.
-    `narrow` is the dtype of narrow floats that numbers of the column were learned of.
+    `narrow` is the dtype of narrow floats that numbers of the column were learned of. `number` says
+    that it held numbers or truths, whatever they were.
     """
 
     categories: tuple[JSONLabel, ...] | None = None
     text: bool = False
+    number: bool = False
     values: tuple[JSONLabel, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -349,6 +351,9 @@ def _booster(estimator: Any, hints: Sequence[Hint], names: Sequence[str] | None)
             hint.categories = tuple(category for category in plain if category is not None)
             hint.dtype = "category"
             hint.suggest(hint.categories)
+    for place in numbers_of(estimator):
+        if place < len(hints):
+            hints[place].number = True
     return False
 
 

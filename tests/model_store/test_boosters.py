@@ -110,6 +110,20 @@ def test_a_booster_knows_its_categories_by_their_places(kind: str) -> None:
     assert {place: list(known) for place, known in categories_of(estimator).items()} == expected
 
 
+def test_integers_of_xgboost_are_read_as_integers_without_being_told(tmp_path: Path) -> None:
+    library = importlib.import_module("xgboost")
+    X = table()[["size", "grade"]]
+    y = (X["size"] + X["grade"] > 4).astype(int)
+    path = tmp_path / "m.joblib"
+    joblib.dump(library.XGBClassifier(**FEW).fit(X, y), path)
+    sample = tmp_path / "rows.csv"
+    X.assign(y=y).to_csv(sample, index=False)
+    order = ImportRequest(name="m", files=(str(path),), sample=str(sample), target=("y",))
+    report, _ = import_files(order)
+    assert report.signature is not None
+    assert [column.type for column in report.signature.columns] == ["number", "integer"]
+
+
 def test_categories_are_known_where_training_told_lightgbm_of_none() -> None:
     """As a model that came as a text, whose columns alone are told."""
     estimator, _, _ = made("lightgbm classes")

@@ -35,6 +35,7 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from model_store import ModelStore
@@ -806,6 +807,26 @@ def test_each_of_several_targets_has_classes_of_its_own(tmp_path: Path) -> None:
 
 
 # Containers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "semi", [SelfTrainingClassifier(LogisticRegression()), LabelSpreading()], ids=["own", "spread"]
+)
+@pytest.mark.parametrize("mark", ["-1", "-1.0"])
+def test_rows_without_a_label_are_those_that_a_semi_supervised_classifier_knows(
+    semi: Any, mark: str, tmp_path: Path
+) -> None:
+    X = np.arange(ROWS, dtype=float).reshape(-1, 1)
+    known = np.arange(ROWS) % 3 > 0
+    y = np.where(known, X[:, 0] > ROWS / 2, -1).astype(int)
+    pipeline = make_pipeline(StandardScaler(), semi).fit(X, y)
+    path = tmp_path / "rows.csv"
+    cells = [mark if value < 0 else str(value) for value in y]
+    path.write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in zip(X[:, 0], cells, strict=True)))
+    sample = read_sample(pipeline, Structure.of(pipeline), str(path), ("y",))
+    assert sample.truth is not None
+    assert sample.truth.known.tolist() == known.tolist()
+    assert [each for each in sample.truth.y if each is not None] == y[known].tolist()
 
 
 def dropped(X: Any) -> Any:
