@@ -153,12 +153,12 @@ def test_what_code_imports_from_beside_it_is_found(
 
 def test_code_that_imports_another_local_module_is_not_published(place: Path) -> None:
     (place / "own_helper.py").write_text(SOURCE)
-    (place / "own_steps.py").write_text("from own_helper import double as twice\n" + SOURCE)
+    (place / "own_parts.py").write_text("from own_helper import double as twice\n" + SOURCE)
     with pytest.raises(
         InvalidPipeline,
-        match=r"^own_steps\.py imports own_helper, which is of no installed package, so no server "
-        r"finds it; put what it needs of that into own_steps\.py, or install it as a package\.$",
+        match=r"^own_parts\.py imports own_helper, which is of no installed package, so no server "
+        r"finds it; put what it needs of that into own_parts\.py, or install it as a package\.$",
     ):
         ModelStore(place / "store").publish(
-            "m", pipeline("own_steps"), X, code=place / "own_steps.py"
+            "m", pipeline("own_parts"), X, code=place / "own_parts.py"
         )

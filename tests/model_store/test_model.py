@@ -56,7 +56,9 @@ def model(small: ModelStore) -> Model:
 
 
 def answering(model: Model, *answers: Answer) -> Model:
-    return Model(model.manifest, Answers(*answers), model.sample)
+    """The model of a pipeline that answers so, and is asked for labels and for probabilities."""
+    asked = msgspec.structs.replace(model.manifest, labels_follow=False)
+    return Model(asked, Answers(*answers), model.sample)
 
 
 def changed(model: Model, **sample: Any) -> Model:

@@ -200,7 +200,7 @@ def test_all_that_is_refused_is_named_with_the_way_out() -> None:
     with pytest.raises(
         Untrusted,
         match=r"^file\.pkl names posix\.getcwd, posix\.getpid, which is not allowed: .*--trusted "
-        r"posix\.getcwd, or all that it names with --trust\.$",
+        r"posix\.getcwd --trusted posix\.getpid, or all that it names with --trust\.$",
     ):
         require(data)
     allowed = Trust(frozenset({"posix.getcwd", "posix.getpid"}))
