@@ -202,7 +202,8 @@ def _in_order(X: Any, structure: Structure) -> Any:
     """A DataFrame with the columns that the pipeline knows, in its order."""
     if structure.names is None or not hasattr(X, "columns"):
         return X
-    positions = {str(name): i for i, name in enumerate(X.columns)}
+    places = {str(name): i for i, name in enumerate(X.columns)}
+    positions = {known: places[name] for known, name in structure.spelled(places).items()}
     lacking = [name for name in structure.names if name not in positions]
     if lacking:
         more = f" and {len(lacking) - NAMES_SHOWN} more" if len(lacking) > NAMES_SHOWN else ""

@@ -187,7 +187,8 @@ def _inputs(
     if structure.names is None:
         _require_count(file, structure, rest)
         return {name.strip(): name for name in rest}, notes
-    found = {name: file.named(name) for name in structure.names}
+    spelled = structure.spelled(file.columns)
+    found = {name: file.named(spelled.get(name, name)) for name in structure.names}
     lacking = [name for name, column in found.items() if column is None]
     if lacking:
         raise InvalidPipeline(

@@ -80,11 +80,13 @@ class Hint:
 
 @dataclass(slots=True)
 class Structure:
-    """The inputs of a pipeline. `texts` says that it takes a list of texts, not a matrix."""
+    """The inputs of a pipeline. `texts` says that it takes a list of texts, not a matrix; `spaced`
+    that its names have underscores in the place of spaces, as LightGBM writes them."""
 
     hints: list[Hint] = field(default_factory=list)
     names: tuple[str, ...] | None = None
     texts: bool = False
+    spaced: bool = False
 
     @classmethod
     def of(cls, pipeline: Any) -> Structure:
@@ -99,9 +101,19 @@ class Structure:
         count = getattr(pipeline, "n_features_in_", None)
         if names is not None:
             count = len(names)
-        found = cls([Hint() for _ in range(count or 0)], None if names is None else _names(names))
+        found = cls(
+            [Hint() for _ in range(count or 0)],
+            None if names is None else _names(names),
+            spaced=type(first).__module__.startswith("lightgbm."),
+        )
         _visit(pipeline, found.hints, found.names)
         return found
+
+    def spelled(self, given: Iterable[str]) -> dict[str, str]:
+        """The names that are given, by those by which the pipeline knows them."""
+        names = list(given)
+        found = {name.replace(" ", "_"): name for name in names} if self.spaced else {}
+        return found | {name: name for name in names}
 
 
 def _names(names: Iterable[object]) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ NAMED: Final = frozenset(
     {
         *_each("builtins", "bool float int str Ellipsis NotImplemented"),
         # What estimators hold as an attribute.
-        *_each("numpy", "clip mean median nan_to_num round"),
+        *_each("numpy", "clip mean median nan_to_num ravel round squeeze"),
         *_each("sklearn.cluster._kmeans", "_kmeans_single_elkan _kmeans_single_lloyd"),
         *_each("sklearn.feature_selection._mutual_info", MUTUAL_INFO),
         *_each("sklearn.feature_selection._univariate_selection", UNIVARIATE),

@@ -110,6 +110,30 @@ def test_a_booster_knows_its_categories_by_their_places(kind: str) -> None:
     assert {place: list(known) for place, known in categories_of(estimator).items()} == expected
 
 
+@pytest.mark.parametrize("way", ["import", "publish"])
+def test_spaces_in_names_are_no_others_to_lightgbm_which_writes_underscores(
+    way: str, tmp_path: Path
+) -> None:
+    library = importlib.import_module("lightgbm")
+    X = table()[["size"]].rename(columns={"size": "size in cm"}).assign(age=range(160))
+    y = (X["size in cm"] > 0).astype(int)
+    model = library.LGBMClassifier(**LIGHT).fit(X, y)
+    store = ModelStore(tmp_path / "store")
+    if way == "publish":
+        store.publish("m", model, X, y)
+    else:
+        path, sample = tmp_path / "m.joblib", tmp_path / "rows.csv"
+        joblib.dump(model, path)
+        X.assign(y=y).to_csv(sample, index=False)
+        order = ImportRequest(name="m", files=(str(path),), sample=str(sample), target=("y",))
+        _, draft = import_files(order)
+        assert draft is not None
+        store.add(draft)
+    loaded = store.load(store.verify("m"))
+    matrix = X.to_numpy(float)
+    assert loaded.predict(matrix).labels.tolist() == model.predict(X).tolist()
+
+
 def test_integers_of_xgboost_are_read_as_integers_without_being_told(tmp_path: Path) -> None:
     library = importlib.import_module("xgboost")
     X = table()[["size", "grade"]]
