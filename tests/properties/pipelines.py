@@ -220,6 +220,18 @@ class Fitted:
         return cls(plan, columns, X, y, _pipeline(plan).fit(X, y))
 
     @property
+    def answers_each_alone(self) -> bool:
+        """Whether the pipeline itself answers each row of its training data without the others: of
+        some that lack no value pandas makes integers, for example, where all together are floats."""
+        rows = self.X.iloc if hasattr(self.X, "iloc") else self.X
+        try:
+            for row in range(len(self.y)):
+                self.pipeline.predict(rows[row : row + 1])
+        except Exception:
+            return False
+        return True
+
+    @property
     def code(self) -> Any:
         """The module of the steps of one's own, where the pipeline has any."""
         own = self.plan.consumed and any(column.consumer.own for column in self.plan.columns)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
+from hypothesis import reject
 
 from model_store import ModelStoreError
 
@@ -18,6 +19,8 @@ from .rows import COUNT, SINGLE, Answer, Failure, Question, Said, agrees, questi
 from .served import Served
 
 NARROW: Final = frozenset({"float16", "float32"})
+
+ALONE: Final = "answers rows together, and not each of them alone"
 
 SHOWN: Final = 5
 """So many pipelines are told of."""
@@ -148,6 +151,8 @@ class Trial:
                     feature_names=None if plan.container == "frame" else names,
                 )
         except Exception as error:
+            if ALONE in str(error) and not fitted.answers_each_alone:
+                reject()  # Whoever sends one row gets no answer of it.
             kind = "not published" if isinstance(error, ModelStoreError) else "publishing broke"
             told = f"{type(error).__name__}: {error}"
             self.tally.faults.append(Fault(kind, fitted, None, "publish", "a version", told))
