@@ -221,8 +221,8 @@ class Fitted:
 
     @property
     def answers_each_alone(self) -> bool:
-        """Whether the pipeline itself answers each row of its training data without the others: of
-        some that lack no value pandas makes integers, for example, where all together are floats."""
+        """Whether the pipeline itself answers each row of its training data without the others: it
+        may need the floats that integers become where another row lacks its value."""
         rows = self.X.iloc if hasattr(self.X, "iloc") else self.X
         try:
             for row in range(len(self.y)):
