@@ -73,14 +73,14 @@ def refusal(what: str, package: str, names: Iterable[object]) -> str:
     )
 
 
-def leaves_out(names: Iterable[object], error: BaseException) -> bool:
-    """Whether an error comes of code that dill kept without what it uses of its program."""
+def left_out(names: Iterable[object], error: BaseException) -> NameError | None:
+    """The reason of an error of code that dill kept without what it uses of its program."""
     if MAIN_NAMES.isdisjoint(map(str, names)):
-        return False
+        return None
     reason: BaseException | None = error
     while reason is not None and not isinstance(reason, NameError):
         reason = reason.__cause__ or reason.__context__
-    return reason is not None
+    return reason
 
 
 def require_python(what: str, names: Iterable[object], python: str) -> None:

@@ -18,7 +18,7 @@ from . import origin, pickles
 from .agreement import Agreement, Compared, Truth
 from .answers import answers_of
 from .arrow_files import kind_of
-from .carriers import LEFT_OUT, carrier_of, leaves_out
+from .carriers import LEFT_OUT, carrier_of, left_out
 from .draft import Draft, Metadata
 from .errors import (
     IncompatibleVersion,
@@ -32,7 +32,7 @@ from .errors import (
 )
 from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
-from .label_words import is_encoder, words_of
+from .label_words import encoded, is_encoder, words_of
 from .manifest import File, Sample, Source, Target
 from .pickles import Listing
 from .sample_file import SampleFile, read_sample
@@ -46,6 +46,7 @@ from .task import NO_PREDICT, why_silent
 from .training import Training, missing
 from .trust import Trust
 from .user_module import Code
+from .variation import ALLOW
 
 _SAY: Final = "say what it was with --type COLUMN=TYPE"
 
@@ -135,13 +136,14 @@ def import_files(
     told += _require_sound(parts, trust)
     encoders = {path: part for path, part in parts.items() if is_encoder(part)}
     pipeline, artifact = join(parts), _kept(files.values(), listings)
-    sample = _sample(order, files.values())
+    sample = _encoded(order, _sample(order, files.values()), encoders.values())
     progress("asking for the first predictions")
     try:
         inspection, compared, notes = _inspect(pipeline, order, sample, progress)
     except InvalidPipeline as error:
-        if leaves_out(trust.allowed, error):
-            raise InvalidPipeline(f"{str(error).rstrip('.')}. {LEFT_OUT}") from error
+        lacking = left_out(trust.allowed, error)
+        if lacking is not None:
+            raise InvalidPipeline(f"Code of the file fails: {lacking}. {LEFT_OUT}") from error
         if not told:
             raise
         raise InvalidPipeline(f"{error}. It may be the version: {' '.join(told)}") from error
@@ -149,7 +151,7 @@ def import_files(
         files={Path(path).name: File.of(part.data) for path, part in files.items()},
         scikit_learn=_writers(found),
     )
-    about = _worded(_about(sample, compared), encoders, inspection.targets)
+    about = _worded(_about(order, sample, compared), encoders, inspection.targets)
     draft = Draft.of(
         order.name,
         pipeline,
@@ -375,6 +377,19 @@ def _sample(order: ImportRequest, parts: Iterable[Part]) -> SampleFile | str | N
     return next((part.example for part in parts if part.example is not None), None)
 
 
+def _encoded(
+    order: ImportRequest, sample: SampleFile | str | None, encoders: Iterable[Any]
+) -> SampleFile | str | None:
+    """The sample whose target may have the labels of which an encoder made numbers."""
+    if len(order.target) != 1:
+        return sample
+    for encoder in encoders:
+        if sample is not None:
+            file = SampleFile.read(sample) if isinstance(sample, str) else sample
+            sample = encoded(file, order.target[0], encoder)
+    return sample
+
+
 def _inspect(
     pipeline: Any, order: ImportRequest, sample: SampleFile | str | None, progress: Progress
 ) -> tuple[Inspection, list[Compared], tuple[str, ...]]:
@@ -402,6 +417,8 @@ def _inspect(
             progress=progress,
         )
     except InvalidPipeline as error:
+        if ALLOW in str(error):  # That it varies is no matter of how a column is read.
+            raise
         raise InvalidPipeline(
             f"{str(error).rstrip('.')}. If a column is not read as it was in training, {_SAY}, "
             f"{_ways(order)}"
@@ -460,14 +477,16 @@ def _worded(about: Metadata, encoders: Mapping[str, Any], targets: tuple[Target,
     return msgspec.structs.replace(about, words=words) if words else about
 
 
-def _about(sample: SampleFile | str | None, compared: Sequence[Compared]) -> Metadata:
+def _about(
+    order: ImportRequest, sample: SampleFile | str | None, compared: Sequence[Compared]
+) -> Metadata:
     """What the sample tells of the pipeline: a score where it has one target, what it answered
     for each, and a notice where it agrees badly."""
     if sample is None:
         return Metadata()
     data = "the example of its folder"
-    if isinstance(sample, str):
-        data = f"the sample {Path(sample).name}, which was given when it was imported"
+    if order.sample is not None:
+        data = f"the sample {Path(order.sample).name}, which was given when it was imported"
     if not compared:
         return Metadata(data=data)
     doubts = [each.doubt for each in compared if each.doubt is not None]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from .errors import InvalidPipeline
 from .manifest import Target
+from .sample_file import SampleFile
+from .training import Feature
 
 ENCODER: Final = ("sklearn.preprocessing._label", "LabelEncoder")
 
@@ -32,3 +36,18 @@ def words_of(path: str, encoder: Any, targets: tuple[Target, ...]) -> dict[str, 
             "leave the file out, or name the model that goes with it."
         )
     return {str(number): word for number, word in enumerate(words)}
+
+
+def encoded(file: SampleFile, target: str, encoder: Any) -> SampleFile:
+    """The same with the encoder's numbers in the place of its labels in the target, which has been
+    encoded since if all its cells are such numbers."""
+    name = file.named(target)
+    column = () if name is None else file.columns[name]
+    if name is None or isinstance(column, Feature):
+        return file
+    numbers = {str(label): str(number) for number, label in enumerate(encoder.classes_)}
+    cells: Sequence[str] = [cell.strip() for cell in column]
+    if {cell for cell in cells if cell} <= set(numbers.values()):
+        return file
+    made = [numbers.get(cell, cell) for cell in cells]
+    return replace(file, columns={**file.columns, name: made})

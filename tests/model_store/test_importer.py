@@ -51,6 +51,21 @@ def test_a_label_encoder_beside_a_model_tells_the_words(
     assert import_files(look)[0].refusals == ()
 
 
+@pytest.mark.parametrize("cells", [WORDS, CODES], ids=["labels", "numbers"])
+def test_a_target_has_the_labels_of_an_encoder_or_its_numbers(cells: Any, tmp_path: Path) -> None:
+    files = saved(tmp_path, labels=ENCODER, scaler=SCALER, model=MODEL)
+    sample = tmp_path / "rows.csv"
+    rows = (f"{one},{other},{cell}\n" for (one, other), cell in zip(X, cells, strict=True))
+    sample.write_text("a,b,left\n" + "".join(rows))
+    request = ImportRequest(name="m", files=files, sample=str(sample), target=("left",))
+    report, draft = import_files(request)
+    assert draft is not None
+    assert draft.manifest.words == {"0": "leaves", "1": "stays"}
+    right = int((MODEL.predict(SCALER.transform(X)) == CODES).sum())
+    (agreement,) = report.agreements
+    assert (agreement.equal, agreement.rows) == (right, len(X))
+
+
 @pytest.mark.parametrize(
     ("model", "told"),
     [
