@@ -8,7 +8,6 @@ terms are far more of what is left: then a change of the row's own last bits tel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -87,16 +86,33 @@ def rounded(
     ask: Callable[[Matrix], Prediction], matrix: Matrix, one: Prediction, other: Prediction
 ) -> NDArray[np.bool_]:
     """Of which rows of a matrix two answers differ by no more than rounding does, of shape (n,):
-    where the row's own values, changed in the last bit, move the answer about as far."""
+    where the row's own values, changed in the last bit, move the answer about as far. Where that
+    moves nothing it is the last bit of single precision, to which some estimators round."""
     if _shapes(one) != _shapes(other):
         return np.zeros(len(one), dtype=bool)
-    here = _numbers(ask(matrix))
-    beside = [_numbers(ask(_nudged(matrix, towards))) for towards in (-np.inf, np.inf)]
+    moves = _moves(ask, matrix, single=False)
+    if not all(moved.all() for moved in moves):
+        singles = _moves(ask, matrix, single=True)
+        moves = [
+            np.where(moved == 0, single, moved)
+            for moved, single in zip(moves, singles, strict=True)
+        ]
     found = _without_labels(one, other)
-    for place, pair in enumerate(zip(_numbers(one), _numbers(other), strict=True)):
-        moved = np.maximum(*(_distance(each[place], here[place]) for each in beside))
+    for *pair, moved in zip(_numbers(one), _numbers(other), moves, strict=True):
         found &= _distance(*pair) <= ROUNDING * moved
     return found
+
+
+def _moves(
+    ask: Callable[[Matrix], Prediction], matrix: Matrix, *, single: bool
+) -> list[NDArray[np.float64]]:
+    """How far each kind of numbers moves in each row by the last bits of its values."""
+    here = _numbers(ask(matrix))
+    beside = [_numbers(ask(_nudged(matrix, towards, single))) for towards in (-np.inf, np.inf)]
+    return [
+        np.maximum(_distance(below, at), _distance(above, at))
+        for at, below, above in zip(here, *beside, strict=True)
+    ]
 
 
 def _without_labels(one: Prediction, other: Prediction) -> NDArray[np.bool_]:
@@ -116,16 +132,25 @@ def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[n
     return np.asarray(np.abs(one - other).reshape(len(one), -1).max(axis=1))
 
 
-def _nudged(matrix: Matrix, towards: float) -> Matrix:
-    """A matrix with each of its floats at the next one in this direction."""
+def _nudged(matrix: Matrix, towards: float, single: bool) -> Matrix:
+    """A matrix with each of its floats at the next one in this direction, or at the next one that
+    single precision has."""
     if matrix.dtype.kind == "f":
-        return np.asarray(np.nextafter(matrix, matrix.dtype.type(towards)))
+        return _next(matrix, towards, single)
     cells = matrix.copy()
     if matrix.dtype.kind == "O":
         for place, cell in np.ndenumerate(matrix):
             if isinstance(cell, float):
-                cells[place] = math.nextafter(cell, towards)
+                cells[place] = float(_next(np.array(cell), towards, single))
     return cells
+
+
+def _next(floats: NDArray[Any], towards: float, single: bool) -> NDArray[Any]:
+    if not single:
+        return np.asarray(np.nextafter(floats, floats.dtype.type(towards)))
+    with np.errstate(over="ignore"):
+        found = np.nextafter(floats.astype(np.float32), np.float32(towards)).astype(floats.dtype)
+    return np.where(np.isfinite(found), found, floats)
 
 
 def _tables(answers: Prediction) -> tuple[NDArray[np.float64], ...]:

@@ -48,6 +48,15 @@ class Noisy(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.random.default_rng().normal(size=len(X))
 
 
+class Single(Noisy):
+    """Adds up in single precision, with another last bit for several rows."""
+
+    def predict(self, X: Any) -> Any:
+        found = X.astype(np.float32) @ np.array([2.0, -1.0, 0.5], dtype=np.float32)
+        told = np.nextafter(found, np.float32(np.inf)) if len(X) > 1 else found
+        return told.astype(np.float64)
+
+
 class Counting(Noisy):
     """Answers with how often it was asked."""
 
@@ -103,6 +112,7 @@ HONEST = {
     "forest": (RandomForestClassifier(5, random_state=0), LABELS),
     "outliers": (IsolationForest(n_estimators=5, random_state=0), None),
     "large terms that cancel out": (KernelRidge(), NUMBERS),
+    "single precision within": (Single(), NUMBERS),
     "a number near zero": (LinearRegression(), NUMBERS - NUMBERS[0]),
 }
 
