@@ -52,7 +52,7 @@ form-test: $(VENV)/.installed-test ## compare plain forms of every family of est
 	@$(BIN)/python -m pytest -m "forms and not guests" $(PYTEST_ARGS)
 
 process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own
-	@$(BIN)/python -m pytest -m process $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "process and not guests" $(PYTEST_ARGS)
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
 	@$(BIN)/python -m pytest -m browser
