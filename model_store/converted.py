@@ -193,8 +193,8 @@ def graph_of(rest: Any) -> bytes | None:
     return None
 
 
-def graph(rest: Any, data: bytes) -> Graph:
-    """What the graph of `convert` answers in place of `rest`.
+def session_of(data: bytes) -> Any:
+    """A session of onnxruntime that answers by a graph.
 
     Raises:
         ImportError: onnxruntime is not installed.
@@ -207,7 +207,17 @@ def graph(rest: Any, data: bytes) -> Graph:
     # What an arena once held it keeps.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def graph(rest: Any, data: bytes) -> Graph:
+    """What the graph of `convert` answers in place of `rest`.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        Exception: it does not take the graph.
+    """
+    session = session_of(data)
     names = [output.name for output in session.get_outputs()]
     classes = classes_of(rest) if hasattr(rest, "classes_") else None
     shares = classes is not None and hasattr(rest, "predict_proba")

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..converted import session_of
 from ..errors import LoadFailed, UnreadableFile, Unsound, words_of
 from ..opcodes import Global
 from ..stand_ins import Listing
@@ -137,15 +138,12 @@ def _parsed(data: bytes) -> Any:
 
 def _session(graph: bytes) -> Any:
     try:
-        import onnxruntime
+        return session_of(graph)
     except ImportError as error:
         raise LoadFailed(
             "an ONNX graph needs onnxruntime; install it with pip install 'quart-app[onnx]'.",
             words_of(error),
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _require_own(model: Any) -> None:
