@@ -50,6 +50,17 @@ def connections(server: Server, count: int) -> Iterator[list[socket.socket]]:
         ]
 
 
+def status_of(connection: socket.socket) -> bytes:
+    """What a connection is answered, nothing if it has made room already.
+
+    Asked one by one, since a connection that has a request makes no room.
+    """
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(12)
+    return b""
+
+
 @pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limits of Linux")
 @pytest.mark.parametrize("server_name", SERVERS)
