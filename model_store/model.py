@@ -7,9 +7,9 @@ error.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import TracebackType
 from typing import Any, TypeVar
 
 import msgspec
@@ -299,7 +299,7 @@ class Model:
                 f"The pipeline {self.manifest.name} gave scores of the shape {scores.shape}."
             )
         if not np.isfinite(scores).all():
-            raise self._no_answer("a score would not be a finite number")
+            raise self.no_answer("a score would not be a finite number")
         return scores
 
     def _scores(self, matrix: NDArray[Any]) -> Any:
@@ -392,19 +392,9 @@ class Model:
                 if not close(_steady(name, number), _steady(name, known)):
                     raise self._drift(row, known, number)
 
-    @contextlib.contextmanager
-    def _declared(self) -> Iterator[None]:
+    def _declared(self) -> _Declared:
         """Whatever the pipeline raises, as one of our errors."""
-        try:
-            yield
-        except Refused as refusal:
-            raise self._no_answer(str(refusal)) from refusal
-        except (ValueError, ArithmeticError) as error:
-            raise self._no_answer(words=words_of(error)) from error
-        except (Exception, SystemExit) as error:
-            raise PredictionFailed(
-                f"The pipeline {self.manifest.name} failed on these rows.", words_of(error)
-            ) from error
+        return _Declared(self)
 
     def _require_answers(self, rows: int) -> None:
         counts = {len(self.sample.predictions)}
@@ -427,7 +417,9 @@ class Model:
         served = Served.found("pipeline", FORM_DIFFERS)
         return replace(self, manifest=msgspec.structs.replace(self.manifest, served=served))
 
-    def _no_answer(self, reason: str | None = None, words: str | None = None) -> Unanswerable:
+    def no_answer(self, reason: str | None = None, words: str | None = None) -> Unanswerable:
+        """That these rows are refused, for a `reason` that is a clause. `words` are the pipeline's
+        own."""
         sentence = f"The model {self.manifest.name} has no answer to these values"
         return Unanswerable(f"{sentence}: {reason}." if reason else f"{sentence}.", words)
 
@@ -454,7 +446,7 @@ class Model:
                 f"The pipeline {name} answered {rows} rows with the shape {labels.shape}."
             )
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            raise self._no_answer("it would not be a finite number")
+            raise self.no_answer("it would not be a finite number")
         if several:
             columns = list(labels.T)
             told = list(map(self._told, columns, self._classes, targets))
@@ -479,7 +471,7 @@ class Model:
                     f"{found.shape}."
                 )
             if not np.isfinite(found).all():
-                raise self._no_answer(f"its {measure.title} would not be a finite number")
+                raise self.no_answer(f"its {measure.title} would not be a finite number")
 
     def _told(self, labels: NDArray[Any], classes: Classes | None, target: Target) -> NDArray[Any]:
         """Labels of one target, of the shape (n,), as it has them."""
@@ -489,7 +481,7 @@ class Model:
             found = numbers(labels) if classes is None else classes.told(labels)
         if found is None:
             if any(isinstance(label, float) and label != label for label in labels.tolist()):
-                raise self._no_answer("it would be a missing value")
+                raise self.no_answer("it would be a missing value")
             sentence = f"The pipeline {self.manifest.name} answered with other than "
             if classes is None:
                 what = "texts" if target.dtype == TEXTS else "numbers"
@@ -497,7 +489,7 @@ class Model:
             raise PredictionFailed(f"{sentence}its classes: {classes.first_other(labels)!r:.60}.")
         converted = classes is None and found is not labels and target.dtype != TEXTS
         if converted and not np.isfinite(found.astype(np.float64)).all():
-            raise self._no_answer("it would not be a finite number")
+            raise self.no_answer("it would not be a finite number")
         return found
 
     def _check_shares(self, probabilities: Sequence[NDArray[np.float64]], rows: int) -> None:
@@ -512,7 +504,34 @@ class Model:
                     f"The pipeline {name} gave probabilities of the shape {shares.shape}."
                 )
             if not np.isfinite(shares).all():
-                raise self._no_answer("a probability would not be a finite number")
+                raise self.no_answer("a probability would not be a finite number")
+
+
+class _Declared:
+    """Raises what a model's pipeline raises as one of our errors. A class, since each request
+    enters it, and a generator takes three times as long."""
+
+    __slots__ = ("_model",)
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, Refused):
+            raise self._model.no_answer(str(error)) from error
+        if isinstance(error, ValueError | ArithmeticError):
+            raise self._model.no_answer(words=words_of(error)) from error
+        if isinstance(error, Exception | SystemExit):
+            raise PredictionFailed(
+                f"The pipeline {self._model.manifest.name} failed on these rows.", words_of(error)
+            ) from error
 
 
 def _require_column(name: str, values: Values | ArrowArray, rows: int) -> None:
