@@ -12,10 +12,12 @@ import numpy as np
 from hypothesis import reject
 
 from model_store import ModelStoreError
+from model_store.column_types import INTEGER, NUMBER
 
 from .doors import DOORS, FIRST, Asker, Door, Outcome, Refusal
-from .pipelines import Fitted
-from .rows import COUNT, SINGLE, Answer, Failure, Question, Said, agrees, questions, said
+from .dtypes import Asked
+from .pipelines import Fitted, Row
+from .rows import COUNT, SEEN, SINGLE, Answer, Failure, Question, Said, agrees, questions, said
 from .served import Served
 
 NARROW: Final = frozenset({"float16", "float32"})
@@ -128,6 +130,7 @@ class Trial:
         trained: bool = False,
     ) -> None:
         self.fitted, self.tally, self.everywhere = fitted, tally, everywhere
+        self.trained = trained
         random = np.random.default_rng(fitted.plan.seed + 1)
         self.questions = questions(fitted, random, count, trained=trained)
         self.said = [said(fitted, each.row) for each in self.questions]
@@ -162,8 +165,30 @@ class Trial:
 
     def ask_loaded(self, served: Served, name: str) -> None:
         """Ask a model that is in the store."""
+        if self.trained:
+            columns = served.store.manifest(name).signature.columns
+            numbers = {each.name for each in columns if each.type in (NUMBER.name, INTEGER.name)}
+            pairs = zip(self.questions, self.said, strict=True)
+            self.questions = [self._as_read(*pair, numbers) for pair in pairs]
         with served.loaded(name):
             served.runner.run(self.ask(served.asker, name))
+
+    def _as_read(self, question: Question, wanted: Said, numbers: set[str]) -> Question:
+        """A question to a model whose columns `numbers` were read as such. Texts of training may be
+        refused there, where the pipeline says the same of the numbers that they are: nothing in the
+        sample told which it was trained on."""
+        asked = dict(question.asked)
+        for name in numbers & asked.keys():
+            value = asked[name].value
+            if isinstance(value, str) and self._says(wanted, {**question.row, name: float(value)}):
+                asked[name] = replace(asked[name], refusable=True)
+        return Question(asked)
+
+    def _says(self, wanted: Said, row: Row) -> bool:
+        """Whether the pipeline says the same of another row."""
+        answers = [each for each in wanted if isinstance(each, Answer)]
+        others = [each for each in said(self.fitted, row) if isinstance(each, Answer)]
+        return any(agrees(other, answer) for other in others for answer in answers)
 
     async def ask(self, asker: Asker, model: str) -> None:
         """Each row alone, then those that are answered alone together."""
@@ -193,6 +218,9 @@ class Trial:
             return
         outcome = await door.ask(asker, model, self.fitted, [rows[place] for place in places])
         if isinstance(outcome, Refusal):
+            asked = [self.questions[answered[place]].asked for place in places]
+            if any(name in outcome.sentence for each in asked for name in _doubtful(each)):
+                return
             self._add(
                 Fault(
                     "refused together",
@@ -230,6 +258,11 @@ class Trial:
         self.tally.rows["refused" if refused else "answered"] += 1
         if refused:
             self.tally.refusals[kind_of(question.odd.values())] += 1
+
+
+def _doubtful(asked: dict[str, Asked]) -> list[str]:
+    """The columns with a value of training that may be refused: see `Trial._as_read`."""
+    return [name for name, each in asked.items() if each.refusable and each.what == SEEN]
 
 
 def kind_of(asked: Iterable[Any]) -> str:
