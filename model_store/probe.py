@@ -140,12 +140,15 @@ class Probe:
 def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
     """Whether rows may get another answer where their integers are floats and their booleans
     objects, as they are in a column with a missing value: where code of the operator's own is in
-    the pipeline, or where these rows, which it answers, get another one or none."""
+    the pipeline, or where these rows, which it answers, get another one or none. So may a row that
+    lacks what other columns have: beside integers scikit-learn makes integers of all categories,
+    and of a missing one whatever the processor makes of it."""
     if not any(column.discrete is not None or column.coded for column in signature.columns):
         return False
     if not _is_of_libraries(pipeline):
         return True
     wider = msgspec.structs.replace(signature, columns=tuple(map(_wider, signature.columns)))
+    rows = np.concatenate([rows, _lacking(signature, rows)])
     try:
         before, after = (
             answers_to(pipeline, frames.as_fitted(rows, each)) for each in (signature, wider)
@@ -155,6 +158,18 @@ def looks_at_dtypes(pipeline: Any, signature: Signature, rows: Matrix) -> bool:
     except Exception:
         return True
     return bool(differing(before, after).any())
+
+
+def _lacking(signature: Signature, rows: Matrix) -> Matrix:
+    """The first row without the values of the columns of a dtype, for each dtype that is none of
+    integers or booleans and whose columns may lack them."""
+    (usual,) = signature.values(rows[:1])
+    lacking = [each for each in signature.columns if each.missing and each.discrete is None]
+    dtypes = sorted({each.dtype for each in lacking})
+    values = {name: [value] * len(dtypes) for name, value in usual.items()}
+    for column in lacking:
+        values[column.name][dtypes.index(column.dtype)] = None
+    return signature.validate(values, len(dtypes))
 
 
 def _is_of_libraries(estimator: Any) -> bool:

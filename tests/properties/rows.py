@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -113,8 +114,24 @@ Said = tuple[Answer | Failure, ...]
 
 
 def said(fitted: Fitted, row: Row) -> Said:
-    """What the pipeline itself says of a row, in each form that a person might write it in."""
-    return tuple(_said(fitted.pipeline, form) for form in fitted.forms(row))
+    """What the pipeline itself says of a row, in each form that a person might write it in; where
+    it stumbles over all of these, which is no fault of the values, as objects too."""
+    found = tuple(_said(fitted.pipeline, form) for form in fitted.forms(row))
+    if any(isinstance(each, Answer) or each.of_values for each in found):
+        return found
+    return found + tuple(_said(fitted.pipeline, form.astype(object)) for form in fitted.forms(row))
+
+
+def said_of_text(fitted: Fitted, row: Row, narrow: Collection[str]) -> Said:
+    """The same with the numbers of narrow columns as they are read from text, which are not rounded
+    as those of training are."""
+    wide = {name: [np.nan if row[name] is None else row[name]] for name in narrow}
+    forms = [form.assign(**wide) for form in fitted.forms(row)]
+    return tuple(_roughly(_said(fitted.pipeline, form)) for form in forms)
+
+
+def _roughly(answer: Answer | Failure) -> Answer | Failure:
+    return replace(answer, tolerance=SINGLE) if isinstance(answer, Answer) else answer
 
 
 def _said(pipeline: Any, form: Any) -> Answer | Failure:

@@ -126,6 +126,12 @@ CASES: Final[dict[str, Case]] = {
         (("float16" + MISSING, "SimpleImputer, most frequent"), ("boolean", "OneHotEncoder")),
         "LogisticRegression",
     ),
+    "a category of numbers that is missing beside integers": (
+        "frame",
+        "all at once",
+        (("uint32", "SimpleImputer, mean"), ("category in order", "SimpleImputer, mean")),
+        "HistGradientBoostingClassifier",
+    ),
 }
 
 

@@ -17,7 +17,18 @@ from model_store.column_types import INTEGER, NUMBER
 from .doors import DOORS, FIRST, Asker, Door, Outcome, Refusal
 from .dtypes import Asked
 from .pipelines import Fitted, Row
-from .rows import COUNT, SEEN, SINGLE, Answer, Failure, Question, Said, agrees, questions, said
+from .rows import (
+    COUNT,
+    SEEN,
+    Answer,
+    Failure,
+    Question,
+    Said,
+    agrees,
+    questions,
+    said,
+    said_of_text,
+)
 from .served import Served
 
 NARROW: Final = frozenset({"float16", "float32"})
@@ -83,10 +94,6 @@ class Tally:
         return f"{self.rows['answered']} rows answered, {self.rows['refused']} refused ({told})"
 
 
-def _roughly(answer: Answer | Failure) -> Answer | Failure:
-    return replace(answer, tolerance=SINGLE) if isinstance(answer, Answer) else answer
-
-
 def judge(fitted: Fitted, question: Question, wanted: Said, door: str, found: Any) -> Fault | None:
     """What is wrong with the answer to one row, `found` being an `Answer` or a `Refusal`."""
     answers = [each for each in wanted if isinstance(each, Answer)]
@@ -134,9 +141,10 @@ class Trial:
         random = np.random.default_rng(fitted.plan.seed + 1)
         self.questions = questions(fitted, random, count, trained=trained)
         self.said = [said(fitted, each.row) for each in self.questions]
-        if trained and any(column.plan.dtype.name.lower() in NARROW for column in fitted.columns):
-            # What is read from text is not rounded to single precision before it is computed with.
-            self.said = [tuple(map(_roughly, each)) for each in self.said]
+        narrow = [each.name for each in fitted.plan.columns if each.dtype.name.lower() in NARROW]
+        if trained and narrow:
+            of_text = [said_of_text(fitted, each.row, narrow) for each in self.questions]
+            self.said = [one + other for one, other in zip(self.said, of_text, strict=True)]
 
     def run(self, served: Served, name: str) -> None:
         """Publish it and ask at each door."""
