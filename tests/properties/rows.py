@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from .dtypes import Asked
 from .pipelines import Column, Fitted, Row
@@ -115,11 +116,12 @@ Said = tuple[Answer | Failure, ...]
 
 def said(fitted: Fitted, row: Row) -> Said:
     """What the pipeline itself says of a row, in each form that a person might write it in; where
-    it stumbles over all of these, which is no fault of the values, as objects too."""
+    it stumbles over all of these frames, which is no fault of the values, as objects too."""
     found = tuple(_said(fitted.pipeline, form) for form in fitted.forms(row))
     if any(isinstance(each, Answer) or each.of_values for each in found):
         return found
-    return found + tuple(_said(fitted.pipeline, form.astype(object)) for form in fitted.forms(row))
+    frames = [form for form in fitted.forms(row) if isinstance(form, pd.DataFrame)]
+    return found + tuple(_said(fitted.pipeline, frame.astype(object)) for frame in frames)
 
 
 def said_of_text(fitted: Fitted, row: Row, narrow: Collection[str]) -> Said:
