@@ -309,16 +309,19 @@ class Model:
 
     def _explained(self, ask: Callable[[NDArray[Any]], Asked], matrix: NDArray[Any]) -> Asked:
         """What `ask` says of these rows. Of one row without an answer the error names the columns
-        to blame."""
+        to blame. A pipeline that stumbles over a type has no answer to it either, where there is a
+        column to blame."""
         try:
             return ask(matrix)
-        except Unanswerable as error:
-            if len(matrix) != 1:
+        except PredictionFailed as error:
+            has_none = isinstance(error, Unanswerable)
+            if len(matrix) != 1 or not (has_none or isinstance(error.__cause__, TypeError)):
                 raise
             names = self._culprits(ask, matrix)
             if not names:
                 raise
-            message = f"{str(error)[:-1]}; with another value of {' or '.join(names)} it has one."
+            sentence = str(error if has_none else self.no_answer())[:-1]
+            message = f"{sentence}; with another value of {' or '.join(names)} it has one."
             raise Unanswerable(message, error.words) from error.__cause__
 
     def _culprits(self, ask: Callable[[NDArray[Any]], object], row: NDArray[Any]) -> list[str]:

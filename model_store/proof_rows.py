@@ -76,6 +76,10 @@ def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator
     rows = min(ROWS, max(CELLS // len(signature.columns), LEAST_ROWS))
     drawn = draw(signature, golden, rows, random, missing=0.0)
     yield Question(drawn)
+    if drawn.dtype != golden.dtype and golden.dtype.kind in "iuf":
+        whole = _without_fractions(drawn, signature)
+        if len(whole):
+            yield Question(whole.astype(golden.dtype))
     if any(column.missing for column in signature.columns):
         yield Question(draw(signature, golden, rows, random, missing=SHARE_MISSING))
     yield from _beside_splits(asked, signature, drawn, random)
@@ -108,6 +112,18 @@ def draw(
             found = [None if gap else value for value, gap in zip(found, gaps, strict=True)]
         values[column.name] = found
     return signature.validate(values, count)
+
+
+def _without_fractions(rows: Matrix, signature: Signature) -> Matrix:
+    """Those without a fraction in a column of integers, beside which a matrix of narrow floats is
+    one of objects."""
+    kept = np.ones(len(rows), dtype=bool)
+    for place, column in enumerate(signature.columns):
+        if column.discrete is not None:
+            kept &= np.array(
+                [cell is None or cell == int(cell) for cell in rows[:, place].tolist()]
+            )
+    return rows[kept]
 
 
 def _odd_rows(signature: Signature, golden: Matrix) -> tuple[dict[str, list[Any]], int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -124,16 +123,32 @@ def said(fitted: Fitted, row: Row) -> Said:
     return found + tuple(_said(fitted.pipeline, frame.astype(object)) for frame in frames)
 
 
-def said_of_text(fitted: Fitted, row: Row, narrow: Collection[str]) -> Said:
-    """The same with the numbers of narrow columns as they are read from text, which are not rounded
-    as those of training are."""
-    wide = {name: [np.nan if row[name] is None else row[name]] for name in narrow}
-    forms = [form.assign(**wide) for form in fitted.forms(row)]
-    return tuple(_roughly(_said(fitted.pipeline, form)) for form in forms)
+def depends_on_dtypes(fitted: Fitted) -> bool:
+    """Whether a pipeline does not say the same of the numbers of training where these have the
+    dtypes in which they are read from text. No file of texts tells the others."""
+    for place in range(len(fitted.X)):
+        row = {column.plan.name: column.values[place] for column in fitted.columns}
+        typed = next(fitted.forms(row))
+        read = typed.assign(**{each.plan.name: _read(each, place) for each in fitted.columns})
+        one, other = _said(fitted.pipeline, typed), _said(fitted.pipeline, read)
+        if isinstance(one, Failure) or isinstance(other, Failure):
+            return True
+        if not agrees(one, roughly(other)):
+            return True
+    return False
 
 
-def _roughly(answer: Answer | Failure) -> Answer | Failure:
-    return replace(answer, tolerance=SINGLE) if isinstance(answer, Answer) else answer
+def roughly(answer: Answer) -> Answer:
+    """An answer to numbers of which others are rounded to single precision or less."""
+    return replace(answer, tolerance=SINGLE)
+
+
+def _read(column: Column, place: int) -> Any:
+    """A value of training as it is read from text, where it is a number."""
+    value, holes = column.values[place], None in column.values
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        return column.plan.dtype.series([value], column.known)
+    return [np.nan if value is None else float(value) if holes and abs(value) < 2**53 else value]
 
 
 def _said(pipeline: Any, form: Any) -> Answer | Failure:

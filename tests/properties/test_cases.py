@@ -126,6 +126,16 @@ CASES: Final[dict[str, Case]] = {
         (("float16" + MISSING, "SimpleImputer, most frequent"), ("boolean", "OneHotEncoder")),
         "LogisticRegression",
     ),
+    "a fraction beside integers that a step takes as such alone": (
+        "array",
+        ONE,
+        (("int64 of 19 digits", "SimpleImputer, most frequent"), ("uint32", "own step bits")),
+        "DecisionTreeRegressor",
+    ),
+    "single precision beside narrow integers": (
+        *("frame", ONE, (("uint8", "StandardScaler"), ("float32", "SimpleImputer, mean"))),
+        "HistGradientBoostingClassifier",
+    ),
     "a category of numbers that is missing beside integers": (
         "frame",
         "all at once",

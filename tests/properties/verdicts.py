@@ -26,14 +26,14 @@ from .rows import (
     Said,
     agrees,
     questions,
+    roughly,
     said,
-    said_of_text,
 )
 from .served import Served
 
-NARROW: Final = frozenset({"float16", "float32"})
-
 ALONE: Final = "answers rows together, and not each of them alone"
+
+NARROW: Final = frozenset({"float16", "float32"})
 
 SHOWN: Final = 5
 """So many pipelines are told of."""
@@ -141,10 +141,12 @@ class Trial:
         random = np.random.default_rng(fitted.plan.seed + 1)
         self.questions = questions(fitted, random, count, trained=trained)
         self.said = [said(fitted, each.row) for each in self.questions]
-        narrow = [each.name for each in fitted.plan.columns if each.dtype.name.lower() in NARROW]
-        if trained and narrow:
-            of_text = [said_of_text(fitted, each.row, narrow) for each in self.questions]
-            self.said = [one + other for one, other in zip(self.said, of_text, strict=True)]
+        if trained and any(column.plan.dtype.name.lower() in NARROW for column in fitted.columns):
+            # What is read from text is not rounded to single precision before it is computed with.
+            self.said = [
+                tuple([roughly(each) if isinstance(each, Answer) else each for each in wanted])
+                for wanted in self.said
+            ]
 
     def run(self, served: Served, name: str) -> None:
         """Publish it and ask at each door."""

@@ -118,9 +118,13 @@ class Columns(Node, Transform, frozen=True, kw_only=True):
         parts = zip(self.parts, self._chosen, strict=True)
         return joined([self._part(part, array[:, at]) for part, at in parts], sparse=self.sparse)
 
-    def _part(self, part: Part, rows: Rows) -> Rows:
+    def _part(self, part: Part, array: Array) -> Rows:
         if part.narrow is not None:
-            rows = as_floats(rows).astype(part.narrow)
+            array = as_floats(array).astype(part.narrow)
+        elif part.steps and array.dtype.kind == "f":
+            # Narrow are the floats of all columns together, and those of this part were integers.
+            array = array.astype(np.float64, copy=False)
+        rows: Rows = array
         for step in part.steps:
             rows = step.transform(rows)
         return rows

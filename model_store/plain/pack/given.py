@@ -49,7 +49,7 @@ class Given:
     @property
     def narrow(self) -> Narrow | None:
         """The narrow floats that the columns are together, if they are."""
-        known = [dtype for dtype in self.dtypes if dtype is not None and dtype.kind == "f"]
+        known = [dtype for dtype in self.dtypes if dtype is not None]
         if not known or len(known) < self.width:
             return None
         together = np.result_type(*known)
