@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import frames
 from .labels import json_labels
+from .last_step import LastStep
 from .model import Prediction, ask, joined
 from .signature import Matrix, Signature
 from .task import DEVIATION, classes_of, measures_of
@@ -43,8 +44,7 @@ def answers_to(pipeline: Any, rows: Any) -> Prediction:
     """What the pipeline says of rows as it takes them, with probabilities where it knows some;
     whatever it raises passes."""
     return ask(
-        pipeline,
-        rows,
+        LastStep(pipeline, rows),
         probabilities=_tells_probabilities(pipeline),
         several=None,
         measures=measures_of(pipeline),

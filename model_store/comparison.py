@@ -25,7 +25,7 @@ from .manifest import GRAPH, Manifest
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Form, Malformed, read, write
 from .plain.pack import NotPacked, last_of, pack
-from .proof import Claim, NotCompared, Verdict, claim, verdict
+from .proof import Claim, NotCompared, Told, Verdict, claim, verdict
 from .proof_rows import SEED, draw
 from .signature import Matrix
 from .task import SCORE, told
@@ -161,34 +161,34 @@ def _seconds(call: Callable[[], object]) -> float:
 # Labels --------------------------------------------------------------------------
 
 
-def labels_follow(model: Model) -> bool:
+def labels_follow(model: Model, claimed: Claim | None = None) -> bool:
     """Whether its labels are those of its greatest probabilities: of the golden rows, and of rows
-    drawn from the ranges of training, wherever it answers them."""
+    drawn from the ranges of training, wherever it answers them. What it answered for a claim it is
+    not asked again."""
     told = model.manifest
     if not told.probabilities or told.varies is not None or not may_follow(model.pipeline):
         return False
     classes = [target.classes for target in told.targets]
     compared = False
-    for rows in _trials(model):
-        try:
-            said = model.said(rows)
-        except PredictionFailed:
-            continue
+    for said in _asked(model) if claimed is None else claimed.first(DRAWN):
+        tables = [np.array(each) for each in said.shares]
         # One by one: of rows with equal probabilities, which are asked, nothing is to be shown.
-        for row in range(len(rows)):
-            shares = [each[row : row + 1] for each in said.probabilities or ()]
-            labels = labels_of_greatest(shares, classes)
+        for row, label in enumerate(said.labels):
+            labels = labels_of_greatest([each[row : row + 1] for each in tables], classes)
             if labels is None:
                 continue
-            if labels.tolist() != said.labels[row : row + 1].tolist():
+            if labels.tolist() != [label]:
                 return False
             compared = True
     return compared
 
 
-def _trials(model: Model) -> Iterator[Matrix]:
+def _asked(model: Model) -> Iterator[Told]:
     golden, signature = model.golden_rows(), model.manifest.signature
-    yield golden
+    trials = [golden]
     random = np.random.default_rng(SEED)
     with contextlib.suppress(InvalidRows):
-        yield draw(signature, golden, DRAWN, random, missing=0.0)
+        trials.append(draw(signature, golden, DRAWN, random, missing=0.0))
+    for rows in trials:
+        with contextlib.suppress(PredictionFailed):
+            yield Told.of_prediction(model.said(rows))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -54,6 +54,7 @@ class Trial:
     pipeline: Any
     training: Training
     rows: Sequence[int]
+    _chosen: list[_Outcome] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def choose(self, signatures: Iterable[Signature]) -> Signature | None:
         """The first of the signatures by which most of the rows are answered as they were given;
@@ -66,6 +67,7 @@ class Trial:
         for signature in signatures:
             outcome = self._outcome(signature)
             if outcome.agrees and not outcome.refused and not outcome.warned:
+                self._chosen.append(outcome)
                 return signature
             outcomes.append(outcome)
         if not outcomes:
@@ -90,7 +92,10 @@ class Trial:
         return self._truth(self.rows)
 
     def answered(self, signature: Signature) -> tuple[Matrix, Prediction] | None:
-        """The rows as they are served with their answers, where they are answered together."""
+        """The rows as they are served with their answers, where they are answered together. What
+        was found when this signature was chosen is not asked again."""
+        if self._chosen and self._chosen[-1].signature == signature:
+            return self._chosen[-1].served
         _, matrix = sendable(signature, self.training, self.rows)
         try:
             return matrix, answers_of(self.pipeline, signature, matrix)
@@ -129,7 +134,7 @@ class Trial:
         if differ.any():
             differ &= ~rounded(ask, matrix, then, now)
         if not differ.any():
-            return _Outcome(signature, refused, warned)
+            return _Outcome(signature, refused, warned, served=(matrix, now))
         place = int(differ.argmax())
         answers = answers_at(then, now, place)
         difference = _Difference(rows[place], matrix[[place]], answers)
@@ -255,6 +260,8 @@ class _Outcome:
     refused: int
     warned: bool = False
     difference: _Difference | None = None
+    served: tuple[Matrix, Prediction] | None = None
+    """The rows as they are served, with the answers that agree."""
 
     @property
     def agrees(self) -> bool:

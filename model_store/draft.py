@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from .manifest import (
     Target,
 )
 from .model import Model
+from .opcodes import Global
 from .plain import FORM_DATA, FORM_HEADER
 from .proof import Claim
 from .prover import Progress, prove
@@ -149,7 +150,8 @@ class Draft:
         """
         progress("packing the pipeline")
         artifact = formats.dump(pipeline) if artifact is None else artifact
-        trust = trust or _own(artifact, code)
+        named = pickles.listing(artifact).globals
+        trust = trust or _own(artifact, named, code)
         _require_alone(trust.code)
         contents = {ARTIFACT: artifact}
         if trust.code is not None:
@@ -167,7 +169,7 @@ class Draft:
             words=dict(WORDS) if inspection.task == "anomaly detection" else {},
             rows=inspection.rows,
             estimator=inspection.estimator,
-            libraries=Libraries.installed(_packages(artifact)),
+            libraries=Libraries.installed({each.module.partition(".")[0] for each in named}),
             source=source,
             varies=inspection.varies,
             allowed=tuple(sorted(trust.allowed)),
@@ -210,39 +212,35 @@ class Draft:
         return manifest.read_sample(self.contents[SAMPLE])
 
 
-def _packages(artifact: bytes) -> set[str]:
-    """The packages of what an artifact names."""
-    return {named.module.partition(".")[0] for named in pickles.listing(artifact).globals}
-
-
-def _own(artifact: bytes, code: Code | None) -> Trust:
+def _own(artifact: bytes, named: Collection[Global], code: Code | None) -> Trust:
     """Trust in all that an artifact names, but for what no other process would find.
 
     Raises:
         InvalidPipeline: it names what is of `__main__`, or of a module that is not installed.
     """
     trust = Trust(code=code)
-    refused = trust.refused(pickles.listing(artifact).globals)
-    for named in refused:
-        if named.module == "__main__":
-            what = "A part of the pipeline" if named.name == "__dict__" else named
+    refused = trust.refused(named)
+    for each in refused:
+        if each.module == "__main__":
+            what = "A part of the pipeline" if each.name == "__dict__" else each
             raise InvalidPipeline(
                 f"{what} is defined in the program that runs now, where no server finds it; put "
                 "it into a module of its own, and publish with code='that_module.py'. Or write the "
                 "pipeline to a file by cloudpickle.dump, which keeps such code, and take that with "
                 "models import --trust."
             )
-        if not is_installed(named.module):
+        if not is_installed(each.module):
             raise InvalidPipeline(
-                f"{named} is of the module {named.module}, which is of no installed package, so "
-                f"no server finds it; {_way_out(named.module)}."
+                f"{each} is of the module {each.module}, which is of no installed package, so "
+                f"no server finds it; {_way_out(each.module)}."
             )
-    return _with_boosters(Trust(allowed=frozenset(map(str, refused)), code=code), artifact)
+    trust = Trust(allowed=frozenset(map(str, refused)), code=code)
+    return _with_boosters(trust, artifact, named)
 
 
-def _with_boosters(trust: Trust, artifact: bytes) -> Trust:
+def _with_boosters(trust: Trust, artifact: bytes, named: Collection[Global]) -> Trust:
     """The same, and trust in boosters of a kind that there is no check for."""
-    boosters = BOOSTERS & {str(named) for named in pickles.listing(artifact).globals}
+    boosters = BOOSTERS & set(map(str, named))
     if boosters:
         try:
             pickles.load(artifact, trust)
@@ -299,8 +297,10 @@ def _answered(
         measures={each.name: prediction.measures[each.name].tolist() for each in draft.measures}
         or None,
     )
-    told = msgspec.structs.replace(draft, labels_follow=labels_follow(model))
-    return told, sample, candidate(model)
+    found = candidate(model)
+    # Also where a form serves: on a machine where it rounds otherwise the pipeline does.
+    told = msgspec.structs.replace(draft, labels_follow=labels_follow(model, found.claim))
+    return told, sample, found
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ from .errors import (
 )
 from .following import labels_of_greatest
 from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side, texts
+from .last_step import LastStep
 from .manifest import TEXTS, Manifest, Sample, Target
 from .plain import Answer, Form, Refused
 from .signature import UnfitRows
@@ -92,28 +94,27 @@ class Prediction:
 
 
 def ask(
-    pipeline: Any,
-    rows: Any,
+    last: LastStep,
     *,
     probabilities: bool,
     several: bool | None = False,
     measures: tuple[Measure, ...] = (),
 ) -> Prediction:
-    """What the pipeline says, brought to one shape; whatever it raises passes. `several` says that
-    it has several targets, None that its answer tells. `measures` are wanted beside that.
+    """What a pipeline says of rows, brought to one shape; whatever it raises passes. `several` says
+    that it has several targets, None that its answer tells. `measures` are wanted beside that.
 
     scikit-learn answers several targets with a list of arrays of probabilities, or with one array
     where each target is a class that applies or not.
     """
     # An overflow shows in the answer, which is checked: numpy need not warn of it as well.
     with np.errstate(all="ignore"):
-        said, beside = told_beside(pipeline, rows, measures)
+        said, beside = told_beside(last, measures)
         labels = labels_of(said)
         if several is None:
             several = labels.ndim == 2 and labels.shape[1] > 1
         if not several and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
-        shares = pipeline.predict_proba(rows) if probabilities else None
+        shares = last.estimator.predict_proba(last.rows) if probabilities else None
     tables = None if shares is None else _tables(shares, several=several)
     return Prediction(labels, tables, measures=beside)
 
@@ -223,24 +224,53 @@ class Model:
             parts = self._parts(matrix)
             if parts is not None:
                 return joined([self.said(matrix[rows]) for rows in parts], parts)
-            rows = frames.as_fitted(matrix, self.manifest.signature)
-            with self._declared():
-                prediction = self._followed(rows) or ask(
-                    self.pipeline,
-                    rows,
-                    probabilities=self.manifest.probabilities,
-                    several=self.manifest.several,
-                    measures=self.manifest.measures,
-                )
+            prediction = self._said_by(self._last_step(matrix))
         return self._checked(prediction, len(matrix))
 
-    def _followed(self, rows: Any) -> Prediction | None:
+    def judged(self, matrix: NDArray[Any]) -> tuple[Prediction, NDArray[np.float64] | None]:
+        """`said` with `decided` of the same rows, which the pipeline transforms once for both; None
+        in place of scores that a row has not, or where there is no decision function. Blocks.
+
+        Raises:
+            Unanswerable, PredictionFailed: as `said`.
+        """
+        if self.form is not None or self.converted is not None:
+            return self.said(matrix), self._scored(partial(self.decided, matrix))
+        parts = self._parts(matrix)
+        if parts is not None:
+            predictions, scores = zip(*[self.judged(matrix[rows]) for rows in parts], strict=True)
+            known = [each for each in scores if each is not None]
+            whole = len(known) == len(parts)
+            return joined(predictions, parts), in_order(known, parts) if whole else None
+        last = self._last_step(matrix)
+        prediction = self._checked(self._said_by(last), len(matrix))
+        return prediction, self._scored(partial(self._finite, last.decide, len(matrix)))
+
+    def _scored(self, ask: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64] | None:
+        try:
+            return ask() if self.decides else None
+        except PredictionFailed:
+            return None
+
+    def _last_step(self, matrix: NDArray[Any]) -> LastStep:
+        rows = frames.as_fitted(matrix, self.manifest.signature)
+        with self._declared():
+            return LastStep(self.pipeline, rows)
+
+    def _said_by(self, last: LastStep) -> Prediction:
+        told = self.manifest
+        with self._declared():
+            return self._followed(last) or ask(
+                last, probabilities=told.probabilities, several=told.several, measures=told.measures
+            )
+
+    def _followed(self, last: LastStep) -> Prediction | None:
         """What the pipeline says, found from its probabilities alone; None where that does not tell
         it."""
         if not self.manifest.labels_follow:
             return None
         with np.errstate(all="ignore"):
-            shares = self.pipeline.predict_proba(rows)
+            shares = last.estimator.predict_proba(last.rows)
         tables = _tables(shares, several=self.manifest.several)
         labels = labels_of_greatest(tables, [each.classes for each in self.manifest.targets])
         return None if labels is None else Prediction(labels, tables)
@@ -292,9 +322,17 @@ class Model:
         parts = self._parts(matrix) if self.form is None else None
         if parts is not None:
             return in_order([self.decided(matrix[rows]) for rows in parts], parts)
+        return self._finite(partial(self._scores, matrix), len(matrix))
+
+    def _finite(self, ask: Callable[[], Any], rows: int) -> NDArray[np.float64]:
+        """The scores of so many rows.
+
+        Raises:
+            Unanswerable, PredictionFailed: as `decide`.
+        """
         with self._declared(), np.errstate(all="ignore"):
-            scores = np.asarray(self._scores(matrix), dtype=np.float64)
-        if scores.shape[:1] != (len(matrix),):
+            scores = np.asarray(ask(), dtype=np.float64)
+        if scores.shape[:1] != (rows,):
             raise PredictionFailed(
                 f"The pipeline {self.manifest.name} gave scores of the shape {scores.shape}."
             )

@@ -7,7 +7,7 @@ What the one refuses the other refuses.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidRows, PredictionFailed, words_of
+from .errors import InvalidRows, words_of
 from .labels import json_labels
+from .last_step import LastStep
 from .model import Model, Prediction, ask
 from .plain import Form
 from .proof_rows import Computed, Question, questions
@@ -32,6 +33,9 @@ SUBNORMAL: Final = 1e-300
 SECONDS: Final = 1.5
 """After which rows that the pipeline refused together are not asked by themselves any more."""
 
+CELLS_TOGETHER: Final = 3_000_000
+"""Of the questions that are asked at once."""
+
 PROGRESS_SECONDS: Final = 2.0
 
 REASON_LENGTH: Final = 300
@@ -46,9 +50,19 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     scores: list[Any] | None = None
     measures: list[list[Any]] = []
 
-    def of(self, row: int) -> Told:
-        """What was said to one of the rows."""
-        here = slice(row, row + 1)
+    @classmethod
+    def of_prediction(cls, found: Prediction, scores: NDArray[np.float64] | None = None) -> Told:
+        """The same of what was predicted."""
+        return cls(
+            json_labels(found.labels),
+            [each.tolist() for each in found.probabilities or ()],
+            None if scores is None else scores.tolist(),
+            [each.tolist() for _, each in sorted(found.measures.items())],
+        )
+
+    def of(self, first: int, count: int = 1) -> Told:
+        """What was said to so many of the rows, from one on."""
+        here = slice(first, first + count)
         scores = None if self.scores is None else self.scores[here]
         shares = [each[here] for each in self.shares]
         return Told(self.labels[here], shares, scores, [each[here] for each in self.measures])
@@ -65,6 +79,15 @@ class Claim(msgspec.Struct, frozen=True):
     """What a pipeline said to the rows of each question to its form, part by part."""
 
     told: list[list[Part]]
+
+    def first(self, rows: int) -> Iterator[Told]:
+        """What was said to so many of the golden rows, and to as many that were drawn."""
+        for parts in self.told[:2]:
+            left = rows
+            for part in parts:
+                if part.told is not None and left:
+                    yield part.told.of(0, min(left, part.rows))
+                left -= min(left, part.rows)
 
 
 class NotCompared(Exception):
@@ -86,10 +109,20 @@ def claim(model: Model, asked: Computed, last: Any) -> Claim:
         NotCompared: no rows can be drawn from its ranges, or what it is to be asked fails on them.
     """
     until = time.monotonic() + SECONDS
-    told = []
-    for question in _questions(model, asked):
-        ask_pipeline = partial(_of_pipeline, model, last, question.of_last)
-        told.append(list(_parts(ask_pipeline, question.rows, until)))
+    told: list[list[Part]] = []
+    for together in _together(_questions(model, asked)):
+        known = None
+        if len(together) > 1:
+            known = _of_model(model, np.concatenate([question.rows for question in together]))
+        first = 0
+        for question in together:
+            count = len(question.rows)
+            if known is not None:
+                told.append([Part(count, known.of(first, count))])
+                first += count
+                continue
+            ask_pipeline = partial(_of_pipeline, model, last, question.of_last)
+            told.append(list(_parts(ask_pipeline, question.rows, until)))
     return Claim(told)
 
 
@@ -140,6 +173,27 @@ def _questions(model: Model, asked: Computed) -> Iterator[Question]:
         raise NotCompared(f"its plain form failed on drawn rows: {words_of(error)}") from error
 
 
+def _together(questions: Iterable[Question]) -> Iterator[list[Question]]:
+    """The questions in groups whose rows the pipeline is asked at once: it may take as long for
+    eight rows as for a thousand. Rows of the kind of training's and odd ones stay apart, since one
+    value may widen its column for all rows."""
+    group: list[Question] = []
+    for question in questions:
+        cells = question.rows.size + sum(each.rows.size for each in group)
+        if group and not (_is_of(group[-1], question) and cells <= CELLS_TOGETHER):
+            yield group
+            group = []
+        group.append(question)
+    if group:
+        yield group
+
+
+def _is_of(one: Question, other: Question) -> bool:
+    """Whether the rows of two questions can be those of one."""
+    kinds = {(each.of_last, each.odd, each.rows.dtype) for each in (one, other)}
+    return len(kinds) == 1 and not one.of_last
+
+
 def _parts(
     asked: Callable[[NDArray[Any]], Told | None], rows: NDArray[Any], until: float
 ) -> Iterator[Part]:
@@ -159,7 +213,8 @@ def _of_pipeline(model: Model, last: Any, of_last: bool, rows: NDArray[Any]) -> 
         return _of_model(model, rows)
     shares = hasattr(last, "predict_proba") and model.manifest.probabilities
     measures = model.manifest.measures
-    return _told(lambda: ask(last, rows, probabilities=shares, several=None, measures=measures))
+    step = LastStep(last, rows)
+    return _told(lambda: (ask(step, probabilities=shares, several=None, measures=measures), None))
 
 
 def _of_computed(model: Model, asked: Computed, of_last: bool, rows: NDArray[Any]) -> Told | None:
@@ -167,41 +222,36 @@ def _of_computed(model: Model, asked: Computed, of_last: bool, rows: NDArray[Any
         return _of_model(model, rows)
     shares, several = model.manifest.probabilities, model.manifest.several
 
-    def said() -> Prediction:
+    def said() -> tuple[Prediction, None]:
         scores = None
         with np.errstate(all="ignore"):
             if model.manifest.measures and isinstance(asked, Form):
                 answer, scores = asked.last.both(rows)
             else:
                 answer = asked.last.answer(rows)
-        return Prediction.of(answer, probabilities=shares, several=several, scores=scores)
+        found = Prediction.of(answer, probabilities=shares, several=several, scores=scores)
+        return found, None
 
     return _told(said)
 
 
 def _of_model(model: Model, rows: NDArray[Any]) -> Told | None:
     """Rows of which one has no scores are refused together, and a lone one is told without."""
-    found = _told(lambda: model.said(rows))
-    if found is None or not model.decides:
-        return found
-    try:
-        return msgspec.structs.replace(found, scores=model.decided(rows).tolist())
-    except PredictionFailed:
-        return found if len(rows) == 1 else None
+    found = _told(lambda: model.judged(rows))
+    lacking = found is not None and model.decides and found.scores is None
+    return None if lacking and len(rows) > 1 else found
 
 
-def _told(asked: Callable[[], Prediction]) -> Told | None:
+def _told(asked: Callable[[], tuple[Prediction, NDArray[np.float64] | None]]) -> Told | None:
     """None where the rows are refused, in whatever way: rows that are drawn may be such that a
     pipeline fails on them."""
     try:
-        found = asked()
+        found, scores = asked()
     except MemoryError:
         raise
     except Exception:
         return None
-    shares = found.probabilities or ()
-    measures = [each.tolist() for _, each in sorted(found.measures.items())]
-    return Told(json_labels(found.labels), [each.tolist() for each in shares], measures=measures)
+    return Told.of_prediction(found, scores)
 
 
 # Comparing -----------------------------------------------------------------------

@@ -58,11 +58,13 @@ class Last(Protocol):
 
 class Question(NamedTuple):
     """Rows to ask: what the pipeline takes, or with `of_last` what its last step is given. The form
-    is asked all of them together, or each `alone`, as a client may ask it."""
+    is asked all of them together, or each `alone`, as a client may ask it. Of `odd` ones some lack
+    values or have others than training had."""
 
     rows: Matrix
     of_last: bool = False
     alone: bool = False
+    odd: bool = False
 
 
 def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator[Question]:
@@ -80,13 +82,14 @@ def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator
         whole = _without_fractions(drawn, signature)
         if len(whole):
             yield Question(whole.astype(golden.dtype))
-    if any(column.missing for column in signature.columns):
-        yield Question(draw(signature, golden, rows, random, missing=SHARE_MISSING))
-    yield from _beside_splits(asked, signature, drawn, random)
     yield Question(drawn[:LONE_ROWS], alone=True)
+    yield from _beside_splits(asked, signature, drawn, random)
+    if any(column.missing for column in signature.columns):
+        gaps = draw(signature, golden, rows, random, missing=SHARE_MISSING)
+        yield Question(gaps, odd=True)
     odd, count = _odd_rows(signature, golden)
     if count:
-        yield Question(signature.validate(odd, count), alone=True)
+        yield Question(signature.validate(odd, count), alone=True, odd=True)
 
 
 def draw(

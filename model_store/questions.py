@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .agreement import Truth, clearly_better
 from .answers import differing
 from .errors import LoadFailed
+from .last_step import LastStep
 from .model import Prediction, ask
 from .readings import Reading as TextReading
 from .signature import Container
@@ -153,7 +154,7 @@ class Questions:
         tells = classes is not None and hasattr(self.pipeline, "predict_proba")
         try:
             given = self.cells.read(state, rows).original
-            found = ask(self.pipeline, given, probabilities=tells, several=several)
+            found = ask(LastStep(self.pipeline, given), probabilities=tells, several=several)
         except (LoadFailed, MemoryError):
             raise
         except Exception:  # whatever it is, the rows are not answered

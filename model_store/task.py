@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidPipeline
+from .last_step import LastStep
 
 Task = Literal["classification", "regression", "clustering", "anomaly detection", "transformation"]
 
@@ -221,18 +222,18 @@ def _with_wishes(pipeline: Any) -> Any:
 
 
 def told_beside(
-    pipeline: Any, rows: Any, measures: tuple[Measure, ...]
+    last: LastStep, measures: tuple[Measure, ...]
 ) -> tuple[Any, dict[str, NDArray[np.float64]]]:
-    """What the pipeline answers to rows, and the measures beside that, each of the shape (n,), or
+    """What a pipeline answers to rows, and the measures beside that, each of the shape (n,), or
     (n, targets) of several; whatever it raises passes."""
     if not measures:
-        return told(pipeline, rows), {}
+        return told(last.estimator, last.rows), {}
     (measure,) = measures
     if measure.name == SCORE:
-        labels = told(pipeline, rows)
-        return labels, {SCORE: np.asarray(pipeline.decision_function(rows), dtype=np.float64)}
-    found = getattr(pipeline, "best_estimator_", pipeline)
-    labels, deviations = found.predict(rows, return_std=True)
+        labels = told(last.estimator, last.rows)
+        return labels, {SCORE: np.asarray(last.decide(), dtype=np.float64)}
+    found = getattr(last.estimator, "best_estimator_", last.estimator)
+    labels, deviations = found.predict(last.rows, return_std=True)
     deviations = np.asarray(deviations, dtype=np.float64)
     if deviations.ndim == 2 and deviations.shape[1] == 1:
         deviations = deviations[:, 0]

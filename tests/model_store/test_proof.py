@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,6 +23,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from model_store import ModelStore, manifest
 from model_store.backend import LATER, UNCOMPARED, Served, served_here
+from model_store.comparison import labels_follow
 from model_store.errors import CorruptVersion, LoadFailed
 from model_store.inspection import Inspection
 from model_store.manifest import ARTIFACT, MANIFEST, File
@@ -94,6 +96,34 @@ def test_a_difference_in_the_twelfth_place_is_found_and_one_in_the_fourteenth_is
         assert found.difference.startswith("it says ")
     else:
         assert found.rows > 2000
+
+
+class Counting(StandardScaler):  # type: ignore[misc]
+    calls = 0
+
+    def transform(self, X: Any, copy: Any = None) -> Any:
+        type(self).calls += 1
+        return super().transform(X, copy=copy)
+
+
+def test_a_pipeline_transforms_the_rows_of_all_questions_twice(store: ModelStore) -> None:
+    pipeline = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
+    store.publish("two", pipeline.fit(X, SIDES), X, SIDES)
+    model = store.load(store.verify("two", pickles="always"))
+    form = pack(model.pipeline, model.manifest.signature)
+    last = last_of(model.pipeline)
+    counting = Counting().fit(X)
+    model.pipeline.steps.insert(1, ("counting", counting))
+    counting.mean_, counting.scale_ = np.zeros(FEATURES), np.ones(FEATURES)
+    Counting.calls = 0
+    claimed = claim(model, form, last)
+    # Once those of the kind of training's, and once those that lack values or are odd.
+    assert Counting.calls == 2
+    assert len(claimed.told) == 5
+    assert all(part.told is not None for parts in claimed.told for part in parts)
+    found = verdict(served_by(form, model), form, claimed)
+    assert (found.difference, found.rows > 4000) == (None, True)
+    assert labels_follow(model, claimed)
 
 
 class Lenient(Predictor):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model_store import frames
 from model_store.inspection import Inspection
+from model_store.last_step import LastStep
 from model_store.model import ask
 from model_store.plain import Form, Refused, read, write
 from model_store.plain.pack import pack
@@ -33,7 +34,9 @@ def require_same(
         known = frames.as_fitted(rows, signature)
         try:
             expected = ask(
-                pipeline, known, probabilities=hasattr(pipeline, "predict_proba"), several=None
+                LastStep(pipeline, known),
+                probabilities=hasattr(pipeline, "predict_proba"),
+                several=None,
             )
         except ValueError:
             expected = None
