@@ -78,7 +78,7 @@ def candidate(model: Model) -> Candidate:
 def _lacking(told: Manifest, form: Form) -> str | None:
     """The measure that stands beside the pipeline's predictions, and not beside the form's."""
     for measure in told.measures:
-        if measure.name != SCORE or not form.decides:
+        if not (form.decides if measure.name == SCORE else form.deviates):
             return measure.title
     return None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 import msgspec
@@ -70,10 +70,9 @@ class Prediction:
         *,
         probabilities: bool,
         several: bool,
-        scores: NDArray[np.float64] | None = None,
+        measures: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
     ) -> Prediction:
-        """The same of what was computed without the pipeline, with `scores` where it has such."""
-        measures = {} if scores is None else {SCORE: scores}
+        """The same of what was computed without the pipeline, with the measures beside that."""
         labels, shares = plain(answer.labels), answer.shares
         if not several and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
@@ -117,6 +116,22 @@ def ask(
         shares = last.estimator.predict_proba(last.rows) if probabilities else None
     tables = None if shares is None else _tables(shares, several=several)
     return Prediction(labels, tables, measures=beside)
+
+
+def answer_with(
+    form: Form, matrix: NDArray[Any], measures: tuple[Measure, ...]
+) -> tuple[Answer, dict[str, NDArray[np.float64]]]:
+    """What a form answers, and the measures beside that.
+
+    Raises:
+        Refused: the pipeline refuses these rows.
+    """
+    if not measures:
+        return form.predict(matrix), {}
+    (measure,) = measures
+    ask = form.both if measure.name == SCORE else form.deviating
+    answer, numbers = ask(matrix)
+    return answer, {measure.name: numbers}
 
 
 def _tables(shares: Any, *, several: bool) -> tuple[NDArray[np.float64], ...]:
@@ -284,12 +299,10 @@ class Model:
 
     def _without_pipeline(self, matrix: NDArray[Any]) -> Prediction | None:
         """The answer of the form; or of what the steps were converted to, if it takes the rows."""
-        scores = None
+        measures: dict[str, NDArray[np.float64]] = {}
         with self._declared():
-            if self.form is not None and self.manifest.measures:
-                answer, scores = self.form.both(matrix)
-            elif self.form is not None:
-                answer = self.form.predict(matrix)
+            if self.form is not None:
+                answer, measures = answer_with(self.form, matrix, self.manifest.measures)
             elif self.converted is not None:
                 try:
                     answer = self.converted.predict(matrix)
@@ -299,7 +312,7 @@ class Model:
                 return None
         told = self.manifest
         return Prediction.of(
-            answer, probabilities=told.probabilities, several=told.several, scores=scores
+            answer, probabilities=told.probabilities, several=told.several, measures=measures
         )
 
     @property
@@ -430,7 +443,7 @@ class Model:
         for name, numbers_before in (self.sample.measures or {}).items():
             found = prediction.measures[name].tolist()
             for row, (number, known) in enumerate(zip(found, numbers_before, strict=True)):
-                if not close(_steady(name, number), _steady(name, known)):
+                if not close(steady(name, number), steady(name, known)):
                     raise self._drift(row, known, number)
 
     def _declared(self) -> _Declared:
@@ -590,7 +603,7 @@ def _require_column(name: str, values: Values | ArrowArray, rows: int) -> None:
         raise InvalidColumns(f"The column {name} has {len(values)} values; expected {rows}.")
 
 
-def _steady(name: str, number: Any) -> Any:
+def steady(name: str, number: Any) -> Any:
     """A measure as it is compared: of a deviation the variance, since the root of one that is near
     0 makes its rounding as large as itself."""
     if name != DEVIATION:

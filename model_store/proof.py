@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .errors import InvalidRows, words_of
 from .labels import json_labels
 from .last_step import LastStep
-from .model import Model, Prediction, ask
+from .model import Model, Prediction, answer_with, ask, steady
 from .plain import Form
 from .proof_rows import Computed, Question, questions
 from .signature import Matrix
@@ -220,16 +220,22 @@ def _of_pipeline(model: Model, last: Any, of_last: bool, rows: NDArray[Any]) -> 
 def _of_computed(model: Model, asked: Computed, of_last: bool, rows: NDArray[Any]) -> Told | None:
     if not of_last:
         return _of_model(model, rows)
-    shares, several = model.manifest.probabilities, model.manifest.several
+    manifest = model.manifest
 
     def said() -> tuple[Prediction, None]:
-        scores = None
+        measures: dict[str, NDArray[np.float64]] = {}
         with np.errstate(all="ignore"):
-            if model.manifest.measures and isinstance(asked, Form):
-                answer, scores = asked.last.both(rows)
+            if isinstance(asked, Form):
+                last = msgspec.structs.replace(asked, root=asked.last)
+                answer, measures = answer_with(last, rows, manifest.measures)
             else:
                 answer = asked.last.answer(rows)
-        found = Prediction.of(answer, probabilities=shares, several=several, scores=scores)
+        found = Prediction.of(
+            answer,
+            probabilities=manifest.probabilities,
+            several=manifest.several,
+            measures=measures,
+        )
         return found, None
 
     return _told(said)
@@ -291,7 +297,7 @@ def _difference(
         pairs.append(("gives the probabilities", shares, others, max(NEAR_ZERO, rounding)))
     if len(found.measures) != len(expected.measures):
         return "it has not the numbers beside the prediction that the pipeline has"
-    numbers = list(zip(found.measures, expected.measures, strict=True))
+    numbers = list(zip(*(_measured(model, each) for each in (found, expected)), strict=True))
     if found.scores is not None and expected.scores is not None:
         numbers.append((found.scores, expected.scores))
     for scores, others in numbers:
@@ -304,6 +310,13 @@ def _difference(
             told = f"it {what} {ours[row]!r} to {_shown(rows, row)}"
             return f"{told}, and the pipeline {theirs[row]!r}"
     return None
+
+
+def _measured(model: Model, told: Told) -> list[list[Any]]:
+    """The measures as they are compared."""
+    names = sorted(measure.name for measure in model.manifest.measures)
+    pairs = zip(names, told.measures, strict=True)
+    return [[steady(name, number) for number in numbers] for name, numbers in pairs]
 
 
 def _same(found: list[Any], expected: list[Any], absolute: float | None) -> list[bool]:

@@ -110,6 +110,20 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             answer, scores = self.root.both(matrix)
         return answer, np.asarray(scores, dtype=np.float64)
 
+    @property
+    def deviates(self) -> bool:
+        """Whether the pipeline has a standard deviation beside its prediction."""
+        return self.root.deviates
+
+    def deviating(self, matrix: Array) -> tuple[Answer, Array]:
+        """`predict`, and the standard deviation of each number in it.
+
+        Raises:
+            Refused: the pipeline refuses these rows.
+        """
+        with np.errstate(all="ignore"):
+            return self.root.deviating(matrix)
+
     def decide(self, matrix: Array) -> Array:
         """What its decision function says, of shape (n,) or (n, classes).
 

@@ -135,6 +135,19 @@ class Predictor:
         """
         return self.answer(rows), self.scores(rows)
 
+    @property
+    def deviates(self) -> bool:
+        """Whether it has a standard deviation beside its prediction."""
+        return False
+
+    def deviating(self, rows: Rows) -> tuple[Answer, Array]:
+        """`answer`, and the standard deviation of each number in it.
+
+        Raises:
+            Refused: the pipeline refuses these rows.
+        """
+        raise NotImplementedError
+
     def splits(self) -> Iterator[Splits]:
         """Where it parts the values of its features, if it does, to be tried beside them."""
         yield from ()

@@ -52,6 +52,13 @@ class Pipeline(Node, Predictor, frozen=True, kw_only=True):
     def both(self, rows: Rows) -> tuple[Answer, Array]:
         return self.last.both(self.features(rows))
 
+    @property
+    def deviates(self) -> bool:
+        return self.last.deviates
+
+    def deviating(self, rows: Rows) -> tuple[Answer, Array]:
+        return self.last.deviating(self.features(rows))
+
     def features(self, rows: Rows) -> Rows:
         """What the last step is given."""
         for step in self.steps:

@@ -1,4 +1,9 @@
-"""Gaussian processes: the mean that they expect at a row, by how it goes with those of training."""
+"""Gaussian processes: the mean that they expect at a row, by how it goes with those of training,
+and how far off that may be.
+
+The formulas are those of Rasmussen and Williams, Gaussian Processes for Machine Learning, algorithm
+2.1 (https://gaussianprocess.org/gpml/chapters/RW2.pdf).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,25 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 
-from ..node import Answer, Array, Node, Predictor, Rows, as_floats, finite, require, require_floats
+from ..node import (
+    Answer,
+    Array,
+    Node,
+    Predictor,
+    Refused,
+    Rows,
+    as_floats,
+    finite,
+    require,
+    require_floats,
+)
 from .blocks import in_blocks
 
 MAX_TERMS: Final = 30
 """Covariances within each other."""
+
+SOLVED: Final = 64
+"""Rows of a factor that are solved at a time."""
 
 Prepared = Callable[[Array], Array]
 """How rows of shape (n, features) go with those of training, of shape (n, training rows)."""
@@ -32,14 +51,33 @@ class _Covariance(
     def prepared(self, rows: Array) -> Prepared:
         raise NotImplementedError
 
+    def own(self, rows: Array) -> Array:
+        """How each of the rows goes with itself, of shape (n,)."""
+        raise NotImplementedError
+
 
 class Constant(_Covariance, frozen=True):
-    """The same of all rows; of noise, which no row shares with another, it is 0."""
+    """The same of all rows."""
 
     value: float
 
     def prepared(self, rows: Array) -> Prepared:
         return lambda array: np.full((len(array), len(rows)), self.value)
+
+    def own(self, rows: Array) -> Array:
+        return np.full(len(rows), self.value)
+
+
+class Noise(_Covariance, frozen=True):
+    """What no row shares with another."""
+
+    level: float
+
+    def prepared(self, rows: Array) -> Prepared:
+        return lambda array: np.zeros((len(array), len(rows)))
+
+    def own(self, rows: Array) -> Array:
+        return np.full(len(rows), self.level)
 
 
 class Product(_Covariance, frozen=True):
@@ -49,6 +87,9 @@ class Product(_Covariance, frozen=True):
 
     def prepared(self, rows: Array) -> Prepared:
         return lambda array: np.inner(array, rows) + self.constant
+
+    def own(self, rows: Array) -> Array:
+        return np.asarray(np.einsum("ij,ij->i", rows, rows) + self.constant)
 
 
 class _OfDistance(_Covariance, frozen=True):
@@ -64,6 +105,9 @@ class _OfDistance(_Covariance, frozen=True):
     def prepared(self, rows: Array) -> Prepared:
         columns = np.ascontiguousarray((rows / self.lengths).T)
         return lambda array: self.of(_squares(array / self.lengths, columns))
+
+    def own(self, rows: Array) -> Array:
+        return np.ones(len(rows))
 
     def of(self, squares: Array) -> Array:
         """Of squared distances."""
@@ -138,6 +182,10 @@ class Both(_Covariance, frozen=True):
             return lambda array: first(array) * second(array)
         return lambda array: first(array) + second(array)
 
+    def own(self, rows: Array) -> Array:
+        first, second = self.first.own(rows), self.second.own(rows)
+        return first * second if self.times else first + second
+
 
 class Power(_Covariance, frozen=True):
     of: Covariance
@@ -151,23 +199,32 @@ class Power(_Covariance, frozen=True):
         inner = self.of.prepared(rows)
         return lambda array: inner(array) ** self.exponent
 
+    def own(self, rows: Array) -> Array:
+        return np.asarray(self.of.own(rows) ** self.exponent)
 
-Covariance = Constant | Product | Radial | Matern | Rational | Periodic | Both | Power
+
+Covariance = Constant | Noise | Product | Radial | Matern | Rational | Periodic | Both | Power
 
 
 class GaussianProcess(Node, Predictor, frozen=True, kw_only=True):
     """`weights` of shape (training rows,) or (training rows, targets). What comes of them is
-    multiplied by `scale`, and `mean` is added."""
+    multiplied by `scale`, and `mean` is added. `factor` is the lower triangle whose product with
+    itself is the covariance of the training rows; without it no deviation is told."""
 
     covariance: Covariance
     rows: Array
     weights: Array
     scale: Array
     mean: Array
+    factor: Array | None = None
 
     @cached_property
     def _prepared(self) -> Prepared:
         return self.covariance.prepared(self.rows)
+
+    @property
+    def deviates(self) -> bool:
+        return self.factor is not None
 
     def check(self, width: int) -> None:
         self.covariance.check(width)
@@ -177,11 +234,40 @@ class GaussianProcess(Node, Predictor, frozen=True, kw_only=True):
         for numbers in (self.scale, self.mean):
             require(numbers.dtype.kind == "f", "floats")
             require(numbers.shape in ((), (1,), self.weights.shape[1:]), "a number a target")
+        if self.factor is not None:
+            require_floats(self.factor, len(self.rows), len(self.rows))
 
     def answer(self, rows: Rows) -> Answer:
-        found = self._prepared(finite(as_floats(rows))) @ self.weights
-        found = self.scale * found + self.mean
-        return Answer(found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found)
+        return Answer(self._told(self._prepared(finite(as_floats(rows)))))
+
+    def deviating(self, rows: Rows) -> tuple[Answer, Array]:
+        array = finite(as_floats(rows))
+        shared = self._prepared(array)
+        variances = self.covariance.own(array) - self._explained(shared.T)
+        # Rounding may leave less than nothing.
+        found = np.maximum(variances, 0.0)[:, np.newaxis] * np.square(self.scale)
+        return Answer(self._told(shared)), _of_one_target(np.sqrt(found))
+
+    def _told(self, shared: Array) -> Array:
+        return _of_one_target(self.scale * (shared @ self.weights) + self.mean)
+
+    def _explained(self, shared: Array) -> Array:
+        """What the training rows take off the variance at each row, of shape (n,). `shared` is of
+        shape (training rows, n)."""
+        assert self.factor is not None
+        found = np.array(shared, dtype=np.float64)
+        for start in range(0, len(found), SOLVED):
+            here = slice(start, start + SOLVED)
+            found[here] -= self.factor[here, :start] @ found[:start]
+            try:
+                found[here] = np.linalg.solve(self.factor[here, here], found[here])
+            except np.linalg.LinAlgError as error:
+                raise Refused("the covariance of its training rows has no inverse") from error
+        return np.asarray(np.einsum("ij,ij->j", found, found))
+
+
+def _of_one_target(found: Array) -> Array:
+    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 
 
 KINDS: Final = (GaussianProcess,)

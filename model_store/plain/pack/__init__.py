@@ -12,6 +12,7 @@ from ..node import Predictor
 from ..nodes.columns import Columns, Part, Pipeline
 from .columns import flat
 from .given import Given, NotPacked
+from .processes import with_deviation
 from .steps import Steps
 
 __all__ = ["NotPacked", "last_of", "pack"]
@@ -24,7 +25,7 @@ def pack(pipeline: Any, signature: Signature) -> Form:
         NotPacked: a part of it is not known; the message names it, as a clause.
     """
     try:
-        root = Steps().predictor(pipeline, Given.of(signature))
+        root = with_deviation(Steps().predictor(pipeline, Given.of(signature)), last_of(pipeline))
         if signature.container == "sparse":
             root = _of_sparse(root, len(signature.columns))
         form = Form(format=FORM, columns=len(signature.columns), root=root)

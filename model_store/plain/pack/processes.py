@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from ..node import Array, Predictor
+from ..nodes.columns import Pipeline
 from ..nodes.processes import (
     Both,
     Constant,
     Covariance,
     GaussianProcess,
     Matern,
+    Noise,
     Periodic,
     Power,
     Product,
@@ -21,6 +24,16 @@ from ..nodes.processes import (
 )
 from .given import Given, NotPacked
 from .known import Inner, Known, key_of
+
+
+def with_deviation(root: Predictor, last: Any) -> Predictor:
+    """The same where a Gaussian process, of which `last` is the estimator, is what answers: then it
+    tells its standard deviation as well."""
+    if isinstance(root, Pipeline):
+        return msgspec.structs.replace(root, last=with_deviation(root.last, last))
+    if not isinstance(root, GaussianProcess):
+        return root
+    return msgspec.structs.replace(root, factor=np.tril(np.asarray(last.L_)))
 
 
 def regressor(step: Any, given: Given, inner: Inner) -> Predictor:
@@ -52,7 +65,7 @@ def _terms(kernel: Any, name: str) -> Covariance | None:
     if name == "ConstantKernel":
         return Constant(float(kernel.constant_value))
     if name == "WhiteKernel":
-        return Constant(0.0)
+        return Noise(float(kernel.noise_level))
     if name == "DotProduct":
         return Product(float(kernel.sigma_0) ** 2)
     return _of_distance(kernel, name)

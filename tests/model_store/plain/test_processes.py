@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
+from sklearn.ensemble import VotingRegressor
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -17,9 +19,12 @@ from sklearn.gaussian_process.kernels import (
     RationalQuadratic,
     WhiteKernel,
 )
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from model_store.plain import Malformed, read, write
+from model_store.plain import Malformed, Refused, read, write
+from model_store.plain.nodes.processes import GaussianProcess
 from model_store.plain.pack import NotPacked, pack
 
 from .forms import packed
@@ -39,12 +44,28 @@ KERNELS = [
 ]
 
 
+def require_deviations(pipeline: Any, X: Any, y: Any, rows: Any) -> None:
+    """That the variances of a form are those of its pipeline, within 1e-12 of their size, of rows
+    together and alone."""
+    form, _ = packed(pipeline, X, y)
+    numbers, deviations = pipeline.predict(rows, return_std=True)
+    answer, found = form.deviating(rows)
+    alone = np.concatenate([form.deviating(row[np.newaxis])[1] for row in rows[:9]])
+    assert found.shape == deviations.shape
+    assert np.allclose(answer.labels, numbers, rtol=1e-12, atol=1e-12 * np.abs(numbers).max())
+    size = 1e-12 * (deviations**2).max()
+    assert np.abs(found**2 - deviations**2).max() <= size
+    assert np.abs(alone**2 - deviations[:9] ** 2).max() <= size
+
+
 @pytest.mark.parametrize("normal", [False, True])
 @pytest.mark.parametrize("kernel", KERNELS, ids=repr)
 def test_a_gaussian_process_answers_as_its_pipeline_does(kernel: Any, normal: bool) -> None:
     X, y = drawn(60)
     estimator = GaussianProcessRegressor(kernel, normalize_y=normal, alpha=1e-6, optimizer=None)
-    require_answers(fitted(estimator, X, y, StandardScaler()), X, y, wider(X))
+    pipeline = fitted(estimator, X, y, StandardScaler())
+    require_answers(pipeline, X, y, wider(X))
+    require_deviations(pipeline, X, y, np.concatenate([X[:30], wider(X)]))
 
 
 @pytest.mark.parametrize("targets", [1, 2])
@@ -55,7 +76,28 @@ def test_a_gaussian_process_of_columns_answers_as_its_pipeline_does(
     X, number = drawn(60)
     y = np.stack([number, -X[:, 0]], axis=1)[:, :targets]
     estimator = GaussianProcessRegressor(RBF(), normalize_y=normal, alpha=1e-3, optimizer=None)
-    require_answers(fitted(estimator, X, y, StandardScaler()), X, y, wider(X))
+    pipeline = fitted(estimator, X, y, StandardScaler())
+    require_answers(pipeline, X, y, wider(X))
+    require_deviations(pipeline, X, y, wider(X))
+
+
+def test_only_a_process_that_answers_itself_keeps_what_its_deviation_takes() -> None:
+    X, y = drawn(30)
+    process = GaussianProcessRegressor(RBF(), optimizer=None)
+    searched = GridSearchCV(make_pipeline(StandardScaler(), process), {}, cv=2)
+    form, _ = packed(searched.fit(X, y), X, y)
+    assert form.deviates
+    form, _ = packed(VotingRegressor([("one", process)]).fit(X, y), X, y)
+    assert not form.deviates
+
+
+def test_a_process_without_an_inverse_refuses_rows() -> None:
+    X, y = drawn(30)
+    form, _ = packed(GaussianProcessRegressor(RBF(), optimizer=None).fit(X, y), X, y)
+    assert isinstance(form.root, GaussianProcess)
+    flat = structs.replace(form, root=structs.replace(form.root, factor=np.zeros((30, 30))))
+    with pytest.raises(Refused, match="no inverse"):
+        flat.deviating(X)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +129,10 @@ def test_a_kernel_of_several_is_not_packed() -> None:
     [
         (b'"shape":[30,4]', b'"shape":[20,6]'),
         (b'"shape":[30]', b'"shape":[29]'),
+        (
+            b'"factor":{"dtype":"float64","shape":[30,30]',
+            b'"factor":{"dtype":"float64","shape":[29,30]',
+        ),
         (b'"covariance":"radial"', b'"covariance":"own"'),
         (b'"lengths":{"dtype":"float64","shape":[]', b'"lengths":{"dtype":"float64","shape":[3]'),
     ],
