@@ -6,6 +6,7 @@ done by a hostile file to the process that does it, so `isolated.py` runs it in 
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ from .sources.finding import PICKLE, find
 from .sources.part import Part
 from .structure import Structure
 from .targets import told_of
-from .task import NO_PREDICT, why_silent
+from .task import NO_PREDICT, last_of, why_silent
 from .training import Training, missing
 from .trust import Trust
 from .user_module import Code
@@ -58,11 +59,11 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `files` come in the order of their steps. `trusted` names globals beyond those of every
     artifact; `trust` allows all that the files name. `sample` is a CSV, Parquet or Feather file
-    with rows of the training data, of which `target` are the columns that the pipeline tells;
-    `types` says by name what others were, and `missing` which missing value they had. `store` is
-    where it is to be published, for sentences that say how. `allow_varying` takes a pipeline whose
-    answer to a row is not that row's alone. Without `attempt` nothing of the files is run: they are
-    read by the rules of the default, or not at all.
+    with rows of the training data, of which `target` are the columns that the pipeline tells, and
+    `drop` those that it does not take; `types` says by name what others were, and `missing` which
+    missing value they had. `store` is where it is to be published, for sentences that say how.
+    `allow_varying` takes a pipeline whose answer to a row is not that row's alone. Without
+    `attempt` nothing of the files is run: they are read by the rules of the default, or not at all.
     `publish` asks for a draft.
     """
 
@@ -72,6 +73,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: tuple[str, ...] = ()
     types: Mapping[str, str] = {}
     missing: Mapping[str, str] = {}
+    drop: tuple[str, ...] = ()
     store: str | None = None
     code: str | None = None
     trust: bool = False
@@ -223,17 +225,25 @@ def _check(
     """Warnings about where the files come from, and why they may not be loaded."""
     told: list[str] = []
     refusals: list[ModelStoreError] = []
-    for path, listing in listings.items():
+    for given, (path, listing) in zip(order.files, listings.items(), strict=True):
         file = Path(path).name
         try:
             trust.require(file, listing.globals)
         except Untrusted as error:
-            refusals.append(error)
+            refusals.append(error if given == path else _of_folder(given, error))
         try:
             told += origin.check(file, listing, allow_version=order.allow_version)
         except IncompatibleVersion as error:
             refusals.append(error)
     return told, refusals
+
+
+def _of_folder(folder: str, error: Untrusted) -> Untrusted:
+    """The same of a file that a folder named, where it can be allowed: it is the folder that is
+    imported."""
+    if "--trust" not in str(error):
+        return error
+    return Untrusted(f"{error} That is: quart-app models import {shlex.quote(folder)} --trust")
 
 
 def _load(part: Part, trust: Trust) -> Any:
@@ -322,7 +332,9 @@ def join(parts: Mapping[str, Any]) -> Any:
     why = why_silent(model)
     if why is not None:
         why = why.replace(NO_PREDICT, "does not predict")
-        raise InvalidPipeline(f"{path} holds {_kind(model)}, which {why}{_advice(model)}.")
+        last = last_of(model)
+        what = "which" if last is model else f"of which the last step, {_kind(last)},"
+        raise InvalidPipeline(f"{path} holds {_kind(model)}, {what} {why}{_advice(model)}.")
     for each, part in steps.items():
         _require_fitted(each, part)
     if not first:
@@ -400,7 +412,9 @@ def _inspect(
     structure = Structure.of(pipeline)
     progress("reading the sample")
     try:
-        rows = read_sample(pipeline, structure, sample, order.target, order.types, order.missing)
+        rows = read_sample(
+            pipeline, structure, sample, order.target, order.types, order.missing, order.drop
+        )
     except Undecided as error:
         otherwise = "Or" if "say it with" in str(error) else "So"
         raise InvalidPipeline(f"{error} {otherwise} {_ways(order)}") from error

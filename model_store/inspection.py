@@ -33,6 +33,7 @@ from .signature import Matrix, Signature
 from .structure import Hint, Structure
 from .targets import column_names, output_count, require_shares, require_width, targets_of
 from .task import (
+    NO_PREDICT,
     SUPERVISED,
     Measure,
     Task,
@@ -226,7 +227,7 @@ def require_answers(pipeline: Any) -> None:
     """Raises InvalidPipeline where it is nothing that predicts or transforms rows."""
     why = why_silent(pipeline)
     if why is not None:
-        more = "" if ";" in why else "; publish a fitted pipeline"
+        more = "; publish a fitted pipeline" if why == NO_PREDICT else ""
         raise InvalidPipeline(f"A {type(last_of(pipeline)).__name__} {why}{more}.")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from .errors import InvalidPipeline
 from .manifest import Target
 from .sample_file import SampleFile
-from .training import Feature
+from .training import Feature, objects
 
 ENCODER: Final = ("sklearn.preprocessing._label", "LabelEncoder")
 
@@ -42,12 +41,20 @@ def encoded(file: SampleFile, target: str, encoder: Any) -> SampleFile:
     """The same with the encoder's numbers in the place of its labels in the target, which has been
     encoded since if all its cells are such numbers."""
     name = file.named(target)
-    column = () if name is None else file.columns[name]
-    if name is None or isinstance(column, Feature):
+    if name is None:
         return file
+    column = file.columns[name]
+    values = column.values.tolist() if isinstance(column, Feature) else column
     numbers = {str(label): str(number) for number, label in enumerate(encoder.classes_)}
-    cells: Sequence[str] = [cell.strip() for cell in column]
+    cells = [_text(value) for value in values]
     if {cell for cell in cells if cell} <= set(numbers.values()):
         return file
-    made = [numbers.get(cell, cell) for cell in cells]
+    made: Any = [numbers.get(cell, cell) for cell in cells]
+    if isinstance(column, Feature):
+        made = replace(column, values=objects(made), dtype="object", categories=None)
     return replace(file, columns={**file.columns, name: made})
+
+
+def _text(value: Any) -> str:
+    """A cell as a CSV file has it, where there is nothing of what is missing."""
+    return "" if value is None or value != value else str(value).strip()

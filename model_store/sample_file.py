@@ -6,8 +6,9 @@ types. What neither tells of a column is found out by asking the pipeline.
 
 from __future__ import annotations
 
+import shlex
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
@@ -44,10 +45,12 @@ UNLABELLED: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class SampleFile:
-    """The columns of a file by name: texts, or with types."""
+    """The columns of a file by name: texts, or with types. Those of an array have their names by
+    their places alone."""
 
     path: str
     columns: Mapping[str, Sequence[str] | Feature]
+    is_array: bool = False
 
     @classmethod
     def read(cls, path: str) -> SampleFile:
@@ -109,10 +112,11 @@ def read_sample(
     targets: Sequence[str] = (),
     types: Mapping[str, str] | None = None,
     missing: Mapping[str, str] | None = None,
+    dropped: Sequence[str] = (),
 ) -> SampleRows:
     """Rows that a pipeline was trained on, out of a file or its path. `targets` are the columns
     that it tells; `types` are those that a person says the others had, and `missing` the missing
-    values. Blocks.
+    values; `dropped` are columns that it does not take. Blocks.
 
     Raises:
         InvalidTable: it is no file of rows.
@@ -121,8 +125,8 @@ def read_sample(
         LoadFailed: the pipeline needs a DataFrame, and pandas is not installed.
     """
     file = SampleFile.read(file) if isinstance(file, str) else file
-    told = _targets(file, targets)
-    inputs, notes = _inputs(file, structure, set(told.values()))
+    told = _named(file, targets)
+    inputs, notes = _inputs(file, structure, set(told.values()), _named(file, dropped).values())
     said = {
         name: TYPES[kind] for name, kind in _said(file, inputs, "type", types or {}, TYPES).items()
     }
@@ -132,7 +136,7 @@ def read_sample(
         notes.append(f"{passed}: not compared, as the pipeline was not fitted to tell it")
     truth = _truth(pipeline, {name: file.columns[column] for name, column in told.items()})
     hints = structure.hints or [Hint() for _ in inputs]
-    containers = _containers(structure)
+    containers = _containers(structure, file)
     columns = [
         _column(name, file.columns[column], hint, said.get(name), nulls.get(name))
         for (name, column), hint in zip(inputs.items(), hints, strict=True)
@@ -147,23 +151,23 @@ def read_sample(
     return SampleRows(training, truth, (*notes, *decided))
 
 
-def _containers(structure: Structure) -> list[Container]:
+def _containers(structure: Structure, file: SampleFile) -> list[Container]:
     """What the pipeline may have been trained on, the plainest first: not every step remembers
     that it was a DataFrame."""
     if structure.texts:
         return ["texts"]
     if structure.names is not None:
         return ["frame"]
-    return ["matrix", "frame"] if frames.is_installed() else ["matrix"]
+    return ["matrix", "frame"] if frames.is_installed() and not file.is_array else ["matrix"]
 
 
 # Columns -------------------------------------------------------------------------
 
 
-def _targets(file: SampleFile, targets: Sequence[str]) -> dict[str, str]:
-    """The columns of the targets, by the names that these were ordered by."""
+def _named(file: SampleFile, names: Sequence[str]) -> dict[str, str]:
+    """The columns of the file that a person named, by these names."""
     found = {}
-    for name in targets:
+    for name in names:
         column = file.named(name)
         if column is None:
             raise InvalidPipeline(f"{file.path} has no column {name!r}; it has {file.names}.")
@@ -172,21 +176,23 @@ def _targets(file: SampleFile, targets: Sequence[str]) -> dict[str, str]:
 
 
 def _inputs(
-    file: SampleFile, structure: Structure, targets: set[str]
+    file: SampleFile, structure: Structure, targets: set[str], dropped: Collection[str]
 ) -> tuple[dict[str, str], list[str]]:
     """The columns that the pipeline takes, by its names and in its order, and what to know.
 
     Raises:
         InvalidPipeline: they are others, or more, or fewer.
     """
-    rest = [name for name in file.columns if name not in targets]
+    rest = [name for name in file.columns if name not in targets and name not in dropped]
     notes = []
     if INDEX in rest and not _knows_index(structure, len(rest)):
         rest.remove(INDEX)
         notes.append(_index_passed_over(file, structure, len(rest)))
-    if structure.names is None:
-        _require_count(file, structure, rest)
-        return {name.strip(): name for name in rest}, notes
+    if structure.names is None or file.is_array:
+        _require_count(file, structure, rest, aimed=bool(targets))
+        names: Sequence[str] | None = ["text"] if structure.texts else structure.names
+        names = names if file.is_array else None
+        return dict(zip(names or [name.strip() for name in rest], rest, strict=True)), notes
     spelled = structure.spelled(file.columns)
     found = {name: file.named(spelled.get(name, name)) for name in structure.names}
     lacking = [name for name, column in found.items() if column is None]
@@ -198,21 +204,42 @@ def _inputs(
     if strange:
         raise InvalidPipeline(
             f"{file.path} has columns that the pipeline does not know: {', '.join(strange)}; "
-            f"{_HINT}."
+            f"{_ways_out(strange, aimed=bool(targets))}."
         )
     return {name: column for name, column in found.items() if column is not None}, notes
 
 
-_HINT: Final = "name what the pipeline tells with --target, and take out what it does not take"
-
-
-def _require_count(file: SampleFile, structure: Structure, rest: Sequence[str]) -> None:
+def _require_count(
+    file: SampleFile, structure: Structure, rest: Sequence[str], *, aimed: bool
+) -> None:
     count = len(structure.hints)
-    if count not in {0, len(rest)} or not rest:
-        raise InvalidPipeline(
-            f"The pipeline takes {count} columns, and {file.path} has {len(rest)}: "
-            f"{', '.join(rest)}; {_HINT}."
-        )
+    if count in {0, len(rest)} and rest:
+        return
+    # An id is another in each row.
+    odd = [name for name in rest if _is_id(file.columns[name])]
+    ways = _ways_out(odd if len(odd) == len(rest) - count else [], aimed=aimed)
+    raise InvalidPipeline(
+        f"The pipeline takes {count} columns, and {file.path} has {len(rest)}: "
+        f"{', '.join(rest)}; {ways}."
+    )
+
+
+def _ways_out(strange: Sequence[str], *, aimed: bool) -> str:
+    """What to type where a sample has columns that a pipeline does not take: `strange` ones, or any
+    where none is named. With `aimed` one is known that it tells."""
+    each = [f"--drop {shlex.quote(name)}" for name in strange[:NAMES_SHOWN]] or ["--drop COLUMN"]
+    leave = f"leave out what it does not take with {' '.join(each)}"
+    if aimed:
+        return leave
+    told = shlex.quote(strange[-1]) if len(strange) == 1 else "COLUMN"
+    return f"name what the pipeline tells with --target {told}, or {leave}"
+
+
+def _is_id(column: Sequence[str] | Feature) -> bool:
+    """Whether each row has another value that is no fraction."""
+    values = column.values.tolist() if isinstance(column, Feature) else list(column)
+    whole = not any(isinstance(value, float) or "." in str(value) for value in values)
+    return whole and len(set(map(str, values))) == len(values)
 
 
 def _knows_index(structure: Structure, count: int) -> bool:

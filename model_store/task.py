@@ -44,6 +44,23 @@ _OF_TARGETS: Final = frozenset({"LabelBinarizer", "LabelEncoder", "MultiLabelBin
 
 NO_PREDICT: Final = "has no predict method"
 
+_INSTEAD: Final[Mapping[str, str]] = {
+    "KernelDensity": "it knows how dense the rows lie; fit GaussianMixture(3).fit(X), which tells "
+    "the part of them that a row belongs to, or IsolationForest().fit(X), which tells unusual ones",
+    "NearestNeighbors": "it finds the rows of training that are near, and tells nothing of them; "
+    "fit KNeighborsClassifier().fit(X, y), or KNeighborsRegressor().fit(X, y) for a number",
+    **dict.fromkeys(
+        ("ClassicalMDS", "MDS", "SpectralEmbedding", "TSNE"),
+        "it places the rows that it was fitted on, and no others; fit PCA(2).fit(X), which "
+        "transforms any row",
+    ),
+}
+"""What to fit in the place of what neither predicts nor transforms."""
+_ADVICE: Final = (
+    "let the last step predict or transform, as in make_pipeline(StandardScaler(), "
+    "LogisticRegression()).fit(X, y)"
+)
+
 _BY_BATCH: Final = frozenset({"LatentDirichletAllocation", "MiniBatchNMF", "NMF"})
 """What begins at the mean of the rows that it transforms, and stops when they all change little."""
 
@@ -142,7 +159,9 @@ def why_silent(pipeline: Any) -> str | None:
             f"{NO_PREDICT}, as it tells the clusters of the rows alone that it was fitted on; fit "
             "a KMeans, or a classifier on its labels_, and publish that"
         )
-    return NO_PREDICT
+    if not hasattr(last, "fit"):
+        return NO_PREDICT
+    return f"{NO_PREDICT}: {_INSTEAD.get(type(last).__name__, _ADVICE)}"
 
 
 def last_of(pipeline: Any) -> Any:

@@ -38,6 +38,14 @@ DTYPES: Final = {
     "datetime": "datetime64[ns]",
 }
 """The types of MLflow's signatures, but for texts. https://mlflow.org/docs/latest/ml/model/signatures"""
+TEXT: Final = "text"
+NUMBERS: Final = frozenset(
+    {
+        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64"),
+    }
+)
+"""Dtypes that the signature of an array may have."""
 CELL: Final = str | int | float | bool | None
 
 
@@ -47,6 +55,7 @@ class _Saved(msgspec.Struct):
     artifact_path: str
     type: str = ""
     pandas_orient: str = ""
+    params: str = ""
 
 
 class _Signature(msgspec.Struct):
@@ -59,14 +68,33 @@ class _MLmodel(msgspec.Struct):
     saved_input_example_info: _Saved | None = None
 
 
+class _Tensor(msgspec.Struct):
+    dtype: str = ""
+
+
 class _Column(msgspec.Struct):
     name: str | None = None
     type: str = ""
+    tensor: _Tensor | None = msgspec.field(default=None, name="tensor-spec")
 
 
 class _Split(msgspec.Struct):
-    columns: list[str | int]
+    """A table of pandas. Columns that are called 0, 1, … are left out."""
+
     data: list[list[Any]]
+    columns: list[str | int] | None = None
+
+
+class _Array(msgspec.Struct):
+    """An array, or one for each column."""
+
+    inputs: list[Any] | dict[str, list[Any]]
+
+
+class _Wished(msgspec.Struct):
+    """An example beside parameters for `predict`."""
+
+    inputs: Any
 
 
 class _File(msgspec.Struct):
@@ -130,23 +158,65 @@ def _of_mlflow(folder: Path, code: bool) -> tuple[Path, SampleFile | None]:
 
 
 def _example(folder: Path, found: _MLmodel) -> SampleFile | None:
+    """The rows that came along: a table of pandas, or arrays of numpy.
+    https://github.com/mlflow/mlflow/blob/master/mlflow/models/utils.py has how they are written."""
     saved = found.saved_input_example_info
-    if saved is None or (saved.type, saved.pandas_orient) != ("dataframe", "split"):
+    is_table = saved is not None and (saved.type, saved.pandas_orient) == ("dataframe", "split")
+    if saved is None or not (is_table or saved.type == "ndarray"):
         return None
     file = inside(folder, saved.artifact_path)
-    rows = _decoded(_bounded(file), _Split, file)
-    types = {}
+    kind = _Wished if saved.params else Any
+    data = _decoded(_bounded(file), kind, file)
+    data = data.inputs if saved.params else data
+    known = []
     if found.signature is not None and found.signature.inputs is not None:
-        columns = _decoded(found.signature.inputs.encode(), list[_Column], folder / MLMODEL)
-        types = {each.name: each.type for each in columns if each.name is not None}
-    names = list(map(str, rows.columns))
-    if any(len(row) != len(names) for row in rows.data):
+        known = _decoded(found.signature.inputs.encode(), list[_Column], folder / MLMODEL)
+    types = {each.name: _dtype_of(each) for each in known if each.name is not None}
+    if is_table:
+        rows = _converted(data, _Split, file)
+        names = None if rows.columns is None else list(map(str, rows.columns))
+        return _of_rows(file, rows.data, names, types)
+    inputs = _converted(data, _Array, file).inputs
+    if isinstance(inputs, dict):
+        if any(isinstance(cell, list) for cells in inputs.values() for cell in cells):
+            return None
+        return _sample(file, inputs, types)
+    # A lone dimension is a column.
+    cells = [each if isinstance(each, list) else [each] for each in inputs]
+    if any(isinstance(cell, list) for row in cells for cell in row):
+        return None
+    dtypes = {_dtype_of(each) for each in known}
+    return _of_rows(file, cells, None, {}, dtypes.pop() if len(dtypes) == 1 else "")
+
+
+def _dtype_of(column: _Column) -> str:
+    """The dtype of numpy that a signature says, if it does."""
+    if column.tensor is not None:
+        return column.tensor.dtype
+    return TEXT if column.type == "string" else DTYPES.get(column.type, "")
+
+
+def _of_rows(
+    file: Path,
+    rows: Sequence[Sequence[Any]],
+    names: Sequence[str] | None,
+    types: Mapping[str, str],
+    dtype: str = "",
+) -> SampleFile | None:
+    """Rows as columns of these names, or of none; all of them have the `dtype` where it is known.
+
+    Raises:
+        UnreadableFile: a row is not as wide as others.
+    """
+    width = len(rows[0]) if names is None and rows else len(names or ())
+    if any(len(row) != width for row in rows):
         raise UnreadableFile(
             f"{file} has rows that are not as wide as its columns; give rows with --sample."
         )
-    return _sample(
-        file, {name: [row[i] for row in rows.data] for i, name in enumerate(names)}, types
-    )
+    known = names or [f"x{place}" for place in range(width)]
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(known)}
+    types = types or dict.fromkeys(known, dtype)
+    return _sample(file, columns, types, is_array=names is None)
 
 
 def _yaml(data: bytes, file: Path) -> Any:
@@ -234,22 +304,31 @@ def _converted(found: Any, kind: Any, file: Path) -> Any:
 
 
 def _sample(
-    file: Path, columns: Mapping[str, Sequence[Any]], types: Mapping[str, str]
+    file: Path,
+    columns: Mapping[str, Sequence[Any]],
+    types: Mapping[str, str],
+    *,
+    is_array: bool = False,
 ) -> SampleFile | None:
     """The rows, each column with the type of the signature where it takes that."""
+    if len({len(cells) for cells in columns.values()}) > 1:
+        raise UnreadableFile(
+            f"{file} has columns that are not of one length; give rows with --sample."
+        )
     found = {name: _feature(name, cells, types.get(name, "")) for name, cells in columns.items()}
     if not found or not all(len(each.values) for each in found.values()):
         return None
-    return SampleFile(str(file), found)
+    return SampleFile(str(file), found, is_array)
 
 
-def _feature(name: str, cells: Sequence[Any], kind: str) -> Feature:
+def _feature(name: str, cells: Sequence[Any], dtype: str) -> Feature:
     if not all(isinstance(cell, CELL) for cell in cells):
         raise UnreadableFile(
             f"The example of the folder: {name}: expected texts and numbers, got lists or objects; "
             "give rows with --sample."
         )
-    values = _typed(cells, DTYPES.get(kind)) if kind != "string" else None
+    numeric = dtype in NUMBERS or dtype.startswith("datetime64[")
+    values = None if dtype == TEXT else _typed(cells, dtype if numeric else None)
     if values is None:
         return Feature(name, objects(cells), "text" if _are_texts(cells) else "object")
     return Feature(name, values, values.dtype.name)

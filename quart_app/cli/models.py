@@ -220,6 +220,12 @@ def _intake_options(command: Any) -> Any:
             help="What a column of the sample had where a value is missing: "
             f"{', '.join(f'{null} ({told})' for null, told in NULLS.items())}.",
         ),
+        click.option(
+            "--drop",
+            multiple=True,
+            metavar="COLUMN",
+            help="A column of the sample that it does not take, such as an id.",
+        ),
         click.option("--code", metavar="MODULE.PY", help="The module with its own classes."),
         click.option("--trust", is_flag=True, help="Allow all that the files name."),
         click.option("--trusted", multiple=True, metavar="NAME", help="Allow this global."),
@@ -293,8 +299,12 @@ def inspect(
     not loaded. With it they are loaded and predict in a process with limits, as `import` does, and
     nothing is published. Exits with 1 if `import` would refuse them.
     """
-    if not attempt and any(options[each] for each in ("sample", "target", "types", "missing")):
-        raise click.UsageError("--sample, --target, --type and --missing are used with --try only")
+    if not attempt and any(
+        options[each] for each in ("sample", "target", "types", "missing", "drop")
+    ):
+        raise click.UsageError(
+            "--sample, --target, --type, --missing and --drop are used with --try only"
+        )
     name = _name_of(files[-1])
     finding, _ = _try(name, files, publish=False, attempt=attempt, store=str(store.root), **options)
     if as_json:
@@ -327,7 +337,8 @@ def _print_look(finding: ImportReport) -> None:
 def _try(
     name: str, files: Sequence[str], *, publish: bool, attempt: bool = True, **options: Any
 ) -> Any:
-    for option, given in (("type", options["types"]), ("missing", options["missing"])):
+    of_columns = {"type": options["types"], "missing": options["missing"], "drop": options["drop"]}
+    for option, given in of_columns.items():
         if given and options["sample"] is None:
             raise click.UsageError(f"--{option} says how a --sample is read")
     given = options.pop("time_limit"), options.pop("memory_limit")

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from msgspec import structs
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
@@ -51,12 +54,22 @@ def test_a_label_encoder_beside_a_model_tells_the_words(
     assert import_files(look)[0].refusals == ()
 
 
-@pytest.mark.parametrize("cells", [WORDS, CODES], ids=["labels", "numbers"])
-def test_a_target_has_the_labels_of_an_encoder_or_its_numbers(cells: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["csv", "parquet", "feather"])
+@pytest.mark.parametrize(
+    "cells",
+    [WORDS, CODES, pd.Series(WORDS).astype("category")],
+    ids=["labels", "numbers", "categories"],
+)
+def test_a_target_has_the_labels_of_an_encoder_or_its_numbers(
+    cells: Any, ending: str, tmp_path: Path
+) -> None:
     files = saved(tmp_path, labels=ENCODER, scaler=SCALER, model=MODEL)
-    sample = tmp_path / "rows.csv"
-    rows = (f"{one},{other},{cell}\n" for (one, other), cell in zip(X, cells, strict=True))
-    sample.write_text("a,b,left\n" + "".join(rows))
+    sample = tmp_path / f"rows.{ending}"
+    rows = pd.DataFrame(X, columns=["a", "b"]).assign(left=cells)
+    if ending == "csv":
+        rows.to_csv(sample, index=False)
+    else:
+        getattr(rows, f"to_{ending}")(sample)
     request = ImportRequest(name="m", files=files, sample=str(sample), target=("left",))
     report, draft = import_files(request)
     assert draft is not None
@@ -120,3 +133,76 @@ def test_what_draws_its_answers_is_told_so_with_the_option_that_allows_it(
         ModelStore(tmp_path / "store").publish("m", pipeline, X, labels)
     with pytest.raises(InvalidPipeline, match=pattern):
         import_files(ImportRequest(name="m", files=saved(tmp_path, mine=pipeline)))
+
+
+def test_another_label_than_those_of_the_encoder_is_told_by_its_row(tmp_path: Path) -> None:
+    files = saved(tmp_path, labels=ENCODER, scaler=SCALER, model=MODEL)
+    words = WORDS.astype(object)
+    words[3] = "comes"
+    sample = tmp_path / "rows.parquet"
+    pd.DataFrame(X, columns=["a", "b"]).assign(left=words).to_parquet(sample)
+    request = ImportRequest(name="m", files=files, sample=str(sample), target=("left",))
+    with pytest.raises(InvalidPipeline, match=r"Row 3 of the sample: left: .* got 'comes'"):
+        import_files(request)
+
+
+def test_a_pipeline_whose_last_step_does_not_predict_names_that_step(tmp_path: Path) -> None:
+    pipeline = make_pipeline(StandardScaler(), NearestNeighbors()).fit(X)
+    (file,) = saved(tmp_path, near=pipeline)
+    with pytest.raises(InvalidPipeline) as raised:
+        import_files(ImportRequest(name="m", files=(file,)))
+    assert str(raised.value).startswith(
+        f"{file} holds a Pipeline, of which the last step, a NearestNeighbors, does not predict: "
+    )
+    assert "fit KNeighborsClassifier().fit(X, y)" in str(raised.value)
+
+
+ROWS = pd.DataFrame(X, columns=["a", "b"]).assign(left=CODES)
+IDS = [f"c{place}" for place in range(len(X))]
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "given", "typed"),
+    [
+        (MODEL, ROWS.assign(key=IDS), ("left",), "--drop key."),
+        (MODEL, ROWS.assign(key=IDS, kind=1), ("left",), "--drop COLUMN."),
+        (MODEL, ROWS.drop(columns="left"), (), None),
+        (
+            LogisticRegression().fit(ROWS[["a", "b"]], CODES),
+            ROWS.assign(**{"the key": IDS, "kind": 1}),
+            ("left",),
+            "--drop 'the key' --drop kind.",
+        ),
+        (
+            LogisticRegression().fit(ROWS[["a", "b"]], CODES),
+            ROWS,
+            (),
+            "--target left, or leave out what it does not take with --drop left.",
+        ),
+    ],
+    ids=["an id", "which one is not known", "nothing", "two", "the target"],
+)
+def test_a_column_that_a_pipeline_does_not_take_is_dropped_by_what_is_said(
+    model: Any, rows: Any, given: tuple[str, ...], typed: str | None, tmp_path: Path
+) -> None:
+    files = saved(tmp_path, model=model)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    request = ImportRequest(name="m", files=files, sample=str(tmp_path / "rows.csv"), target=given)
+    if typed is not None:
+        with pytest.raises(InvalidPipeline) as raised:
+            import_files(request)
+        assert str(raised.value).endswith(typed), raised.value
+    others = tuple(name for name in rows if name not in ("a", "b", *given))
+    report, _ = import_files(structs.replace(request, drop=others))
+    assert report.signature is not None
+    assert report.signature.names == ("a", "b")
+
+
+def test_a_dropped_column_has_to_be_there(tmp_path: Path) -> None:
+    files = saved(tmp_path, model=MODEL)
+    ROWS.to_csv(tmp_path / "rows.csv", index=False)
+    request = ImportRequest(
+        name="m", files=files, sample=str(tmp_path / "rows.csv"), target=("left",), drop=("key",)
+    )
+    with pytest.raises(InvalidPipeline, match=r"has no column 'key'; it has a, b, left\.$"):
+        import_files(request)

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pandas
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.cluster import (
     DBSCAN,
     AffinityPropagation,
@@ -29,9 +30,10 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge, SGDOneClassSVM
+from sklearn.manifold import TSNE
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KernelDensity, LocalOutlierFactor
+from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import OneClassSVM
@@ -123,14 +125,22 @@ def test_the_last_estimator_says_what_a_pipeline_is_for(
         assert found is None if classes is None else list(found) == classes
 
 
+class Silent(BaseEstimator):  # type: ignore[misc]
+    def fit(self, X: Any, y: Any = None) -> Silent:
+        return self
+
+
 @pytest.mark.parametrize(
     ("pipeline", "sentence"),
     [
         (DBSCAN().fit(X), r"^A DBSCAN has no predict method, as it tells the clusters .* KMeans"),
         (LocalOutlierFactor().fit(X), r"^A LocalOutlierFactor knows .* novelty=True"),
         (LabelEncoder().fit(CLASS), r"^A LabelEncoder transforms what a pipeline is to tell"),
-        (KernelDensity().fit(X), r"^A KernelDensity has no predict method"),
-        (FRAME, r"^A DataFrame has no predict method"),
+        (KernelDensity().fit(X), r"^A KernelDensity has no predict .* fit GaussianMixture\(3\)"),
+        (scaled(NearestNeighbors()).fit(X), r"^A NearestNeighbors has .* KNeighborsClassifier"),
+        (TSNE().fit(X), r"^A TSNE has no predict method: .* PCA\(2\)\.fit\(X\)"),
+        (Silent().fit(X), r"^A Silent has no predict method: let the last step .* make_pipeline"),
+        (FRAME, r"^A DataFrame has no predict method; publish a fitted pipeline"),
         (
             HashingVectorizer().fit(WORDS),
             rf"transforms each row to 1048576 columns, and at most {MOST_OUTPUTS} are",

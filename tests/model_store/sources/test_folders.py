@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pandas
 import pytest
 import skops.io
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from model_store.errors import ModelStoreError, UnreadableFile, Untrusted
 from model_store.importer import ImportReport, ImportRequest, import_files
@@ -136,6 +138,109 @@ def test_a_folder_of_mlflow_brings_its_model_and_its_rows(file: str, tmp_path: P
         {"age": 30, "income": 2.5, "city": "b"},
     ]
     assert list(report.sample.predictions) == PIPELINE.predict(FRAME[:2]).tolist()
+
+
+NUMBERS = FRAME[["age", "income"]].to_numpy()
+OF_NUMBERS = make_pipeline(StandardScaler(), LogisticRegression()).fit(NUMBERS, TRUTH)
+OF_NAMES = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+    FRAME[["age", "income"]], TRUTH
+)
+OF_TEXTS = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
+    FRAME["city"] + FRAME["city"], TRUTH
+)
+TENSOR = '[{"type": "tensor", "tensor-spec": {"dtype": "KIND", "shape": [-1, 2]}}]'
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "example", "dtype", "columns"),
+    [
+        (OF_NUMBERS, {"inputs": [[20, 1.0], [30, 2.5]]}, "float64", {"x0": "float64"}),
+        (OF_NUMBERS, {"inputs": [[20, 1], [30, 2]]}, "int32", {"x0": "int32", "x1": "int32"}),
+        (OF_NUMBERS, {"inputs": [[20, 1], [30, 2]]}, "own", {"x0": "int64"}),
+        (OF_NAMES, {"inputs": [[20, 1.0], [30, 2.5]]}, "float64", {"age": "float64"}),
+        (OF_NAMES, {"inputs": {"income": [1.0], "age": [20]}}, "float64", {"age": "int64"}),
+        (OF_TEXTS, {"inputs": ["aa", "bb"]}, "str", {"text": "object"}),
+        (
+            OF_NUMBERS,
+            {"inputs": {"inputs": [[20, 1.0]]}, "params": {"depth": 1}},
+            "float64",
+            {"x0": "float64"},
+        ),
+    ],
+    ids=["floats", "integers", "no dtype", "by place", "by name", "texts", "with parameters"],
+)
+def test_an_example_of_arrays_is_a_sample(
+    pipeline: Any, example: Any, dtype: str, columns: dict[str, str], tmp_path: Path
+) -> None:
+    wished = "true" if "params" in example else ""
+    saved = {"type": "ndarray", "format": "tf-serving", "params": wished}
+    folder = array_folder(tmp_path / "m", pipeline, example, saved, TENSOR.replace("KIND", dtype))
+    report = taken(folder)
+    assert report.signature is not None
+    found = {column.name: column.dtype for column in report.signature.columns}
+    assert found | columns == found
+    assert report.sample is not None
+    rows = example["inputs"]
+    assert len(report.sample.rows) == (1 if isinstance(rows, dict) else len(rows))
+
+
+def test_a_table_whose_columns_have_no_names_is_one_of_an_array(tmp_path: Path) -> None:
+    saved = {"type": "dataframe", "pandas_orient": "split"}
+    folder = array_folder(tmp_path / "m", OF_NAMES, {"data": [[20, 1.5]]}, saved, "[]")
+    report = taken(folder)
+    assert report.sample is not None
+    assert report.sample.rows == [{"age": 20, "income": 1.5}]
+
+
+@pytest.mark.parametrize(
+    ("example", "sentence"),
+    [
+        ({"inputs": [[1, 2], [3]]}, "has rows that are not as wide as its columns; give rows"),
+        ({"inputs": {"a": [1, 2], "b": [1]}}, "columns that are not of one length; give rows"),
+        ({"inputs": [[1, 2, 3]]}, "The pipeline takes 2 columns, and .* has 3: x0, x1, x2;"),
+        ({"inputs": 7}, "is not what it should be"),
+        ({"rows": []}, "is not what it should be"),
+    ],
+)
+def test_arrays_that_are_no_rows_are_refused(example: Any, sentence: str, tmp_path: Path) -> None:
+    saved = {"type": "ndarray", "format": "tf-serving"}
+    folder = array_folder(tmp_path / "m", OF_NUMBERS, example, saved, "[]")
+    assert re.search(sentence, refused(folder, ModelStoreError))
+
+
+@pytest.mark.parametrize("inputs", [[], [[[1, 2]], [[3, 4]]], {"a": [[1], [2]]}])
+def test_arrays_of_more_dimensions_are_no_sample(inputs: Any, tmp_path: Path) -> None:
+    saved = {"type": "ndarray", "format": "tf-serving"}
+    report = taken(array_folder(tmp_path / "m", OF_NUMBERS, {"inputs": inputs}, saved, "[]"))
+    assert report.signature is not None
+    assert report.signature.names == ("x0", "x1")
+
+
+def array_folder(
+    path: Path, pipeline: Any, example: Any, saved: dict[str, str], inputs: str
+) -> Path:
+    """A folder of MLflow with another example than a table of named columns."""
+    path.mkdir()
+    told = {
+        "flavors": {"sklearn": {"pickled_model": "model.pkl"}},
+        "saved_input_example_info": {"artifact_path": "input_example.json", **saved},
+        "signature": {"inputs": inputs},
+    }
+    (path / "MLmodel").write_text(json.dumps(told))
+    (path / "input_example.json").write_text(json.dumps(example))
+    (path / "model.pkl").write_bytes(pickle.dumps(pipeline))
+    return path
+
+
+def test_a_folder_with_a_file_that_needs_trust_says_what_to_type(tmp_path: Path) -> None:
+    folder = tmp_path / "the trees"
+    folder.mkdir()
+    told = {"flavors": {"catboost": {"data": "model.cb"}}}
+    (folder / "MLmodel").write_text(json.dumps(told))
+    (folder / "model.cb").write_bytes(b'CBM1 {"loss_function": {"type": "Logloss"}}')
+    said = refused(folder, Untrusted)
+    assert "what CatBoost is given is not checked here" in said
+    assert said.endswith(f"That is: quart-app models import '{folder}' --trust")
 
 
 def test_rows_that_are_given_go_before_those_of_the_folder(tmp_path: Path) -> None:
@@ -257,7 +362,8 @@ def test_an_example_that_is_none_ends_in_a_sentence(
     ],
 )
 def test_a_column_has_the_type_of_the_signature(kind: str, cells: Any, dtype: str) -> None:
-    sample = folders._sample(Path("example"), {"a": cells}, {"a": kind})
+    dtypes = {"a": folders._dtype_of(folders._Column(type=kind))}
+    sample = folders._sample(Path("example"), {"a": cells}, dtypes)
     assert sample is not None
     found: Any = sample.columns["a"]
     assert found.dtype == dtype

@@ -186,7 +186,9 @@ def test_inspect_takes_a_sample_only_where_it_predicts(
     arguments = ["models", "inspect", iris, "--sample", "rows.csv"]
     ended = command(*arguments, QUART_APP_MODEL_STORE=str(empty.root))
     assert ended.code == 2
-    assert "--sample, --target, --type and --missing are used with --try only" in ended.stderr
+    assert (
+        "--sample, --target, --type, --missing and --drop are used with --try only" in ended.stderr
+    )
 
 
 def test_a_sample_that_agrees_badly_is_warned_of_last_and_on_the_card(
