@@ -150,6 +150,7 @@ class Inspection:
         feature_names: Sequence[str] | None = None,
         target_name: str | Sequence[str] | None = None,
         types: Mapping[str, str] | None = None,
+        missing: Mapping[str, str] | None = None,
         allow_varying: bool = False,
         progress: Progress = lambda step: None,
     ) -> Inspection:
@@ -159,8 +160,9 @@ class Inspection:
             InvalidPipeline
         """
         require_answers(pipeline)
-        if types and X is None:
-            raise InvalidPipeline("types says what columns of X are, and there is no X.")
+        for option, words in (("types", types), ("missing", missing)):
+            if words and X is None:
+                raise InvalidPipeline(f"{option} says what columns of X are, and there is no X.")
         if hasattr(X, "columns") and not hasattr(X, "iloc"):
             raise InvalidPipeline(
                 f"Training data may be a DataFrame of pandas, got {type(X).__module__}."
@@ -172,7 +174,8 @@ class Inspection:
             training = None
             if X is not None:
                 names = _named(structure, X, feature_names)
-                training = Training.of(_in_order(X, structure), names).typed(types or {})
+                training = Training.of(_in_order(X, structure), names)
+                training = training.typed(types or {}, missing)
             return cls.of(
                 pipeline,
                 structure,

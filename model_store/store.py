@@ -260,6 +260,7 @@ class ModelStore:
         feature_names: Sequence[str] | None = None,
         target_name: str | Sequence[str] | None = None,
         types: Mapping[str, str] | None = None,
+        missing: Mapping[str, str] | None = None,
         code: str | os.PathLike[str] | None = None,
         allow_varying: bool = False,
         progress: Progress = lambda step: None,
@@ -270,8 +271,9 @@ class ModelStore:
         `X` of shape (rows, columns), or a list of texts, and `y` of shape (rows,) or (rows,
         targets) are the training data: the signature, the ranges and the golden rows are read off
         them; they are not stored. Without `X` the pipeline's own parts must tell. `types` says by
-        name what columns are, such as `text` for texts that repeat. `code` is the file of the
-        module that defines classes of the pipeline which no installed package has.
+        name what columns are, such as `text` for texts that repeat, and `missing` which missing
+        value they had: `nan`, `none` or `na`. `code` is the file of the module that defines classes
+        of the pipeline which no installed package has.
         `allow_varying` takes a pipeline whose answer to a row depends on the rows beside it, or
         changes from call to call: then each row is asked alone. `progress` is told each step as it
         begins, in words: `print` shows them.
@@ -300,6 +302,7 @@ class ModelStore:
             feature_names=feature_names,
             target_name=target_name,
             types=types,
+            missing=missing,
             allow_varying=allow_varying,
             progress=progress,
         )

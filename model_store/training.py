@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import frames
-from .column_facts import JSONLabel, Null, null_of, plain_label
+from .column_facts import NULLS, JSONLabel, Null, null_of, plain_label
 from .column_types import BOOLEAN, CATEGORY, TYPES, ColumnType
 from .column_types.base import most_exact
 from .columns import Column
@@ -113,22 +113,30 @@ class Training:
         kept = tuple(replace(feature, kind=given.kind) for feature, given in said)
         return replace(found, features=kept)
 
-    def typed(self, types: Mapping[str, str]) -> Training:
-        """The same with what a person says that columns are.
+    def typed(self, types: Mapping[str, str], missing: Mapping[str, str] | None = None) -> Training:
+        """The same with what a person says that columns are, and which missing value they had.
 
         Raises:
-            InvalidPipeline: there is no such column, or no such type.
+            InvalidPipeline: there is no such column, no such type or no such missing value.
         """
-        for name, word in types.items():
-            if name not in self.names:
-                shown = ", ".join(self.names[:NAMES_SHOWN])
-                raise InvalidPipeline(f"types: there is no column {name!r} in X; it has {shown}.")
-            if word not in TYPES:
-                raise InvalidPipeline(
-                    f"types: {name}: expected one of {', '.join(TYPES)}, got {word!r}."
-                )
+        nulls = missing or {}
+        for option, words, known in (("types", types, TYPES), ("missing", nulls, NULLS)):
+            for name, word in words.items():
+                if name not in self.names:
+                    shown = ", ".join(self.names[:NAMES_SHOWN])
+                    raise InvalidPipeline(
+                        f"{option}: there is no column {name!r} in X; it has {shown}."
+                    )
+                if word not in known:
+                    raise InvalidPipeline(
+                        f"{option}: {name}: expected one of {', '.join(known)}, got {word!r}."
+                    )
         features = (
-            replace(each, kind=TYPES[types[each.name]]) if each.name in types else each
+            replace(
+                each,
+                kind=TYPES[types[each.name]] if each.name in types else each.kind,
+                null=cast(Null, nulls[each.name]) if each.name in nulls else each.null,
+            )
             for each in self.features
         )
         return replace(self, features=tuple(features))

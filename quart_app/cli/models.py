@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +41,8 @@ from .options import (
 
 FAILED = 1
 COLUMNS_SHOWN = 6
+WORDS = ("title", "description", "notice", "labels", "units", "descriptions", "words")
+"""What a person may say of a model, as the options below are called."""
 
 
 @click.group()
@@ -171,6 +174,62 @@ def _train(store: ModelStore, name: str, data: Path | None, openml: bool) -> Man
     return recipe.train(store, progress, table=rows, source=source)
 
 
+# Words ---------------------------------------------------------------------------
+
+
+def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Any:
+    for text in given:
+        if "=" not in text:
+            raise click.BadParameter(f"expected NAME=TEXT, got {text!r}")
+    return given
+
+
+def _pair_option(flag: str, name: str, help_text: str) -> Option:
+    return click.option(
+        flag, name, multiple=True, metavar="NAME=TEXT", callback=_pairs, help=help_text
+    )
+
+
+def _word_options(command: Any) -> Any:
+    """What a person says of a model."""
+    options: list[Option] = [
+        click.option("--title", help="The name of the model in words."),
+        click.option("--description", help="What it tells, in a sentence."),
+        click.option("--notice", help="What whoever uses it must know."),
+        _pair_option("--label", "labels", "The label of a column, or of what the model tells."),
+        _pair_option("--unit", "units", "The unit of a column, or of what the model tells."),
+        _pair_option("--explain", "descriptions", "What a column means."),
+        _pair_option("--word", "words", "How a person calls a class."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _told(manifest: Manifest, texts: Mapping[str, Any]) -> Metadata:
+    """What those options say of this model."""
+    columns = manifest.signature.names
+    targets = [target.name or "" for target in manifest.targets]
+    classes = [str(label) for target in manifest.targets for label in target.classes or ()]
+    known = {
+        "labels": [*columns, *targets],
+        "units": [*columns, *targets],
+        "descriptions": columns,
+        "words": classes,
+    }
+    pairs = {key: dict(_split(text, names) for text in texts[key]) for key, names in known.items()}
+    return Metadata(**{**texts, **pairs})
+
+
+def _split(text: str, known: Sequence[str]) -> tuple[str, str]:
+    """NAME=TEXT at the sign that stands after a name that is known: names may hold one too."""
+    for match in re.finditer("=", text):
+        if text[: match.start()] in known:
+            return text[: match.start()], text[match.end() :]
+    name, _, value = text.partition("=")
+    return name, value
+
+
 # Taking in -----------------------------------------------------------------------
 
 
@@ -256,6 +315,8 @@ def _intake_options(command: Any) -> Any:
 @models.command("import")
 @click.option("--name", help="The name of the model; that of the last file.")
 @_intake_options
+@_word_options
+@click.option("--data", help="Where the training data came from.")
 @click.pass_context
 def import_files(
     context: click.Context,
@@ -274,9 +335,12 @@ def import_files(
     store: ModelStore = context.obj
     name = name or _name_of(files[-1])
     require_name(name)
+    texts = {key: options.pop(key) for key in (*WORDS, "data")}
     finding, draft = _try(name, files, publish=True, store=str(store.root), **options)
     assert draft is not None
-    manifest = store.add(draft, _progress(name))
+    told = _told(draft.manifest, texts).put(draft.manifest)
+    finding = msgspec.structs.replace(finding, signature=told.signature, targets=told.targets)
+    manifest = store.add(replace(draft, manifest=told), _progress(name))
     if as_json:
         _print_json(manifest)
     else:
@@ -405,29 +469,10 @@ def _url(config: Config, name: str) -> str:
 # Editing -------------------------------------------------------------------------
 
 
-def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Any:
-    for text in given:
-        if "=" not in text:
-            raise click.BadParameter(f"expected NAME=TEXT, got {text!r}")
-    return given
-
-
-def _pair_option(flag: str, name: str, help_text: str) -> Option:
-    return click.option(
-        flag, name, multiple=True, metavar="NAME=TEXT", callback=_pairs, help=help_text
-    )
-
-
 @models.command()
 @click.argument("name")
 @version_option
-@click.option("--title", help="The name of the model in words.")
-@click.option("--description", help="What it tells, in a sentence.")
-@click.option("--notice", help="What whoever uses it must know.")
-@_pair_option("--label", "labels", "The label of a column, or of what the model tells.")
-@_pair_option("--unit", "units", "The unit of a column, or of what the model tells.")
-@_pair_option("--explain", "descriptions", "What a column means.")
-@_pair_option("--word", "words", "How a person calls a class.")
+@_word_options
 @json_option
 @click.pass_obj
 def edit(store: ModelStore, /, name: str, version: str | None, as_json: bool, **texts: Any) -> None:
@@ -436,32 +481,13 @@ def edit(store: ModelStore, /, name: str, version: str | None, as_json: bool, **
     The artifact stays as it is. A server shows them from its next start on.
     """
     found = store.manifest(name, version)
-    columns = found.signature.names
-    targets = [target.name or "" for target in found.targets]
-    classes = [str(label) for target in found.targets for label in target.classes or ()]
-    for key, known in (
-        ("labels", [*columns, *targets]),
-        ("units", [*columns, *targets]),
-        ("descriptions", columns),
-        ("words", classes),
-    ):
-        texts[key] = dict(_split(text, known) for text in texts[key])
     if not any(texts.values()):
         raise click.UsageError("there is nothing to change; name a --title, a --label, …")
-    edited = store.edit(name, found.version, Metadata(**texts))
+    edited = store.edit(name, found.version, _told(found, texts))
     if as_json:
         _print_json(edited)
     else:
         click.echo(f"{name} version {edited.version} is now revision {edited.revision}.")
-
-
-def _split(text: str, known: Sequence[str]) -> tuple[str, str]:
-    """NAME=TEXT at the sign that stands after a name that is known: names may hold one too."""
-    for match in re.finditer("=", text):
-        if text[: match.start()] in known:
-            return text[: match.start()], text[match.end() :]
-    name, _, value = text.partition("=")
-    return name, value
 
 
 @models.command()

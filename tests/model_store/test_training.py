@@ -270,6 +270,32 @@ def test_who_publishes_says_what_columns_are(
     assert [column.type for column in manifest.signature.columns] == expected
 
 
+@pytest.mark.parametrize("null", ["none", "nan"])
+def test_who_publishes_says_which_missing_value_a_column_had(null: str, tmp_path: Path) -> None:
+    steps = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), [0]))
+    pipeline = make_pipeline(steps, LogisticRegression())
+    pipeline.fit(TEXTS_AND_COUNTS, (TEXTS_AND_COUNTS[:, 1] == 1).astype(int))
+    manifest = ModelStore(tmp_path).publish("m", pipeline, TEXTS_AND_COUNTS, missing={"x0": null})
+    column = manifest.signature.columns[0]
+    assert (column.null, column.missing) == (null, True)
+
+
+@pytest.mark.parametrize(
+    ("X", "missing", "sentence"),
+    [
+        (TEXTS_AND_COUNTS, {"x9": "nan"}, r"missing: there is no column 'x9' in X; it has x0, x1"),
+        (TEXTS_AND_COUNTS, {"x0": "0"}, r"missing: x0: expected one of nan, none, na, got '0'\."),
+        (None, {"x0": "nan"}, r"missing says what columns of X are, and there is no X"),
+    ],
+)
+def test_a_missing_value_of_what_is_not_there_is_refused(
+    X: Any, missing: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    pipeline = LogisticRegression().fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
+    with pytest.raises(InvalidPipeline, match=sentence):
+        ModelStore(tmp_path).publish("m", pipeline, X, missing=missing)
+
+
 @pytest.mark.parametrize(
     ("X", "types", "sentence"),
     [

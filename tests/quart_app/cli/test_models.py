@@ -87,6 +87,31 @@ async def test_what_was_imported_is_served(iris: str, empty: ModelStore) -> None
         assert (await answer.get_json())["prediction"] == 0
 
 
+def test_import_takes_the_words_that_edit_takes(iris: str, empty: ModelStore) -> None:
+    words = [
+        "--title",
+        "Which iris?",
+        "--data",
+        "Fisher",
+        "--label",
+        "x0=Length",
+        "--unit",
+        "x0=cm",
+    ]
+    words += ["--explain", "x0=of the sepal", "--word", "0=setosa", "--notice", "Old."]
+    result = run("models", "import", iris, "--name", "i", *words, store=empty)
+    assert re.search(r"^x0 +number +5\.84333 +cm$", result.stdout, re.MULTILINE), result.stderr
+    found = empty.manifest("i")
+    assert (found.title, found.data, found.notice) == ("Which iris?", "Fisher", "Old.")
+    assert found.words == {"0": "setosa"}
+    column = found.signature.columns[0]
+    assert (column.label, column.unit, column.description) == ("Length", "cm", "of the sepal")
+    odd = process("models", "import", iris, "--name", "i", "--label", "x9=Length", store=empty)
+    assert odd.returncode == 1
+    assert "There is a label for 'x9', which the model does not know" in odd.stderr
+    assert empty.versions("i") == [1]
+
+
 def test_import_as_json_is_the_manifest(iris: str, empty: ModelStore) -> None:
     result = run("models", "import", iris, "--name", "i", "--json", store=empty)
     found = json.loads(result.stdout)
