@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from .columns import Column
 from .comparison import Candidate, candidate, labels_follow
 from .errors import InvalidPipeline, Untrusted, words_of
 from .inspection import Inspection
-from .installed import is_installed, local_imports, place_of
+from .installed import is_installed, is_package, local_imports, place_of
 from .labels import json_labels
 from .libraries import Libraries
 from .literals import NAMES_SHOWN
@@ -255,8 +256,25 @@ def _require_alone(code: Code | None) -> None:
     if code is not None and local:
         raise InvalidPipeline(
             f"{code.name}.py imports {local[0]}, which is of no installed package, so no server "
-            f"finds it; put what it needs of that into {code.name}.py, or install it as a package."
+            f"finds it; put what it needs of that into {code.name}.py, or install both as a "
+            f"package{_packaging(code.name, local)}, and publish without code=."
         )
+
+
+def _packaging(name: str, local: Sequence[str]) -> str:
+    """What to type to install a module in place, with those that it imports from beside it."""
+    if any(each.startswith(".") for each in local):
+        return ""
+    tops = list(dict.fromkeys([name, *(each.split(".")[0] for each in local)]))
+    packages = [each for each in tops if is_package(each)]
+    listed = [("py-modules", [each for each in tops if each not in packages])]
+    listed += [("packages", packages)] if packages else []
+    told = "".join(f"{key} = {json.dumps(names)}\\n" for key, names in listed)
+    project = f'[project]\\nname = "{name.replace("_", "-")}-code"\\nversion = "1"\\n'
+    return (
+        f", here and where it is served: printf '{project}[tool.setuptools]\\n{told}' > "
+        "pyproject.toml && pip install -e ."
+    )
 
 
 def _way_out(module: str) -> str:

@@ -85,7 +85,8 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """A file as it lies there. `refused` are those of its globals that are not allowed."""
+    """A file as it lies there. `refused` are those of its globals that are not allowed. `library`
+    wrote it in its own format, if one did."""
 
     file: str
     size: int
@@ -93,6 +94,7 @@ class FileFinding(msgspec.Struct, frozen=True, kw_only=True):
     scikit_learn: str | None
     globals: tuple[str, ...]
     refused: tuple[str, ...]
+    library: str | None = None
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +153,8 @@ def import_files(
         raise InvalidPipeline(f"{error}. It may be the version: {' '.join(told)}") from error
     source = Source(
         files={Path(path).name: File.of(part.data) for path, part in files.items()},
-        scikit_learn=_writers(found),
+        scikit_learn=_joined(each.scikit_learn for each in found),
+        library=_joined(each.library for each in found),
     )
     about = _worded(_about(order, sample, compared), encoders, inspection.targets)
     draft = Draft.of(
@@ -214,6 +217,7 @@ def _file_finding(part: Part, listing: Listing, trust: Trust) -> FileFinding:
         scikit_learn=origin.written_by(listing),
         globals=tuple(map(str, listing.globals)),
         refused=tuple(map(str, trust.refused(listing.globals))),
+        library=listing.library,
     )
 
 
@@ -287,9 +291,8 @@ def _require_sound(parts: Mapping[str, Any], trust: Trust) -> list[str]:
     return told
 
 
-def _writers(found: Sequence[FileFinding]) -> str | None:
-    versions = {each.scikit_learn for each in found if each.scikit_learn is not None}
-    return ", ".join(sorted(versions)) or None
+def _joined(versions: Iterable[str | None]) -> str | None:
+    return ", ".join(sorted({each for each in versions if each is not None})) or None
 
 
 # The pipeline --------------------------------------------------------------------

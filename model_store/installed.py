@@ -73,6 +73,13 @@ def _is_local(module: str) -> bool:
     )
 
 
+def is_package(module: str) -> bool:
+    """Whether a module that is found here has modules within it."""
+    found = sys.modules.get(module) or importlib.util.find_spec(module)
+    spec = getattr(found, "__spec__", found)
+    return getattr(spec, "submodule_search_locations", None) is not None
+
+
 def place_of(module: str) -> Path | None:
     """The file of a module that is imported, or the first folder of its package; None where it is
     not imported or has none."""

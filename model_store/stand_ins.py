@@ -24,11 +24,14 @@ ARRAY_WRAPPER: Final = ("numpy_pickle", "NumpyArrayWrapper")
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a file names, in the order of the first mention, and the versions of scikit-learn that
-    stand in the states of its estimators. `imports` are modules that code in it imports by text."""
+    stand in the states of its estimators. `imports` are modules that code in it imports by text.
+    `library` is the one that wrote a model in its own format, with its version, where that says
+    which."""
 
     globals: tuple[Global, ...]
     versions: tuple[str, ...]
     imports: tuple[str, ...] = ()
+    library: str | None = None
 
 
 class StandIn:

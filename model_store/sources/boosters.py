@@ -64,28 +64,33 @@ def is_xgboost(data: bytes) -> bool:
     )
 
 
-def _xgboost_objective(data: bytes) -> str:
+def _xgboost_head(data: bytes) -> tuple[str, str]:
+    """The objective of a model, and the version of XGBoost that wrote it, or nothing."""
     try:
         found = ubjson.read(data) if data.startswith(UBJSON) else msgspec.json.decode(data)
-        return msgspec.convert(found, _Model).learner.objective.name
-    except (Wrong, msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        model = msgspec.convert(found, _Model)
+        numbers = [int(each) for each in found.get("version", ())]
+        return model.learner.objective.name, ".".join(map(str, numbers))
+    except (Wrong, msgspec.MsgspecError, RecursionError, TypeError, ValueError) as error:
         raise UnreadableFile(
             'this is no whole model of XGBoost; write it again with model.save_model("model.ubj").'
         ) from error
 
 
-def _xgboost_class(data: bytes) -> str:
-    name = _xgboost_objective(data)
+def _xgboost_class(name: str) -> str:
+    """That of an objective."""
     _require_no_rank(name)
     return "XGBClassifier" if name.startswith(("binary:", "multi:")) else "XGBRegressor"
 
 
 def _xgboost_listing(data: bytes) -> Listing:
-    return _named(Global("xgboost.sklearn", _xgboost_class(data)), XGBOOST_BOOSTER)
+    objective, version = _xgboost_head(data)
+    kind = Global("xgboost.sklearn", _xgboost_class(objective))
+    return _named(kind, XGBOOST_BOOSTER, library=f"XGBoost {version}".strip())
 
 
 def _xgboost(data: bytes, trust: Trust) -> Any:
-    model = _class("xgboost", _xgboost_class(data))()
+    model = _class("xgboost", _xgboost_class(_xgboost_head(data)[0]))()
     freed = trust.frees(*XGBOOST_BOOSTER)
     _read(model.load_model, bytearray(data) if freed else xgboost.sound_model(data))
     if "c" in (model.get_booster().feature_types or ()):
@@ -121,7 +126,11 @@ def _lightgbm_class(data: bytes) -> str:
 
 
 def _lightgbm_listing(data: bytes) -> Listing:
-    return _named(Global("lightgbm.sklearn", _lightgbm_class(data)), LIGHTGBM_BOOSTER)
+    # It says the version of its format, which several releases write.
+    version = re.match(rb"v[0-9]{1,4}", data[len(TREE) :])
+    library = f"LightGBM (format {version[0].decode()})" if version else "LightGBM"
+    kind = Global("lightgbm.sklearn", _lightgbm_class(data))
+    return _named(kind, LIGHTGBM_BOOSTER, library=library)
 
 
 def _lightgbm(data: bytes, trust: Trust) -> Any:
@@ -195,7 +204,7 @@ def _catboost_class(data: bytes) -> str:
 
 
 def _catboost_listing(data: bytes) -> Listing:
-    return _named(Global("catboost.core", _catboost_class(data)))
+    return _named(Global("catboost.core", _catboost_class(data)), library="CatBoost")
 
 
 def _catboost(data: bytes, trust: Trust) -> Any:
@@ -222,8 +231,8 @@ def found_in(data: bytes) -> Iterator[Format]:
             yield each
 
 
-def _named(*globals: Global) -> Listing:
-    return Listing(globals, ())
+def _named(*globals: Global, library: str) -> Listing:
+    return Listing(globals, (), library=library)
 
 
 def _class(package: str, name: str) -> Any:

@@ -127,7 +127,7 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
     }
     if source is not None:
         about["imported"] = ", ".join(source.files)
-        about["written with"] = source.scikit_learn and f"scikit-learn {source.scikit_learn}"
+        about["written with"] = source.writer
     return about
 
 
@@ -382,7 +382,8 @@ def inspect(
 
 def _print_look(finding: ImportReport) -> None:
     for each in finding.files:
-        written = f", written by scikit-learn {each.scikit_learn}" if each.scikit_learn else ""
+        writer = f"scikit-learn {each.scikit_learn}" if each.scikit_learn else each.library
+        written = f", written by {writer}" if writer else ""
         click.echo(f"{each.file}: {each.size} bytes{written}, sha256 {each.sha256}")
         for found in each.globals:
             click.echo(f"  {found}{'  (not allowed)' if found in each.refused else ''}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,12 +155,35 @@ def test_what_code_imports_from_beside_it_is_found(
 
 def test_code_that_imports_another_local_module_is_not_published(place: Path) -> None:
     (place / "own_helper.py").write_text(SOURCE)
-    (place / "own_parts.py").write_text("from own_helper import double as twice\n" + SOURCE)
-    with pytest.raises(
-        InvalidPipeline,
-        match=r"^own_parts\.py imports own_helper, which is of no installed package, so no server "
-        r"finds it; put what it needs of that into own_parts\.py, or install it as a package\.$",
-    ):
+    (place / "own_package").mkdir()
+    (place / "own_package" / "__init__.py").write_text("")
+    imports = "import own_package\nfrom own_helper import double as twice\n"
+    (place / "own_parts.py").write_text(imports + SOURCE)
+    with pytest.raises(InvalidPipeline) as raised:
+        ModelStore(place / "store").publish(
+            "m", pipeline("own_parts"), X, code=place / "own_parts.py"
+        )
+    said = str(raised.value)
+    assert said.startswith(
+        "own_parts.py imports own_package, which is of no installed package, so no server finds "
+        "it; put what it needs of that into own_parts.py, or install both as a package, here and "
+        "where it is served: printf "
+    )
+    assert said.endswith(" > pyproject.toml && pip install -e ., and publish without code=.")
+    typed = said[said.index("printf ") : said.index(" && pip")]
+    subprocess.run(["sh", "-c", typed], check=True, cwd=place)
+    assert tomllib.loads((place / "pyproject.toml").read_text()) == {
+        "project": {"name": "own-parts-code", "version": "1"},
+        "tool": {
+            "setuptools": {"py-modules": ["own_parts", "own_helper"], "packages": ["own_package"]}
+        },
+    }
+
+
+def test_code_that_imports_relatively_is_not_published(place: Path) -> None:
+    tried = "try:\n    from . import own_helper\nexcept ImportError:\n    pass\n"
+    (place / "own_parts.py").write_text(SOURCE + tried)
+    with pytest.raises(InvalidPipeline, match=r"or install both as a package, and publish without"):
         ModelStore(place / "store").publish(
             "m", pipeline("own_parts"), X, code=place / "own_parts.py"
         )

@@ -90,6 +90,26 @@ CASES: dict[str, Callable[[Path], Saved]] = {
 }
 
 
+@pytest.mark.parametrize("name", ["two.json", "two.ubj", "two.txt", "two.cbm"])
+def test_a_model_says_what_wrote_it_where_its_format_does(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    CASES[name](file)
+    request = ImportRequest(name="m", files=(str(file),), attempt=False, publish=False)
+    report, _ = import_files(request)
+    written = {
+        "json": f"XGBoost {xgboost.__version__}",
+        "ubj": f"XGBoost {xgboost.__version__}",
+        "txt": "LightGBM (format v4)",
+        "cbm": "CatBoost",
+    }[name[4:]]
+    assert report.files[0].library == written
+    if name == "two.ubj":
+        _, draft = import_files(ImportRequest(name="m", files=(str(file),)))
+        assert draft is not None
+        assert draft.manifest.source is not None
+        assert draft.manifest.source.writer == written
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_model_answers_as_the_estimator_that_was_saved(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
