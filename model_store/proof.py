@@ -30,6 +30,9 @@ rounding is that of 1."""
 SUBNORMAL: Final = 1e-300
 """How far other numbers may, below which a relative error means nothing."""
 
+SIZED: Final = 2000
+"""Rows that tell how large the numbers of a column are."""
+
 SECONDS: Final = 1.5
 """After which rows that the pipeline refused together are not asked by themselves any more."""
 
@@ -141,10 +144,11 @@ def verdict(
     """
     rows = 0
     told = time.monotonic()
+    sizes = _sizes(claimed) if model.manifest.task == "transformation" else None
     for question, parts in zip(_questions(model, asked), claimed.told, strict=True):
         for asked_rows, expected in _compared(question, parts):
             found = _of_computed(model, asked, question.of_last, asked_rows)
-            difference = _difference(model, asked_rows, found, expected, rounding)
+            difference = _difference(model, asked_rows, found, expected, rounding, sizes)
             if difference is not None:
                 return Verdict(rows, _shorten(difference))
             rows += len(asked_rows)
@@ -163,7 +167,8 @@ def _questions(model: Model, asked: Computed) -> Iterator[Question]:
         NotCompared: as `claim`.
     """
     try:
-        yield from questions(asked, model.manifest.signature, model.golden_rows())
+        told = model.manifest
+        yield from questions(asked, told.signature, model.golden_rows(), len(told.targets))
     except InvalidRows as error:
         raise NotCompared(f"no rows can be drawn from its ranges: {error}") from error
     except MemoryError:
@@ -282,13 +287,17 @@ def _difference(
     found: Told | None,
     expected: Told | None,
     rounding: float,
+    sizes: NDArray[np.float64] | None,
 ) -> str | None:
-    """Where two answers to the same rows are not one, as a clause."""
+    """Where two answers to the same rows are not one, as a clause. With the `sizes` of what comes
+    out of each column they are transformed."""
     if found is None or expected is None:
         if found is expected:
             return None
         who, other = ("it", "the pipeline") if found is None else ("the pipeline", "it")
         return f"{who} refuses rows that {other} answers, such as {_shown(rows, 0)}"
+    if sizes is not None:
+        return _transformed(rows, found.labels, expected.labels, sizes)
     classes = model.manifest.exact
     pairs = [("says", found.labels, expected.labels, None if classes else SUBNORMAL)]
     if len(found.shares) != len(expected.shares):
@@ -310,6 +319,41 @@ def _difference(
             told = f"it {what} {ours[row]!r} to {_shown(rows, row)}"
             return f"{told}, and the pipeline {theirs[row]!r}"
     return None
+
+
+def _sizes(claimed: Claim) -> NDArray[np.float64]:
+    """The greatest number in each column that rows of the kind of training's are transformed to."""
+    found = [
+        [[_size(cell) for cell in _cells(row)] for row in told.labels]
+        for told in claimed.first(SIZED)
+    ]
+    return np.asarray(np.max([row for rows in found for row in rows] or [[0.0]], axis=0))
+
+
+def _size(cell: Any) -> float:
+    return 0.0 if isinstance(cell, str) else abs(float(cell))
+
+
+def _cells(row: Any) -> list[Any]:
+    return row if isinstance(row, list) else [row]
+
+
+def _transformed(
+    rows: Matrix, found: list[Any], expected: list[Any], sizes: NDArray[np.float64]
+) -> str | None:
+    """Where transformed rows are not the same: texts and the types of numbers are, and numbers are
+    within 1e-12 of their size or of that of their column, of which the terms cancel out near 0."""
+    for row, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        cells = zip(_cells(ours), _cells(theirs), sizes.tolist(), strict=True)
+        if not all(_near(*each) for each in cells):
+            return f"it makes {ours!r} of {_shown(rows, row)}, and the pipeline {theirs!r}"
+    return None
+
+
+def _near(one: Any, other: Any, size: float) -> bool:
+    if type(one) is not type(other) or not isinstance(one, float):
+        return type(one) is type(other) and bool(one == other)
+    return one == other or bool(abs(one - other) <= RELATIVE * max(abs(other), size))
 
 
 def _measured(model: Model, told: Told) -> list[list[Any]]:

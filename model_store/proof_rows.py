@@ -67,15 +67,17 @@ class Question(NamedTuple):
     odd: bool = False
 
 
-def questions(asked: Computed, signature: Signature, golden: Matrix) -> Iterator[Question]:
-    """All rows to ask, what tells the most first.
+def questions(
+    asked: Computed, signature: Signature, golden: Matrix, outputs: int
+) -> Iterator[Question]:
+    """All rows to ask, what tells the most first. Each is answered with so many values.
 
     Raises:
         InvalidRows: no rows can be drawn from the ranges of the signature.
     """
     random = np.random.default_rng(SEED)
     yield Question(golden)
-    rows = min(ROWS, max(CELLS // len(signature.columns), LEAST_ROWS))
+    rows = min(ROWS, max(CELLS // max(len(signature.columns), outputs), LEAST_ROWS))
     drawn = draw(signature, golden, rows, random, missing=0.0)
     yield Question(drawn)
     if drawn.dtype != golden.dtype and golden.dtype.kind in "iuf":

@@ -16,7 +16,7 @@ MODULES: Final = {
     "calibration": "Calibration",
     "categories": "OneHot Encode Rename",
     "clusters": "Nearest Bisected Mixture",
-    "columns": "Pipeline Chain Columns",
+    "columns": "Pipeline Transformed Chain Columns",
     "constant": "ConstantClass ConstantNumber Isotonic",
     "curves": "Power Quantiles Bins Polynomial Splines",
     "discriminant": "Quadratic Centroids",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import structs
+from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -124,6 +127,45 @@ def test_a_pipeline_transforms_the_rows_of_all_questions_twice(store: ModelStore
     found = verdict(served_by(form, model), form, claimed)
     assert (found.difference, found.rows > 4000) == (None, True)
     assert labels_follow(model, claimed)
+
+
+class Twisted(Predictor):
+    """Tells its features otherwise than they are."""
+
+    def __init__(self, twist: Callable[[Any], Any]) -> None:
+        self.twist = twist
+
+    def answer(self, rows: Rows) -> Answer:
+        return Answer(self.twist(rows))
+
+
+@pytest.mark.parametrize(
+    ("twist", "differs"),
+    [
+        (lambda rows: rows, False),
+        (lambda rows: rows * (1 + 1e-14), False),
+        (lambda rows: rows * (1 + 1e-11), True),
+        (lambda rows: rows + np.array([1e-9, 0]), True),
+        (lambda rows: rows.astype(int), True),
+        (lambda rows: rows[:, ::-1], True),
+    ],
+    ids=["the same", "rounded", "another", "added", "integers", "turned"],
+)
+def test_transformed_columns_are_compared_by_their_size(
+    twist: Callable[[Any], Any], differs: bool, store: ModelStore
+) -> None:
+    pipeline = make_pipeline(StandardScaler(), PCA(2)).fit(X)
+    store.publish("parts", pipeline, X)
+    model = store.load(store.verify("parts", pickles="always"))
+    form = pack(model.pipeline, model.manifest.signature)
+    claimed = claim(model, form, last_of(model.pipeline))
+    assert isinstance(form.root, Pipeline)
+    other = structs.replace(form, root=structs.replace(form.root, last=Twisted(twist)))
+    found = verdict(served_by(other, model), other, claimed)
+    assert (found.difference is not None) is differs, found
+    if differs:
+        assert found.difference is not None
+        assert found.difference.startswith("it makes ")
 
 
 class Lenient(Predictor):

@@ -292,12 +292,17 @@ TRANSFORMERS: dict[str, tuple[Any, Any, list[str]]] = {
 }  # fmt: skip
 
 
+NO_FORM = {"a lone row of one dimension"}
+"""Transformers of which there is no node."""
+
+
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_transformed_columns_are_told_by_their_names(name: str, tmp_path: Path) -> None:
     pipeline, rows, names = TRANSFORMERS[name]
     pipeline.fit(rows)
     model = published(pipeline, rows, None, tmp_path)
     assert model.manifest.task == "transformation"
+    assert (model.form is None) == (name in NO_FORM), model.manifest.served
     assert [target.name for target in model.manifest.targets] == names
     expected = pipeline.transform(rows)
     expected = np.asarray(expected.toarray() if hasattr(expected, "toarray") else expected)
@@ -313,6 +318,7 @@ def test_a_transformation_may_tell_texts(tmp_path: Path) -> None:
     model = published(pipeline, rows, None, tmp_path)
     assert [target.dtype for target in model.manifest.targets] == [None, "str"]
     assert model.manifest.datatype == "BYTES"
+    assert model.form is not None, model.manifest.served
     answer = model.answer({"a": [1.5, 2.5], "port": ["Cork", "Faro"]}, 2)
     assert answer.labels.tolist() == [[1.5, "Cork"], [2.5, "Faro"]]
 

@@ -69,6 +69,16 @@ class Pipeline(Node, Predictor, frozen=True, kw_only=True):
         return self.last.splits()
 
 
+class Transformed(Node, Predictor, frozen=True, kw_only=True):
+    """The features themselves, where steps that transform are all there is."""
+
+    def check(self, width: int) -> None:
+        require(0 < width <= MAX_DENSE, f"at most {MAX_DENSE} features")
+
+    def answer(self, rows: Rows) -> Answer:
+        return Answer(dense(rows))
+
+
 class Chain(Node, Transform, frozen=True, kw_only=True):
     """Steps one after another, as one step."""
 
@@ -154,4 +164,4 @@ def joined(parts: list[Rows], *, sparse: bool) -> Rows:
     return np.concatenate([array.astype(object) for array in arrays], axis=1)
 
 
-KINDS: Final = (Pipeline, Chain, Columns)
+KINDS: Final = (Pipeline, Transformed, Chain, Columns)

@@ -25,7 +25,7 @@ def pack(pipeline: Any, signature: Signature) -> Form:
         NotPacked: a part of it is not known; the message names it, as a clause.
     """
     try:
-        root = with_deviation(Steps().predictor(pipeline, Given.of(signature)), last_of(pipeline))
+        root = _root(pipeline, Given.of(signature))
         if signature.container == "sparse":
             root = _of_sparse(root, len(signature.columns))
         form = Form(format=FORM, columns=len(signature.columns), root=root)
@@ -36,6 +36,12 @@ def pack(pipeline: Any, signature: Signature) -> Form:
     except Exception as error:
         raise NotPacked(f"a part of it is not as this program knows it: {error}") from error
     return form
+
+
+def _root(pipeline: Any, given: Given) -> Predictor:
+    if not hasattr(pipeline, "predict"):
+        return Steps().transformation(pipeline, given)
+    return with_deviation(Steps().predictor(pipeline, given), last_of(pipeline))
 
 
 def _of_sparse(root: Predictor, width: int) -> Predictor:

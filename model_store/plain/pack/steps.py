@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..node import Predictor, Transform
-from ..nodes.columns import Chain, Pipeline
+from ..nodes.columns import Chain, Pipeline, Transformed
 from ..nodes.numbers import Finite
 from . import (
     bayes,
@@ -97,6 +97,15 @@ class Steps:
             # So the last step is that of the pipeline, also where it takes several nodes.
             return Pipeline(steps=transforms, last=node)
         return node
+
+    def transformation(self, step: Any, given: Given) -> Predictor:
+        """The node of a pipeline or of an estimator that transforms, and is asked for that.
+
+        Raises:
+            NotPacked: there is none.
+        """
+        transforms, _ = self.chain(columns.flat(step), given)
+        return Pipeline(steps=transforms, last=Transformed())
 
     def transform(self, step: Any, given: Given) -> Transform:
         """The node of a step that transforms.
