@@ -152,8 +152,11 @@ def _categories(encoding: Any) -> list[Any]:
     if "offsets" not in encoding:
         return list(values)
     texts = bytes(value % 256 for value in values)
-    if not texts.isascii():  # of which it cuts off as many bytes as there are more than characters
-        raise NotPacked("XGBoost with categories of other than ASCII characters is not known")
+    # It counts characters where it means bytes: it cuts off texts, and takes one for another.
+    if not texts.isascii():
+        raise NotPacked(
+            "XGBoost itself mixes up categories of other than ASCII characters; encode them before"
+        )
     return [texts[start:end].decode() for start, end in pairwise(encoding["offsets"])]
 
 
