@@ -18,6 +18,7 @@ from model_store.errors import Unanswerable
 from .asgi import Record
 from .config import Config
 from .inference import Bound, InferenceRequest, InferenceResponse
+from .keys import require_for
 from .protocols.protocol import Limits, Payload, Protocol, Reply
 from .serving.column_aliases import AliasedModel
 from .serving.registry import Registry
@@ -36,7 +37,8 @@ class Call(msgspec.Struct, frozen=True):
 
     `name` and `version` are those of the model; without a name the columns tell which it is.
     `until` is the moment, in the loop's time, by which the response must be there; None gives it
-    the whole deadline. `record` is told which model answers how many rows.
+    the whole deadline. `record` is told which model answers how many rows. `models` are those that
+    may be asked; None where all may.
     """
 
     payload: Payload
@@ -44,6 +46,7 @@ class Call(msgspec.Struct, frozen=True):
     version: str | None = None
     until: float | None = None
     record: Record | None = None
+    models: tuple[str, ...] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -136,12 +139,16 @@ class Answering:
             ModelNotFound, VersionNotFound: there is none.
             InvalidRequest: the names do not tell which.
             NotReady: it is on its way, or has failed.
+            KeyNotForModel: the request may not ask it.
         """
         if call.name is not None:
+            require_for(call.models, call.name)
             return await self._registry.servable(call.name, call.version, until=call.until)
-        return await choose(
+        servable = await choose(
             self._registry, names, default=self._default, meaning=meaning, until=call.until
         )
+        require_for(call.models, servable.manifest.name)
+        return servable
 
     async def infer(
         self,
@@ -189,7 +196,9 @@ class Answering:
 
     def _loaded(self, call: Call) -> Servable | None:
         """What `find` answers at once; None where it would have to look or wait."""
-        return None if call.name is None else self._registry.loaded(call.name, call.version)
+        if call.name is None or (call.models is not None and call.name not in call.models):
+            return None
+        return self._registry.loaded(call.name, call.version)
 
 
 def note(record: Record | None, servable: Servable, rows: int | None = None) -> None:

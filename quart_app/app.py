@@ -28,7 +28,7 @@ from .blueprints import (
     v2,
 )
 from .config import Config
-from .context import EXTENSION, Context
+from .context import EXTENSION, Context, template_context
 from .fast_path import FastPath
 from .lazy_rules import Rule
 from .middleware import cors
@@ -131,5 +131,6 @@ def _register_hooks(app: Quart, config: Config) -> None:
     app.config |= {"MAX_CONTENT_LENGTH": None, "BODY_TIMEOUT": None}
     app.url_value_preprocessor(note_route)
     app.before_request(raise_refusal)
+    app.context_processor(template_context)
     if cors.varies(config.cors_origins):
         app.after_request(cors.vary)

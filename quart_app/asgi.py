@@ -86,7 +86,9 @@ class RequestState(msgspec.Struct):
     """What the layers know of one request; each fills in its own part.
 
     `refusal` is what the request ends in, whoever would have answered it. `admitted` says that
-    access was looked at, and `key` is the name of the API key, where a known one was asked for.
+    access was looked at, and `key` is the name of the API key, where a known one was asked for;
+    `is_signed_in` says that a browser sent it by HTTP Basic, and `models` are those that may be
+    asked with it, None where all may.
     `until` is the moment, in the loop's time, by which the response must be there. `body` is the
     body of a request with tensors in bytes: it is large, and Quart would copy it twice.
     """
@@ -96,6 +98,8 @@ class RequestState(msgspec.Struct):
     refusal: Exception | None = None
     admitted: bool = False
     key: str | None = None
+    is_signed_in: bool = False
+    models: tuple[str, ...] | None = None
     until: float | None = None
     body: bytearray | None = None
     table: SpooledTable | None = None

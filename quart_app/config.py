@@ -235,8 +235,8 @@ class Config:
     api_keys: Keys = _setting(  # noqa: RUF009
         NO_KEYS,
         Keys.parse,
-        "Who may do what needs a key: name:sha256 of each key, with commas between them; nobody "
-        "where it is empty.",
+        "Who may do what needs a key: name:sha256 of each key, or name:sha256:model+model of one "
+        "for some models alone, with commas between them; nobody where it is empty.",
         secret=True,
     )
     keys_for: Literal["changes", "predictions", "none"] = _setting(

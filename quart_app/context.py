@@ -12,6 +12,7 @@ from quart import Quart, current_app, request
 from .answering import Answering, Call
 from .asgi import RequestState, Scope, state_of
 from .config import Config
+from .keys import require_for
 from .middleware.request_record import Observer
 from .observe.metrics import Metrics
 from .protocols.protocol import Payload
@@ -72,6 +73,13 @@ def get_until() -> float | None:
     return get_state().until
 
 
+async def template_context() -> dict[str, str | None]:
+    """What every template is told: `signed_in`, the name of the API key that a browser sends by
+    HTTP Basic, where it was asked for."""
+    state = get_state()
+    return {"signed_in": state.key if state.is_signed_in else None}
+
+
 async def get_call(name: str | None = None, version: str | None = None) -> Call:
     """The current request as one for a prediction. Without a name in its address, the query may
     have one."""
@@ -81,7 +89,18 @@ async def get_call(name: str | None = None, version: str | None = None) -> Call:
     payload = Payload(body, request.content_type or "", headers)
     if name is None:
         name = request.args.get(MODEL)
-    return Call(payload, name, version, state.until, state.record)
+    return Call(payload, name, version, state.until, state.record, state.models)
+
+
+def require_allowed(name: str) -> None:
+    """Do nothing where the current request may ask or change this model.
+
+    A view whose address has the `name` of a model need not call it: the layer of access has looked.
+
+    Raises:
+        KeyNotForModel: its API key is one for other models.
+    """
+    require_for(get_state().models, name)
 
 
 def scorer_of(servable: Servable) -> Scorer:

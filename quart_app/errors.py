@@ -34,6 +34,7 @@ from .inference import (
     RequestTooLarge,
     UnsupportedBody,
 )
+from .keys import KeyNotForModel
 from .negotiation import html_response, json_response, text_response, varied, wants_html, wants_text
 from .pipeline_errors import log_words, shown
 from .serving.batcher import Closed, QueueFull
@@ -45,6 +46,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnsupportedBody, 415),
     (InvalidRequest, 400),
     (InvalidRows, 400),
+    (KeyNotForModel, 403),
     (ModelNotFound, 404),
     (NotReady, 503),
     (QueueFull, 503),

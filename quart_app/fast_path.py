@@ -101,7 +101,7 @@ class FastPath:
         exchange = Exchange(receive, self._lookout.current_task())
         try:
             request_id = self._admit(scope, state, headers)
-            body = await self._answer(route, exchange, record)
+            body = await self._answer(route, exchange, record, state.models)
         except ClientGone:
             record.give_up()
             self._tell(state, scope)
@@ -163,8 +163,14 @@ class FastPath:
             self._access.admit(scope)
         return request_id
 
-    async def _answer(self, route: Route, exchange: Exchange, record: Record) -> bytes:
-        """The body of the response.
+    async def _answer(
+        self,
+        route: Route,
+        exchange: Exchange,
+        record: Record,
+        models: tuple[str, ...] | None,
+    ) -> bytes:
+        """The body of the response, by one of these models or by any.
 
         Raises:
             ClientGone: nobody waits for it.
@@ -180,7 +186,9 @@ class FastPath:
                 if full is not None:
                     raise full
                 until = exchange.now + self._context.config.deadline
-                call = Call(Payload(exchange.body), route.name, route.version, until, record)
+                call = Call(
+                    Payload(exchange.body), route.name, route.version, until, record, models
+                )
                 reply = await self._context.answering.answer(route.protocol, call, in_json=True)
                 return reply.body
             finally:

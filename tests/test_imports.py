@@ -36,7 +36,7 @@ ALLOWED = {
     "quart_app/inference.py": {"model_store", "msgspec", "numpy"},
     "quart_app/templating.py": {"jinja2", "quart"},
     "quart_app/config.py": {"model_store"},
-    "quart_app/keys.py": {"werkzeug"},
+    "quart_app/keys.py": {"model_store", "werkzeug"},
     "quart_app/lazy_rules.py": {"quart"},
     "quart_app/negotiation.py": {"msgspec", "quart", "werkzeug"},
     "quart_app/context.py": {"quart"},

@@ -32,6 +32,7 @@ from ..context import (
     get_registry,
     get_state,
     get_until,
+    require_allowed,
 )
 from ..errors import note_error, sentence_of
 from ..inference import InferenceError, InferenceRequest, InferenceResponse, InvalidRequest
@@ -192,6 +193,7 @@ def _nothing(asked: InferenceRequest) -> bool:
 
 
 async def _servable(name: str) -> Servable:
+    require_allowed(name)
     try:
         return await get_registry().servable(name, until=get_until())
     except ModelNotFound:

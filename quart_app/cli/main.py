@@ -359,12 +359,13 @@ def keys() -> None:
 
 @keys.command("new")
 @click.argument("name")
-def new_key(name: str) -> None:
+@click.option("--model", "models", multiple=True, help="A model that it is for, instead of all.")
+def new_key(name: str, models: tuple[str, ...]) -> None:
     """Make an API key for NAME: the key itself, and its line for the setting API_KEYS."""
     try:
-        key, line = Keys.make(name)
+        key, line = Keys.make(name, models)
     except ValueError as error:
-        raise click.BadParameter(f"expected {error}", param_hint="NAME") from None
+        raise click.BadParameter(f"expected {error}") from None
     click.echo("The key, which is shown this once:", err=True)
     click.echo(key)
     click.echo("Its line for QUART_APP_API_KEYS, with commas between several:", err=True)

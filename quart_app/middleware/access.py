@@ -7,26 +7,35 @@ state of the request, as those of `bodies` are, and is answered by the one table
   whose page it was, in `Sec-Fetch-Site`, and where that is missing in `Origin`; programs send
   neither. What only reads or asks a model is never refused, and the origins that CORS allows never
   are.
+- A browser sends a key by HTTP Basic once its user has entered it, and from then on with every
+  request that any page makes it send. So a key that came this way counts only where the browser
+  says that a page of this server sent the request, or that somebody followed a link or typed an
+  address; all else is as if it had brought none. Browsers are told to ask for a key where they
+  navigate to a page, and nowhere else.
 - A rate is counted per key, or per address where no known key was sent; an unknown key so counts
   against the address it came from.
+- A key may be for some models alone. Where the address names the model this is looked at here, and
+  where the columns tell it by whoever finds it (`RequestState.models`).
 - Which view needs a key is a mark on the view. The view is asked of the app's own map of addresses,
   so that no other spelling of an address goes round it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from quart import Quart
 from quart_schema import APIKeySecurityScheme, HttpSecurityScheme
-from werkzeug.datastructures import Headers, WWWAuthenticate
+from werkzeug.datastructures import Headers, MIMEAccept, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
+from werkzeug.http import parse_accept_header
 
 from .. import keys
-from ..asgi import ASGIApp, Receive, Scope, Send, state_of
+from ..asgi import ASGIApp, Receive, RequestState, Scope, Send, state_of
 from ..config import Config
+from ..keys import Key
 from ..marks import NONE, Marks, marks_of
 from . import cors
 from .clients import client_of
@@ -44,8 +53,16 @@ KEYS: Final[list[dict[str, list[str]]]] = [{name: []} for name in SCHEMES]
 CARRIERS: Final = frozenset({b"authorization", b"x-api-key"})
 """The headers in which a key may come."""
 
+BEARER: Final = WWWAuthenticate("bearer")
+BASIC: Final = WWWAuthenticate("basic", {"realm": "API key", "charset": "UTF-8"})
+"""What makes a browser ask its user for the name of a key and the key. The realm has a space, since
+Werkzeug quotes it only then, and RFC 9110, section 11.5, wants it quoted."""
+
+HTML: Final = "text/html"
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-OWN_SITE: Final = frozenset({"same-origin", "none"})
+SAME_ORIGIN: Final = "same-origin"
+NO_PAGE: Final = "none"
+"""What `Sec-Fetch-Site` says where no page sent it: an address was typed, or a bookmark taken."""
 PORTS: Final = {"http": 80, "https": 443}
 
 UNCOUNTED: Final = ("/health", "/v2/health/", "/ping", "/metrics", "/static/", "/docs/assets/")
@@ -66,6 +83,7 @@ class Guard:
         return self._config.keys_for == "predictions"
 
     def needs_key(self, method: str, path: str, query: bytes = b"") -> bool:
+        """Whether a request is answered with a key alone."""
         if self._config.keys_for == "none" or method == "OPTIONS":
             return False
         if not self.is_for_predictions and method in READING:  # which changes nothing
@@ -82,15 +100,34 @@ class Guard:
         marks = self._marks(method, path)
         return marks.keeps or not marks.predicts
 
+    def require_for(self, models: Container[str] | None, method: str, path: str) -> None:
+        """Do nothing where a key for these models is enough. Which model predicts is perhaps told
+        by the columns; whoever finds it looks at the key again.
+
+        Raises:
+            KeyNotForModel: it is for other models.
+            Forbidden: what is asked for concerns no single model.
+        """
+        if models is None:
+            return
+        marks, names = self._found(method, path)
+        if "name" in names:
+            keys.require_for(models, names["name"])
+        elif not marks.predicts:
+            raise Forbidden("This API key is for some models, and this concerns no single one.")
+
     def _marks(self, method: str, path: str) -> Marks:
-        """The marks of the view that answers there."""
+        return self._found(method, path)[0]
+
+    def _found(self, method: str, path: str) -> tuple[Marks, Mapping[str, Any]]:
+        """The marks of the view that answers there, and what it is told by the address."""
         try:
-            endpoint = self._router.match(path, method)[0]
+            endpoint, names = self._router.match(path, method)
         except HTTPException:
-            return NONE
+            return NONE, {}
         marks = marks_of(self._views[endpoint])
         is_off = marks.only_with is not None and not getattr(self._config, marks.only_with)
-        return NONE if is_off else marks
+        return (NONE if is_off else marks), names
 
 
 class Access:
@@ -112,6 +149,7 @@ class Access:
 
         Raises:
             Forbidden: a page of another site sent it, or nobody has a key.
+            KeyNotForModel: its key is for other models.
             TooManyRequests: the rate is used up.
             Unauthorized: it brought no key, or a wrong one.
         """
@@ -124,35 +162,56 @@ class Access:
         needs_key = self._guard.needs_key(method, path, scope["query_string"])
         if not is_counted and not needs_key:
             return
-        sent = _keys_sent(scope)
-        owner = state.key = next(filter(None, map(self._keys.owner, sent)), None)
+        sent = _headers_with_keys(scope)
+        owner = self._owner(scope, sent, state)
         if is_counted and self._rates is not None:
-            seconds = self._rates.hit("key" if owner else "client", owner or client_of(scope))
+            kind, who = ("client", client_of(scope)) if owner is None else ("key", owner.name)
+            seconds = self._rates.hit(kind, who)
             if seconds is not None:
                 raise TooManyRequests("More requests came than may.", retry_after=seconds)
-        if needs_key and owner is None:
-            self._refuse(was_sent=bool(sent))
+        if not needs_key:
+            return
+        if owner is None:
+            self._refuse(scope, sent)
+        else:
+            self._guard.require_for(owner.models, method, path)
+            state.models = owner.models
 
-    def _refuse(self, *, was_sent: bool) -> None:
+    def _owner(self, scope: Scope, sent: Headers, state: RequestState) -> Key | None:
+        """What is known of the key that a request brought, which its state is told."""
+        owner = next(filter(None, map(self._keys.owner, keys.sent(sent))), None)
+        basic = keys.sent_by_basic(sent)
+        if owner is None and basic is not None and _is_of_ours(scope):
+            owner = self._keys.owner_of_basic(basic)
+            state.is_signed_in = owner is not None
+        state.key = None if owner is None else owner.name
+        return owner
+
+    def _refuse(self, scope: Scope, sent: Headers) -> None:
         if not self._keys:
             raise Forbidden("This needs an API key, and the server has none configured.")
-        raise Unauthorized(
-            "This needs an API key, as Authorization: Bearer or as X-API-Key"
-            + (", and got one that is not known." if was_sent else "."),
-            www_authenticate=WWWAuthenticate("bearer"),
-        )
+        if _navigates(scope) and _is_of_ours(scope):
+            raise Unauthorized(
+                "This needs an API key: its name as the name of the user, and the key as the "
+                "password.",
+                www_authenticate=BASIC,
+            )
+        sentence = "This needs an API key, as Authorization: Bearer or as X-API-Key"
+        if keys.sent(sent):
+            sentence += ", and got one that is not known"
+        elif keys.sent_by_basic(sent) is not None and not _is_of_ours(scope):
+            if _says_where_from(scope):
+                raise Forbidden("A page of another site sent this, with a key by HTTP Basic.")
+            sentence += "; HTTP Basic is for this server's own pages in a browser"
+        raise Unauthorized(f"{sentence}.", www_authenticate=BEARER)
 
     def _is_foreign(self, scope: Scope) -> bool:
         """Whether a page sent it that is neither our own nor of an allowed origin."""
-        site, origin = _header(scope, b"sec-fetch-site"), _header(scope, b"origin")
-        if site is None and origin is None:
+        if not _says_where_from(scope):
             return False
-        if cors.ANY in self._origins or origin in self._origins:
+        if cors.ANY in self._origins or _header(scope, b"origin") in self._origins:
             return False
-        if site is not None:
-            return site not in OWN_SITE
-        place = _place(origin or "")
-        return place is None or place != _place(f"//{_header(scope, b'host')}", origin)
+        return not _is_same_origin(scope) and _header(scope, b"sec-fetch-site") != NO_PAGE
 
 
 class AccessLayer:
@@ -169,7 +228,7 @@ class AccessLayer:
             if state.refusal is None and not state.admitted:
                 try:
                     self._access.admit(scope)
-                except HTTPException as refusal:
+                except (HTTPException, keys.KeyNotForModel) as refusal:
                     state.refusal = refusal
         await self._app(scope, receive, send)
 
@@ -187,14 +246,46 @@ def _is_counted(method: str, path: str) -> bool:
     return method not in {"GET", "HEAD"} or not path.startswith(UNCOUNTED)
 
 
-def _keys_sent(scope: Scope) -> list[str]:
-    return keys.sent(
-        Headers(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in scope["headers"]
-            if name.lower() in CARRIERS
-        )
+def _headers_with_keys(scope: Scope) -> Headers:
+    return Headers(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in scope["headers"]
+        if name.lower() in CARRIERS
     )
+
+
+def _is_of_ours(scope: Scope) -> bool:
+    """Whether a browser says that a page of this server sent it, or that it navigates here by GET,
+    which anybody's link makes it do and which changes nothing."""
+    if _is_same_origin(scope):
+        return True
+    # No browser says `Origin` where it navigates by GET; a script that fetches has to.
+    has_origin = _header(scope, b"origin") is not None
+    return scope["method"] in READING and _navigates(scope) and not has_origin
+
+
+def _is_same_origin(scope: Scope) -> bool:
+    """Whether a browser says that a page of this very origin sent it."""
+    site, origin = _header(scope, b"sec-fetch-site"), _header(scope, b"origin")
+    if site is not None:
+        return site == SAME_ORIGIN
+    place = None if origin is None else _place(origin)
+    return place is not None and place == _place(f"//{_header(scope, b'host')}", origin)
+
+
+def _says_where_from(scope: Scope) -> bool:
+    """Whether a browser says which page sent it."""
+    return _header(scope, b"sec-fetch-site") is not None or _header(scope, b"origin") is not None
+
+
+def _navigates(scope: Scope) -> bool:
+    """Whether a browser is about to show the response as a page of its own. Those that do not say
+    so, older ones and all by plain http, are known by what they read."""
+    mode, into = _header(scope, b"sec-fetch-mode"), _header(scope, b"sec-fetch-dest")
+    if mode not in {None, "navigate"} or into not in {None, "document"}:
+        return False
+    accept = parse_accept_header(_header(scope, b"accept") or "", MIMEAccept)
+    return any(media == HTML and weight > 0 for media, weight in accept)
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

@@ -14,7 +14,8 @@ from .schemas import OBJECT, TEXT, Schema, reference
 FAILURES: Final = {
     400: "The request is not understood, or its rows do not fit the model; every fault is named.",
     401: "There is no API key with the request, or a wrong one.",
-    403: "A page of another site sent it, or it needs an API key and the server has none.",
+    403: "A page of another site sent it, or it needs an API key and the server has none, or this "
+    "key is for other models.",
     404: "There is no such model or version.",
     408: "The body took too long to arrive.",
     413: "Too many bytes or rows.",

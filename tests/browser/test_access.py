@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,47 @@ def other(bundled_root: Path, tmp_path: Path) -> Iterator[Server]:
     with serving(cwd=tmp_path, QUART_APP_MODEL_STORE=bundled_root) as running:
         running.wait_until_ready()
         yield running
+
+
+KEY = "a-random-key"
+
+
+@pytest.fixture
+def closed(bundled_root: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server that predicts with a key alone."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    settings = {
+        "QUART_APP_KEYS_FOR": "predictions",
+        "QUART_APP_API_KEYS": f"ann:{hashlib.sha256(KEY.encode()).hexdigest()}:exam",
+    }
+    with serving(cwd=folder, QUART_APP_MODEL_STORE=bundled_root, **settings) as running:
+        running.wait_until_ready()
+        yield running
+
+
+def test_a_key_that_was_entered_works_forms_and_no_page_of_another_site(
+    page: Page, other: Server, closed: Server
+) -> None:
+    page.obey(policies=False)  # pages are to stand for those of others
+    address = f"127.0.0.1:{closed.port}/models/exam"
+    # As if it were entered where the browser asks for it.
+    page.driver.get(f"http://ann:{KEY}@{address}/predict?X1=61.1&X2=17.3")
+    assert page.text("h1") == "Exam"
+    page.driver.get(f"http://{address}")
+    page.fill("61.1", "17.3")
+    page.submit()
+    assert page.text("h1") == "Exam"
+    assert "Signed in with the API key ann. Closing the browser" in page.text("footer")
+    for method, model, title in (
+        ("post", "exam", "Error 403"),
+        ("get", "exam", "Exam"),
+        ("get", "iris", "Error 403"),
+    ):
+        page.driver.get(f"http://localhost:{other.port}/models/exam")
+        page.run(POST, f"http://127.0.0.1:{closed.port}/models/{model}/predict", method)
+        page.until(lambda: page.driver.current_url.startswith(f"http://127.0.0.1:{closed.port}"))
+        assert page.text("h1") == title, (method, model)
 
 
 POST = """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quart_app import create_app
 from quart_app.config import SETTINGS, UNPREFIXED, Config, ConfigError
-from quart_app.keys import NO_KEYS, Keys
+from quart_app.keys import NO_KEYS, Key, Keys
 
 DEFAULTS: dict[str, Any] = {
     "HOST": None,
@@ -83,7 +83,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PICKLES", "never", "never"),
     ("DEFAULT_MODEL", "my-model.2", "my-model.2"),
     ("API_KEYS", "", NO_KEYS),
-    ("API_KEYS", f"ann:{'0a' * 32}", Keys((("ann", b"\n" * 32),))),
+    ("API_KEYS", f"ann:{'0a' * 32}", Keys((Key("ann", b"\n" * 32),))),
     ("KEYS_FOR", "predictions", "predictions"),
     ("KEYS_FOR", "none", "none"),
     ("RATE_LIMIT", "", ()),
@@ -210,7 +210,11 @@ BAD: list[tuple[str, str, str]] = [
         ("PROXIES", text, "a number of proxies from 0 to 10")
         for text in ("", "-1", "11", "0001000", "many", "²", "1.0")
     ),
-    ("API_KEYS", "ann:first", "name:sha256 of each key, with commas between them"),
+    (
+        "API_KEYS",
+        "ann:first",
+        "name:sha256 or name:sha256:model+model of each key, with commas between them",
+    ),
     *(
         (name, text, "a number of seconds")
         for name in ("DEADLINE", "SHUTDOWN_DELAY", "KEEP_ALIVE")

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 from quart_app.config import Config, ConfigError
-from quart_app.keys import NO_KEYS, Keys, sent
+from quart_app.keys import (
+    NO_KEYS,
+    Basic,
+    KeyNotForModel,
+    Keys,
+    require_for,
+    sent,
+    sent_by_basic,
+)
 
 
 def digest(key: str) -> str:
@@ -22,12 +30,22 @@ TWO = f"ann:{digest('first')},bob:{digest('second').upper()}"
 
 def test_a_key_has_the_name_that_the_setting_gives_it() -> None:
     keys = Keys.parse(TWO)
-    assert [keys.owner(key) for key in ("first", "second", "third", "")] == [
-        "ann",
-        "bob",
-        None,
-        None,
-    ]
+    owners = [keys.owner(key) for key in ("first", "second", "third", "")]
+    assert [owner and owner.name for owner in owners] == ["ann", "bob", None, None]
+    assert keys.owner_of_basic(Basic("ann", "first")) == owners[0]
+    for wrong in (Basic("bob", "first"), Basic("", "first"), Basic("ann", "second")):
+        assert keys.owner_of_basic(wrong) is None
+
+
+def test_a_key_is_for_all_models_or_for_those_of_its_line() -> None:
+    keys = Keys.parse(f"{TWO},cleo:{digest('third')}:exam+iris+exam")
+    models = [key.models for key in keys.known]
+    assert models == [None, None, ("exam", "iris")]
+    assert str(keys).endswith(f"cleo:{digest('third')}:exam+iris")
+    require_for(None, "titanic")
+    require_for(models[2], "iris")
+    with pytest.raises(KeyNotForModel, match="not for the model 'titanic'"):
+        require_for(models[2], "titanic")
 
 
 def test_a_new_key_is_known_by_its_line_and_no_other_is() -> None:
@@ -36,8 +54,8 @@ def test_a_new_key_is_known_by_its_line_and_no_other_is() -> None:
     for key, line in made:
         assert len(key) == 43  # 32 bytes in Base64
         assert key not in str(line)
-        assert [Keys.parse(str(line)).owner(sent) for sent, _ in made].count("ann") == 1
-        assert Keys.parse(str(line)).owner(key) == "ann"
+        assert [Keys.parse(str(line)).owner(sent) for sent, _ in made].count(None) == 2
+        assert Keys.parse(str(line)).owner(key) == line.known[0]
 
 
 def test_without_keys_nobody_has_one() -> None:
@@ -50,7 +68,7 @@ def test_keys_are_written_as_they_are_read() -> None:
     assert str(Keys.parse(TWO)) == TWO.lower()
 
 
-@given(st.text(st.sampled_from("ab0:, \u00e9F"), max_size=90))
+@given(st.text(st.sampled_from("ab0:+, \u00e9F"), max_size=90))
 def test_any_setting_is_keys_or_refused_in_words(text: str) -> None:
     try:
         keys = Keys.parse(text)
@@ -68,6 +86,7 @@ def test_any_setting_is_keys_or_refused_in_words(text: str) -> None:
         f":{digest('first')}",
         f"ann:{digest('first')}0",
         f"ann:{digest('first')},ann:{digest('second')}",
+        f"ann:{digest('second')},bob:{digest('second')}",
         f"a b:{digest('first')}",
     ],
 )
@@ -92,3 +111,27 @@ def test_what_is_no_list_of_keys_is_refused_without_repeating_it(text: str) -> N
 )
 def test_a_key_comes_in_either_header(headers: dict[str, str], keys: list[str]) -> None:
     assert sent(Headers(headers)) == keys
+
+
+@pytest.mark.parametrize("models", ["", "exam+", "+exam", "exam iris", "exam:iris", "../exam"])
+def test_models_of_a_key_that_are_none_are_refused(models: str) -> None:
+    with pytest.raises(ConfigError, match=r"names of models .* with \+ between them"):
+        Config.read({}, API_KEYS=f"ann:{digest('first')}:{models}")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "expected"),
+    [
+        ("Basic YW5uOmZpcnN0", Basic("ann", "first")),
+        ("basic  YW5uOmZpcnN0 ", Basic("ann", "first")),
+        ("Basic YW5uOmE6Yg==", Basic("ann", "a:b")),
+        ("Basic Og==", Basic("", "")),
+        ("Basic YW5u", None),
+        ("Basic YW5uOm/", None),
+        ("Basic /////w==", None),
+        ("Basic", None),
+        ("Bearer YW5uOmZpcnN0", None),
+    ],
+)
+def test_a_browser_sends_a_name_and_a_key(authorization: str, expected: Basic | None) -> None:
+    assert sent_by_basic(Headers({"Authorization": authorization})) == expected

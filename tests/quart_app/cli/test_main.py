@@ -465,8 +465,21 @@ def test_a_new_key_goes_to_stdout_with_its_line_for_the_setting() -> None:
     result = run("keys", "new", "deploy")
     assert result.exit_code == 0
     key, line = result.stdout.splitlines()
-    assert Keys.parse(line).owner(key) == "deploy"
+    owner = Keys.parse(line).owner(key)
+    assert owner is not None
+    assert (owner.name, owner.models) == ("deploy", None)
     assert key not in result.stderr
+
+
+def test_a_new_key_for_some_models_says_so_in_its_line() -> None:
+    result = run("keys", "new", "deploy", "--model", "exam", "--model", "iris")
+    key, line = result.stdout.splitlines()
+    assert line.endswith(":exam+iris")
+    owner = Keys.parse(line).owner(key)
+    assert owner is not None
+    assert owner.models == ("exam", "iris")
+    refused = run("keys", "new", "deploy", "--model", "exam+iris")
+    assert (refused.exit_code, refused.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a,b", "-a\n", "x" * 65])

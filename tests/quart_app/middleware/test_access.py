@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import socket
 from functools import partial
@@ -27,6 +28,12 @@ WITH_KEY = {"X-API-Key": SECRET}
 EXAM = {"X1": 61.1, "X2": 17.3}
 QUERY = "X1=61.1&X2=17.3"
 IRIS = "slen=6.3&swid=3.3&plen=6.0&pwid=2.5"
+IRIS_ROW = {
+    "sepal length (cm)": 6.3,
+    "sepal width (cm)": 3.3,
+    "petal length (cm)": 6.0,
+    "petal width (cm)": 2.5,
+}
 
 # What each of these routes is, whatever its method: (path with query, method, body).
 ROUTES: dict[str, tuple[str, str, Any]] = {
@@ -221,9 +228,179 @@ async def test_the_document_says_what_needs_a_key(make_app: MakeApp) -> None:
         assert document["paths"][path][method]["responses"].keys() >= {"401", "403", "429"}
 
 
-# Pages of other sites ------------------------------------------------------------
+# Keys for some models ------------------------------------------------------------
 
-OURS, OTHER = "https://models.example", "https://evil.example"
+ONE = f"{KEYS}:exam"
+OF_OTHERS: dict[str, tuple[str, str, Any]] = {
+    "query": ("/models/iris/predict?a=1", "GET", None),
+    "page of a version": ("/models/iris/versions/1/predict", "GET", None),
+    "JSON": ("/models/iris/predict", "POST", EXAM),
+    "V2": ("/v2/models/iris/infer", "POST", {}),
+    "V1": ("/v1/models/iris:predict", "POST", {}),
+    "invocations, by columns": ("/invocations", "POST", {"dataframe_records": [IRIS_ROW]}),
+    "invocations, by name": ("/invocations?model=iris", "POST", {"dataframe_records": [EXAM]}),
+    "by columns": ("/predict", "POST", IRIS_ROW),
+    "by name": (f"/predict?model=iris&{QUERY}", "GET", None),
+    "root": ("/", "POST", IRIS_ROW),
+    "classic page": (f"/classify?{IRIS}", "GET", None),
+    "classic page of a form": (f"/ml-model?{QUERY}", "GET", None),
+    "bare": ("/predict_api", "POST", {}),
+    "file": ("/models/iris/file", "POST", None),
+    "result": ("/models/iris/files/x/download", "GET", None),
+    "load": ("/v2/repository/models/iris/load", "POST", {}),
+    "unload, with more slashes": ("//v2/repository/models/%69ris/unload", "POST", {}),
+    "no model": ("/tour/tasks", "GET", None),
+}
+
+
+async def test_a_key_for_some_models_is_good_for_these_alone(make_app: MakeApp) -> None:
+    async with make_app(KEYS_FOR="predictions", API_KEYS=ONE) as app:
+        client = app.test_client()
+        for name, route in OF_OTHERS.items():
+            answer = await asked(client, route, **WITH_KEY)
+            assert answer.status_code == 403, name
+            assert "key is" in await answer.get_data(as_text=True), name
+            assert "WWW-Authenticate" not in answer.headers
+            assert (await asked(client, route)).status_code == 401, name
+        for name, route in (ROUTES | CHANGING).items():
+            if not name.startswith(("classic bare", "classic page", "classic form")):
+                answer = await asked(client, route, **WITH_KEY)
+                assert answer.status_code not in {401, 403}, name
+
+
+async def test_what_needs_no_key_is_answered_with_one_for_other_models(make_app: MakeApp) -> None:
+    async with make_app(API_KEYS=ONE, RATE_LIMIT="99/second") as app:
+        client = app.test_client()
+        for name in ("JSON", "by columns", "V1"):
+            answer = await asked(client, OF_OTHERS[name], **WITH_KEY)
+            assert answer.status_code in {200, 400}, name
+        assert (await asked(client, OF_OTHERS["load"], **WITH_KEY)).status_code == 403
+        assert (await asked(client, CHANGING["load"], **WITH_KEY)).status_code == 200
+
+
+# HTTP Basic ----------------------------------------------------------------------
+
+
+def by_basic(name: str = "ann", key: str = SECRET) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{key}'.encode()).decode()}"}
+
+
+HOST, OURS, OTHER = "models.example", "https://models.example", "https://evil.example"
+PAGE = {"Accept": "text/html,*/*;q=0.8"}
+NAVIGATED = {**PAGE, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+SAME = {"Sec-Fetch-Site": "same-origin"}
+CROSS = {"Sec-Fetch-Site": "cross-site"}
+PREDICTING = ("GET", f"/models/exam/predict?{QUERY}")
+POSTING = ("POST", "/models/exam/predict")
+LOADING = ("POST", "/v2/repository/models/exam/load")
+
+# What a browser that sends a right key by Basic is answered: (request, headers, status).
+BY_BASIC: dict[str, tuple[tuple[str, str], dict[str, str], int]] = {
+    "our form": (POSTING, {**NAVIGATED, **SAME, "Origin": OURS}, 200),
+    "our form, by an older browser": (POSTING, {**PAGE, "Origin": OURS}, 200),
+    "our script": (POSTING, {**SAME, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, 200),
+    "our script that reads": (PREDICTING, {**SAME, "Sec-Fetch-Mode": "cors"}, 200),
+    "our page that changes something": (LOADING, {**NAVIGATED, **SAME, "Origin": OURS}, 200),
+    "an address that was typed": (PREDICTING, {**NAVIGATED, "Sec-Fetch-Site": "none"}, 200),
+    "a link of another site": (PREDICTING, {**NAVIGATED, **CROSS}, 200),
+    "a link, by an older browser": (PREDICTING, PAGE, 200),
+    "a form of another site": (POSTING, {**NAVIGATED, **CROSS, "Origin": OTHER}, 403),
+    "a form of another site, by an older browser": (POSTING, {**PAGE, "Origin": OTHER}, 403),
+    "a form of a page without an origin": (POSTING, {**PAGE, "Origin": "null"}, 403),
+    "a form of another site that changes something": (LOADING, {**NAVIGATED, **CROSS}, 403),
+    "a form of a sibling": (POSTING, {**NAVIGATED, "Sec-Fetch-Site": "same-site"}, 403),
+    "a picture of another site": (
+        PREDICTING,
+        {**CROSS, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        403,
+    ),
+    "a frame of another site": (
+        PREDICTING,
+        {**NAVIGATED, **CROSS, "Sec-Fetch-Dest": "iframe"},
+        403,
+    ),
+    "a script of another site": (
+        PREDICTING,
+        {**PAGE, **CROSS, "Sec-Fetch-Mode": "cors", "Origin": OTHER},
+        403,
+    ),
+    "a script of another site, by an older browser": (PREDICTING, {**PAGE, "Origin": OTHER}, 403),
+    "a script of an allowed site": (
+        POSTING,
+        {**CROSS, "Sec-Fetch-Mode": "cors", "Origin": "https://app.example"},
+        403,
+    ),
+    "a program": (POSTING, {}, 401),
+    "a program that reads": (PREDICTING, {}, 401),
+    "a picture, by an older browser": (PREDICTING, {"Accept": "image/*"}, 401),
+}
+
+
+@pytest.mark.parametrize("case", BY_BASIC)
+async def test_a_key_by_basic_counts_for_our_own_pages_and_links(
+    case: str, make_app: MakeApp
+) -> None:
+    (method, path), headers, status = BY_BASIC[case]
+    settings = {"KEYS_FOR": "predictions", "CORS_ORIGINS": "https://app.example"}
+    async with make_app(API_KEYS=KEYS, **settings) as app:
+        client = app.test_client()
+        sent = {POSTING: EXAM, LOADING: {}}.get((method, path))
+        given = {"Host": HOST, **headers}
+        ask = partial(client.open, path, method=method, json=sent)
+        answer = await ask(headers={**given, **by_basic()})
+        assert answer.status_code == status
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        if status != 200:
+            # Whoever sent it learns nothing of the key.
+            wrong = await ask(headers={**given, **by_basic(key="a guess")})
+            assert (wrong.status_code, await wrong.get_data()) == (status, await answer.get_data())
+            assert answer.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
+        # A key in a header is none that a browser sends of itself.
+        with_header = {**given, **by_basic("proxy", "of the proxy"), **WITH_KEY}
+        foreign_change = status == 403 and path == LOADING[1]
+        answer = await ask(headers=with_header)
+        assert answer.status_code == (403 if foreign_change else 200)
+
+
+# Where a browser is told to ask for a key: (request, headers, whether it is).
+CHALLENGED: dict[str, tuple[tuple[str, str], dict[str, str], bool]] = {
+    "a form": (POSTING, {**NAVIGATED, **SAME, "Origin": OURS}, True),
+    "a link": (PREDICTING, {**NAVIGATED, **CROSS}, True),
+    "an older browser": (POSTING, {**PAGE, "Origin": OURS}, True),
+    "a wrong key": (POSTING, {**NAVIGATED, **SAME, **by_basic("bob")}, True),
+    "a script": (POSTING, {**PAGE, **SAME, "Sec-Fetch-Mode": "cors"}, False),
+    "a picture": (PREDICTING, {"Accept": "image/*", **SAME, "Sec-Fetch-Mode": "no-cors"}, False),
+    "a frame": (PREDICTING, {**NAVIGATED, **SAME, "Sec-Fetch-Dest": "iframe"}, False),
+    "a form of another site": (POSTING, {**NAVIGATED, **CROSS}, False),
+    "a program": (POSTING, {"Accept": "*/*"}, False),
+    "a program that likes no pages": (POSTING, {"Accept": "text/html;q=0"}, False),
+}
+
+
+async def test_a_browser_is_told_to_ask_for_a_key_where_it_navigates(make_app: MakeApp) -> None:
+    async with make_app(KEYS_FOR="predictions", API_KEYS=KEYS) as app:
+        client = app.test_client()
+        for name, ((method, path), headers, is_told) in CHALLENGED.items():
+            answer = await client.open(
+                path, method=method, headers={"Host": HOST, **headers}, json=None
+            )
+            assert answer.status_code == 401, name
+            told = answer.headers["WWW-Authenticate"]
+            assert told.startswith('Basic realm="API key"' if is_told else "Bearer"), name
+
+
+async def test_a_page_says_who_is_signed_in_and_how_that_ends(make_app: MakeApp) -> None:
+    async with make_app(KEYS_FOR="predictions", API_KEYS=KEYS) as app:
+        client = app.test_client()
+        headers = {"Host": HOST, **NAVIGATED, **SAME}
+        ask = partial(client.post, "/models/exam/predict", form=EXAM)
+        page = await (await ask(headers=headers | by_basic())).get_data(as_text=True)
+        assert "Signed in with the API key <strong>ann</strong>. Closing the browser" in page
+        page = await (await ask(headers=headers | WITH_KEY)).get_data(as_text=True)
+        assert "Signed in" not in page
+
+
+# Pages of other sites ------------------------------------------------------------
 
 # Settings, headers, whether a POST is refused.
 SITES: dict[str, tuple[str, dict[str, str], bool]] = {
