@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any
 
 import msgspec
 
 from . import formats, manifest, pickles
 from .backend import Served
-from .columns import Column
 from .comparison import Candidate, candidate, labels_follow
 from .errors import InvalidPipeline, Untrusted, words_of
 from .inspection import Inspection
 from .installed import is_installed, is_package, local_imports, place_of
 from .labels import json_labels
 from .libraries import Libraries
-from .literals import NAMES_SHOWN
 from .manifest import (
     ARTIFACT,
     FORMAT,
     SAMPLE,
-    Evaluation,
     File,
     Manifest,
     Sample,
     Source,
-    Target,
 )
+from .metadata import Metadata
 from .model import Model
 from .opcodes import Global
 from .plain import FORM_DATA, FORM_HEADER
@@ -43,77 +39,6 @@ from .soundness.guests import BOOSTERS
 from .task import WORDS
 from .trust import Trust
 from .user_module import Code
-
-_PLAIN: Final = ("title", "description", "notice", "validation", "evaluations", "data")
-
-_Named = TypeVar("_Named", Column, Target)
-
-
-class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of a model; what is None or not named stays as it is.
-
-    `labels`, `units` and `descriptions` are keyed by columns, the first two by targets as well;
-    `words` by classes. `metrics` were measured as `validation` says, and so were `evaluations`, one
-    for each target. `data` says where the training data came from.
-    """
-
-    title: str | None = None
-    description: str | None = None
-    notice: str | None = None
-    words: Mapping[str, str] = {}
-    labels: Mapping[str, str] = {}
-    units: Mapping[str, str] = {}
-    descriptions: Mapping[str, str] = {}
-    metrics: Mapping[str, float] = {}
-    validation: str | None = None
-    evaluations: tuple[Evaluation, ...] | None = None
-    data: str | None = None
-
-    def put(self, manifest: Manifest) -> Manifest:
-        """The manifest with these texts.
-
-        Raises:
-            InvalidPipeline: a text for what is not there, or a metric that is not finite.
-        """
-        self._require_names(manifest)
-        columns = (self._told(column) for column in manifest.signature.columns)
-        plain = {what: text for what in _PLAIN if (text := getattr(self, what)) is not None}
-        return msgspec.structs.replace(
-            manifest,
-            signature=msgspec.structs.replace(manifest.signature, columns=tuple(columns)),
-            targets=tuple(self._told(target) for target in manifest.targets),
-            words={**manifest.words, **self.words},
-            metrics={**manifest.metrics, **_finite(self.metrics)},
-            **plain,
-        )
-
-    def _told(self, named: _Named) -> _Named:
-        """A column or a target with the texts that are for it."""
-        fields = {"label": self.labels, "unit": self.units, "description": self.descriptions}
-        texts = {
-            what: told[named.name]
-            for what, told in fields.items()
-            if named.name is not None and named.name in told and hasattr(named, what)
-        }
-        return msgspec.structs.replace(named, **texts) if texts else named
-
-    def _require_names(self, manifest: Manifest) -> None:
-        columns = manifest.signature.names
-        targets = [target.name for target in manifest.targets if target.name is not None]
-        classes = [str(label) for target in manifest.targets for label in target.classes or ()]
-        for what, told, known in (
-            ("label", self.labels, (*columns, *targets)),
-            ("unit", self.units, (*columns, *targets)),
-            ("description", self.descriptions, columns),
-            ("word", self.words, classes),
-        ):
-            for name in told:
-                if name not in known:
-                    shown = ", ".join(known[:NAMES_SHOWN]) or "none"
-                    raise InvalidPipeline(
-                        f"There is a {what} for {name!r}, which the model does not know; it knows "
-                        f"{shown}."
-                    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +244,3 @@ def _answered(
     # Also where a form serves: on a machine where it rounds otherwise the pipeline does.
     told = msgspec.structs.replace(draft, labels_follow=labels_follow(model, found.claim))
     return told, sample, found
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    scores = {key: float(value) for key, value in metrics.items()}
-    odd = sorted(key for key, value in scores.items() if not math.isfinite(value))
-    if odd:
-        raise InvalidPipeline(f"A metric must be a finite number: leave out {', '.join(odd)}.")
-    return scores

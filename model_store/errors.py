@@ -11,6 +11,8 @@ ModelStoreError
 ├── ModelNotFound
 │   └── VersionNotFound   also an alias that does not exist
 ├── VersionInUse          an alias points at the version that was to be removed
+├── InvalidChallenger     a version that cannot be tried beside the champion, or there is none
+├── HeadChanged           somebody else has changed what a model is meanwhile
 ├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
 ├── IncompatibleVersion   made with another scikit-learn minor, or there is none here; nothing was
 │                         unpickled
@@ -101,6 +103,14 @@ class VersionInUse(ModelStoreError):
 
 
 class CorruptVersion(ModelStoreError):
+    pass
+
+
+class InvalidChallenger(ModelStoreError):
+    pass
+
+
+class HeadChanged(ModelStoreError):
     pass
 
 

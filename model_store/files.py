@@ -44,6 +44,15 @@ def read(path: Path, limit: int) -> bytes:
         return file.read(min(limit, size) + 1)
 
 
+def read_end(path: Path, limit: int) -> bytes:
+    """The last lines of a regular file, whole ones, within so many bytes."""
+    with _regular(path) as (file, size):
+        if size <= limit:
+            return file.read(limit)
+        file.seek(size - limit)
+        return file.read(limit).partition(b"\n")[2]
+
+
 def mapped(path: Path) -> memoryview:
     """A regular file's bytes; those of a large one as they lie on the disk, which are read when
     they are looked at. A link is not followed."""
@@ -116,6 +125,17 @@ def replace(path: Path, data: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     settle(path.parent, f"{path} is written")
+
+
+def append(path: Path, line: bytes) -> None:
+    """Add a line to a file and wait until it is on the disk. One that a killed writer tore before
+    stays a line of its own."""
+    with path.open("a+b") as file:
+        torn = False
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            torn = file.read(1) != b"\n"
+        _write_through(file, (b"\n" if torn else b"") + line + b"\n")
 
 
 def sync(folder: Path) -> None:

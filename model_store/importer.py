@@ -20,7 +20,7 @@ from .agreement import Agreement, Compared, Truth
 from .answers import answers_of
 from .arrow_files import kind_of
 from .carriers import LEFT_OUT, carrier_of, left_out
-from .draft import Draft, Metadata
+from .draft import Draft
 from .errors import (
     IncompatibleVersion,
     InvalidPipeline,
@@ -35,6 +35,7 @@ from .evaluation import GIVEN, evaluate
 from .inspection import Inspection
 from .label_words import encoded, is_encoder, words_of
 from .manifest import File, Sample, Source, Target
+from .metadata import Metadata
 from .pickles import Listing
 from .sample_file import SampleFile, read_sample
 from .signature import Signature

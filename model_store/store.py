@@ -2,7 +2,11 @@
 
     <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json
                              [, model.json, model.bin | pipeline.onnx]
-    <store>/<name>/aliases.json
+    <store>/<name>/head.json, history.jsonl
+    <store>/.index.json
+
+A version's folder is written once. All that changes of a model is in its head: see
+`model_store.head`.
 
 A version appears by one rename of a complete and synced folder, so a reader never sees a part of
 one. Writers take their numbers one after another under the model's lock, which the kernel frees
@@ -33,28 +37,44 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from . import files, manifest
-from .aliases import CHAMPION, Aliases, locked
 from .backend import served_here
 from .carriers import require_python
 from .converted import Converted, build_converted
 from .errors import (
     CorruptVersion,
+    InvalidChallenger,
     InvalidName,
     LoadFailed,
     ModelNotFound,
+    NotDurable,
     UnreadableFile,
     Untrusted,
     VersionInUse,
     VersionNotFound,
     words_of,
 )
+from .head import (
+    CHAMPION,
+    Challenger,
+    Change,
+    Edit,
+    Gates,
+    Head,
+    Kind,
+    Stamp,
+    What,
+    now,
+    shell_user,
+)
+from .head_files import HeadFiles, Index
 from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, File, Manifest, Sample
+from .metadata import Metadata
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read
 from .user_module import Code
 
 if TYPE_CHECKING:
-    from .draft import Draft, Metadata
+    from .draft import Draft
     from .trust import Trust
 
 DEFAULT_ROOT: Final = Path("instance/models")
@@ -94,11 +114,14 @@ class Verified:
 class ModelStore:
     """The published pipelines below one folder, which need not exist yet.
 
-    Every method blocks on the disk. Any number of processes may read and write one store.
+    Every method blocks on the disk. Any number of processes may read and write one store. Whoever
+    changes something may say `who` does it, else it is the user who runs this program, and `why`;
+    the history keeps both.
     """
 
     def __init__(self, root: str | os.PathLike[str] = DEFAULT_ROOT) -> None:
         self.root = Path(root)
+        self._heads = HeadFiles(self.root)
 
     def __repr__(self) -> str:
         return f"ModelStore({str(self.root)!r})"
@@ -132,8 +155,33 @@ class ModelStore:
         Raises:
             ModelNotFound, CorruptVersion
         """
+        return dict(self.head(name).aliases)
+
+    def head(self, name: str) -> Head:
+        """All that changes of a model, as it is now.
+
+        Raises:
+            ModelNotFound, CorruptVersion
+        """
         self.versions(name)
-        return dict(Aliases.read(self.root / name).versions)
+        return self._heads.read(name)
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Which head a model has, by one small read; None where it is damaged."""
+        return self._heads.stamp(name)
+
+    def index(self) -> Index | None:
+        """The names of all models, by one small read; None where the store has no index yet."""
+        return self._heads.index()
+
+    def history(self, name: str) -> list[Change]:
+        """What was done to a model, oldest first.
+
+        Raises:
+            ModelNotFound, CorruptVersion
+        """
+        self.versions(name)
+        return self._heads.history(name)
 
     def resolve(self, name: str, version: int | str | None = None) -> int:
         """The number of a version given as a number, as digits or as an alias.
@@ -143,39 +191,16 @@ class ModelStore:
         Raises:
             ModelNotFound, VersionNotFound
         """
-        versions = self.versions(name)
-        if version is None:
-            number = self._serving(name)
-        elif isinstance(version, int) or _VERSION.fullmatch(version):
-            number = int(version)
-        else:
-            number = self._named(name, version)
-        if number not in versions:
-            known = ", ".join(map(str, versions))
-            raise VersionNotFound(f"{name} has no version {number}; there is {known}.")
-        return number
+        return self._resolved(name, version)[0]
 
     def manifest(self, name: str, version: int | str | None = None) -> Manifest:
-        """The manifest of a version.
+        """The manifest of a version, with what was said of it since it was published.
 
         Raises:
             ModelNotFound, VersionNotFound, CorruptVersion
         """
-        number = self.resolve(name, version)
-        folder = self._contained(name, number)
-        data = files.read(folder / MANIFEST, MANIFEST_LIMIT)
-        if len(data) > MANIFEST_LIMIT:
-            raise CorruptVersion(
-                f"The manifest of {name} version {number} is larger than {MANIFEST_LIMIT} bytes; "
-                "publish it again."
-            )
-        found = manifest.read(data)
-        if (found.name, found.version) != (name, number):
-            raise CorruptVersion(
-                f"The folder of {name} version {number} holds the manifest of {found.name} "
-                f"version {found.version}; a version cannot be copied, publish it again."
-            )
-        return found
+        number, head = self._resolved(name, version)
+        return head.put(self._published(name, number))
 
     # Loading -----------------------------------------------------------------
 
@@ -264,6 +289,8 @@ class ModelStore:
         code: str | os.PathLike[str] | None = None,
         allow_varying: bool = False,
         progress: Progress = lambda step: None,
+        who: str | None = None,
+        why: str | None = None,
         **about: Any,
     ) -> Manifest:
         """Put a fitted pipeline into the store as the next version of `name`.
@@ -290,7 +317,7 @@ class ModelStore:
             NotDurable: one was, and is perhaps not safe from a loss of power yet.
         """
         # A server publishes nothing: it starts without what looks into training data.
-        from .draft import Draft, Metadata
+        from .draft import Draft
         from .inspection import Inspection
 
         require_name(name)
@@ -308,9 +335,16 @@ class ModelStore:
         )
         told = Metadata(**about)
         draft = Draft.of(name, pipeline, inspection, told, code=module, progress=progress)
-        return self.add(draft, progress)
+        return self.add(draft, progress, who=who, why=why)
 
-    def add(self, draft: Draft, progress: Progress = lambda step: None) -> Manifest:
+    def add(
+        self,
+        draft: Draft,
+        progress: Progress = lambda step: None,
+        *,
+        who: str | None = None,
+        why: str | None = None,
+    ) -> Manifest:
         """Put a version into the store as the next one of the model that its manifest names. Its
         plain form is put to the proof first.
 
@@ -320,21 +354,35 @@ class ModelStore:
         require_name(draft.manifest.name)
         proven = draft.proven(progress)
         progress(f"writing {sum(map(len, proven.contents.values())) / 1e6:.1f} MB")
-        return self._write_version(proven.manifest, proven.contents)
+        return self._write_version(proven.manifest, proven.contents, who, why)
 
-    def edit(self, name: str, version: int | str | None, about: Metadata) -> Manifest:
-        """Say something else of a version: a new revision of its manifest, at once; the artifact
-        stays. A process that has the version loaded goes on with the revision that it loaded.
+    def edit(
+        self,
+        name: str,
+        version: int | str | None,
+        about: Metadata,
+        *,
+        who: str | None = None,
+        why: str | None = None,
+    ) -> Manifest:
+        """Say something else of a version: a new revision of its manifest, which stands in the
+        head; the version's own files stay. A process that has the version loaded goes on with the
+        revision that it loaded, until it follows the head.
 
         Raises:
             ModelNotFound, VersionNotFound, CorruptVersion, StoreNotWritable
             InvalidPipeline: a text for what is not there.
         """
         with self._locked(name):
-            found = self.manifest(name, version)
-            edited = about.put(msgspec.structs.replace(found, revision=found.revision + 1))
-            folder = self._contained(name, found.version)
-            files.replace(folder / MANIFEST, manifest.write(edited))
+            number, head = self._resolved(name, version)
+            published = self._published(name, number)
+            before = head.edits.get(number)
+            if before is not None:
+                about = before.about.followed_by(about)
+            revision = head.put(published).revision + 1
+            edited = msgspec.structs.replace(about.put(published), revision=revision)
+            edits = {**head.edits, number: Edit(revision=revision, about=about)}
+            self._swap(name, head, _change("edit", who, why, version=number), edits=edits)
         return edited
 
     def copy(self, verified: Verified, root: str | os.PathLike[str]) -> None:
@@ -349,18 +397,30 @@ class ModelStore:
         source = self._contained(found.name, found.version)
         contents = {name: _proven(source / name, found) for name in found.files}
         contents[MANIFEST] = files.read(source / MANIFEST, MANIFEST_LIMIT)
-        aliases = Aliases.read(self.root / found.name).versions
-        naming = {alias: number for alias, number in aliases.items() if number == found.version}
+        head = self._heads.read(found.name)
+        naming = {
+            alias: number for alias, number in head.aliases.items() if number == found.version
+        }
+        edits = {number: edit for number, edit in head.edits.items() if number == found.version}
         folder = Path(root, found.name, str(found.version))
         with files.writing(Path(root)):
             folder.mkdir(parents=True)
             for name, data in contents.items():
                 files.write(folder / name, data)
-            if naming:
-                Aliases(versions=naming).write(folder.parent)
+            if naming or edits:
+                HeadFiles(Path(root)).begin(found.name, Head(aliases=naming, edits=edits))
 
-    def promote(self, name: str, version: int | str, alias: str = CHAMPION) -> int:
-        """Let an alias name a version, and return the version's number.
+    def promote(
+        self,
+        name: str,
+        version: int | str,
+        alias: str = CHAMPION,
+        *,
+        who: str | None = None,
+        why: str | None = None,
+    ) -> int:
+        """Let an alias name a version, and return the version's number. A challenger that becomes
+        the champion is none any more.
 
         Raises:
             InvalidName: an alias of digits only.
@@ -368,17 +428,19 @@ class ModelStore:
         """
         _require_alias(alias)
         with self._locked(name):
-            number = self.resolve(name, version)
-            before = Aliases.read(self.root / name)
-            history = before.history
-            serving = self._serving(name)
-            if alias == CHAMPION and serving != number:
-                history = [*history, serving]
-            versions = {**before.versions, alias: number}
-            Aliases(versions=versions, history=history).write(self.root / name)
+            number, head = self._resolved(name, version)
+            before = self._serving(name, head) if alias == CHAMPION else head.aliases.get(alias)
+            changed: dict[str, Any] = {"aliases": {**head.aliases, alias: number}}
+            if alias == CHAMPION:
+                changed["challenger"] = _challenger_beside(head, number)
+                if before is not None and before != number:
+                    changed["former"] = (*head.former, before)
+            told = None if alias == CHAMPION else alias
+            change = _change("promote", who, why, version=number, before=before, alias=told)
+            self._swap(name, head, change, **changed)
         return number
 
-    def rollback(self, name: str) -> int:
+    def rollback(self, name: str, *, who: str | None = None, why: str | None = None) -> int:
         """Let `champion` name the version that served before, and return its number.
 
         That is the one before the last promotion, else the next lower number.
@@ -389,38 +451,130 @@ class ModelStore:
         """
         with self._locked(name):
             versions = self.versions(name)
-            before = Aliases.read(self.root / name)
-            serving = self._serving(name)
-            history = [number for number in before.history if number in versions]
-            while history and history[-1] == serving:
-                history.pop()
+            head = self._heads.read(name)
+            serving = self._serving(name, head)
+            former = [number for number in head.former if number in versions]
+            while former and former[-1] == serving:
+                former.pop()
             lower = [number for number in versions if number < serving]
-            if not history and not lower:
+            if not former and not lower:
                 raise VersionNotFound(f"{name} has no version to go back to from {serving}.")
-            number = history.pop() if history else lower[-1]
-            aliases = {**before.versions, CHAMPION: number}
-            Aliases(versions=aliases, history=history).write(self.root / name)
+            number = former.pop() if former else lower[-1]
+            self._swap(
+                name,
+                head,
+                _change("rollback", who, why, version=number, before=serving),
+                aliases={**head.aliases, CHAMPION: number},
+                former=tuple(former),
+                challenger=_challenger_beside(head, number),
+            )
         return number
 
-    def remove(self, name: str, version: int | str) -> int:
+    def challenge(
+        self,
+        name: str,
+        version: int | str,
+        kind: Kind,
+        *,
+        share: float,
+        gates: Gates | None = None,
+        who: str | None = None,
+        why: str | None = None,
+    ) -> Challenger:
+        """Try a version beside the champion, in place of another that was tried: a `canary` answers
+        a share of the requests, a `shadow` is given copies of that share.
+
+        Raises:
+            InvalidChallenger: it serves already, or the share is none.
+            ModelNotFound, VersionNotFound, StoreNotWritable
+        """
+        if not 0 < share <= 1:
+            raise InvalidChallenger(f"A share is above 0 and at most 1, got {share:g}.")
+        with self._locked(name):
+            number, head = self._resolved(name, version)
+            if number == self._serving(name, head):
+                raise InvalidChallenger(
+                    f"{name} version {number} serves already; name another version to be tried."
+                )
+            found = Challenger(
+                kind=kind, version=number, share=share, gates=gates or Gates(), since=now()
+            )
+            change = _change(kind, who, why, version=number, share=share)
+            self._swap(name, head, change, challenger=found)
+        return found
+
+    def stop(
+        self,
+        name: str,
+        *,
+        challenger: str | None = None,
+        gate: bool = False,
+        who: str | None = None,
+        why: str | None = None,
+    ) -> Challenger:
+        """Try no version beside the champion any more, and return what was tried. With the id of a
+        `challenger` only that one is stopped. `gate` says that it was its gate that stopped it.
+
+        Raises:
+            InvalidChallenger: there is none.
+            ModelNotFound, StoreNotWritable
+        """
+        with self._locked(name):
+            head = self._heads.read(name)
+            found = head.challenger
+            if found is None or challenger not in (None, found.id):
+                raise InvalidChallenger(f"No version of {name} is tried.")
+            change = _change("gate" if gate else "stop", who, why, version=found.version)
+            self._swap(name, head, change, challenger=None)
+        return found
+
+    def note(self, name: str, change: Change) -> None:
+        """Add to the history what changes nothing, as a load that failed; once, where several
+        servers meet the same.
+
+        Raises:
+            ModelNotFound, CorruptVersion, StoreNotWritable
+        """
+        with self._locked(name):
+            same = ("what", "version", "why", "generation")
+            stamped = msgspec.structs.replace(change, generation=self._heads.read(name).generation)
+            for other in self._heads.history(name)[-20:]:
+                if all(getattr(other, what) == getattr(stamped, what) for what in same):
+                    return
+            self._heads.append(name, stamped)
+
+    def remove(
+        self, name: str, version: int | str, *, who: str | None = None, why: str | None = None
+    ) -> int:
         """Remove a version, and return its number. It is gone at once, and its number with it.
 
         Raises:
             ModelNotFound, VersionNotFound, StoreNotWritable
-            VersionInUse: an alias names it.
+            VersionInUse: an alias names it, or it is tried beside the champion.
         """
         with self._locked(name):
-            number = self.resolve(name, version)
-            aliases = Aliases.read(self.root / name).versions
-            naming = sorted(alias for alias, target in aliases.items() if target == number)
+            number, head = self._resolved(name, version)
+            naming = sorted(alias for alias, target in head.aliases.items() if target == number)
             if naming:
                 raise VersionInUse(
                     f"{name} version {number} is named by {', '.join(naming)}; promote another "
                     "version first."
                 )
+            if head.challenger is not None and head.challenger.version == number:
+                raise VersionInUse(
+                    f"{name} version {number} is tried as a {head.challenger.kind}; stop that "
+                    "first."
+                )
             grave = self.root / name / f"{_REMOVED}{number}"
             (self.root / name / str(number)).rename(grave)
-            files.settle(grave.parent, f"{name} version {number} is removed")
+            done = f"{name} version {number} is removed"
+            with _told(done), contextlib.suppress(NotDurable):
+                edits = {other: edit for other, edit in head.edits.items() if other != number}
+                change = _change("remove", who, why, version=number)
+                self._swap(name, head, change, edits=edits)
+                if not self._numbers(name):
+                    self._heads.enlist(name, self.models)
+            files.settle(grave.parent, done)
             files.empty(grave)
         return number
 
@@ -437,16 +591,51 @@ class ModelStore:
             return []
         return sorted(int(e) for e in files.entries(self.root / name) if _VERSION.fullmatch(e))
 
-    def _serving(self, name: str) -> int:
-        """The version that serves, which may be gone where a folder was removed by hand."""
-        return Aliases.read(self.root / name).versions.get(CHAMPION, self.versions(name)[-1])
+    def _resolved(self, name: str, version: int | str | None) -> tuple[int, Head]:
+        """As `resolve`, with the head that said so."""
+        versions = self.versions(name)
+        head = self._heads.read(name)
+        if version is None:
+            number = head.aliases.get(CHAMPION, versions[-1])
+        elif isinstance(version, int) or _VERSION.fullmatch(version):
+            number = int(version)
+        else:
+            number = _named_by(head, name, version)
+        if number not in versions:
+            known = ", ".join(map(str, versions))
+            raise VersionNotFound(f"{name} has no version {number}; there is {known}.")
+        return number, head
 
-    def _named(self, name: str, alias: str) -> int:
-        aliases = self.aliases(name)
-        if alias not in aliases:
-            known = ", ".join(sorted(aliases)) or "none"
-            raise VersionNotFound(f"{name} has no alias {alias!r}; the aliases are: {known}.")
-        return aliases[alias]
+    def _published(self, name: str, number: int) -> Manifest:
+        """The manifest as it was published."""
+        folder = self._contained(name, number)
+        data = files.read(folder / MANIFEST, MANIFEST_LIMIT)
+        if len(data) > MANIFEST_LIMIT:
+            raise CorruptVersion(
+                f"The manifest of {name} version {number} is larger than {MANIFEST_LIMIT} bytes; "
+                "publish it again."
+            )
+        found = manifest.read(data)
+        if (found.name, found.version) != (name, number):
+            raise CorruptVersion(
+                f"The folder of {name} version {number} holds the manifest of {found.name} "
+                f"version {found.version}; a version cannot be copied, publish it again."
+            )
+        return found
+
+    def _serving(self, name: str, head: Head) -> int:
+        """The version that serves, which may be gone where a folder was removed by hand."""
+        return head.aliases.get(CHAMPION) or self.versions(name)[-1]
+
+    def _swap(self, name: str, before: Head, change: Change, **changed: Any) -> None:
+        """Put a head in place that differs in what is `changed`. The caller holds the lock."""
+        after = msgspec.structs.replace(
+            before,
+            versions=tuple(self._numbers(name)),
+            last=max(before.last, self._next_number(name) - 1),
+            **changed,
+        )
+        self._heads.swap(name, before, after, change)
 
     def _next_number(self, name: str) -> int:
         entries = [entry.removeprefix(_REMOVED) for entry in files.entries(self.root / name)]
@@ -469,10 +658,12 @@ class ModelStore:
             ModelNotFound, StoreNotWritable
         """
         self.versions(name)
-        with files.writing(self.root), locked(self.root / name):
+        with files.writing(self.root), self._heads.locked(name):
             yield
 
-    def _write_version(self, draft: Manifest, contents: Mapping[str, bytes]) -> Manifest:
+    def _write_version(
+        self, draft: Manifest, contents: Mapping[str, bytes], who: str | None, why: str | None
+    ) -> Manifest:
         folder = self.root / draft.name
         with files.writing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
@@ -482,23 +673,63 @@ class ModelStore:
                 temporary.chmod(0o755)
                 for file, data in contents.items():
                     files.write(temporary / file, data)
-                with locked(folder):
-                    return self._place(temporary, draft)
+                with self._heads.locked(draft.name):
+                    return self._place(temporary, draft, who, why)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
 
-    def _place(self, temporary: Path, draft: Manifest) -> Manifest:
+    def _place(
+        self, temporary: Path, draft: Manifest, who: str | None, why: str | None
+    ) -> Manifest:
         """Rename the folder to the next number. The caller holds the lock: while a version is
         being removed, a listing may show neither its number nor its grave."""
-        number = self._next_number(draft.name)
+        name, head = draft.name, self._heads.read(draft.name)
+        number = self._next_number(name)
         published = msgspec.structs.replace(draft, version=number)
         files.write(temporary / MANIFEST, manifest.write(published))
         files.sync(temporary)
         temporary.rename(temporary.parent / str(number))
+        done = f"{name} version {number} is published"
+        with _told(done), contextlib.suppress(NotDurable):
+            self._swap(name, head, _change("publish", who, why, version=number))
+            self._heads.enlist(name, self.models)
         for folder in (temporary.parent, self.root):
-            files.settle(folder, f"{draft.name} version {number} is published")
+            files.settle(folder, done)
         return published
+
+
+def _change(what: What, who: str | None, why: str | None, **told: Any) -> Change:
+    return Change(what=what, who=who or shell_user(), why=why, **told)
+
+
+def _named_by(head: Head, name: str, alias: str) -> int:
+    if alias not in head.aliases:
+        known = ", ".join(sorted(head.aliases)) or "none"
+        raise VersionNotFound(f"{name} has no alias {alias!r}; the aliases are: {known}.")
+    return head.aliases[alias]
+
+
+def _challenger_beside(head: Head, champion: int) -> Challenger | None:
+    """What is tried beside this champion: not the champion itself."""
+    found = head.challenger
+    return None if found is not None and found.version == champion else found
+
+
+@contextlib.contextmanager
+def _told(done: str) -> Iterator[None]:
+    """Say of what was done that running servers may not know of it.
+
+    Raises:
+        NotDurable: in place of an OSError of the body.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise NotDurable(
+            f"{done}, but its head cannot be written: {error.strerror or error}; servers that run "
+            "see it at their next start."
+        ) from error
 
 
 def _is_name(name: str) -> bool:

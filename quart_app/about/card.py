@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from model_store import Manifest, ModelStore
-from model_store.aliases import CHAMPION
 from model_store.backend import served_here
+from model_store.head import CHAMPION
 from model_store.libraries import Libraries
 from model_store.manifest import Evaluation, Target
 from model_store.task import Measure

@@ -14,14 +14,14 @@ import click
 import msgspec
 
 from model_store import Column, Manifest, ModelStore, ModelStoreError, Verified
-from model_store.aliases import CHAMPION
 from model_store.backend import served_here
 from model_store.column_facts import NULLS
 from model_store.column_types import TYPES
-from model_store.draft import Metadata
 from model_store.errors import IncompatibleVersion
+from model_store.head import CHAMPION
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
+from model_store.metadata import Metadata
 from model_store.recipes import RECIPES
 from model_store.store import Progress, require_name
 from model_store.summary import HEAD, cell, row_of, table, told_scores, told_targets

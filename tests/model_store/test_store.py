@@ -27,7 +27,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from model_store import Manifest, ModelStore, Verified, formats, pickles
-from model_store.aliases import ALIASES
 from model_store.errors import (
     CorruptVersion,
     GoldenMismatch,
@@ -43,6 +42,7 @@ from model_store.errors import (
     VersionInUse,
     VersionNotFound,
 )
+from model_store.head_files import HEAD, HISTORY, OLDER
 from model_store.manifest import ARTIFACT, MANIFEST, SAMPLE
 from model_store.plain import FORM_DATA, FORM_HEADER
 from model_store.store import ABANDONED_AFTER, MANIFEST_LIMIT
@@ -176,7 +176,7 @@ def test_a_version_is_a_few_files_that_others_may_read(small: ModelStore) -> Non
     path = folder(small)
     assert sorted(os.listdir(path)) == sorted(FILES)
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
-    assert sorted(os.listdir(path.parent)) == [".lock", "1"]
+    assert sorted(os.listdir(path.parent)) == [".lock", "1", HEAD, HISTORY]
 
 
 @pytest.mark.parametrize("name", ["a", "A.b-c_d", "9", "0", "x" * 64, "con", "a..b", "model.v2"])
@@ -442,9 +442,11 @@ def test_removing_a_link_leaves_what_it_leads_to(small: ModelStore, tmp_path: Pa
     assert sorted(os.listdir(elsewhere)) == sorted(FILES)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"versions": {"a": "b"}}', b"\xff"])
-def test_broken_aliases_are_told(data: bytes, three: ModelStore) -> None:
-    (three.root / "small" / ALIASES).write_bytes(data)
+@pytest.mark.parametrize("file", [HEAD, OLDER])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format": 1, "versions": "ab"}', b"\xff"])
+def test_a_broken_head_is_told(data: bytes, file: str, three: ModelStore) -> None:
+    (three.root / "small" / HEAD).unlink()
+    (three.root / "small" / file).write_bytes(data)
     asks: list[Callable[[], object]] = [
         lambda: three.resolve("small"),
         lambda: three.resolve("small", "beta"),
@@ -452,11 +454,12 @@ def test_broken_aliases_are_told(data: bytes, three: ModelStore) -> None:
         lambda: three.promote("small", 1),
         lambda: three.rollback("small"),
         lambda: three.remove("small", 1),
+        lambda: three.verify("small", 1),
+        lambda: publish_small(three),
     ]
     for ask in asks:
-        with pytest.raises(CorruptVersion, match=r"^small/aliases\.json cannot be read; remove it"):
+        with pytest.raises(CorruptVersion, match=rf"^small/{file} cannot be read; remove it"):
             ask()
-    assert three.verify("small", 1).manifest.version == 1
 
 
 # Proving ---------------------------------------------------------------------
@@ -882,7 +885,7 @@ def test_on_a_full_disk_nothing_is_published(tmp_path: Path) -> None:
                 published += 1
         assert published > 0
         assert store.versions("small") == list(range(1, published + 1))
-        listed = {".lock", *map(str, store.versions("small"))}
+        listed = {".lock", HEAD, HISTORY, *map(str, store.versions("small"))}
         assert set(os.listdir(root / "small")) == listed
         for version in store.versions("small"):
             store.load(store.verify("small", version, pickles="always")).replay()
@@ -979,8 +982,9 @@ def test_a_champion_whose_folder_was_removed_by_hand_is_said_and_can_be_replaced
     assert small.resolve("small") == 2
 
 
-def test_aliases_that_are_no_file_are_refused_and_not_waited_for(small: ModelStore) -> None:
-    os.mkfifo(small.root / "small" / ALIASES)
+def test_a_head_that_is_no_file_is_refused_and_not_waited_for(small: ModelStore) -> None:
+    (small.root / "small" / HEAD).unlink()
+    os.mkfifo(small.root / "small" / HEAD)
     with pytest.raises(CorruptVersion, match="not a regular file"):
         small.resolve("small")
 
@@ -1032,7 +1036,7 @@ def test_what_is_written_or_removed_is_said_to_be(
 ) -> None:
     publish_small(small)
     unsyncable(small.root / "small")
-    with pytest.raises(NotDurable, match=rf"aliases\.json is written, {DOUBT}\.$"):
+    with pytest.raises(NotDurable, match=rf"head\.json is written, {DOUBT}\.$"):
         small.promote("small", 1)
     assert small.resolve("small") == 1
     with pytest.raises(NotDurable, match=rf"^small version 2 is removed, {DOUBT}\.$"):

@@ -21,9 +21,10 @@ from hypothesis.stateful import (
 )
 
 from model_store import ModelStore
-from model_store.draft import Draft, Metadata
+from model_store.draft import Draft
 from model_store.errors import ModelNotFound, VersionInUse, VersionNotFound
 from model_store.inspection import Inspection
+from model_store.metadata import Metadata
 
 from .conftest import LABELS, X, classifier
 

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from model_store import ModelStore
-from model_store.aliases import ALIASES
+from model_store.head_files import HEAD
 from model_store.manifest import ARTIFACT, MANIFEST
 from quart_app import create_app
 
@@ -136,8 +136,8 @@ def forged(folder: Path) -> None:
 
 FAILURES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a manifest that is none": (lambda folder: (folder / MANIFEST).write_text("[]"), "Expected"),
-    "an alias that is none": (
-        lambda folder: (folder.parent / ALIASES).write_text("[]"),
+    "a head that is none": (
+        lambda folder: (folder.parent / HEAD).write_text("[]"),
         "Expected",
     ),
     "a file that is a folder": (unreadable, "IsADirectoryError"),

@@ -164,22 +164,22 @@ async def test_a_failed_model_stays_visible_with_its_reason(
         assert b"failed" in page
 
 
-async def test_a_model_whose_aliases_are_broken_is_shown_as_failed_beside_the_others(
+async def test_a_model_whose_head_is_broken_is_shown_as_failed_beside_the_others(
     own: ModelStore,
 ) -> None:
     publish(own, "bad")
     publish(own, "good")
-    (own.root / "bad" / "aliases.json").write_text("{")
+    (own.root / "bad" / "head.json").write_text("{")
     async with started(create_app(MODEL_STORE=own.root)) as app:
         client = app.test_client()
         status, content = await get(client, "/models")
         assert status == 200
         assert [model["state"] for model in content["models"]] == ["failed", "ready"]
-        assert "bad/aliases.json cannot be read" in content["models"][0]["reason"]
+        assert "bad/head.json cannot be read" in content["models"][0]["reason"]
         assert (await get(client, "/models/bad"))[1] == content["models"][0]
         page = await client.get("/", headers=HTML)
         assert page.status_code == 200
-        assert b"bad/aliases.json cannot be read" in await page.get_data()
+        assert b"bad/head.json cannot be read" in await page.get_data()
 
 
 async def test_a_store_that_cannot_be_read_is_logged_at_once_and_never_ready(

@@ -190,9 +190,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a broken manifest": (lambda folder: cut(folder / "manifest.json"), "cannot be read"),
     "a newer format": (lambda folder: edit_manifest(folder, format=3), "format 3"),
     "another's manifest": (lambda folder: edit_manifest(folder, name="n"), "manifest of n"),
-    "broken aliases": (
-        lambda folder: (folder.parent / "aliases.json").write_text("{"),
-        "m/aliases.json cannot be read",
+    "a broken head": (
+        lambda folder: (folder.parent / "head.json").write_text("{"),
+        "m/head.json cannot be read",
     ),
 }
 
