@@ -183,6 +183,12 @@ class Model:
         found = Classes.of_targets([target.classes for target in self.manifest.targets])
         object.__setattr__(self, "_classes", found)
 
+    def with_words(self, manifest: Manifest) -> Model:
+        """The same with a later revision of its manifest. What serves it was found when it was
+        loaded."""
+        told = msgspec.structs.replace(manifest, served=self.manifest.served)
+        return replace(self, manifest=told)
+
     def answer(
         self, columns: Mapping[str, Values | ArrowArray], rows: int, rules: TextRules = JSON
     ) -> Prediction:

@@ -428,17 +428,7 @@ class ModelStore:
         """
         _require_alias(alias)
         with self._locked(name):
-            number, head = self._resolved(name, version)
-            before = self._serving(name, head) if alias == CHAMPION else head.aliases.get(alias)
-            changed: dict[str, Any] = {"aliases": {**head.aliases, alias: number}}
-            if alias == CHAMPION:
-                changed["challenger"] = _challenger_beside(head, number)
-                if before is not None and before != number:
-                    changed["former"] = (*head.former, before)
-            told = None if alias == CHAMPION else alias
-            change = _change("promote", who, why, version=number, before=before, alias=told)
-            self._swap(name, head, change, **changed)
-        return number
+            return self._promote(name, version, alias, who, why)
 
     def rollback(self, name: str, *, who: str | None = None, why: str | None = None) -> int:
         """Let `champion` name the version that served before, and return its number.
@@ -527,6 +517,22 @@ class ModelStore:
             change = _change("gate" if gate else "stop", who, why, version=found.version)
             self._swap(name, head, change, challenger=None)
         return found
+
+    def promote_challenger(
+        self, name: str, challenger: str, *, who: str | None = None, why: str | None = None
+    ) -> int:
+        """Let the version be the champion that is tried with this id, and return its number.
+
+        Raises:
+            InvalidChallenger: it is not tried any more.
+            ModelNotFound, VersionNotFound, StoreNotWritable
+        """
+        with self._locked(name):
+            head = self._heads.read(name)
+            found = head.challenger
+            if found is None or found.id != challenger:
+                raise InvalidChallenger(f"No such version of {name} is tried.")
+            return self._promote(name, found.version, CHAMPION, who, why)
 
     def note(self, name: str, change: Change) -> None:
         """Add to the history what changes nothing, as a load that failed; once, where several
@@ -626,6 +632,21 @@ class ModelStore:
     def _serving(self, name: str, head: Head) -> int:
         """The version that serves, which may be gone where a folder was removed by hand."""
         return head.aliases.get(CHAMPION) or self.versions(name)[-1]
+
+    def _promote(
+        self, name: str, version: int | str, alias: str, who: str | None, why: str | None
+    ) -> int:
+        number, head = self._resolved(name, version)
+        before = self._serving(name, head) if alias == CHAMPION else head.aliases.get(alias)
+        changed: dict[str, Any] = {"aliases": {**head.aliases, alias: number}}
+        if alias == CHAMPION:
+            changed["challenger"] = _challenger_beside(head, number)
+            if before is not None and before != number:
+                changed["former"] = (*head.former, before)
+        told = None if alias == CHAMPION else alias
+        change = _change("promote", who, why, version=number, before=before, alias=told)
+        self._swap(name, head, change, **changed)
+        return number
 
     def _swap(self, name: str, before: Head, change: Change, **changed: Any) -> None:
         """Put a head in place that differs in what is `changed`. The caller holds the lock."""

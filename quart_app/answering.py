@@ -7,8 +7,9 @@ subscribes with `on_answer`; nothing wraps `Servable.infer`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ from .config import Config
 from .inference import Bound, InferenceRequest, InferenceResponse
 from .keys import require_for
 from .protocols.protocol import Limits, Payload, Protocol, Reply
+from .serving.challenge import Challenge, Variant
 from .serving.column_aliases import AliasedModel
 from .serving.registry import Registry
 from .serving.select_model import Meaning, choose, literally
@@ -38,7 +40,8 @@ class Call(msgspec.Struct, frozen=True):
     `name` and `version` are those of the model; without a name the columns tell which it is.
     `until` is the moment, in the loop's time, by which the response must be there; None gives it
     the whole deadline. `record` is told which model answers how many rows. `models` are those that
-    may be asked; None where all may.
+    may be asked; None where all may. `key` says what keeps the client with one version while a
+    canary is tried.
     """
 
     payload: Payload
@@ -47,6 +50,15 @@ class Call(msgspec.Struct, frozen=True):
     until: float | None = None
     record: Record | None = None
     models: tuple[str, ...] | None = None
+    key: Callable[[], str] = str
+
+
+class Chosen(NamedTuple):
+    """The version that answers a request, and as what, where a challenger is tried."""
+
+    servable: Servable
+    challenge: Challenge | None = None
+    variant: Variant = "champion"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -102,22 +114,22 @@ class Answering:
         """
         payload = call.payload
         if protocol.model_first:
-            servable = self._loaded(call) or await self.find(call)
-            note(call.record, servable)
-            columns = servable.manifest.signature.columns
+            chosen = self.choose(call, self._loaded(call) or await self.find(call))
+            note(call.record, chosen.servable)
+            columns = chosen.servable.manifest.signature.columns
             payload = Payload(payload.body, payload.content_type, payload.headers, columns)
             request = await self.decode(protocol, payload)
         else:
             request = await self.decode(protocol, payload)
-            servable = self._loaded(call) or await self.find(call, request.names)
+            chosen = self.choose(call, self._loaded(call) or await self.find(call, request.names))
         if in_json and request.in_bytes:
             raise InBytes
         try:
-            response = await self.infer(servable, request, until=call.until, record=call.record)
+            response = await self.predict(chosen, request, call)
         except Unanswerable as error:
             if request.rows == 1:
                 raise
-            raise await servable.blamed(request, error, until=call.until) from error
+            raise await chosen.servable.blamed(request, error, until=call.until) from error
         return await self.encode(protocol, response, request)
 
     async def decode(self, protocol: Protocol, payload: Payload) -> InferenceRequest:
@@ -149,6 +161,36 @@ class Answering:
         )
         require_for(call.models, servable.manifest.name)
         return servable
+
+    def choose(self, call: Call, servable: Servable) -> Chosen:
+        """Which version answers: the one that was found, or the canary that is tried beside it. Who
+        names a version gets that one, and is counted for neither."""
+        challenge = None if call.version is not None else self._registry.challenge(servable)
+        if challenge is None:
+            return Chosen(servable)
+        variant = challenge.variant(call.key)
+        return Chosen(challenge.chosen(variant), challenge, variant)
+
+    async def predict(
+        self, chosen: Chosen, request: InferenceRequest, call: Call
+    ) -> InferenceResponse:
+        """The response of the version that was chosen; what is tried beside it, or as it, is told.
+
+        Raises:
+            As `Servable.infer`.
+        """
+        infer = self.infer(chosen.servable, request, until=call.until, record=call.record)
+        challenge, variant = chosen.challenge, chosen.variant
+        if challenge is None:
+            return await infer
+        begun = time.perf_counter_ns()
+        try:
+            response = await infer
+        except Exception as error:
+            challenge.failed(variant, request, error)
+            raise
+        challenge.answered(variant, request, response, time.perf_counter_ns() - begun)
+        return msgspec.structs.replace(response, variant=variant)
 
     async def infer(
         self,

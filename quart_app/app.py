@@ -20,6 +20,7 @@ from .blueprints import (
     files,
     health,
     invocations,
+    life,
     metrics,
     pages,
     predict,
@@ -101,7 +102,7 @@ def _context(config: Config, protocols: Protocols, in_flight: InFlight) -> Conte
 
 def _register_views(app: Quart, context: Context) -> None:
     config = context.config
-    for module in (pages, card, predict, files, v2, v1, invocations, health):
+    for module in (pages, card, life, predict, files, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     if config.metrics:
         app.register_blueprint(metrics.blueprint)

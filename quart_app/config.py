@@ -131,6 +131,12 @@ def _pickles(value: str) -> str:
     return value
 
 
+def _swap(value: str) -> str:
+    if value not in {"beside", "after"}:
+        raise ValueError("beside or after")
+    return value
+
+
 def _server(value: str) -> str:
     if value not in SERVERS:
         raise ValueError(" or ".join(SERVERS))
@@ -211,6 +217,31 @@ class Config:
         "The database of the tour's tasks: sqlite:///FILE, or with the extra postgres "
         "postgresql://USER:PASSWORD@HOST/NAME.",
         secret=True,
+    )
+    follow: float = _setting(
+        2 * SECONDS,
+        _seconds,
+        "Seconds between two looks at the store: what is published, promoted, rolled back, edited "
+        "or removed is served without a restart. 0 looks at the start alone.",
+    )
+    swap: Literal["beside", "after"] = _setting(
+        "beside",
+        _swap,
+        "How a version takes the place of another: `beside`, loaded while the old one serves; "
+        "`after`, once the old one has gone, where there is not the memory for two: until then its "
+        "requests get 503.",
+    )
+    keep_former: float = _setting(
+        600 * SECONDS,
+        _seconds,
+        "Seconds that the former champion stays loaded, so that `models rollback` is immediate; it "
+        "goes earlier where memory is short.",
+    )
+    max_loaded: int = _setting(
+        8,
+        _count,
+        "Versions that stay loaded because a request named their number; beyond it the least "
+        "recently used goes.",
     )
     recipes: tuple[str, ...] | None = _setting(
         None,

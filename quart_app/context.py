@@ -13,6 +13,7 @@ from .answering import Answering, Call
 from .asgi import RequestState, Scope, state_of
 from .config import Config
 from .keys import require_for
+from .middleware.clients import route_key
 from .middleware.request_record import Observer
 from .observe.metrics import Metrics
 from .protocols.protocol import Payload
@@ -89,7 +90,8 @@ async def get_call(name: str | None = None, version: str | None = None) -> Call:
     payload = Payload(body, request.content_type or "", headers)
     if name is None:
         name = request.args.get(MODEL)
-    return Call(payload, name, version, state.until, state.record, state.models)
+    key = partial(route_key, cast(Scope, request.scope))
+    return Call(payload, name, version, state.until, state.record, state.models, key)
 
 
 def require_allowed(name: str) -> None:

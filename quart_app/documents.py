@@ -69,6 +69,15 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     offset: float | None = None
 
 
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """The last try to serve another version than before; `version` is null where the store does not
+    tell which it would be. One that failed leaves what serves, and says the `reason`."""
+
+    version: int | None
+    state: Literal["loading", "ready", "failed"]
+    reason: str | None = None
+
+
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """What is said of a model, wherever it is."""
 
@@ -97,9 +106,11 @@ class ModelDescription(Description, frozen=True, kw_only=True):
     is null while a model of the start-up is on its way, and so is what its manifest tells. `served`
     says whether plain data, the pipeline itself or its steps converted to ONNX answer, and why, and
     `served_by` is that in a word: plain, pipeline or onnx; `reading` says whether reading its
-    artifact may run code; `varies` how its answer to a row is not that row's alone, or nothing."""
+    artifact may run code; `varies` how its answer to a row is not that row's alone, or nothing.
+    `update` is the last time that the server followed the store to another version."""
 
     state: State
+    update: Update | None = None
 
 
 class StoredModel(Description, frozen=True, kw_only=True):

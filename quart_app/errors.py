@@ -19,7 +19,13 @@ from quart import Quart, Response, current_app, render_template, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from model_store import InvalidRows, ModelStoreError
-from model_store.errors import ModelNotFound, PredictionFailed, Unanswerable
+from model_store.errors import (
+    InvalidChallenger,
+    ModelNotFound,
+    PredictionFailed,
+    StoreNotWritable,
+    Unanswerable,
+)
 
 from .context import context_of, get_state
 from .documents import ErrorBody
@@ -54,6 +60,8 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (DeadlineExceeded, 504),
     (Unanswerable, 400),
     (PredictionFailed, 500),
+    (InvalidChallenger, 409),
+    (StoreNotWritable, 409),
     (ModelStoreError, 503),
     (JobNotFound, 404),
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from quart import Quart, signals
@@ -28,7 +28,8 @@ from .marks import marks_of
 from .middleware import cors
 from .middleware.access import Access
 from .middleware.body_stream import BUFFERED, in_time, replay
-from .middleware.headers import NOSNIFF, apply_forwarded, identify
+from .middleware.clients import route_key
+from .middleware.headers import MODEL_VERSION, NOSNIFF, apply_forwarded, identify
 from .middleware.limits import VERSIONS, InFlight, is_host
 from .middleware.request_record import shown_rule, tell
 from .middleware.slow_requests import ClientGone, Exchange, Lookout, TooSlow
@@ -101,7 +102,8 @@ class FastPath:
         exchange = Exchange(receive, self._lookout.current_task())
         try:
             request_id = self._admit(scope, state, headers)
-            body = await self._answer(route, exchange, record, state.models)
+            key = partial(route_key, scope)
+            body = await self._answer(route, exchange, record, state.models, key)
         except ClientGone:
             record.give_up()
             self._tell(state, scope)
@@ -117,6 +119,7 @@ class FastPath:
             head = [
                 (b"content-length", b"%d" % len(body)),
                 (b"x-request-id", request_id),
+                (MODEL_VERSION, b"%d" % (record.version or 0)),
                 *route.headers,
             ]
             try:
@@ -169,6 +172,7 @@ class FastPath:
         exchange: Exchange,
         record: Record,
         models: tuple[str, ...] | None,
+        key: Callable[[], str],
     ) -> bytes:
         """The body of the response, by one of these models or by any.
 
@@ -186,9 +190,8 @@ class FastPath:
                 if full is not None:
                     raise full
                 until = exchange.now + self._context.config.deadline
-                call = Call(
-                    Payload(exchange.body), route.name, route.version, until, record, models
-                )
+                payload = Payload(exchange.body)
+                call = Call(payload, route.name, route.version, until, record, models, key)
                 reply = await self._context.answering.answer(route.protocol, call, in_json=True)
                 return reply.body
             finally:

@@ -169,7 +169,8 @@ class InferenceResponse(msgspec.Struct, frozen=True):
     no classes. `datatype` is what holds each of the labels in a tensor.
     `scores` is what the decision function said, where that was asked for, of the shape (n, …).
     `measures` are the numbers beside the labels, by their names, each of the shape of the labels.
-    `id` is that of the request, or a new one.
+    `id` is that of the request, or a new one. `variant` says who answered where a challenger is
+    tried: champion or canary.
     """
 
     id: str
@@ -182,3 +183,4 @@ class InferenceResponse(msgspec.Struct, frozen=True):
     datatype: Datatype = "FP64"
     scores: NDArray[np.float64] | None = None
     measures: Mapping[str, NDArray[np.float64]] = {}
+    variant: str | None = None

@@ -25,6 +25,7 @@ from model_store.recipes import RECIPES
 from .config import Config
 from .context import context_of
 from .documents import State
+from .serving.follower import Follower
 from .serving.registry import Registry
 
 DRAIN_SECONDS = 2.0
@@ -66,6 +67,10 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
         stack.push_async_callback(_stop, start)
         watch = asyncio.create_task(registry.watch(), name="watch")
         stack.push_async_callback(_stop, watch)
+        if config.follow:
+            follower = Follower(registry, config.follow)
+            following = asyncio.create_task(follower.run(), name="follow")
+            stack.push_async_callback(_stop, following)
         yield
 
 

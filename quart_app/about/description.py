@@ -49,6 +49,7 @@ def describe(
         aliases=aliases,
         state=entry.state,
         reason=entry.reason,
+        update=entry.update,
         **({} if manifest is None else _told_by(manifest)),
     )
 

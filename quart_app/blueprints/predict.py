@@ -57,8 +57,9 @@ async def by_body(name: str, version: str | None = None) -> Response:
 async def answer(call: Call, asked: InferenceRequest) -> Response:
     """The prediction as JSON, or on the model's page, where a person sent one row."""
     answering = get_answering()
-    servable = await answering.find(call)
-    infer = partial(answering.infer, servable, asked, until=call.until, record=call.record)
+    chosen = answering.choose(call, await answering.find(call))
+    servable = chosen.servable
+    infer = partial(answering.predict, chosen, asked, call)
     if asked.many or not wants_html(request):
         reply = await answering.encode(native.PROTOCOL, await infer(), asked)
         return varied(json_reply(reply))

@@ -18,7 +18,6 @@ from model_store.backend import served_here
 from model_store.column_facts import NULLS
 from model_store.column_types import TYPES
 from model_store.errors import IncompatibleVersion
-from model_store.head import CHAMPION
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
 from model_store.metadata import Metadata
@@ -30,6 +29,7 @@ from model_store.tables import Table
 from ..about.description import describe_stored
 from ..config import Config
 from ..server import sockets
+from .life import COMMANDS, why_option
 from .options import (
     Option,
     allow_version_option,
@@ -474,17 +474,26 @@ def _url(config: Config, name: str) -> str:
 @click.argument("name")
 @version_option
 @_word_options
+@why_option
 @json_option
 @click.pass_obj
-def edit(store: ModelStore, /, name: str, version: str | None, as_json: bool, **texts: Any) -> None:
+def edit(
+    store: ModelStore,
+    /,
+    name: str,
+    version: str | None,
+    why: str | None,
+    as_json: bool,
+    **texts: Any,
+) -> None:
     """Change the words of a model: labels, units, descriptions, the names of classes.
 
-    The artifact stays as it is. A server shows them from its next start on.
+    The version's files stay as they are. Servers of the store follow within seconds.
     """
     found = store.manifest(name, version)
     if not any(texts.values()):
         raise click.UsageError("there is nothing to change; name a --title, a --label, …")
-    edited = store.edit(name, found.version, _told(found, texts))
+    edited = store.edit(name, found.version, _told(found, texts), why=why)
     if as_json:
         _print_json(edited)
     else:
@@ -563,36 +572,22 @@ def _told_proof(proof: Mapping[str, Any]) -> str:
     return f"verified, {proven}"
 
 
-@models.command()
-@click.argument("name")
-@click.argument("version")
-@click.option("--alias", default=CHAMPION, show_default=True, help="The alias to set.")
-@click.pass_obj
-def promote(store: ModelStore, name: str, version: str, alias: str) -> None:
-    """Let an alias name VERSION; champion is the version that serves from the next start on."""
-    number = store.promote(name, version, alias)
-    click.echo(f"{alias} of {name} is version {number}.")
-
-
-@models.command()
-@click.argument("name")
-@click.pass_obj
-def rollback(store: ModelStore, name: str) -> None:
-    """Let champion name the version that served before, from the next start on."""
-    click.echo(f"champion of {name} is version {store.rollback(name)}.")
+for command in COMMANDS:
+    models.add_command(command)
 
 
 @models.command()
 @click.argument("name")
 @click.argument("version")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@why_option
 @click.pass_obj
-def remove(store: ModelStore, name: str, version: str, yes: bool) -> None:
+def remove(store: ModelStore, name: str, version: str, yes: bool, why: str | None) -> None:
     """Remove VERSION of a model for good."""
     number = store.resolve(name, version)
     if not yes:
         click.confirm(f"Remove {name} version {number} for good?", abort=True)
-    store.remove(name, number)
+    store.remove(name, number, why=why)
     click.echo(f"{name} version {number} is removed.")
 
 

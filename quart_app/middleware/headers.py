@@ -33,6 +33,9 @@ POLICY: Final = (
 """Nothing comes from elsewhere, and no script or style stands in a page."""
 
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+MODEL_VERSION: Final = b"x-model-version"
+"""The header that says which version of a model answered."""
+
 HEADERS: Final = (
     (b"content-security-policy", POLICY.encode()),
     NOSNIFF,
@@ -70,10 +73,17 @@ class CommonHeaders:
             if event["type"] == "http.response.start":
                 own = [*event.get("headers", ())]
                 safe = (NOSNIFF,) if _is_prediction(scope, event["status"], own) else HEADERS
-                event["headers"] = _completed(own, (*safe, (b"x-request-id", request_id)))
+                added = (*safe, (b"x-request-id", request_id), *_version(scope))
+                event["headers"] = _completed(own, added)
             await send(event)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _version(scope: Scope) -> RawHeaders:
+    record = state_of(scope).record
+    version = None if record is None else record.version
+    return () if version is None else ((MODEL_VERSION, b"%d" % version),)
 
 
 def identify(state: RequestState, sent: bytes | None, ids: RandomIds) -> bytes:

@@ -65,7 +65,10 @@ def encode(response: InferenceResponse, *, many: bool) -> bytes:
     for name, numbers in response.measures.items():
         told = numbers.tolist()
         content[name] = told if many else told[0]
-    content |= {"model": response.model, "version": response.version, "id": response.id}
+    content |= {"model": response.model, "version": response.version}
+    if response.variant is not None:
+        content["variant"] = response.variant
+    content["id"] = response.id
     if response.notice is not None:
         content["notice"] = response.notice
     return msgspec.json.encode(content)

@@ -1,14 +1,15 @@
 """The models that are served, by name and version, and the state of each.
 
-A model is known by its name from the start-up on, with the version that its name resolved to then.
-Any other version, also of a model published later, is loaded on its first request. Loads run one
-after the other, each verify → load → warm, and a failed one stays failed and visible. A plain form
-that does not answer here as it was published gives way to its pipeline, if that may be read. An
-operator may load a name again, which then serves what it resolves to now, or unload it in every
-version.
+A model is known by its name from the start-up on, with the version that its name resolved to then;
+`follow` brings that to what its head says now. The new version is loaded beside, verified, and
+replays its golden rows; then it takes the place of the old one at once, which answers what it was
+asked before and is let go. A load that fails leaves what serves, and is told. The former champion
+stays for a while, so that a rollback need not load it.
 
-Known weak point: what was loaded stays in memory, every version that was ever asked for, until
-there is little left of it (`release`).
+Any other version is loaded on its first request, and goes again, least recently used first, when
+there are too many. Loads run one after the other. A plain form that does not answer here as it was
+published gives way to its pipeline, if that may be read. An operator may load a name again, or
+unload it in every version.
 """
 
 from __future__ import annotations
@@ -16,19 +17,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from model_store import Manifest, Model, ModelStore, ModelStoreError, Verified
-from model_store.errors import CorruptVersion, GoldenMismatch, PredictionFailed, words_of
+from model_store.errors import (
+    CorruptVersion,
+    GoldenMismatch,
+    InvalidChallenger,
+    ModelNotFound,
+    PredictionFailed,
+    words_of,
+)
+from model_store.head import Challenger, Change
 from model_store.store import Pickles
 
 from ..config import Config
-from ..documents import State
+from ..documents import State, Update
 from ..inference import NotReady
 from ..pipeline_errors import shown
+from . import room
+from .challenge import Challenge
 from .servable import Servable
 from .threads import run_in_daemon
 from .workers import Workers
@@ -56,16 +70,24 @@ logger = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Entry:
     """A model or one version of it, on its way or there. `reason` says to clients why it failed,
-    `words` to the log what somebody else's code said of that."""
+    `words` to the log what somebody else's code said of that. `late` is a model that was published
+    after the start. `update` is the last try to serve another version than before."""
 
     state: State = State.PENDING
     reason: str | None = None
     words: str | None = None
     servable: Servable | None = None
+    late: bool = False
+    update: Update | None = None
 
     @property
     def manifest(self) -> Manifest | None:
         return None if self.servable is None else self.servable.manifest
+
+    @property
+    def changes(self) -> bool:
+        """Whether the old version has gone and the new one is not there yet."""
+        return self.update is not None and self.update.state == "loading" and not self.settled
 
     @property
     def settled(self) -> bool:
@@ -79,6 +101,27 @@ class Entry:
         else:
             self.words = words_of(error)
             self.reason = self.words if words else UNEXPECTED
+
+
+class Former(NamedTuple):
+    """What served before, until a moment of the loop's time."""
+
+    servable: Servable
+    until: float
+
+
+class Wanted(NamedTuple):
+    """What the store says that a name is to serve now, and what is tried beside it."""
+
+    manifest: Manifest
+    challenger: Challenger | None
+
+
+class Untried(NamedTuple):
+    """A challenger that does not load, and why."""
+
+    challenger: Challenger
+    reason: str
 
 
 class Registry:
@@ -98,6 +141,14 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._others: dict[tuple[str, int], asyncio.Task[Entry]] = {}
         self._loading = asyncio.Lock()
+        self._following = asyncio.Lock()
+        self._former: dict[str, Former] = {}
+        self._leaving: dict[Servable, asyncio.Task[None]] = {}
+        self._challenges: dict[str, Challenge] = {}
+        self._untried: dict[str, Untried] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.failed_updates = 0
+        self.swaps = 0
         self.starting = True
         self.started = asyncio.Event()
         self.draining = False
@@ -107,7 +158,7 @@ class Registry:
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The models of the start-up, in the order of their names."""
+        """The models that are known by name, in the order of their names."""
         return dict(sorted(self._entries.items()))
 
     @property
@@ -132,14 +183,30 @@ class Registry:
 
     @property
     def servables(self) -> list[Servable]:
-        """Everything loaded."""
+        """Everything that answers."""
         found = (*self._entries.values(), *self.others.values())
-        return [entry.servable for entry in found if entry.servable is not None]
+        named = [entry.servable for entry in found if entry.servable is not None]
+        return [*named, *(challenge.servable for challenge in self._challenges.values())]
+
+    @property
+    def challenges(self) -> dict[str, Challenge]:
+        """What is tried beside the champions, by the name of the model."""
+        return dict(self._challenges)
+
+    def _all_loaded(self) -> Iterator[Servable]:
+        """Those that answer, those that are kept, and those that have answers to give yet."""
+        yield from self.servables
+        yield from (former.servable for former in self._former.values())
+        yield from tuple(self._leaving)
 
     @property
     def waiting(self) -> bool:
         """Whether a model of the start-up is still on its way."""
-        return self.starting or any(not entry.settled for entry in self._entries.values())
+        return self.starting or any(
+            not entry.settled
+            for entry in self._entries.values()
+            if not entry.late and not entry.changes
+        )
 
     @property
     def ready(self) -> bool:
@@ -148,8 +215,11 @@ class Registry:
         A model that was published later makes it ready when nothing else is, and never unready: a
         version that fails would otherwise take away a server that answers all it did before.
         """
-        states = {entry.state for entry in self._entries.values()}
-        later = {
+        entries = self._entries.values()
+        states = {
+            State.READY if entry.changes else entry.state for entry in entries if not entry.late
+        }
+        later = {entry.state for entry in entries if entry.late} | {
             entry.state for (name, _), entry in self.others.items() if name not in self._entries
         }
         if self.waiting or self.draining or self.workers.exhausted:
@@ -194,6 +264,9 @@ class Registry:
         number = await asyncio.to_thread(self.store.resolve, name, version)
         if entry is not None and entry.manifest is not None and entry.manifest.version == number:
             return _loaded(name, entry)
+        former = self._former.get(name)
+        if former is not None and former.servable.manifest.version == number:
+            return former.servable
         return _loaded(f"{name} version {number}", await self._other(name, number, until))
 
     async def _other(self, name: str, number: int, until: float | None) -> Entry:
@@ -213,7 +286,24 @@ class Registry:
     async def _load_other(self, name: str, number: int) -> Entry:
         entry = Entry()
         await self._load_into(entry, name, number)
+        # This one's task has not ended yet, so it is none of those that may go.
+        self._keep_others(self._config.max_loaded - 1)
         return entry
+
+    def _keep_others(self, most: int) -> None:
+        """Let go all but so many of what was loaded on request; first what failed, then what was
+        asked for the longest time ago."""
+        found = self.others
+        for key in sorted(found, key=lambda key: _unused_for(found[key]))[most:]:
+            self._drop_other(key)
+
+    def _drop_other(self, key: tuple[str, int]) -> None:
+        task = self._others.pop(key, None)
+        if task is None or not _succeeded(task):
+            return
+        servable = task.result().servable
+        if servable is not None:
+            self._let_go(servable)
 
     # Loading ---------------------------------------------------------------------
 
@@ -236,7 +326,9 @@ class Registry:
         await self._load_into(fresh, name, None)
         before = self._entries.get(name)
         fails_again = before is not None and before.state is not State.READY
-        if fresh.state is State.READY or fails_again:
+        if fresh.state is State.READY:
+            self._swap(name, fresh)
+        elif fails_again:
             self._entries[name] = fresh
         _loaded(name, fresh)
 
@@ -250,18 +342,301 @@ class Registry:
         if name not in self._entries:
             await asyncio.to_thread(self.store.versions, name)
         async with self._loading:
+            self._forget(name)
             self._entries[name] = Entry(State.UNLOADED)
-            for key in [key for key in self._others if key[0] == name]:
-                self._others.pop(key)
 
     def release(self) -> None:
-        """Let go the other versions of models that nobody has asked for lately. They are loaded
-        again when they are asked for."""
+        """Let go what is kept for a rollback, and the other versions of models that nobody has
+        asked for lately. They are loaded again when they are asked for."""
+        for name in [*self._former]:
+            self._let_go(self._former.pop(name).servable)
         for key, entry in self.others.items():
             servable = entry.servable
             known = key[0] in self._entries  # else it may be all that makes this server ready
             if known and servable is not None and servable.unused_for > UNUSED_SECONDS:
-                del self._others[key]
+                self._drop_other(key)
+
+    # Following -------------------------------------------------------------------
+
+    async def follow(self, name: str) -> None:
+        """Let a name serve what its head says now, and try what it says beside that. What fails is
+        kept as the entry's `update`, and what serves goes on.
+
+        Does nothing for a model that an operator has unloaded.
+        """
+        async with self._following:
+            try:
+                wanted = await run_in_daemon(partial(_wanted, self.store, name))
+            except ModelStoreError as error:
+                self._fail_update(name, None, shown(error, words=self._config.show_errors))
+                return
+            if wanted is None:
+                self._forget(name)
+                return
+            entry = self._entries.get(name)
+            if entry is not None and (entry.state is State.UNLOADED or not entry.settled):
+                return
+            await self._follow_champion(name, entry, wanted.manifest)
+            await self._follow_challenger(name, wanted.challenger)
+
+    async def follow_within(self, name: str, until: float | None) -> None:
+        """Follow a head at once, and wait for it until a moment of the loop's time; what takes
+        longer goes on."""
+        task = asyncio.create_task(self.follow(name))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await asyncio.shield(task)
+
+    async def _follow_champion(self, name: str, entry: Entry | None, wanted: Manifest) -> None:
+        serving = None if entry is None else entry.servable
+        if serving is not None and serving.manifest.version == wanted.version:
+            assert entry is not None
+            if serving.manifest.revision != wanted.revision:
+                entry.servable = serving.again(manifest=wanted)
+                self._let_go(serving)
+            if entry.update is not None and entry.update.state == "failed":
+                entry.update = None  # the store wants what serves again
+            return
+        fresh = self._at_hand(name, wanted)
+        if fresh is None:
+            if entry is not None:
+                entry.update = Update(version=wanted.version, state="loading")
+            fresh = await self._load_fresh(name, entry, wanted.version)
+        if fresh.state is State.READY:
+            fresh.update = Update(version=wanted.version, state="ready")
+            self._swap(name, fresh)
+            return
+        assert fresh.reason is not None
+        if entry is None or entry.servable is None:
+            self._entries[name] = fresh
+            fresh.late = entry is None or entry.late
+        self._fail_update(name, wanted.version, fresh.reason)
+        await self._note_failure(name, wanted.version, fresh.reason)
+
+    async def _load_fresh(self, name: str, entry: Entry | None, version: int) -> Entry:
+        """A version loaded beside what serves, or after that has gone."""
+        fresh = Entry()
+        if entry is None or entry.servable is None:
+            await self._load_into(fresh, name, version)
+            return fresh
+        missing = await run_in_daemon(partial(room.missing, self.store, name, version))
+        if missing is None:
+            await self._load_into(fresh, name, version)
+        elif self._config.swap == "beside":
+            fresh.state, fresh.reason = State.FAILED, missing
+        else:
+            await self._load_after(fresh, name, entry, version)
+        return fresh
+
+    async def _load_after(self, fresh: Entry, name: str, entry: Entry, version: int) -> None:
+        """Load a version once the one that serves has gone; if it fails, that one again."""
+        before = entry.servable
+        assert before is not None
+        # What is damaged is found while the old one serves.
+        try:
+            await self._verified(Entry(), name, version, self._config.pickles)
+        except ModelStoreError as error:
+            fresh.fail(error, words=self._config.show_errors)
+            return
+        number = before.manifest.version
+        former = self._former.pop(name, None)
+        if former is not None:
+            self._let_go(former.servable)
+        self._stop_challenge(name)
+        entry.state, entry.servable = State.LOADING, None
+        await before.drain()
+        del before
+        await self._load_into(fresh, name, version)
+        if fresh.state is not State.READY:
+            await self._load_into(entry, name, number)
+
+    def _at_hand(self, name: str, wanted: Manifest) -> Entry | None:
+        """A version that is loaded already: what served before, what is tried, or was asked for by
+        its number. Else None."""
+        found = None
+        former, challenge = self._former.get(name), self._challenges.get(name)
+        other = self.others.get((name, wanted.version))
+        if former is not None and former.servable.manifest.version == wanted.version:
+            found = self._former.pop(name).servable
+        elif challenge is not None and challenge.challenger.version == wanted.version:
+            found = challenge.servable.again(workers=self.workers)
+        elif other is not None and other.servable is not None:
+            found = other.servable
+        if found is None:
+            return None
+        if found.manifest.revision != wanted.revision:
+            found = found.again(manifest=wanted)
+        return Entry(State.READY, servable=found)
+
+    def _swap(self, name: str, fresh: Entry) -> None:
+        """Let a name serve this from now on. What served is kept for a while, or let go."""
+        before = self._entries.get(name)
+        fresh.late = before is None or before.late
+        self._entries[name] = fresh
+        assert fresh.servable is not None
+        self._others.pop((name, fresh.servable.manifest.version), None)
+        self.swaps += 1
+        if before is None or before.servable is None or before.servable is fresh.servable:
+            return
+        former = self._former.pop(name, None)
+        if former is not None:
+            self._let_go(former.servable)
+        if self._config.keep_former and before.servable.manifest.version != (
+            fresh.servable.manifest.version
+        ):
+            until = asyncio.get_running_loop().time() + self._config.keep_former
+            self._former[name] = Former(before.servable, until)
+        else:
+            self._let_go(before.servable)
+
+    def expire(self) -> None:
+        """Let go what was kept for long enough."""
+        now = asyncio.get_running_loop().time()
+        for name in [name for name, former in self._former.items() if former.until <= now]:
+            self._let_go(self._former.pop(name).servable)
+
+    def _forget(self, name: str) -> None:
+        """Let go every version of a model."""
+        entry = self._entries.pop(name, None)
+        former = self._former.pop(name, None)
+        self._stop_challenge(name)
+        self._untried.pop(name, None)
+        for key in [key for key in self._others if key[0] == name]:
+            self._drop_other(key)
+        if former is not None:
+            self._let_go(former.servable)
+        if entry is not None and entry.servable is not None:
+            self._let_go(entry.servable)
+
+    def _let_go(self, servable: Servable) -> None:
+        """Hold a model until it has answered what it was asked, and no longer."""
+        if servable not in self._leaving:
+            self._leaving[servable] = asyncio.create_task(self._see_off(servable))
+
+    async def _see_off(self, servable: Servable) -> None:
+        try:
+            await servable.drain()
+        finally:
+            self._leaving.pop(servable, None)
+
+    def _fail_update(self, name: str, version: int | None, reason: str) -> None:
+        entry = self._entries.get(name)
+        self.failed_updates += 1
+        logger.error("%s is not brought to %s: %s", name, version or "its head", reason)
+        if entry is not None:
+            entry.update = Update(version=version, state="failed", reason=reason)
+
+    async def _note_failure(self, name: str, version: int, reason: str) -> None:
+        """Let the history tell of a load that failed, where the store can be written."""
+        change = Change(what="failed load", who="server", version=version, why=reason)
+        with contextlib.suppress(ModelStoreError):
+            await run_in_daemon(partial(self.store.note, name, change))
+
+    # Challengers -----------------------------------------------------------------
+
+    def challenge(self, servable: Servable) -> Challenge | None:
+        """What is tried beside a champion."""
+        found = self._challenges.get(servable.manifest.name) if self._challenges else None
+        return found if found is not None and found.champion is servable else None
+
+    def untried(self, name: str) -> Untried | None:
+        """The challenger of a model that does not load."""
+        return self._untried.get(name)
+
+    async def _follow_challenger(self, name: str, wanted: Challenger | None) -> None:
+        champion = self._entries[name].servable
+        current, untried = self._challenges.get(name), self._untried.get(name)
+        if wanted is None or champion is None:
+            self._stop_challenge(name)
+            self._untried.pop(name, None)
+            return
+        if untried is not None and untried.challenger.id == wanted.id:
+            return
+        if (
+            current is not None
+            and current.challenger.id == wanted.id
+            and current.champion is champion
+        ):
+            return
+        threads = self._config.threads if wanted.kind == "canary" else 1
+        workers = Workers(threads, patience=HUNG * self._config.deadline)
+        servable = await self._challenging(name, wanted, workers)
+        self._stop_challenge(name)
+        if servable is None:
+            workers.shutdown(wait=False)
+            return
+        self._untried.pop(name, None)
+        self._challenges[name] = Challenge(
+            *(wanted, champion, servable, workers),
+            deadline=self._config.deadline,
+            judge=self._judge,
+        )
+        logger.info("%s version %d is tried as a %s", name, wanted.version, wanted.kind)
+
+    async def _challenging(
+        self, name: str, wanted: Challenger, workers: Workers
+    ) -> Servable | None:
+        """The version to be tried, on threads of its own; None where it does not load."""
+        former, current = self._former.get(name), self._challenges.get(name)
+        other = self.others.get((name, wanted.version))
+        held = (
+            None if current is None else current.servable,
+            None if former is None else former.servable,
+            None if other is None else other.servable,
+        )
+        for servable in held:
+            if servable is not None and servable.manifest.version == wanted.version:
+                return servable.again(workers=workers)
+        entry = Entry()
+        missing = await run_in_daemon(partial(room.missing, self.store, name, wanted.version))
+        if missing is None:
+            await self._load_into(entry, name, wanted.version)
+        if entry.servable is not None:
+            return entry.servable.again(workers=workers)
+        reason = missing or entry.reason or UNEXPECTED
+        self._untried[name] = Untried(wanted, reason)
+        self.failed_updates += 1
+        await self._note_failure(name, wanted.version, reason)
+        return None
+
+    def _stop_challenge(self, name: str) -> None:
+        challenge = self._challenges.pop(name, None)
+        if challenge is not None:
+            challenge.close()
+            self._let_go(challenge.servable)
+
+    def _judge(self, challenge: Challenge, broken: str | None) -> None:
+        """Stop or promote a challenger in the head, as its gates say."""
+        task = asyncio.create_task(self._carry_out(challenge, broken))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, challenge: Challenge, broken: str | None) -> None:
+        name, challenger = challenge.champion.manifest.name, challenge.challenger
+        if broken is not None and self._challenges.get(name) is challenge:
+            # At once here, whether or not the head can be written.
+            self._stop_challenge(name)
+            self._untried[name] = Untried(challenger, broken)
+            logger.warning("%s version %d is stopped: %s", name, challenger.version, broken)
+        try:
+            if broken is not None:
+                stop = partial(
+                    self.store.stop, name, challenger=challenger.id, gate=True, who="gate"
+                )
+                await run_in_daemon(partial(stop, why=broken))
+            else:
+                why = f"All gates held for {challenge.comparison.challenger.requests} requests."
+                promote = partial(self.store.promote_challenger, name, challenger.id, who="gate")
+                await run_in_daemon(partial(promote, why=why))
+        except InvalidChallenger:
+            pass  # another server was faster, or a person
+        except ModelStoreError as error:
+            logger.error("the gate of %s cannot be carried out in its head: %s", name, error.told)
+        await self.follow(name)
+
+    # One load --------------------------------------------------------------------
 
     async def _load_into(self, entry: Entry, name: str, version: int | None) -> None:
         async with self._loading:
@@ -312,9 +687,11 @@ class Registry:
         return model
 
     async def watch(self) -> None:
-        """Log, for ever, how many threads hang, whenever that changes."""
+        """For ever, log how many threads hang, whenever that changes, and let go what was kept for
+        long enough."""
         before = 0
         while True:
+            self.expire()
             hung = self.workers.hung
             if hung > before:
                 threads = self.workers.threads
@@ -328,17 +705,39 @@ class Registry:
 
     async def drain(self) -> None:
         """Wait for all answers."""
-        for servable in self.servables:
+        for servable in [*self._all_loaded()]:
             await servable.drain()
 
     async def close(self) -> None:
         """Answer no more; what still waits is told."""
-        for task in self._others.values():
+        for task in (*self._others.values(), *self._tasks):
             task.cancel()
-        for servable in self.servables:
+        for challenge in self._challenges.values():
+            challenge.close()
+        for servable in [*self._all_loaded()]:
             await servable.close()
         for executor in (self.workers, self._validator):
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _wanted(store: ModelStore, name: str) -> Wanted | None:
+    """What the store says of a name; None where it has no such model any more.
+
+    Raises:
+        VersionNotFound, CorruptVersion
+    """
+    try:
+        versions = store.versions(name)
+    except ModelNotFound:
+        return None
+    challenger = store.head(name).challenger
+    if challenger is not None and challenger.version not in versions:
+        challenger = None
+    return Wanted(store.manifest(name), challenger)
+
+
+def _unused_for(entry: Entry) -> float:
+    return math.inf if entry.servable is None else entry.servable.unused_for
 
 
 def _later(store: ModelStore, known: frozenset[str]) -> dict[str, Manifest]:

@@ -70,6 +70,7 @@ class Servable:
         self._asked = time.perf_counter_ns()
         self._ids = RandomIds()
         self._model = model
+        self._config = config
         self._workers = workers
         self._validator = validator
         self._classes = [target.classes or () for target in model.manifest.targets]
@@ -86,6 +87,20 @@ class Servable:
         )
         self._batcher: Batcher[Prediction] = batcher(model.predict, observe=self.statistics.observe)
         self._decider: Batcher[Scores] = batcher(model.decide)
+
+    def again(
+        self, *, workers: Workers | None = None, manifest: Manifest | None = None
+    ) -> Servable:
+        """The same model in another place: asked on other threads, or with other words."""
+        model = self._model if manifest is None else self._model.with_words(manifest)
+        found = Servable(model, workers or self._workers, self._config, validator=self._validator)
+        found.load_seconds = self.load_seconds
+        return found
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every thread that could predict hangs."""
+        return self._workers.exhausted
 
     @property
     def waiting_rows(self) -> int:
@@ -180,6 +195,22 @@ class Servable:
         return await blamed(
             error, len(matrix), lambda rows: self._batcher.submit(matrix[rows], until=until)
         )
+
+    def predict_apart(self, requests: Sequence[InferenceRequest]) -> list[Prediction]:
+        """What the model says to each request, in one call of predict, past all queues and counts.
+        Blocks.
+
+        Raises:
+            InvalidRows, InvalidRequest: the rows of one do not fit.
+            PredictionFailed: it failed on the rows of one.
+        """
+        matrices = [self._validate(request) for request in requests]
+        whole = self._model.said(matrices[0] if len(matrices) == 1 else np.concatenate(matrices))
+        found, start = [], 0
+        for matrix in matrices:
+            found.append(whole[start : start + len(matrix)])
+            start += len(matrix)
+        return found
 
     def _response(
         self, request: InferenceRequest, prediction: Prediction, scores: Scores | None

@@ -1,0 +1,70 @@
+"""Looks at the store again and again, and lets the registry follow what changed there.
+
+A look reads the index and the stamp of each model's head, which are a generation and a nonce; it
+compares no times and lists nothing. So a clock that jumps, a copy of a store and a file system
+without times of its own change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from model_store import ModelStore
+from model_store.head import Stamp
+from model_store.head_files import Index
+
+from .registry import Registry
+from .threads import run_in_daemon
+
+logger = logging.getLogger(__name__)
+
+Stamps = Mapping[str, Stamp | None]
+
+
+class Follower:
+    """Follows one store for one registry."""
+
+    def __init__(self, registry: Registry, seconds: float) -> None:
+        self._registry = registry
+        self._seconds = seconds
+        self._index: Index | None = None
+        self._stamps: dict[str, Stamp | None] = {}
+
+    async def run(self) -> None:
+        """Look for ever, from the end of the start-up on."""
+        await self._registry.started.wait()
+        # What changed while the start went on is found here: the start knows of no stamps.
+        known = self._registry.entries
+        self._stamps = dict.fromkeys(known)
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                logger.exception("the store cannot be followed; it is looked at again")
+            await asyncio.sleep(self._seconds)
+
+    async def look(self) -> None:
+        """Look once, and follow each model that changed."""
+        names = [*self._stamps]
+        index, stamps = await run_in_daemon(partial(_read, self._registry.store, names))
+        if index is not None and index != self._index:
+            # A head that was written before the server started may be of a model that is served.
+            new = [name for name in index.names if name not in stamps]
+            _, more = await run_in_daemon(partial(_read, self._registry.store, new))
+            stamps |= more
+            self._index = index
+        for name, stamp in stamps.items():
+            if name not in self._stamps or stamp != self._stamps[name]:
+                await self._registry.follow(name)
+                self._stamps[name] = stamp
+        if index is not None:
+            gone = set(self._stamps) - set(index.names) - set(self._registry.entries)
+            for name in gone:
+                del self._stamps[name]
+
+
+def _read(store: ModelStore, names: Sequence[str]) -> tuple[Index | None, dict[str, Stamp | None]]:
+    return store.index(), {name: store.stamp(name) for name in names}
