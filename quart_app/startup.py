@@ -84,6 +84,7 @@ async def start_up(registry: Registry, config: Config) -> None:
         if any(entry.state is State.FAILED for entry in registry.entries.values()):
             # What was read of a model that failed hangs on its traceback, and would stay for good.
             gc.collect()
+        registry.note_frozen()
 
 
 async def _load_all(registry: Registry, config: Config) -> None:

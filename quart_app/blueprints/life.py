@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 from quart import Blueprint, Response, redirect, render_template, request, url_for
@@ -17,7 +17,6 @@ from model_store.errors import ModelNotFound
 from model_store.gates import READERS, gates, share
 from model_store.head import CHAMPION, Challenger, Change, Head, Kind
 
-from ..about import charts
 from ..about.card import CardVersion, read_card
 from ..context import get_registry, get_state, get_until
 from ..documents import ErrorBody, Update
@@ -28,6 +27,9 @@ from ..protocols.json_body import parse_object
 from ..serving.challenge import Standing
 from ..serving.registry import Registry
 from ..serving.threads import run_in_daemon
+
+if TYPE_CHECKING:
+    from ..about import charts
 
 blueprint = Blueprint("life", __name__, url_prefix="/models/<name>")
 
@@ -206,6 +208,9 @@ def _drawn(standing: Standing | Trial | None) -> list[charts.Bars]:
     """The median and the slowest hundredth of both, and where they were different."""
     if not isinstance(standing, Standing):
         return []
+    # Imported for the first that is drawn: a server starts without.
+    from ..about import charts
+
     sides = {"Champion": standing.champion, standing.kind.capitalize(): standing.challenger}
     drawn = []
     for what, title in (("p50_ms", "Median, in ms"), ("p99_ms", "Slowest hundredth, in ms")):

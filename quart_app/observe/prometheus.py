@@ -150,6 +150,8 @@ class ModelCollector(Collector):
                 for state in State
             ),
         )
+        yield from self._following()
+        yield from self._challengers()
         yield _gauge(
             "quart_app_busy_threads",
             "Threads that predict at this moment, those that hang among them.",
@@ -175,6 +177,74 @@ class ModelCollector(Collector):
             [((VERSION,), 1)],
         )
 
+    def _following(self) -> Iterator[Metric]:
+        """How the server follows its store."""
+        yield _counter(
+            "quart_app_swaps",
+            "Times that another version was let serve.",
+            (),
+            [((), self._models.swaps)],
+        )
+        yield _counter(
+            "quart_app_failed_updates",
+            "Times that what the store wants did not load; what served goes on.",
+            (),
+            [((), self._models.failed_updates)],
+        )
+        yield _gauge(
+            "quart_app_model_update_failed",
+            "1 where what the store wants does not load, and another version serves.",
+            ("model",),
+            (
+                ((name,), entry.update is not None and entry.update.state == "failed")
+                for name, entry in self._models.entries.items()
+            ),
+        )
+
+    def _challengers(self) -> Iterator[Metric]:
+        """How the versions do that are tried, beside the champions."""
+        found = self._models.challenges
+        sides = [
+            ((name, role), tally)
+            for name, challenge in found.items()
+            for role, tally in (
+                ("champion", challenge.comparison.champion),
+                (challenge.challenger.kind, challenge.comparison.challenger),
+            )
+        ]
+        labels = ("model", "role")
+        yield _counter(
+            "quart_app_compared_requests",
+            "Requests since a challenger began that count for the comparison.",
+            labels,
+            ((told, tally.requests) for told, tally in sides),
+        )
+        yield _counter(
+            "quart_app_compared_errors",
+            "Those that failed.",
+            labels,
+            ((told, tally.errors) for told, tally in sides),
+        )
+        compared = [(name, challenge.comparison) for name, challenge in found.items()]
+        yield _counter(
+            "quart_app_compared_rows",
+            "Rows to which both versions were asked.",
+            ("model",),
+            (((name,), comparison.rows) for name, comparison in compared),
+        )
+        yield _counter(
+            "quart_app_different_rows",
+            "Rows that both answered differently.",
+            ("model",),
+            (((name,), comparison.different) for name, comparison in compared),
+        )
+        yield _counter(
+            "quart_app_dropped_copies",
+            "Copies of requests that were dropped, since the server had more to do.",
+            ("model",),
+            (((name,), challenge.dropped) for name, challenge in found.items()),
+        )
+
 
 Labels = tuple[str, ...]
 
@@ -195,6 +265,15 @@ def _summed(
     for labels, (first, *others) in found.items():
         sums[labels] = sum(map(read, others), read(first))
     return sums
+
+
+def _counter(
+    name: str, documentation: str, labels: Labels, values: Iterable[tuple[Labels, float]]
+) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=labels)
+    for told, value in values:
+        family.add_metric(told, value)
+    return family
 
 
 def _gauge(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import time
@@ -57,6 +58,9 @@ WATCH_SECONDS = 0.5
 
 UNUSED_SECONDS = 60.0
 """After so long without a request another version may be let go."""
+
+COLLECT_AFTER = 1.0
+"""Seconds after which circles in a model that has gone are collected."""
 
 VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
@@ -143,6 +147,7 @@ class Registry:
         self._loading = asyncio.Lock()
         self._following = asyncio.Lock()
         self._former: dict[str, Former] = {}
+        self._frozen: set[int] = set()
         self._leaving: dict[Servable, asyncio.Task[None]] = {}
         self._challenges: dict[str, Challenge] = {}
         self._untried: dict[str, Untried] = {}
@@ -518,8 +523,19 @@ class Registry:
     async def _see_off(self, servable: Servable) -> None:
         try:
             await servable.drain()
+            is_frozen = id(servable) in self._frozen
+            cyclic = is_frozen and await run_in_daemon(partial(servable.holds_cycles))
         finally:
             self._leaving.pop(servable, None)
+            self._frozen.discard(id(servable))
+        if cyclic:
+            # The collector does not look at what was frozen. It does this once a model of the
+            # start that has circles in it, which few have: it takes tenths of a second.
+            asyncio.get_running_loop().call_later(COLLECT_AFTER, _collect_frozen)
+
+    def note_frozen(self) -> None:
+        """Remember that what is loaded now is looked through by no collection of garbage."""
+        self._frozen = {id(servable) for servable in self.servables}
 
     def _fail_update(self, name: str, version: int | None, reason: str) -> None:
         entry = self._entries.get(name)
@@ -718,6 +734,12 @@ class Registry:
             await servable.close()
         for executor in (self.workers, self._validator):
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _collect_frozen() -> None:
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _wanted(store: ModelStore, name: str) -> Wanted | None:

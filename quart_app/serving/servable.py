@@ -33,6 +33,7 @@ from ..inference import (
 from ..random_ids import RandomIds
 from .batcher import Batcher, Rows
 from .blame import blamed
+from .cycles import holds_cycles
 from .statistics import Statistics
 from .workers import Workers
 
@@ -96,6 +97,10 @@ class Servable:
         found = Servable(model, workers or self._workers, self._config, validator=self._validator)
         found.load_seconds = self.load_seconds
         return found
+
+    def holds_cycles(self) -> bool:
+        """Whether the model goes only when garbage is collected. Blocks."""
+        return holds_cycles(self._model)
 
     @property
     def exhausted(self) -> bool:

@@ -163,6 +163,13 @@ BAD: list[tuple[str, str, str]] = [
         )
         for text in ("nonsense", "iris,nonsense", "Iris", "iris exam")
     ),
+    *(
+        (name, text, "a number of seconds")
+        for name in ("FOLLOW", "KEEP_FORMER")
+        for text in ("", "-1", "often")
+    ),
+    *(("SWAP", text, "beside or after") for text in ("", "Beside", "before")),
+    *(("MAX_LOADED", text, "a whole number from 1 on") for text in ("", "0", "many")),
     *(("ALLOW_VERSION", text, "true or false") for text in ("", "maybe", "2", "on", " true")),
     *(("PICKLES", text, "fallback or never") for text in ("", "always", "Never", "true")),
     *(("READY", text, "any or all") for text in ("", "ALL", "none", "any,all")),
