@@ -192,9 +192,7 @@ class Comparison:
             return None
         share, allowed = self.challenger.error_share, gates.max_errors
         if allowed is not None and share is not None and share > allowed:
-            return (
-                f"{_percent(share)} of its requests ended in an error, above {_percent(allowed)}."
-            )
+            return f"{_percent(share)} of its requests failed, above {_percent(allowed)}."
         share, allowed = self.different_share, gates.max_different
         if (
             allowed is not None

@@ -59,6 +59,10 @@ WATCH_SECONDS = 0.5
 UNUSED_SECONDS = 60.0
 """After so long without a request another version may be let go."""
 
+LOAD_SECONDS = 600
+"""After so long a load is given up. The largest models take a minute; one that hangs would hold up
+all others."""
+
 COLLECT_AFTER = 1.0
 """Seconds after which circles in a model that has gone are collected."""
 
@@ -657,7 +661,13 @@ class Registry:
     async def _load_into(self, entry: Entry, name: str, version: int | None) -> None:
         async with self._loading:
             try:
-                await self._steps(entry, name, version)
+                async with asyncio.timeout(LOAD_SECONDS):
+                    await self._steps(entry, name, version)
+            except TimeoutError:
+                # Its thread cannot be stopped; what else is to be loaded does not wait for it.
+                logger.error("%s is not loaded after %d seconds", name, LOAD_SECONDS)
+                entry.state = State.FAILED
+                entry.reason = f"It was not loaded after {LOAD_SECONDS} seconds."
             except ModelStoreError as error:
                 logger.error("%s failed: %s", name, error.told)
                 entry.fail(error, words=self._config.show_errors)
