@@ -17,6 +17,8 @@ TRITON := 'tritonclient[http]==2.73.0'
 KSERVE := 'kserve==0.21.0'
 MLFLOW := 'mlflow-skinny==3.17.2' pandas scipy scikit-learn skops cloudpickle
 SCHEMATHESIS := 'schemathesis==4.32.5'
+# Its own dependencies have lacked pyOpenSSL since sigstore 4.
+SIGNING := 'model-signing==1.1.1' pyopenssl
 
 # Releases of scikit-learn whose pickles are read, each with the numpy and the pandas of its time.
 CORPUS := .corpus
@@ -83,7 +85,7 @@ screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pict
 bench: $(VENV)/.installed-uvicorn ## measure beside PEERS and the bare servers, and write docs/performance.md
 	@$(BIN)/python -m bench --peers $(PEERS) --markdown docs/performance.md
 
-clients: $(foreach name,triton kserve mlflow schemathesis,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
+clients: $(foreach name,triton kserve mlflow schemathesis signing,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
 
 client-test: $(VENV)/.installed-test clients ## run these clients against a server
 	@CLIENT_VENVS=$(CLIENTS) REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -m clients
@@ -153,6 +155,7 @@ $(CLIENTS)/triton/.installed: CLIENT = $(TRITON)
 $(CLIENTS)/kserve/.installed: CLIENT = $(KSERVE)
 $(CLIENTS)/mlflow/.installed: CLIENT = $(MLFLOW)
 $(CLIENTS)/schemathesis/.installed: CLIENT = $(SCHEMATHESIS)
+$(CLIENTS)/signing/.installed: CLIENT = $(SIGNING)
 
 $(CLIENTS)/%/.installed: Makefile
 	@echo "Installing $(CLIENT) into $(CLIENTS)/$*"

@@ -1,7 +1,7 @@
 """A folder of published pipelines: write once, resolve, verify, load.
 
     <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json
-                             [, model.json, model.bin | pipeline.onnx]
+                             [, model.json, model.bin | pipeline.onnx] [, model.sig]
     <store>/<name>/head.json, history.jsonl
     <store>/.index.json
 
@@ -17,7 +17,8 @@ Nothing is unpickled before `verify`, and `load` takes nothing but what `verify`
 bytes that were hashed. Where there is a plain form, a server reads that and leaves the artifact
 alone; its data are mapped, so that processes share them. The digests guard against accidents and
 against swapped files; whoever can write the whole store can write a matching manifest too, so the
-folder's permissions are the lock.
+folder's permissions are the lock. With a public key (`model_store.signing`) nothing of a version is
+read before its signature was found to be right.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from .errors import (
     ModelNotFound,
     NotDurable,
     UnreadableFile,
+    Unsigned,
     Untrusted,
     VersionInUse,
     VersionNotFound,
@@ -71,10 +73,12 @@ from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, File, Manifest, Sample
 from .metadata import Metadata
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read
+from .signing import LIMIT, SIGNATURE
 from .user_module import Code
 
 if TYPE_CHECKING:
     from .draft import Draft
+    from .signing import PublicKey, Signed
     from .trust import Trust
 
 DEFAULT_ROOT: Final = Path("instance/models")
@@ -119,8 +123,15 @@ class ModelStore:
     the history keeps both.
     """
 
-    def __init__(self, root: str | os.PathLike[str] = DEFAULT_ROOT) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = DEFAULT_ROOT,
+        *,
+        public_key: PublicKey | None = None,
+    ) -> None:
+        """With a `public_key` versions alone are read that were signed with its private key."""
         self.root = Path(root)
+        self._public_key = public_key
         self._heads = HeadFiles(self.root)
 
     def __repr__(self) -> str:
@@ -220,12 +231,16 @@ class ModelStore:
         Raises:
             ModelNotFound, VersionNotFound
             CorruptVersion: the manifest, a size or a digest is wrong, or a file lies elsewhere.
+            Unsigned: a signature is required, and it does not hold for all that is there.
             IncompatibleVersion: it is the artifact, trained with another scikit-learn minor, and
                 `allow_version` is not set; or no scikit-learn is installed.
             LoadFailed: it would be the artifact, and `pickles` is never.
         """
         found = self.manifest(name, version)
         folder = self._contained(found.name, found.version)
+        if self._public_key is not None:
+            for file in found.files:  # what is not read here as well, as whoever signed it would
+                _mapped(folder / file, found)
         sample = manifest.read_sample(_proven(folder / SAMPLE, found))
         strangers = _strangers(folder, found)
         if pickles != "always" and served_here(found.served).by == "plain":
@@ -356,6 +371,38 @@ class ModelStore:
         progress(f"writing {sum(map(len, proven.contents.values())) / 1e6:.1f} MB")
         return self._write_version(proven.manifest, proven.contents, who, why)
 
+    def sign(
+        self,
+        name: str,
+        version: int | str | None,
+        private_key: bytes,
+        password: str | None = None,
+    ) -> int:
+        """Put a signature of all its files beside a version, in the place of any other, and return
+        the version's number. `private_key` is a PEM.
+
+        Raises:
+            ModelNotFound, VersionNotFound, StoreNotWritable, MissingExtra
+            CorruptVersion: a file is not what was published, or one is there that was not.
+            PasswordNeeded: the key is encrypted, and there is no password.
+            ValueError: it is no key that is taken.
+        """
+        from .signing import sign
+
+        with self._locked(name):
+            number = self.resolve(name, version)
+            folder = self._contained(name, number)
+            data, found = self._read_manifest(name, number)
+            digests = {file: listed.sha256 for file, listed in found.files.items()}
+            for file in digests:
+                _mapped(folder / file, found)
+            if strangers := _strangers(folder, found):
+                raise CorruptVersion(f"{strangers[0]} Remove it before the version is signed.")
+            digests[MANIFEST] = File.of(data).sha256
+            signature = sign(digests, str(number), private_key, password)
+            files.replace(folder / SIGNATURE, signature)
+        return number
+
     def edit(
         self,
         name: str,
@@ -397,6 +444,8 @@ class ModelStore:
         source = self._contained(found.name, found.version)
         contents = {name: _proven(source / name, found) for name in found.files}
         contents[MANIFEST] = files.read(source / MANIFEST, MANIFEST_LIMIT)
+        if SIGNATURE in files.entries(source):
+            contents[SIGNATURE] = files.read(source / SIGNATURE, LIMIT)
         head = self._heads.read(found.name)
         naming = {
             alias: number for alias, number in head.aliases.items() if number == found.version
@@ -613,7 +662,32 @@ class ModelStore:
         return number, head
 
     def _published(self, name: str, number: int) -> Manifest:
-        """The manifest as it was published."""
+        """The manifest as it was published; where a signature is required, read once that is right.
+
+        Raises:
+            CorruptVersion, Unsigned
+        """
+        if self._public_key is None:
+            return self._read_manifest(name, number)[1]
+        folder, where = self._contained(name, number), f"{name} version {number}"
+        there = files.entries(folder)
+        if SIGNATURE not in there:
+            raise Unsigned(
+                f"{where} is not signed, and a signature is required here "
+                "(QUART_APP_REQUIRE_SIGNATURE)."
+            )
+        signed = self._public_key.signed(files.read(folder / SIGNATURE, LIMIT), where)
+        data, found = self._read_manifest(name, number, signed)
+        digests = {file: listed.sha256 for file, listed in found.files.items()}
+        digests[MANIFEST] = File.of(data).sha256
+        names = (file for file in there if not file.startswith(files.TEMPORARY))
+        signed.require_files(digests, names, where)
+        return found
+
+    def _read_manifest(
+        self, name: str, number: int, signed: Signed | None = None
+    ) -> tuple[bytes, Manifest]:
+        """The manifest and its bytes, which have to be those that were signed."""
         folder = self._contained(name, number)
         data = files.read(folder / MANIFEST, MANIFEST_LIMIT)
         if len(data) > MANIFEST_LIMIT:
@@ -621,13 +695,15 @@ class ModelStore:
                 f"The manifest of {name} version {number} is larger than {MANIFEST_LIMIT} bytes; "
                 "publish it again."
             )
+        if signed is not None:
+            signed.require(data, MANIFEST, f"{name} version {number}")
         found = manifest.read(data)
         if (found.name, found.version) != (name, number):
             raise CorruptVersion(
                 f"The folder of {name} version {number} holds the manifest of {found.name} "
                 f"version {found.version}; a version cannot be copied, publish it again."
             )
-        return found
+        return data, found
 
     def _serving(self, name: str, head: Head) -> int:
         """The version that serves, which may be gone where a folder was removed by hand."""
@@ -818,7 +894,7 @@ def _require(data: bytes | memoryview, expected: File, path: Path, found: Manife
 
 def _strangers(folder: Path, found: Manifest) -> list[str]:
     """A sentence about files that the manifest does not list, where there are some."""
-    strange = set(files.entries(folder)) - {MANIFEST, *found.files}
+    strange = set(files.entries(folder)) - {MANIFEST, SIGNATURE, *found.files}
     # Of a manifest that is being written, or was when its writer was killed.
     names = sorted(name for name in strange if not name.startswith(files.TEMPORARY))
     if not names:

@@ -9,8 +9,6 @@ from typing import Any
 
 from quart import Quart
 
-from model_store import ModelStore
-
 from . import errors, extras, openapi, startup, templating
 from .answering import Answering
 from .asgi import Layer, stack
@@ -86,7 +84,7 @@ def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
 
 
 def _context(config: Config, protocols: Protocols, in_flight: InFlight) -> Context:
-    registry = Registry(ModelStore(config.model_store), config)
+    registry = Registry(config.store(), config)
     counted = Metrics(registry, in_flight)
     observers: list[Observer] = [counted] if config.metrics else []
     return Context(

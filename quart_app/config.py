@@ -14,8 +14,10 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from model_store import ModelStoreError
+from model_store import ModelStore, ModelStoreError
+from model_store.errors import MissingExtra
 from model_store.recipes import RECIPES
+from model_store.signing import PublicKey
 from model_store.store import DEFAULT_ROOT, require_name
 
 from .keys import NO_KEYS, Keys
@@ -183,6 +185,18 @@ def _database(value: str) -> str:
     return require_url(value)
 
 
+def _public_key(value: str) -> PublicKey:
+    """A key in a file, or itself in PEM."""
+    try:
+        pem = value if value.startswith("-----BEGIN ") else Path(value).read_text("ascii")
+    except (OSError, ValueError):
+        raise ValueError("a file with a public key in PEM") from None
+    try:
+        return PublicKey.read(pem)
+    except MissingExtra as error:
+        raise ConfigError(str(error)) from None
+
+
 def _origins(value: str) -> tuple[str, ...]:
     origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
     if not all(_ORIGIN.fullmatch(origin) for origin in origins):
@@ -276,6 +290,12 @@ class Config:
         "What needs an API key: changes, which are loading and unloading models; predictions, by "
         "all routes, the tour's tasks, and changes; none, so that whoever reaches the server may "
         "load and unload.",
+    )
+    require_signature: PublicKey | None = _setting(  # noqa: RUF009
+        None,
+        _public_key,
+        "A file with a public key, or the key itself in PEM: only versions that were signed with "
+        "its private key are read. Needs the extra `signing`.",
     )
     rate_limit: tuple[str, ...] = _setting(
         (),
@@ -396,6 +416,10 @@ class Config:
         "Seconds that an idle connection is kept open; 95 behind a router that keeps its own for "
         "90.",
     )
+
+    def store(self) -> ModelStore:
+        """The store of the models."""
+        return ModelStore(self.model_store.absolute(), public_key=self.require_signature)
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None, **settings: Any) -> Config:

@@ -23,6 +23,7 @@ ALLOWED = {
     "model_store/sources/folders.py": {"msgspec", "numpy", "yaml"},
     "model_store/sources/onnx_model.py": {"numpy", "onnx", "onnxruntime"},
     "model_store/sources/skops.py": {"numpy", "scipy"},
+    "model_store/signing.py": {"cryptography", "msgspec"},
     "model_store/soundness": {"numpy"},
     "model_store/plain/pack/asked.py": {"numpy", "pandas"},
     "model_store/plain/pack": {"msgspec", "numpy", "scipy", "sklearn"},
@@ -193,6 +194,7 @@ def test_only_the_config_reads_the_environment() -> None:
 # of ours what publishes, trains, draws and deploys.
 NOT_AT_THE_START = {
     *("sklearn", "scipy", "pandas", "pyarrow", "joblib", "skops", "rich", "threadpoolctl"),
+    "cryptography",
     *("gmpy2", "sqlalchemy", "greenlet", "sqlite3", "aiosqlite", "psycopg"),
     *("flask_swagger_ui", "limits", "prometheus_client", "httpx", "uvicorn"),
     *(f"model_store.{name}" for name in ("cage", "comparison", "draft", "importer", "inspection")),

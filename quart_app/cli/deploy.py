@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from model_store import ModelStore
 from model_store.backend import served_here
 
 from ..config import Config, memory_size
@@ -109,7 +108,7 @@ def _write(
     config = Config.read(**settings(model_store=store, allow_version=allow_version))
     deployment = Deployment.of(
         platform,
-        ModelStore(config.model_store.absolute()),
+        config.store(),
         names,
         packages,
         allow_version=config.allow_version,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 from urllib.parse import quote
 
 import click
@@ -22,6 +22,7 @@ from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
 from model_store.metadata import Metadata
 from model_store.recipes import RECIPES
+from model_store.signing import KEY_LIMIT, PasswordNeeded
 from model_store.store import Progress, require_name
 from model_store.summary import HEAD, cell, row_of, table, told_scores, told_targets
 from model_store.tables import Table
@@ -50,8 +51,7 @@ WORDS = ("title", "description", "notice", "labels", "units", "descriptions", "w
 @click.pass_context
 def models(context: click.Context, store: Path | None) -> None:
     """The published models."""
-    config = Config.read(**settings(model_store=store))
-    context.obj = ModelStore(config.model_store.absolute())
+    context.obj = Config.read(**settings(model_store=store)).store()
 
 
 @models.command("list")
@@ -78,7 +78,7 @@ def list_models(store: ModelStore, as_json: bool) -> None:
         for model in found
     ]
     _print_table(("NAME", "SERVES", "VERSIONS", "ALIASES", "BY", "SCORES"), rows)
-    for name in (model.name for model in found if model.version is not None):
+    for name in (model.name for model in found if model.reason is None):
         manifest = store.manifest(name)
         if manifest.runs_code:
             click.echo(f"{name}: {manifest.reading}")
@@ -570,6 +570,36 @@ def _told_proof(proof: Mapping[str, Any]) -> str:
     if untried := proof["untried"]:
         return f"verified, {proven}, which goes on serving; its pipeline was not tried: {untried}"
     return f"verified, {proven}"
+
+
+@models.command()
+@click.argument("name")
+@version_option
+@click.option(
+    "--key",
+    type=click.File("rb"),
+    required=True,
+    help="A file with a private key in PEM, of the curve P-256, P-384 or P-521; - is stdin.",
+)
+@click.option("--password-file", type=click.File(), help="A file with the password of the key.")
+@click.pass_obj
+def sign(
+    store: ModelStore,
+    name: str,
+    version: str | None,
+    key: BinaryIO,
+    password_file: TextIO | None,
+) -> None:
+    """Sign a version of a model with a key, as the command model_signing does."""
+    pem = key.read(KEY_LIMIT)
+    password = None if password_file is None else password_file.read(KEY_LIMIT).rstrip("\r\n")
+    try:
+        number = store.sign(name, version, pem, password)
+    except PasswordNeeded:
+        raise click.UsageError("the key has a password; name its --password-file") from None
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}", param_hint="--key") from None
+    click.echo(f"{name} version {number} is signed.")
 
 
 for command in COMMANDS:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_store.signing import PublicKey
 from quart_app import create_app
 from quart_app.config import SETTINGS, UNPREFIXED, Config, ConfigError
 from quart_app.keys import NO_KEYS, Key, Keys
@@ -30,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "DEFAULT_MODEL": None,
     "API_KEYS": NO_KEYS,
     "KEYS_FOR": "changes",
+    "REQUIRE_SIGNATURE": None,
     "RATE_LIMIT": (),
     "PROXIES": 0,
     "TEMPLATES": None,
@@ -61,6 +63,13 @@ DEFAULTS: dict[str, Any] = {
     "SHUTDOWN_DELAY": 1.0,
     "KEEP_ALIVE": 5.0,
 }
+
+PEM = """\
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEeNv90cYO8LsDdmRJzRgfM3nuZMV9
+tG3PmCFHaJbauLoVkkXIL+vfKvE4h94jR17/P/Bixi5Rb6E12rabBbEqxA==
+-----END PUBLIC KEY-----
+"""
 
 # A setting, its text, and what that is.
 GOOD: list[tuple[str, str, Any]] = [
@@ -94,6 +103,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("API_KEYS", f"ann:{'0a' * 32}", Keys((Key("ann", b"\n" * 32),))),
     ("KEYS_FOR", "predictions", "predictions"),
     ("KEYS_FOR", "none", "none"),
+    ("REQUIRE_SIGNATURE", PEM, PublicKey(PEM)),
     ("RATE_LIMIT", "", ()),
     ("RATE_LIMIT", "1/second, 100/minute ,5000/day", ("1/second", "100/minute", "5000/day")),
     ("PROXIES", "2", 2),
@@ -229,6 +239,14 @@ BAD: list[tuple[str, str, str]] = [
         "API_KEYS",
         "ann:first",
         "name:sha256 or name:sha256:model+model of each key, with commas between them",
+    ),
+    *(
+        ("REQUIRE_SIGNATURE", text, "a file with a public key in PEM")
+        for text in ("", "nowhere.pub", ".", "a\0b")
+    ),
+    *(
+        ("REQUIRE_SIGNATURE", text, "a public key in PEM, of the curve P-256, P-384 or P-521")
+        for text in (__file__.replace("test_config.py", "__init__.py"), PEM.replace("M", "N", 1))
     ),
     *(
         (name, text, "a number of seconds")
