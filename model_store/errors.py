@@ -14,7 +14,7 @@ ModelStoreError
 ├── InvalidChallenger     a version that cannot be tried beside the champion, or there is none
 ├── HeadChanged           somebody else has changed what a model is meanwhile
 ├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
-├── Unsigned              a signature is required, and the version has none by that key
+│   └── Unsigned          a signature is required, and the version has none by that key
 ├── MissingExtra          an optional package is not installed
 ├── IncompatibleVersion   made with another scikit-learn minor, or there is none here; nothing was
 │                         unpickled
@@ -108,7 +108,7 @@ class CorruptVersion(ModelStoreError):
     pass
 
 
-class Unsigned(ModelStoreError):
+class Unsigned(CorruptVersion):
     pass
 
 
