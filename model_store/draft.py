@@ -82,25 +82,12 @@ class Draft:
         contents = {ARTIFACT: artifact}
         if trust.code is not None:
             contents[f"{trust.code.name}.py"] = trust.code.source
-        base = Manifest(
-            format=FORMAT,
-            name=name,
-            version=1,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            task=inspection.task,
-            signature=inspection.signature,
-            targets=inspection.targets,
-            probabilities=inspection.probabilities,
-            measures=inspection.measures,
-            words=dict(WORDS) if inspection.task == "anomaly detection" else {},
-            rows=inspection.rows,
-            estimator=inspection.estimator,
+        base = msgspec.structs.replace(
+            manifest_of(name, inspection),
             libraries=Libraries.installed({each.module.partition(".")[0] for each in named}),
             source=source,
-            varies=inspection.varies,
             allowed=tuple(sorted(trust.allowed)),
             code=None if trust.code is None else f"{trust.code.name}.py",
-            files={},
         )
         draft = about.put(base)
         progress("loading it as a server does, and looking for what answers faster")
@@ -136,6 +123,27 @@ class Draft:
     def sample(self) -> Sample:
         """The golden rows, with their answers."""
         return manifest.read_sample(self.contents[SAMPLE])
+
+
+def manifest_of(name: str, inspection: Inspection) -> Manifest:
+    """What an inspection tells, as a manifest of a version that has no files yet."""
+    return Manifest(
+        format=FORMAT,
+        name=name,
+        version=1,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=inspection.task,
+        signature=inspection.signature,
+        targets=inspection.targets,
+        probabilities=inspection.probabilities,
+        measures=inspection.measures,
+        words=dict(WORDS) if inspection.task == "anomaly detection" else {},
+        rows=inspection.rows,
+        estimator=inspection.estimator,
+        libraries=Libraries.installed(set()),
+        varies=inspection.varies,
+        files={},
+    )
 
 
 def _own(artifact: bytes, named: Collection[Global], code: Code | None) -> Trust:

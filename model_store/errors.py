@@ -23,6 +23,7 @@ ModelStoreError
 │   └── GoldenMismatch    it loads, and answers its golden rows differently
 ├── PredictionFailed      the pipeline raised, or answered with something unusable
 │   └── Unanswerable      because of these values: it answered its golden rows
+├── Unexplained           there are no reasons for what is answered, or not in time
 ├── StoreNotWritable      disk full, read-only, no permission
 │   └── NotDurable        it was written, and may be lost if the power is
 ├── InvalidColumns        what was given is no column: of an unknown kind, or of another length
@@ -145,6 +146,10 @@ class PredictionFailed(ModelStoreError):
 
 
 class Unanswerable(PredictionFailed):
+    pass
+
+
+class Unexplained(ModelStoreError):
     pass
 
 

@@ -34,6 +34,9 @@ MAX_WIDTH: Final = 1 << 22
 MAX_DENSE: Final = 1 << 17
 """Features that rows may have which are not sparse."""
 
+SEVERAL: Final = -1
+"""In place of the number of a column, where a feature is made of more than one."""
+
 MAX_COLUMNS: Final = 1 << 20
 """Columns that a form may be given."""
 
@@ -90,6 +93,22 @@ class Transform:
             Refused: the pipeline refuses these rows.
         """
         raise NotImplementedError
+
+    def owners(self, columns: Array) -> Array:
+        """The column that each feature which comes of it is made of, by its number; SEVERAL where
+        it is, or may be, made of more than one. `columns` are the same of the features that it is
+        given."""
+        alone = len(columns) > 0 and bool((columns == columns[0]).all())
+        return np.full(self.check(len(columns)), columns[0] if alone else SEVERAL)
+
+
+class Elementwise(Transform):
+    """A step that makes one feature of each, by that feature alone."""
+
+    __slots__ = ()
+
+    def owners(self, columns: Array) -> Array:
+        return columns
 
 
 class Predictor:

@@ -13,6 +13,7 @@ import numpy as np
 from ..node import (
     MAX_DENSE,
     MAX_WIDTH,
+    SEVERAL,
     Array,
     Label,
     Node,
@@ -131,6 +132,10 @@ class _ByCategory(Node, Transform, frozen=True, kw_only=True):
             column.check()
         return width
 
+    def _owners(self, columns: Array) -> Array:
+        """The column of each place."""
+        return np.repeat(columns, [column.length for column in self.columns])
+
     def _row(self, array: Array) -> list[int]:
         """The places of the cells of a single row."""
         row = array[0].tolist()
@@ -159,6 +164,14 @@ class OneHot(_ByCategory, frozen=True, kw_only=True):
         used = np.unique(self.features[self.features >= 0])
         require(len(used) == self.width, "a place for each feature")
         return self.width
+
+    def owners(self, columns: Array) -> Array:
+        owners, shown = self._owners(columns), self.features >= 0
+        least = np.full(self.width, np.iinfo(np.intp).max)
+        most = np.full(self.width, SEVERAL)
+        np.minimum.at(least, self.features[shown], owners[shown])
+        np.maximum.at(most, self.features[shown], owners[shown])
+        return np.where(least == most, most, SEVERAL)
 
     @cached_property
     def _all_shown(self) -> bool:
@@ -205,6 +218,9 @@ class Encode(_ByCategory, frozen=True, kw_only=True):
         require_shape(self.numbers, self._length, -1)
         return width * int(self.numbers.shape[1])
 
+    def owners(self, columns: Array) -> Array:
+        return np.repeat(columns, self.numbers.shape[1])
+
     def transform(self, rows: Rows) -> Rows:
         array = dense(rows)
         places = self._row(array) if len(array) == 1 else self._places(array)
@@ -219,6 +235,9 @@ class Rename(_ByCategory, frozen=True, kw_only=True):
     def check(self, width: int) -> int:
         require(len(self.labels) == self._length, f"{self._length} values")
         return super().check(width)
+
+    def owners(self, columns: Array) -> Array:
+        return columns
 
     @cached_property
     def _labels(self) -> Array:

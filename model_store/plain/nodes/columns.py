@@ -87,6 +87,9 @@ class Chain(Node, Transform, frozen=True, kw_only=True):
     def check(self, width: int) -> int:
         return checked(self.steps, width)
 
+    def owners(self, columns: Array) -> Array:
+        return owners_behind(self.steps, columns)
+
     def transform(self, rows: Rows) -> Rows:
         for step in self.steps:
             rows = step.transform(rows)
@@ -98,6 +101,13 @@ def checked(steps: list[Transform], width: int) -> int:
         width = step.check(width)
         require(0 <= width <= MAX_WIDTH, f"at most {MAX_WIDTH} features")
     return width
+
+
+def owners_behind(steps: list[Transform], columns: Array) -> Array:
+    """The column of each feature that comes of steps one after another, as `Transform.owners`."""
+    for step in steps:
+        columns = step.owners(columns)
+    return columns
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -124,6 +134,10 @@ class Columns(Node, Transform, frozen=True, kw_only=True):
             found += checked(part.steps, len(part.columns))
         require(self.sparse or found <= MAX_DENSE, f"at most {MAX_DENSE} features")
         return found
+
+    def owners(self, columns: Array) -> Array:
+        parts = [owners_behind(part.steps, columns[part.columns]) for part in self.parts]
+        return np.concatenate(parts) if parts else columns[:0]
 
     @cached_property
     def _chosen(self) -> list[Array | slice]:

@@ -11,6 +11,7 @@ import numpy as np
 from ..node import (
     MAX_DENSE,
     Array,
+    Elementwise,
     Node,
     Refused,
     Rows,
@@ -22,7 +23,7 @@ from ..node import (
 )
 
 
-class Power(Node, Transform, frozen=True, kw_only=True):
+class Power(Node, Elementwise, frozen=True, kw_only=True):
     """Yeo and Johnson's power of each column, or Box and Cox's, which is one of numbers above 0."""
 
     method: Literal["yeo-johnson", "box-cox"]
@@ -68,7 +69,7 @@ def _power_of_log(logs: Array, powers: Array, least: float) -> Array:
     return np.where(flat, logs, np.expm1(safe * logs) / safe)
 
 
-class Quantiles(Node, Transform, frozen=True, kw_only=True):
+class Quantiles(Node, Elementwise, frozen=True, kw_only=True):
     """Which share of the numbers of training is smaller; or, `normal`, the number of which that
     share of a normal distribution is smaller. `quantiles` of shape (references, columns)."""
 
@@ -216,7 +217,7 @@ _LEAST_SHARE: Final = NEAR_BOUND - np.spacing(1)
 _NORMAL_ENDS: Final = tuple(normal_quantile(np.array([_LEAST_SHARE, 1 - _LEAST_SHARE])).tolist())
 
 
-class Bins(Node, Transform, frozen=True, kw_only=True):
+class Bins(Node, Elementwise, frozen=True, kw_only=True):
     """Into which of the bins of its column a number falls, counted from 0. `edges` are those
     between two bins."""
 
@@ -321,6 +322,9 @@ class Splines(Node, Transform, frozen=True, kw_only=True):
             require_floats(self.slopes, 2, width, self._splines)
         require(width * self._splines <= MAX_DENSE, f"at most {MAX_DENSE} features")
         return width * (self._splines - (not self.last))
+
+    def owners(self, columns: Array) -> Array:
+        return np.repeat(columns, self._splines - (not self.last))
 
     @property
     def _splines(self) -> int:

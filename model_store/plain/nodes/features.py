@@ -23,7 +23,7 @@ from ..node import (
     require_places,
 )
 from ..sparse import Sparse
-from .columns import checked, joined
+from .columns import checked, joined, owners_behind
 from .linear import product
 
 
@@ -36,6 +36,10 @@ class Union(Node, Transform, frozen=True, kw_only=True):
         found = sum(checked(steps, width) for steps in self.parts)
         require(found <= MAX_WIDTH, f"at most {MAX_WIDTH} features")
         return found
+
+    def owners(self, columns: Array) -> Array:
+        parts = [owners_behind(steps, columns) for steps in self.parts]
+        return np.concatenate(parts) if parts else columns[:0]
 
     def transform(self, rows: Rows) -> Rows:
         parts = []
@@ -59,6 +63,10 @@ class Select(Node, Transform, frozen=True, kw_only=True):
         require_places(self.columns, width, -1)
         require(bool((np.diff(self.columns.astype(np.int64)) > 0).all()), "places in order")
         return len(self.columns)
+
+    def owners(self, columns: Array) -> Array:
+        found: Array = columns[self.columns]
+        return found
 
     def transform(self, rows: Rows) -> Rows:
         if isinstance(rows, Sparse):

@@ -92,7 +92,7 @@ class Classification(Node, Classifier, frozen=True, kw_only=True):
         # Of what is above 0; the label is not taken from the probabilities.
         places = scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)
         labels = self._labels.take(places)
-        return Answer(labels, None if self.shares is None else _SHARES[self.shares](scores))
+        return Answer(labels, None if self.shares is None else SHARES[self.shares](scores))
 
 
 class Multilabel(Node, Predictor, frozen=True, kw_only=True):
@@ -185,7 +185,7 @@ def _normalized(shares: Array) -> Array:
     return shares
 
 
-_SHARES: Final = {
+SHARES: Final = {
     "logistic": logistic,
     "softmax": softmax,
     "one_vs_rest": one_vs_rest,

@@ -68,6 +68,11 @@ class _Imputer(Node, Transform, frozen=True, kw_only=True):
         flags = 0 if self.flagged is None else len(self.flagged)
         return flags + (width if self.kept is None else len(self.kept))
 
+    def _owners_of_each(self, columns: Array) -> Array:
+        """`owners` of what puts something in place that the other columns do not change."""
+        kept = columns if self.kept is None else columns[self.kept]
+        return kept if self.flagged is None else np.concatenate([kept, columns[self.flagged]])
+
     def finished(self, filled: Array, missing: Array) -> Array:
         """All filled columns as what comes of them."""
         if self.kept is not None:
@@ -86,6 +91,9 @@ class Fill(_Imputer, frozen=True, kw_only=True):
         require_floats(self.numbers, width)
         require(bool(np.isfinite(self.numbers).all()), "finite numbers")
         return super().check(width)
+
+    def owners(self, columns: Array) -> Array:
+        return self._owners_of_each(columns)
 
     def transform(self, rows: Rows) -> Rows:
         if isinstance(rows, Sparse) and self.missing == "nan" and self.kept is self.flagged is None:
@@ -108,6 +116,9 @@ class Replace(_Imputer, frozen=True, kw_only=True):
     def check(self, width: int) -> int:
         require(len(self.values) == width, f"{width} values")
         return super().check(width)
+
+    def owners(self, columns: Array) -> Array:
+        return self._owners_of_each(columns)
 
     def transform(self, rows: Rows) -> Rows:
         array = dense(rows).astype(object, copy=False)
@@ -134,6 +145,10 @@ class Flags(Node, Transform, frozen=True, kw_only=True):
         widest = max(width, len(self.columns))
         require(widest <= MAX_DENSE, f"at most {MAX_DENSE} features")
         return len(self.columns)
+
+    def owners(self, columns: Array) -> Array:
+        found: Array = columns[self.columns]
+        return found
 
     def transform(self, rows: Rows) -> Rows:
         missing = mask(dense(rows), self.missing)

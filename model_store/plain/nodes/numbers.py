@@ -10,6 +10,7 @@ import numpy as np
 from ..node import (
     MAX_COLUMNS,
     Array,
+    Elementwise,
     Node,
     Refused,
     Rows,
@@ -31,7 +32,7 @@ _OPERATIONS: Final = {
 }
 
 
-class Scale(Node, Transform, frozen=True, kw_only=True):
+class Scale(Node, Elementwise, frozen=True, kw_only=True):
     """Operations with one number a column, one after another, in place as scikit-learn does them.
 
     So with float32 they are computed in float64 and then rounded, unless the numbers are `rounded`
@@ -73,7 +74,7 @@ class Scale(Node, Transform, frozen=True, kw_only=True):
         return rows._replace(values=values)
 
 
-class Clip(Node, Transform, frozen=True, kw_only=True):
+class Clip(Node, Elementwise, frozen=True, kw_only=True):
     """The nearer of the two ends of its column for a number that lies without."""
 
     low: Array
@@ -106,7 +107,7 @@ def _dense_width(width: int, *, dense: bool) -> int:
     return width
 
 
-class Finite(Node, Transform, frozen=True, kw_only=True):
+class Finite(Node, Elementwise, frozen=True, kw_only=True):
     """Refuses rows with an infinite number, and unless `gaps` says that values may be missing,
     those with a NaN. What is no number may pass."""
 
@@ -163,7 +164,7 @@ UNBOUNDED: Final = frozenset({"expm1", "log1p", "sinh", "square", *MOVE_ZERO} - 
 """Those that may make an infinite number of a finite one."""
 
 
-class Function(Node, Transform, frozen=True, kw_only=True):
+class Function(Node, Elementwise, frozen=True, kw_only=True):
     """A function of each number by itself."""
 
     name: Name
@@ -178,7 +179,7 @@ class Function(Node, Transform, frozen=True, kw_only=True):
         return function(as_floats(rows))
 
 
-class Binarize(Node, Transform, frozen=True, kw_only=True):
+class Binarize(Node, Elementwise, frozen=True, kw_only=True):
     """1 for what is greater than the threshold, and 0."""
 
     threshold: float

@@ -10,6 +10,7 @@ import numpy as np
 from ..node import (
     Answer,
     Array,
+    Elementwise,
     Node,
     Predictor,
     Refused,
@@ -49,7 +50,7 @@ class TransformedTarget(Node, Predictor, frozen=True, kw_only=True):
         return splits_of([self.inner])
 
 
-class PowerBack(Node, Transform, frozen=True, kw_only=True):
+class PowerBack(Node, Elementwise, frozen=True, kw_only=True):
     """The way back from a power transform, by a lambda a column."""
 
     method: Literal["yeo-johnson", "box-cox"]
@@ -93,7 +94,7 @@ def _from_yeo_johnson(column: Array, power: float) -> Array:
 _ROUNDING: Final = float(np.spacing(1.0))
 
 
-class QuantilesBack(Node, Transform, frozen=True, kw_only=True):
+class QuantilesBack(Node, Elementwise, frozen=True, kw_only=True):
     """The way back from a quantile transform to a uniform distribution: the value at each share,
     on straight lines between the `quantiles`, of shape (points, columns), at the `shares`."""
 

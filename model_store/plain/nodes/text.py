@@ -14,6 +14,7 @@ import numpy as np
 from ..node import (
     MAX_WIDTH,
     Array,
+    Elementwise,
     Node,
     Refused,
     Rows,
@@ -149,7 +150,7 @@ def _mixed(block: int) -> int:
     return (block << 15 | block >> 17) * 0x1B873593 & _BITS
 
 
-class Weigh(Node, Transform, frozen=True, kw_only=True):
+class Weigh(Node, Elementwise, frozen=True, kw_only=True):
     """Counts multiplied by how rare their token is; with `sublinear` 1 and their logarithm instead
     of them."""
 

@@ -208,7 +208,7 @@ class Table(
         Raises:
             Refused: a value is missing, or too large.
         """
-        numbers = self._numbers(rows)
+        numbers = self.numbers(rows)
         for start in range(0, max(1, len(numbers)), self._block):
             yield self._told(numbers[start : start + self._block])
 
@@ -241,7 +241,12 @@ class Table(
         total: Array = found[0] if len(found) == 1 else np.concatenate(found)
         return total
 
-    def _numbers(self, rows: Rows) -> Array:
+    def numbers(self, rows: Rows) -> Array:
+        """The features that the table counts, in the type of its thresholds.
+
+        Raises:
+            Refused: a value is missing, or too large.
+        """
         array = self._dense(rows)
         if array.dtype.kind not in "fiu":
             array = as_floats(array)
