@@ -27,6 +27,7 @@ from .plain import FORM_DATA, FORM_HEADER, Form, Malformed, read, write
 from .plain.pack import NotPacked, last_of, pack
 from .proof import Claim, NotCompared, Told, Verdict, claim, verdict
 from .proof_rows import SEED, draw
+from .reasons.keeping import keep_reasons
 from .signature import Matrix
 from .task import SCORE, told
 
@@ -39,11 +40,12 @@ DRAWN: Final = 200
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What is to serve, with its files. With a `claim` that is still to be proven: then `served` is
-    what holds if it is not."""
+    what holds if it is not. `unexplained` says why a plain form keeps no reasons."""
 
     served: Served
     files: Mapping[str, bytes] = field(default_factory=dict)
     claim: Claim | None = None
+    unexplained: str | None = None
 
     def proven(self, found: Verdict) -> Candidate:
         """What serves after a verdict on the claim."""
@@ -52,15 +54,19 @@ class Candidate:
                 Served.found("pipeline", f"its plain form differs: {found.difference}")
             )
         reason = f"it gave the answers of the pipeline to {found.rows} rows"
-        return Candidate(Served.found("plain", reason), self.files)
+        served = Served.found("plain", reason)
+        return Candidate(served, self.files, unexplained=self.unexplained)
 
 
-def candidate(model: Model) -> Candidate:
-    """What is to serve a pipeline that was loaded from its artifact."""
+def candidate(model: Model, drawn: Matrix | None = None) -> Candidate:
+    """What is to serve a pipeline that was loaded from its artifact. `drawn` are rows of its
+    training data, against which a plain form is explained."""
     if model.manifest.varies is not None:
         return Candidate(Served.found("pipeline", "its answers vary"))
     try:
-        header, data = write(pack(model.pipeline, model.manifest.signature))
+        packed = pack(model.pipeline, model.manifest.signature)
+        kept = keep_reasons(model, packed, drawn)
+        header, data = write(kept.form)
         form = read(header, data)
     except (NotPacked, Malformed) as error:
         return _converted(model, f"there is no plain form of it, since {error}")
@@ -72,7 +78,8 @@ def candidate(model: Model) -> Candidate:
     except NotCompared as error:
         return Candidate(Served.found("pipeline", str(error)))
     unproven = Served.found("pipeline", "its plain form was not put to the proof")
-    return Candidate(unproven, {FORM_HEADER: header, FORM_DATA: data}, claimed)
+    files = {FORM_HEADER: header, FORM_DATA: data, **kept.files}
+    return Candidate(unproven, files, claimed, kept.unexplained)
 
 
 def _lacking(told: Manifest, form: Form) -> str | None:

@@ -22,6 +22,7 @@ from .libraries import Libraries
 from .manifest import (
     ARTIFACT,
     FORMAT,
+    REASONS,
     SAMPLE,
     File,
     Manifest,
@@ -104,19 +105,24 @@ class Draft:
         """
         if self.claim is None:
             return self
-        form = {name: self.contents[name] for name in (FORM_HEADER, FORM_DATA)}
+        names = (FORM_HEADER, FORM_DATA, REASONS)
+        form = {name: self.contents[name] for name in names if name in self.contents}
         rest = {name: data for name, data in self.contents.items() if name not in form}
-        header, data = form.values()
+        header, data = form[FORM_HEADER], form[FORM_DATA]
         progress("putting its plain form to the proof")
         found = prove(self.manifest, self.sample, header, data, self.claim, progress)
-        unproven = Candidate(Served.found("pipeline", ""), form)
+        unproven = Candidate(
+            Served.found("pipeline", ""), form, unexplained=self.manifest.unexplained
+        )
         return replace(self, contents=rest, claim=None)._served(unproven.proven(found))
 
     def _served(self, found: Candidate) -> Draft:
         """The same with what is to serve."""
         contents = {**self.contents, **found.files}
         listed = {file: File.of(data) for file, data in contents.items()}
-        told = msgspec.structs.replace(self.manifest, files=listed, served=found.served)
+        told = msgspec.structs.replace(
+            self.manifest, files=listed, served=found.served, unexplained=found.unexplained
+        )
         return Draft(told, contents, found.claim)
 
     @property
@@ -248,7 +254,7 @@ def _answered(
         measures={each.name: prediction.measures[each.name].tolist() for each in draft.measures}
         or None,
     )
-    found = candidate(model)
+    found = candidate(model, inspection.drawn)
     # Also where a form serves: on a machine where it rounds otherwise the pipeline does.
     told = msgspec.structs.replace(draft, labels_follow=labels_follow(model, found.claim))
     return told, sample, found

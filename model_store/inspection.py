@@ -28,6 +28,7 @@ from .literals import NAMES_SHOWN
 from .manifest import Target, Variation
 from .model import Prediction
 from .probe import Probe, looks_at_dtypes
+from .reasons.background import MOST_COLUMNS
 from .refusals import unanswered
 from .signature import Matrix, Signature
 from .structure import Hint, Structure
@@ -44,10 +45,12 @@ from .task import (
     why_silent,
 )
 from .training import Training, missing
-from .trial_rows import as_sent, trial_rows, usable, validated
+from .trial_rows import as_sent, sendable, trial_rows, usable, validated
 from .variation import Finding, of_batches, of_calls
 
 GOLDEN_ROWS: Final = 8
+DRAWN_ROWS: Final = 200
+SEED: Final = 20260101
 MOST_FALLEN: Final = 2_000
 """Rows of training data of which is told to which cluster they fall, or what they become."""
 FALLEN_CELLS: Final = 400_000
@@ -60,7 +63,8 @@ class Inspection:
     """All of a manifest that can be read off the pipeline and its data.
 
     `golden` has the shape (golden rows, columns), evenly spread over the data, which had `rows`
-    rows; None without data. `varies` says how its answers vary, where that was allowed.
+    rows; None without data. `drawn` are up to 200 rows of it in the order in which they were drawn,
+    None where there are none to draw. `varies` says how its answers vary, where that was allowed.
     """
 
     task: Task
@@ -72,6 +76,7 @@ class Inspection:
     golden: Matrix
     rows: int | None
     varies: Variation | None = None
+    drawn: Matrix | None = None
 
     @classmethod
     def of(
@@ -138,6 +143,7 @@ class Inspection:
             golden=golden,
             rows=None if training is None else rows,
             varies=varies,
+            drawn=None if training is None or varies else _drawn_rows(signature, training),
         )
 
     @classmethod
@@ -375,6 +381,16 @@ def _golden_rows(
             "trained on (--sample rows.csv)."
         )
     return _validated(signature, answered)
+
+
+def _drawn_rows(signature: Signature, training: Training) -> Matrix | None:
+    """Up to DRAWN_ROWS rows of the data that the signature takes."""
+    if len(signature.columns) > MOST_COLUMNS:
+        return None
+    random = np.random.default_rng(SEED)
+    rows = random.permutation(len(training))[: 2 * DRAWN_ROWS].tolist()
+    kept, matrix = sendable(signature, training, rows)
+    return matrix[:DRAWN_ROWS] if kept else None
 
 
 def _usable(signature: Signature, training: Training) -> list[int]:

@@ -32,6 +32,8 @@ MANIFEST: Final = "manifest.json"
 ARTIFACT: Final = "pipeline.joblib"
 SAMPLE: Final = "sample.json"
 GRAPH: Final = "pipeline.onnx"
+REASONS: Final = "reasons.json"
+"""Which columns matter overall, for whoever reads of a version."""
 
 TEXTS: Final = "str"
 """The `dtype` of a target whose answers are texts that are no classes."""
@@ -144,8 +146,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the comparison of its plain form, or of its ONNX graph, found; None before there was one.
     `varies` says how its answer to a row is not that row's alone, which was allowed when it was
     published; None where nothing of the kind was found. `labels_follow` says that its labels are
-    those of the greatest probabilities, as was found when it was published. `revision` counts the
-    edits of all this; the artifact is the same in each.
+    those of the greatest probabilities, as was found when it was published. `unexplained` says, as
+    a clause, why its plain form does not explain answers. `revision` counts the edits of all this;
+    the artifact is the same in each.
     """
 
     format: int
@@ -175,6 +178,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     served: Served | None = None
     varies: Variation | None = None
     labels_follow: bool = False
+    unexplained: str | None = None
     files: dict[str, File]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from . import frames
 from .arrow import ArrowArray, is_arrow
-from .backend import FORM_DIFFERS, Served
+from .backend import FORM_DIFFERS, Served, served_here
 from .converted import Converted
 from .culprits import culprits
 from .errors import (
@@ -28,6 +28,7 @@ from .errors import (
     InvalidRows,
     PredictionFailed,
     Unanswerable,
+    Unexplained,
     words_of,
 )
 from .following import labels_of_greatest
@@ -40,9 +41,15 @@ from .task import DEVIATION, SCORE, Measure, told_beside
 from .text_rules import JSON, TextRules
 from .values import ABSENT, Positions, Values
 
+if TYPE_CHECKING:
+    from .reasons.explanation import Explanation, Reasons
+    from .reasons.scales import Scale
+
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
 
+REPLAYED = 1_000_000
+"""Numbers that reasons of a row may need so that they are seen to add up when a model is loaded."""
 
 Asked = TypeVar("Asked")
 
@@ -178,6 +185,8 @@ class Model:
     converted: Converted | None = None
     _classes: tuple[Classes | None, ...] = field(init=False, repr=False, compare=False)
     """Of each target, made once: a label is looked up in them at each prediction."""
+    _reasons: list[Reasons] = field(init=False, repr=False, compare=False, default_factory=list)
+    """What explains its answers, made when it is first asked."""
 
     def __post_init__(self) -> None:
         found = Classes.of_targets([target.classes for target in self.manifest.targets])
@@ -396,6 +405,61 @@ class Model:
         found = culprits(row, self.golden_rows()[0], answers, order=order)
         return [columns[place].name for place in found]
 
+    def explain(
+        self,
+        matrix: NDArray[Any],
+        *,
+        scale: Scale | None = None,
+        seconds: float | None = None,
+        sampling: bool = False,
+        prediction: Prediction | None = None,
+    ) -> Explanation:
+        """What each column contributes to what is answered to the rows of a matrix. Blocks.
+
+        `matrix` has the rows that fit, as `Signature.check` made them; `prediction` is what
+        `predict` said of them, where that is known. Without a `scale` it is the one that suits the
+        model. With `sampling` contributions may be estimates, where they are not found exactly.
+
+        Raises:
+            Unexplained: there are no reasons, or not on this scale, or not within `seconds`.
+            Unanswerable, PredictionFailed: as `predict`.
+        """
+        reasons = self.reasons
+        labels = (self.predict(matrix) if prediction is None else prediction).labels
+        return reasons.explain(matrix, labels, scale=scale, seconds=seconds, sampling=sampling)
+
+    @property
+    def reasons(self) -> Reasons:
+        """What explains its answers.
+
+        Raises:
+            Unexplained: there are no reasons for them.
+        """
+        if not self._reasons:
+            self.require_explained()
+            # What explains is imported where something is explained.
+            from .reasons.explanation import Reasons
+
+            assert self.form is not None
+            self._reasons.append(Reasons(self.manifest, self.form))
+        return self._reasons[0]
+
+    def require_explained(self) -> None:
+        """
+        Raises:
+            Unexplained: there are no reasons for what it answers. The message says why.
+        """
+        if self.form is None:
+            served = served_here(self.manifest.served)
+            reason = f"reasons need its plain form, and what answers is {served.sentence}"
+        elif self.manifest.unexplained is not None:
+            reason = self.manifest.unexplained
+        elif self.form.background is None:
+            reason = "it was published before there were reasons; publish it again"
+        else:
+            return
+        raise Unexplained(f"The model {self.manifest.name} cannot be explained: {reason}.")
+
     def golden_rows(self) -> NDArray[Any]:
         """The rows of the sample, of shape (rows, columns)."""
         rows = self.sample.rows
@@ -419,6 +483,21 @@ class Model:
             self._replay(self.golden_rows())
         except Unanswerable as error:
             raise PredictionFailed(str(error), error.words) from error
+
+    def replay_reasons(self) -> None:
+        """See that its reasons add up to its answers to the golden rows; those of a large forest
+        when they are first asked for. Nothing is done where it keeps no background.
+
+        Raises:
+            Unexplained: they do not, and it explains nothing from now on.
+        """
+        if self.form is not None and self.form.background is not None:
+            try:
+                self.reasons.check(self.golden_rows(), most=REPLAYED)
+            except Unexplained:
+                # What cannot be explained at all, or in time, says so when it is asked.
+                if self.reasons.failure is not None:
+                    raise
 
     def _replay(self, rows: NDArray[Any]) -> None:
         rounding = 0.0 if self.converted is None else self.converted.rounding

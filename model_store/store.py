@@ -1,7 +1,8 @@
 """A folder of published pipelines: write once, resolve, verify, load.
 
     <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json
-                             [, model.json, model.bin | pipeline.onnx] [, model.sig]
+                             [, model.json, model.bin [, reasons.json] | pipeline.onnx]
+                             [, model.sig]
     <store>/<name>/head.json, history.jsonl
     <store>/.index.json
 
@@ -31,7 +32,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -69,7 +70,7 @@ from .head import (
     shell_user,
 )
 from .head_files import HeadFiles, Index
-from .manifest import ARTIFACT, GRAPH, MANIFEST, SAMPLE, File, Manifest, Sample
+from .manifest import ARTIFACT, GRAPH, MANIFEST, REASONS, SAMPLE, File, Manifest, Sample
 from .metadata import Metadata
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read
@@ -213,6 +214,18 @@ class ModelStore:
         number, head = self._resolved(name, version)
         return head.put(self._published(name, number))
 
+    def overall(self, name: str, version: int | str | None = None) -> bytes | None:
+        """What `reasons.json` of a version says of which columns matter, once its digest is that of
+        the manifest; None where there is none.
+
+        Raises:
+            ModelNotFound, VersionNotFound, CorruptVersion
+        """
+        found = self.manifest(name, version)
+        if REASONS not in found.files:
+            return None
+        return _proven(self._contained(name, found.version) / REASONS, found)
+
     # Loading -----------------------------------------------------------------
 
     def verify(
@@ -303,6 +316,7 @@ class ModelStore:
         missing: Mapping[str, str] | None = None,
         code: str | os.PathLike[str] | None = None,
         allow_varying: bool = False,
+        background: bool = True,
         progress: Progress = lambda step: None,
         who: str | None = None,
         why: str | None = None,
@@ -312,7 +326,8 @@ class ModelStore:
 
         `X` of shape (rows, columns), or a list of texts, and `y` of shape (rows,) or (rows,
         targets) are the training data: the signature, the ranges and the golden rows are read off
-        them; they are not stored. Without `X` the pipeline's own parts must tell. `types` says by
+        them; of the rows up to 100 are kept as the `background` that answers are explained against,
+        or none if that is false. Without `X` the pipeline's own parts must tell. `types` says by
         name what columns are, such as `text` for texts that repeat, and `missing` which missing
         value they had: `nan`, `none` or `na`. `code` is the file of the module that defines classes
         of the pipeline which no installed package has.
@@ -348,6 +363,8 @@ class ModelStore:
             allow_varying=allow_varying,
             progress=progress,
         )
+        if not background:
+            inspection = replace(inspection, drawn=None)
         told = Metadata(**about)
         draft = Draft.of(name, pipeline, inspection, told, code=module, progress=progress)
         return self.add(draft, progress, who=who, why=why)

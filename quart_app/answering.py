@@ -20,6 +20,7 @@ from .asgi import Record
 from .config import Config
 from .inference import Bound, InferenceRequest, InferenceResponse
 from .keys import require_for
+from .protocols.explained import settled
 from .protocols.protocol import Limits, Payload, Protocol, Reply
 from .serving.challenge import Challenge, Variant
 from .serving.column_aliases import AliasedModel
@@ -41,7 +42,8 @@ class Call(msgspec.Struct, frozen=True):
     `until` is the moment, in the loop's time, by which the response must be there; None gives it
     the whole deadline. `record` is told which model answers how many rows. `models` are those that
     may be asked; None where all may. `key` says what keeps the client with one version while a
-    canary is tried.
+    canary is tried. `explain` is the scale on which the answers are to be explained, where the
+    address asks for that.
     """
 
     payload: Payload
@@ -51,6 +53,7 @@ class Call(msgspec.Struct, frozen=True):
     record: Record | None = None
     models: tuple[str, ...] | None = None
     key: Callable[[], str] = str
+    explain: str | None = None
 
 
 class Chosen(NamedTuple):
@@ -124,6 +127,10 @@ class Answering:
             chosen = self.choose(call, self._loaded(call) or await self.find(call, request.names))
         if in_json and request.in_bytes:
             raise InBytes
+        if request.beside:
+            request = settled(request, chosen.servable.manifest.signature.names)
+        if call.explain is not None:
+            request = msgspec.structs.replace(request, explain=call.explain)
         try:
             response = await self.predict(chosen, request, call)
         except Unanswerable as error:

@@ -148,6 +148,19 @@ _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Answers -------------------------------------------------------------------------
 
 
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """Why a row has its answer: the `base` value and the contributions of all columns together are
+    the answer, on this `scale`. `class_` is the class that is explained, if it is one. `method` is
+    `exact`, or `sampling`, of which `error` has standard errors by column."""
+
+    base: float
+    scale: str
+    class_: Label | None = None
+    contributions: dict[str, float]
+    method: str
+    error: dict[str, float] | None = None
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one row.
 
@@ -160,6 +173,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     probabilities: Shares | list[Shares] | None = None
     score: float | None = None
     standard_deviation: float | list[float] | None = None
+    explanation: Explanation | list[Explanation] | None = None
     model: str
     version: int
     id: str
@@ -173,6 +187,7 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     probabilities: list[Shares | list[Shares]] | None = None
     score: list[float] | None = None
     standard_deviation: list[float | list[float]] | None = None
+    explanations: list[Explanation | list[Explanation]] | None = None
     model: str
     version: int
     id: str
@@ -236,16 +251,23 @@ class AsyncClient:
         await self._http.aclose()
 
     async def predict(
-        self, name: str, row: Mapping[str, Any], *, version: int | str | None = None
+        self,
+        name: str,
+        row: Mapping[str, Any],
+        *,
+        version: int | str | None = None,
+        explain: bool | str = False,
     ) -> Prediction:
         """Predict for one row: a value for each column.
 
         None and NaN are missing values; numpy's scalars and dates are taken as well. `version` is
-        a number or an alias; without one, the model's version that serves is asked.
+        a number or an alias; without one, the model's version that serves is asked. With `explain`
+        the answer has an explanation, on the scale that it names or on the one that suits.
         """
         if not isinstance(row, Mapping):
             raise TypeError("Expected one row, a mapping; predict_many takes many.")
-        return await self._post(Prediction, _predict_path(name, version), dict(row))
+        content = _to_explain(dict(row), explain)
+        return await self._post(Prediction, _predict_path(name, version), content)
 
     async def predict_many(
         self,
@@ -253,8 +275,10 @@ class AsyncClient:
         rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any] | ndarray[Any, Any]],
         *,
         version: int | str | None = None,
+        explain: bool | str = False,
     ) -> Predictions:
-        """Predict for many rows, given as a list of rows, or as columns of equal lengths by name.
+        """Predict for many rows, given as a list of rows, or as columns of equal lengths by name;
+        and explain the answers, as `predict` does.
 
         The server bounds rows and bytes of a request; `predict_csv` takes what is larger.
         """
@@ -263,7 +287,8 @@ class AsyncClient:
             content = [dict(zip(rows, values, strict=True)) for values in cells]
         else:
             content = [dict(row) for row in rows]
-        return await self._post(Predictions, _predict_path(name, version), content)
+        wanted = _to_explain(content, explain)
+        return await self._post(Predictions, _predict_path(name, version), wanted)
 
     async def predict_csv(
         self,
@@ -490,6 +515,11 @@ def _visible(key: str) -> str:
 
 def _quoted(name: str) -> str:
     return quote(name, safe="")
+
+
+def _to_explain(rows: object, explain: bool | str) -> object:
+    """Rows, with the wish for an explanation beside them."""
+    return {"rows": rows, "explain": explain} if explain else rows
 
 
 def _predict_path(name: str, version: int | str | None) -> str:

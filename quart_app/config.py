@@ -390,6 +390,23 @@ class Config:
     max_tensor_bytes: int = _setting(
         16 * MIB, _count, "Bytes that a body with tensors in bytes may have."
     )
+    max_explained_rows: int = _setting(
+        100,
+        _count,
+        "Rows of one request that may be explained; a table in CSV may have any number.",
+    )
+    explain_seconds: float = _setting(
+        2 * SECONDS,
+        _positive_seconds,
+        "Seconds after which an explanation is given up, or an estimate is no longer refined; of a "
+        "table in CSV, for each part of it.",
+    )
+    explain_sampling: bool = _setting(
+        False,
+        _boolean,
+        "Whether contributions are estimated, with their standard errors, where they cannot be "
+        "found exactly: of models in which more than 10 columns count together.",
+    )
     max_form_bytes: int = _setting(64 * KIB, _count, "Bytes that a form may have.")
     max_csv_bytes: int = _setting(
         512 * MIB,

@@ -105,8 +105,8 @@ def require_allowed(name: str) -> None:
     require_for(get_state().models, name)
 
 
-def scorer_of(servable: Servable) -> Scorer:
-    """What answers tables with this model."""
+def scorer_of(servable: Servable, explain: str | None = None) -> Scorer:
+    """What answers tables with this model, and explains the answers on a scale."""
     config = get_config()
     return Scorer(
         servable.manifest,
@@ -114,4 +114,6 @@ def scorer_of(servable: Servable) -> Scorer:
         config.deadline,
         request_id=get_state().request_id,
         show_errors=config.show_errors,
+        explain=explain,
+        most_explained=config.max_explained_rows,
     )

@@ -25,6 +25,7 @@ from model_store.errors import (
     PredictionFailed,
     StoreNotWritable,
     Unanswerable,
+    Unexplained,
 )
 
 from .context import context_of, get_state
@@ -62,6 +63,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (PredictionFailed, 500),
     (InvalidChallenger, 409),
     (StoreNotWritable, 409),
+    (Unexplained, 400),
     (ModelStoreError, 503),
     (JobNotFound, 404),
 )

@@ -15,7 +15,7 @@ InferenceError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from model_store.column_types import Datatype
 from model_store.literals import NAMES_SHOWN
 from model_store.text_rules import JSON, TextRules
+
+if TYPE_CHECKING:
+    from model_store.reasons.explanation import Explanation
 
 
 class InferenceError(Exception):
@@ -101,6 +104,10 @@ Values = Sequence[object] | NDArray[Any]
 PREDICT: Final = "predict"
 PREDICT_PROBA: Final = "predict_proba"
 DECISION_FUNCTION: Final = "decision_function"
+EXPLAIN: Final = "explain"
+"""The output that says what each column contributes to the answer."""
+USUAL_SCALE: Final = "usual"
+"""In place of a scale: the one that suits the model."""
 OUTPUTS: Final = (PREDICT, PREDICT_PROBA, DECISION_FUNCTION)
 """What a model may be asked for by the names of scikit-learn's methods, beside its measures."""
 
@@ -118,7 +125,9 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     `columns` have names, or stand in the order of the signature. `tensor` is the name of a single
     column or matrix, which its sender may have chosen freely. `many` says that a list of rows was
     sent, even of one, so that a list is the answer. `rules` says what a text may stand for. Without
-    `outputs` the usual ones are wanted, all as bytes with `binary`.
+    `outputs` the usual ones are wanted, all as bytes with `binary`. `explain` is the scale on which
+    the answers are to be explained, None where they are not. With `beside` a value of that name
+    stands among those of the row: it is that wish, unless the model has such a column.
     """
 
     columns: Mapping[str, Values] | Sequence[Values]
@@ -129,6 +138,8 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     id: str | None = None
     outputs: tuple[Wanted, ...] = ()
     binary: bool = False
+    explain: str | None = None
+    beside: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,6 +180,7 @@ class InferenceResponse(msgspec.Struct, frozen=True):
     no classes. `datatype` is what holds each of the labels in a tensor.
     `scores` is what the decision function said, where that was asked for, of the shape (n, …).
     `measures` are the numbers beside the labels, by their names, each of the shape of the labels.
+    `explanation` says, where that was asked for, what each of the `columns` contributes.
     `id` is that of the request, or a new one. `variant` says who answered where a challenger is
     tried: champion or canary.
     """
@@ -184,3 +196,5 @@ class InferenceResponse(msgspec.Struct, frozen=True):
     scores: NDArray[np.float64] | None = None
     measures: Mapping[str, NDArray[np.float64]] = {}
     variant: str | None = None
+    explanation: Explanation | None = None
+    columns: Sequence[str] = ()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import numpy as np
 
+from .background import Background
 from .kinds import kind_of
 from .node import (
     MAX_COLUMNS,
@@ -29,8 +30,12 @@ from .node import (
 )
 from .nodes.columns import Pipeline
 
-FORM: Final = 1
-"""The number of the format. What reads forms of one number must understand all of them."""
+FORM: Final = 2
+"""The number of the format. What reads forms of one number must understand all of them.
+
+1. A form has no background.
+2. It may have one.
+"""
 
 FORM_HEADER: Final = "model.json"
 FORM_DATA: Final = "model.bin"
@@ -65,12 +70,23 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.offset + self.size * np.dtype(self.dtype).itemsize
 
 
-class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, eq=False):
-    """What a pipeline computes. It has no state: any number of threads may ask it at once."""
+class Form(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    eq=False,
+):
+    """What a pipeline computes. It has no state: any number of threads may ask it at once.
+
+    `background` are rows that answers are explained against, where it keeps any.
+    """
 
     format: Annotated[int, msgspec.Meta(ge=1, le=FORM)]
     columns: Annotated[int, msgspec.Meta(ge=1, le=MAX_COLUMNS)]
     root: Predictor
+    background: Background | None = None
 
     @property
     def decides(self) -> bool:
@@ -148,6 +164,9 @@ def read(header: bytes, data: bytes | memoryview) -> Form:
         reader.require_apart()
         with np.errstate(all="ignore"):  # what is infinite is found by its check
             form.root.check(form.columns)
+            if form.background is not None:
+                require(form.format > 1, "no background in format 1")
+                form.background.check(form.columns)
     except Malformed:
         raise
     # A check that stumbles over a field, as over a number where it counts rows, has found it wrong.

@@ -204,7 +204,8 @@ def _popcount(words: Array) -> Array:
         found: Array = np.bitwise_count(words)
         return found
     each = np.ascontiguousarray(words).view(np.uint8).reshape(len(words), -1)
-    return _OF_BYTES[each].sum(axis=1)
+    found = _OF_BYTES[each].sum(axis=1)
+    return found
 
 
 _OF_BYTES: Final = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from functools import partial
 
+from msgspec.structs import replace
 from quart import Blueprint, Response, redirect, request, url_for
 from quart_schema import hide
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -16,10 +17,11 @@ from model_store.errors import Unanswerable
 from ..answering import Call, note
 from ..asgi import SpooledTable
 from ..context import get_answering, get_call, get_registry, get_state, get_until, scorer_of
-from ..inference import InferenceRequest, UnsupportedBody
+from ..inference import EXPLAIN, InferenceRequest, UnsupportedBody
 from ..marks import predicts, speaks
 from ..negotiation import json_reply, varied, wants_html
 from ..protocols import csv, form, native
+from ..protocols.explained import scale_of, settled
 from .pages import model_page
 
 blueprint = Blueprint("predict", __name__, url_prefix="/models/<name>")
@@ -45,7 +47,7 @@ async def by_query(name: str, version: str | None = None) -> Response | Werkzeug
 @hide
 async def by_body(name: str, version: str | None = None) -> Response:
     """Predict for the row in a form, the rows in JSON, or the table in CSV."""
-    call = await get_call(name, version)
+    call = _to_explain(await get_call(name, version))
     table = get_state().table
     if table is not None:
         return await answer_table(call, table)
@@ -54,11 +56,24 @@ async def by_body(name: str, version: str | None = None) -> Response:
     return await answer(call, await get_answering().decode(native.PROTOCOL, call.payload))
 
 
+def _to_explain(call: Call) -> Call:
+    """The call as one that is to be explained, where the query says so.
+
+    Raises:
+        InvalidRequest: it says something else.
+    """
+    asked = request.args.get(EXPLAIN)
+    return call if asked is None else replace(call, explain=scale_of(asked))
+
+
 async def answer(call: Call, asked: InferenceRequest) -> Response:
     """The prediction as JSON, or on the model's page, where a person sent one row."""
     answering = get_answering()
     chosen = answering.choose(call, await answering.find(call))
     servable = chosen.servable
+    asked = settled(asked, servable.manifest.signature.names)
+    if call.explain is not None:
+        asked = replace(asked, explain=call.explain)
     infer = partial(answering.predict, chosen, asked, call)
     if asked.many or not wants_html(request):
         reply = await answering.encode(native.PROTOCOL, await infer(), asked)
@@ -80,7 +95,7 @@ async def answer_table(call: Call, table: SpooledTable) -> Response:
         raise UnsupportedBody(f"Expected {csv.CONTENT_TYPE} in UTF-8, got {charset}.")
     servable = await get_answering().find(call)
     note(call.record, servable)
-    pieces = scorer_of(servable).answer(table.file)
+    pieces = scorer_of(servable, call.explain).answer(table.file)
     first = await anext(pieces)
 
     async def lines() -> AsyncGenerator[bytes, None]:

@@ -12,13 +12,25 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
+from ..inference import EXPLAIN
 from ..negotiation import HTML, JSON
 from ..negotiation import TEXT as PLAIN
 from ..protocols import datatypes, form, v2_binary
+from ..protocols.explained import ROWS, SCALES
 from ..protocols.protocol import Protocol
 from ..protocols.registry import BUNDLED
 from ..serving.servable import Servable
-from .schemas import BYTES, OBJECT, TEXT, Schema, answer_schema, reference, row_schema, value_schema
+from .schemas import (
+    BYTES,
+    OBJECT,
+    TEXT,
+    Schema,
+    answer_schema,
+    explained_rows,
+    reference,
+    row_schema,
+    value_schema,
+)
 
 CSV: Final = "text/csv"
 ANSWERS: Final = ("Prediction", "Predictions")
@@ -54,6 +66,9 @@ def add_model(document: Schema, servable: Servable) -> None:
         }
         paths[f"/v2/models/{quoted}{inside}/infer"] = {"post": _infer(servable, parameters)}
         paths[f"/v1/models/{quoted}{inside}:predict"] = {"post": _instances(servable, parameters)}
+        if servable.explains:
+            explain = {"post": _explained(servable, parameters)}
+            paths[f"/v1/models/{quoted}{inside}:explain"] = explain
 
 
 def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
@@ -211,11 +226,14 @@ def _by_body(servable: Servable, parameters: list[Schema]) -> Schema:
     row, texts = reference(f"{name}.Row"), _texts(example)
     answered = _answered(name)
     answered["content"] |= {CSV: {"schema": TEXT}}
+    shapes = [row, {"type": "array", "items": row, "minItems": 1}]
+    rows = {"one": example, "many": [example]}
+    if servable.explains:
+        shapes.append(explained_rows({"oneOf": list(shapes)}))
+        rows["explained"] = {ROWS: example, EXPLAIN: True}
+        parameters = [*parameters, _EXPLAIN]
     body = {
-        JSON: {
-            "schema": {"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]},
-            "examples": _examples({"one": example, "many": [example]}),
-        },
+        JSON: {"schema": {"oneOf": shapes}, "examples": _examples(rows)},
         form.CONTENT_TYPE: {"schema": row, "example": texts},
         form.MULTIPART: {"schema": row, "example": texts},
         CSV: {"schema": TEXT, "example": _csv(example)},
@@ -227,6 +245,15 @@ def _by_body(servable: Servable, parameters: list[Schema]) -> Schema:
         "requestBody": {"required": True, "content": body},
         "responses": {"200": answered},
     }
+
+
+_EXPLAIN: Final = {
+    "name": EXPLAIN,
+    "in": "query",
+    "description": "Whether to explain the answers; or the scale on which to.",
+    "allowEmptyValue": True,
+    "schema": {"type": "string", "enum": ["true", "false", *SCALES]},
+}
 
 
 def _infer(servable: Servable, parameters: list[Schema]) -> Schema:
@@ -248,6 +275,14 @@ def _infer(servable: Servable, parameters: list[Schema]) -> Schema:
         reference("InferResponse"),
     )
     found["responses"]["200"]["content"][v2_binary.CONTENT_TYPE] = {"schema": BYTES}
+    return found
+
+
+def _explained(servable: Servable, parameters: list[Schema]) -> Schema:
+    """As `_instances`, with the explanations."""
+    found = _instances(servable, parameters)
+    found["summary"] = "Explain the predictions for instances"
+    found["responses"]["200"]["content"] = {JSON: {"schema": reference("ExplanationList")}}
     return found
 
 

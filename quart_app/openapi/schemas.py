@@ -9,7 +9,9 @@ from model_store.manifest import Target
 from model_store.task import DEVIATION
 
 from ..about.description import label_types
+from ..inference import EXPLAIN
 from ..protocols.datatypes import DATATYPES
+from ..protocols.explained import ROWS, SCALES
 
 Schema = dict[str, Any]
 
@@ -47,7 +49,41 @@ def answer_schema(manifest: Manifest, *, many: bool) -> Schema:
     }
     required = list(properties)
     properties["notice"] = {"type": "string"}
+    explained = [explanation_schema(manifest) for _ in manifest.targets]
+    properties["explanations" if many else "explanation"] = _many(_each(manifest, explained), many)
     return {"type": "object", "properties": properties, "required": required}
+
+
+def explanation_schema(manifest: Manifest) -> Schema:
+    """Why a row has its answer; there where it was asked for."""
+    names = manifest.signature.names
+    numbers = {"type": "object", "properties": {name: {"type": "number"} for name in names}}
+    properties: Schema = {
+        "base": {"type": "number"},
+        "scale": {"type": "string", "enum": list(SCALES)},
+        "class": {},
+        "contributions": numbers | {"required": list(names)},
+        "method": {"type": "string", "enum": ["exact", "sampling"]},
+        "error": numbers,
+    }
+    required = ["base", "scale", "contributions", "method"]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+EXPLAIN_SCHEMA: Final[Schema] = {
+    "description": "Whether to explain the answers; or the scale on which to.",
+    "oneOf": [{"type": "boolean"}, {"type": "string", "enum": list(SCALES)}],
+}
+
+
+def explained_rows(rows: Schema) -> Schema:
+    """Rows, and beside them whether the answers are to be explained."""
+    return {
+        "type": "object",
+        "properties": {ROWS: rows, EXPLAIN: EXPLAIN_SCHEMA},
+        "required": [ROWS, EXPLAIN],
+        "additionalProperties": False,
+    }
 
 
 def _each(manifest: Manifest, schemas: list[Schema]) -> Schema:
@@ -150,4 +186,7 @@ PROTOCOLS: Final[dict[str, Schema]] = {
         ]
     },
     "PredictionList": _object(["predictions"], predictions=ANY_LIST),
+    "ExplanationList": _object(
+        ["explanations", "predictions"], explanations=ANY_LIST, predictions=ANY_LIST
+    ),
 }

@@ -338,15 +338,18 @@ class Encoder:
     """Writes the rows as they came, each with its answer or with what was wrong.
 
     Added are a prediction, a probability for each class, the numbers that the model measures beside
-    that, and the error, which is always the last; of several targets these for each, by its name.
+    that, with `explained` the base value and a reason for each column of the model, and the error,
+    which is always the last; of several targets these for each, by its name.
     An added column whose name is taken gets underscores at its end. Floats are the shortest texts
     that read back equal. A cell that a spreadsheet would run as a formula gets an apostrophe before
     it.
     """
 
-    def __init__(self, names: Sequence[str], delimiter: str, manifest: Manifest) -> None:
+    def __init__(
+        self, names: Sequence[str], delimiter: str, manifest: Manifest, *, explained: bool = False
+    ) -> None:
         self.delimiter = delimiter
-        self.added = _added_names(names, manifest)
+        self.added = _added_names(names, manifest, explained=explained)
         self._names = names
 
     @property
@@ -391,10 +394,14 @@ def answers_of(response: InferenceResponse) -> list[list[str]]:
         for numbers in response.measures.values():
             told = numbers if numbers.ndim == 1 else numbers[:, position]
             columns.append(list(map(repr, told.tolist())))
+        if response.explanation is not None:
+            columns.append(list(map(repr, response.explanation.base[:, position].tolist())))
+            reasons = response.explanation.contributions[:, position].T.tolist()
+            columns += [list(map(repr, each)) for each in reasons]
     return columns
 
 
-def _added_names(names: Sequence[str], manifest: Manifest) -> list[str]:
+def _added_names(names: Sequence[str], manifest: Manifest, *, explained: bool = False) -> list[str]:
     added = []
     for position, target in enumerate(manifest.targets):
         suffix = f"_{target.name or position}" if manifest.several else ""
@@ -402,6 +409,9 @@ def _added_names(names: Sequence[str], manifest: Manifest) -> list[str]:
         if manifest.probabilities:
             added += [f"probability{suffix}_{label}" for label in target.classes or ()]
         added += [f"{measure.name}{suffix}" for measure in manifest.measures]
+        if explained:
+            added.append(f"base{suffix}")
+            added += [f"reason{suffix}_{name}" for name in manifest.signature.names]
     taken = set(names)
     free = []
     for name in (*added, ERROR):

@@ -21,7 +21,13 @@ from model_store.column_facts import JSONLabel
 from model_store.literals import shown_category
 from model_store.task import UNUSUAL, Measure
 
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, RequestTooLarge
+from ..inference import (
+    EXPLAIN,
+    InferenceRequest,
+    InferenceResponse,
+    InvalidRequest,
+    RequestTooLarge,
+)
 
 CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
@@ -46,6 +52,7 @@ def decode(body: bytes, *, boundary: str | None = None) -> InferenceRequest:
         },
         rows=1,
         rules=text_rules.FORM,
+        beside=EXPLAIN in columns,
     )
 
 

@@ -2,6 +2,7 @@
 
     {"X1": 61.1, "X2": 17.3}     → {"prediction": 0, "probabilities": {"0": 0.9, "1": 0.1}, …}
     [{"X1": 61.1, "X2": 17.3}]   → {"predictions": [0], "probabilities": [{"0": 0.9, …}], …}
+    {"rows": …, "explain": true} → the same, and the "explanation" or "explanations"
 
 A prediction has the class's own JSON type; probabilities are keyed by its text. Beside that stand
 the numbers that a model measures: the `score` of an outlier, a `standard_deviation`. Of a model
@@ -20,8 +21,14 @@ from werkzeug.http import parse_options_header
 
 from model_store.labels import json_labels
 
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest, UnsupportedBody
-from . import csv, form, rows
+from ..inference import (
+    EXPLAIN,
+    InferenceRequest,
+    InferenceResponse,
+    InvalidRequest,
+    UnsupportedBody,
+)
+from . import csv, explained, form, rows
 from .json_body import kind, parse
 from .protocol import JSON, Headers, Limits, Payload, Protocol, Reply
 
@@ -39,17 +46,33 @@ def decode(body: bytes, *, max_rows: int) -> InferenceRequest:
         RequestTooLarge: more than `max_rows` rows.
     """
     content = parse(body, "a JSON object or a list of them", _objects)
+    scale = None
+    if _is_beside_rows(content):
+        content, scale = content[explained.ROWS], explained.scale_of(content[EXPLAIN])
     if isinstance(content, dict):
         rows.require_names(len(content))
-        return InferenceRequest({name: (value,) for name, value in content.items()}, rows=1)
+        columns = {name: (value,) for name, value in content.items()}
+        return InferenceRequest(columns, rows=1, explain=scale, beside=EXPLAIN in columns)
     if not isinstance(content, list):
         raise InvalidRequest(f"Expected a JSON object or a list of them, got {kind(content)}.")
     rows.require_count(len(content), max_rows)
-    return InferenceRequest(rows.of_objects(content), rows=len(content), many=True)
+    return InferenceRequest(rows.of_objects(content), rows=len(content), many=True, explain=scale)
+
+
+def _is_beside_rows(content: Any) -> bool:
+    """Whether a body has the rows in one member, and in another whether they are to be explained.
+    No value of a row is a list or an object."""
+    return (
+        isinstance(content, dict)
+        and content.keys() == {explained.ROWS, EXPLAIN}
+        and isinstance(content[explained.ROWS], dict | list)
+    )
 
 
 def _objects(content: Any) -> Sequence[Any]:
-    """The row, or the rows."""
+    """The row, or the rows, and what may stand around them."""
+    if _is_beside_rows(content):
+        return (content, *_objects(content[explained.ROWS]))
     return content if isinstance(content, list) else (content,)
 
 
@@ -65,6 +88,9 @@ def encode(response: InferenceResponse, *, many: bool) -> bytes:
     for name, numbers in response.measures.items():
         told = numbers.tolist()
         content[name] = told if many else told[0]
+    if response.explanation is not None:
+        told = explained.by_row(response)
+        content |= {"explanations": told} if many else {"explanation": told[0]}
     content |= {"model": response.model, "version": response.version}
     if response.variant is not None:
         content["variant"] = response.variant

@@ -12,6 +12,7 @@ BUNDLED: Final = (
     native.PROTOCOL,
     v2_protocol.PROTOCOL,
     v1.PROTOCOL,
+    v1.EXPLAINING,
     invocations.PROTOCOL,
 )
 

@@ -2,7 +2,7 @@
 
     {"instances": [[6.3, 3.3, 6.0, 2.5], …]} or {"instances": [{"X1": 61.1, "X2": 17.3}, …]}
     {"inputs": {"X1": [61.1, …], "X2": [17.3, …]}}
-    → {"predictions": [0, …]}
+    → {"predictions": [0, …]}, and with `:explain` {"explanations": [{…}, …], "predictions": …}
 
 Values in a list stand in the order of the signature. A text is no number here.
 
@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from model_store.labels import json_labels
 from model_store.text_rules import TYPED
 
-from ..inference import InferenceRequest, InferenceResponse, InvalidRequest
-from . import rows, v2_documents
+from ..inference import USUAL_SCALE, InferenceRequest, InferenceResponse, InvalidRequest
+from . import explained, rows, v2_documents
 from .json_body import parse_object
-from .protocol import Protocol, Reply
+from .protocol import Limits, Payload, Protocol, Reply
 from .unique_keys import members
 
 
@@ -63,6 +64,17 @@ def encode(response: InferenceResponse) -> bytes:
     return msgspec.json.encode({"predictions": json_labels(response.labels)})
 
 
+def encode_explained(response: InferenceResponse) -> bytes:
+    """The explanations, and the predictions that they explain."""
+    told = {"explanations": explained.by_row(response)}
+    return msgspec.json.encode(told | {"predictions": json_labels(response.labels)})
+
+
+def _decode_to_explain(payload: Payload, limits: Limits) -> InferenceRequest:
+    asked = decode(bytes(payload.body), max_rows=limits.rows)
+    return replace(asked, explain=USUAL_SCALE)
+
+
 PROTOCOL: Final = Protocol(
     "v1",
     routes=(
@@ -76,3 +88,17 @@ PROTOCOL: Final = Protocol(
     error_schema=v2_documents.ERROR_SCHEMA,
 )
 """Content types are not looked at: clients send none, or any."""
+
+EXPLAINING: Final = Protocol(
+    "v1_explain",
+    routes=(
+        "/v1/models/<unspoken:name>:explain",
+        "/v1/models/<unspoken:name>/versions/<unspoken:version>:explain",
+    ),
+    decode=_decode_to_explain,
+    encode=lambda response, request: Reply(encode_explained(response)),
+    error=v2_documents.error,
+    summary="Explain the predictions for instances",
+    error_schema=v2_documents.ERROR_SCHEMA,
+)
+"""The same with the verb of KServe's explainers."""

@@ -10,7 +10,9 @@ A table is one input for each column, of the shape [n] or [n, 1]; or a single in
 Outputs: `predict` of the shape [n], or [n, targets] of several; `predict_proba` of the shape
 [n, classes], or [n, targets, classes] of several, where a target that has fewer classes than
 another ends in zeros; `score` and `standard_deviation`, where a model measures them, of the shape
-of `predict`; `decision_function`, where it is asked for, as the pipeline tells it.
+of `predict`; `decision_function`, where it is asked for, as the pipeline tells it; `explain`, where
+it is asked for, of the shape [n, columns + 1], or [n, targets, columns + 1] of several: what each
+column contributes, and behind that the base value.
 
 Source: github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
@@ -31,6 +33,7 @@ from model_store.text_rules import TENSOR, TEXT_MATRIX
 
 from ..inference import (
     DECISION_FUNCTION,
+    EXPLAIN,
     PREDICT,
     PREDICT_PROBA,
     InferenceRequest,
@@ -39,7 +42,7 @@ from ..inference import (
     Values,
     Wanted,
 )
-from . import datatypes
+from . import datatypes, explained
 from .datatypes import BYTES, DATATYPES, FP64, Datatype, Tensor
 from .json_body import parse_as
 from .rows import require_count
@@ -88,6 +91,7 @@ class Named(NamedTuple):
     name: str
     datatype: Datatype
     values: Tensor
+    parameters: Parameters | None = None
 
 
 class ResponseOutput(msgspec.Struct, omit_defaults=True):
@@ -184,6 +188,9 @@ def outputs(response: InferenceResponse, request: InferenceRequest) -> Iterator[
             yield Named(name, FP64, response.scores)
         elif name in response.measures:
             yield Named(name, FP64, response.measures[name])
+        elif name == EXPLAIN and response.explanation is not None:
+            values = explained.tensor(response.explanation, several=response.labels.ndim > 1)
+            yield Named(name, FP64, values, explained.parameters(response))
 
 
 def stacked(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -199,8 +206,8 @@ def stacked(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def in_data(output: Named) -> ResponseOutput:
     """An output with its values in the JSON."""
-    name, datatype, values = output
-    return ResponseOutput(name, values.shape, datatype.name, data=values.ravel().tolist())
+    name, datatype, values, told = output
+    return ResponseOutput(name, values.shape, datatype.name, told, values.ravel().tolist())
 
 
 def document(response: InferenceResponse, written: list[ResponseOutput]) -> bytes:

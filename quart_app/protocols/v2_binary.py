@@ -69,12 +69,12 @@ def encode(response: InferenceResponse, request: InferenceRequest) -> Encoded:
     written: list[v2.ResponseOutput] = []
     tail: list[bytes] = []
     for output in v2.outputs(response, request):
-        name, datatype, values = output
+        name, datatype, values, told = output
         if not binary.get(name, request.binary):
             written.append(v2.in_data(output))
             continue
         tail.append(datatypes.to_bytes(values))
-        size = {SIZE: len(tail[-1])}
+        size = {**(told or {}), SIZE: len(tail[-1])}
         written.append(v2.ResponseOutput(name, values.shape, datatype.name, parameters=size))
     head = v2.document(response, written)
     return Encoded(b"".join((head, *tail)), len(head))

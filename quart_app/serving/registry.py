@@ -69,6 +69,9 @@ COLLECT_AFTER = 1.0
 VALIDATING = 2
 """Threads that validate large tables. More would only take turns at the interpreter."""
 
+EXPLAINING = 1
+"""Threads that explain answers, which is work for the interpreter too."""
+
 UNEXPECTED = "Why is in the log."
 """What clients are told of a failure that nobody has foreseen."""
 
@@ -145,6 +148,7 @@ class Registry:
         self.store = store
         self.workers = Workers(config.threads, patience=HUNG * config.deadline)
         self._validator = ThreadPoolExecutor(VALIDATING, thread_name_prefix="validate")
+        self._explaining = ThreadPoolExecutor(EXPLAINING, thread_name_prefix="explain")
         self._config = config
         self._entries: dict[str, Entry] = {}
         self._others: dict[tuple[str, int], asyncio.Task[Entry]] = {}
@@ -295,6 +299,8 @@ class Registry:
     async def _load_other(self, name: str, number: int) -> Entry:
         entry = Entry()
         await self._load_into(entry, name, number)
+        if entry.servable is not None:
+            await _replay_reasons(entry.servable)
         # This one's task has not ended yet, so it is none of those that may go.
         self._keep_others(self._config.max_loaded - 1)
         return entry
@@ -335,6 +341,8 @@ class Registry:
         await self._load_into(fresh, name, None)
         before = self._entries.get(name)
         fails_again = before is not None and before.state is not State.READY
+        if fresh.servable is not None:
+            await _replay_reasons(fresh.servable)
         if fresh.state is State.READY:
             self._swap(name, fresh)
         elif fails_again:
@@ -405,6 +413,7 @@ class Registry:
             if serving.manifest.revision != wanted.revision:
                 entry.servable = serving.again(manifest=wanted)
                 self._let_go(serving)
+                await _replay_reasons(entry.servable)
             if entry.update is not None and entry.update.state == "failed":
                 entry.update = None  # the store wants what serves again
             return
@@ -416,6 +425,8 @@ class Registry:
         if fresh.state is State.READY:
             fresh.update = Update(version=wanted.version, state="ready")
             self._swap(name, fresh)
+            if fresh.servable is not None:
+                await _replay_reasons(fresh.servable)
             return
         assert fresh.reason is not None
         if entry is None or entry.servable is None:
@@ -614,6 +625,7 @@ class Registry:
         if missing is None:
             await self._load_into(entry, name, wanted.version)
         if entry.servable is not None:
+            await _replay_reasons(entry.servable)
             return entry.servable.again(workers=workers)
         reason = missing or entry.reason or UNEXPECTED
         self._untried[name] = Untried(wanted, reason)
@@ -687,7 +699,13 @@ class Registry:
             number = verified.manifest.version
             verified = await self._verified(entry, name, number, "always")
             model = (await self._warmed(entry, verified)).instead_of_form()
-        servable = Servable(model, self.workers, self._config, validator=self._validator)
+        servable = Servable(
+            model,
+            self.workers,
+            self._config,
+            validator=self._validator,
+            explaining=self._explaining,
+        )
         servable.load_seconds = time.monotonic() - begun
         entry.servable = servable
         entry.state = State.READY
@@ -711,6 +729,12 @@ class Registry:
         entry.state = State.WARMING
         await run_in_daemon(model.replay)
         return model
+
+    async def replay_reasons(self) -> None:
+        """See of everything loaded that its reasons add up to its answers. What fails explains
+        nothing, and the log says so."""
+        for servable in self.servables:
+            await _replay_reasons(servable)
 
     async def watch(self) -> None:
         """For ever, log how many threads hang, whenever that changes, and let go what was kept for
@@ -742,7 +766,7 @@ class Registry:
             challenge.close()
         for servable in [*self._all_loaded()]:
             await servable.close()
-        for executor in (self.workers, self._validator):
+        for executor in (self.workers, self._validator, self._explaining):
             executor.shutdown(wait=False, cancel_futures=True)
 
 
@@ -770,6 +794,15 @@ def _wanted(store: ModelStore, name: str) -> Wanted | None:
 
 def _unused_for(entry: Entry) -> float:
     return math.inf if entry.servable is None else entry.servable.unused_for
+
+
+async def _replay_reasons(servable: Servable) -> None:
+    try:
+        await run_in_daemon(servable.replay_reasons)
+    except ModelStoreError as error:
+        logger.warning("%s explains no answers: %s", servable.manifest.name, error.told)
+    except Exception:
+        logger.exception("The reasons of %s failed", servable.manifest.name)
 
 
 def _later(store: ModelStore, known: frozenset[str]) -> dict[str, Manifest]:

@@ -7,21 +7,24 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import cached_property, partial
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Manifest, Model, Prediction
 from model_store.column_facts import JSONLabel
-from model_store.errors import Unanswerable
+from model_store.errors import Unanswerable, Unexplained
 from model_store.manifest import Sample
 
 from ..config import Config
 from ..inference import (
     DECISION_FUNCTION,
+    EXPLAIN,
     PREDICT,
     PREDICT_PROBA,
+    USUAL_SCALE,
+    Bound,
     DeadlineExceeded,
     InferenceRequest,
     InferenceResponse,
@@ -29,6 +32,7 @@ from ..inference import (
     RequestTooLarge,
     UnknownOutput,
     Wanted,
+    too_large,
 )
 from ..random_ids import RandomIds
 from .batcher import Batcher, Rows
@@ -36,6 +40,10 @@ from .blame import blamed
 from .cycles import holds_cycles
 from .statistics import Statistics
 from .workers import Workers
+
+if TYPE_CHECKING:
+    from model_store.reasons.explanation import Explanation
+    from model_store.reasons.scales import Scale
 
 CELLS_ON_THE_LOOP: Final = 2_000
 """A table with more cells is validated in a thread, one that does not predict: neither the event
@@ -62,8 +70,15 @@ class Servable:
     """
 
     def __init__(
-        self, model: Model, workers: Workers, config: Config, *, validator: Executor
+        self,
+        model: Model,
+        workers: Workers,
+        config: Config,
+        *,
+        validator: Executor,
+        explaining: Executor | None = None,
     ) -> None:
+        """With `explaining`, answers are explained in a thread of that, else of the validator."""
         self.manifest: Manifest = model.manifest
         self.sample: Sample = model.sample
         self.statistics = Statistics()
@@ -74,6 +89,10 @@ class Servable:
         self._config = config
         self._workers = workers
         self._validator = validator
+        self._explaining = explaining or validator
+        self._explain_seconds = config.explain_seconds
+        self._sampling = config.explain_sampling
+        self._most_explained = Bound(config.max_explained_rows, "QUART_APP_MAX_EXPLAINED_ROWS")
         self._classes = [target.classes or () for target in model.manifest.targets]
         self._datatype = model.manifest.datatype
         self._deadline = config.deadline
@@ -94,7 +113,13 @@ class Servable:
     ) -> Servable:
         """The same model in another place: asked on other threads, or with other words."""
         model = self._model if manifest is None else self._model.with_words(manifest)
-        found = Servable(model, workers or self._workers, self._config, validator=self._validator)
+        found = Servable(
+            model,
+            workers or self._workers,
+            self._config,
+            validator=self._validator,
+            explaining=self._explaining,
+        )
         found.load_seconds = self.load_seconds
         return found
 
@@ -139,7 +164,18 @@ class Servable:
         found += [measure.name for measure in self.manifest.measures]
         if self._model.decides:
             found.append(DECISION_FUNCTION)
+        if self.explains:
+            found.append(EXPLAIN)
         return tuple(found)
+
+    @property
+    def explains(self) -> bool:
+        """Whether it has reasons for what it answers, which may yet be refused for a row."""
+        try:
+            self._model.require_explained()
+        except Unexplained:
+            return False
+        return True
 
     async def infer(
         self, request: InferenceRequest, *, until: float | None = None
@@ -156,6 +192,7 @@ class Servable:
             NotReady: every thread hangs.
             DeadlineExceeded: there was no answer in time.
             PredictionFailed: the pipeline failed on these rows.
+            Unexplained: they are to be explained, and cannot be.
         """
         if until is None:
             until = asyncio.get_running_loop().time() + self._deadline
@@ -165,6 +202,9 @@ class Servable:
             wanted = request.outputs
             if wanted:
                 self._require(wanted)
+            scale = _scale(request)
+            if scale is not None:
+                self._require_explained(request.rows)
             if self.most_rows is not None and request.rows > self.most_rows:
                 raise RequestTooLarge(
                     f"The model {self.manifest.name} transforms each row to "
@@ -183,8 +223,11 @@ class Servable:
             if wanted and any(each.name == DECISION_FUNCTION for each in wanted):
                 scores = await self._decider.submit(matrix, until=until)
             prediction = await self._batcher.submit(matrix, until=until)
+            explanation = None
+            if scale is not None:
+                explanation = await self._explain(matrix, prediction, scale, until)
             counted = self.statistics.success
-            return self._response(request, prediction, scores)
+            return self._response(request, prediction, scores, explanation)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The model {self.manifest.name} did not answer in time."
@@ -217,8 +260,34 @@ class Servable:
             start += len(matrix)
         return found
 
+    def _require_explained(self, rows: int) -> None:
+        self._model.require_explained()
+        if rows > self._most_explained:
+            limit = self._most_explained
+            raise too_large(f"At most {limit} rows are explained at once, got {rows}", limit)
+
+    async def _explain(
+        self, matrix: Rows, prediction: Prediction, scale: str, until: float
+    ) -> Explanation:
+        """Explain rows in a thread that does not predict: predictions do not wait for it."""
+        loop = asyncio.get_running_loop()
+        explain = partial(
+            self._model.explain,
+            matrix,
+            scale=None if scale == USUAL_SCALE else cast("Scale", scale),
+            seconds=self._explain_seconds,
+            sampling=self._sampling,
+            prediction=prediction,
+        )
+        async with asyncio.timeout_at(until):
+            return await loop.run_in_executor(self._explaining, explain)
+
     def _response(
-        self, request: InferenceRequest, prediction: Prediction, scores: Scores | None
+        self,
+        request: InferenceRequest,
+        prediction: Prediction,
+        scores: Scores | None,
+        explanation: Explanation | None,
     ) -> InferenceResponse:
         return InferenceResponse(
             id=self._ids.new() if request.id is None else request.id,
@@ -231,11 +300,15 @@ class Servable:
             datatype=self._datatype,
             scores=scores,
             measures=prediction.measures,
+            explanation=explanation,
+            columns=() if explanation is None else self.manifest.signature.names,
         )
 
     def _require(self, outputs: Sequence[Wanted]) -> None:
         for wanted in outputs:
-            if wanted.name not in self.outputs:
+            if wanted.name == EXPLAIN:
+                self._model.require_explained()
+            elif wanted.name not in self.outputs:
                 raise UnknownOutput(
                     f"The model {self.manifest.name} has no output {wanted.name!r}; expected "
                     f"one of {', '.join(self.outputs)}."
@@ -255,6 +328,10 @@ class Servable:
         async with asyncio.timeout_at(until):
             return await asyncio.get_running_loop().run_in_executor(self._validator, validate)
 
+    def replay_reasons(self) -> None:
+        """As `Model.replay_reasons`. Blocks."""
+        self._model.replay_reasons()
+
     async def drain(self) -> None:
         """Wait for all answers."""
         await self._batcher.drain()
@@ -264,3 +341,10 @@ class Servable:
         """Answer no more."""
         await self._batcher.close()
         await self._decider.close()
+
+
+def _scale(request: InferenceRequest) -> str | None:
+    """The scale on which answers are to be explained; None where they are not."""
+    if request.explain is None and any(each.name == EXPLAIN for each in request.outputs):
+        return USUAL_SCALE
+    return request.explain

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Final, NamedTuple, Protocol
 
 from model_store import Fault, InvalidRows, Manifest, Signature
-from model_store.errors import PredictionFailed, Unanswerable
+from model_store.errors import PredictionFailed, Unanswerable, Unexplained
 from model_store.signature import MAX_FAULTS
 from model_store.text_rules import CSV
 
@@ -73,8 +73,8 @@ class Chunk:
         """The request for some of the sound rows."""
         if len(positions) == self.request.rows:
             return self.request
-        names = self.request.names
-        return request_of(names, [self.rows[position] for position in positions])
+        rows = [self.rows[position] for position in positions]
+        return request_of(self.request.names, rows, self.request.explain)
 
 
 class Piece(NamedTuple):
@@ -90,12 +90,22 @@ class Piece(NamedTuple):
 
 class Table:
     """The rows of a file in UTF-8, read once from where it stands, `read` bytes until now. Each
-    will have an answer of `answered` columns. Its methods block."""
+    will have an answer of `answered` columns, and be explained on the scale `explain`. A chunk has
+    at most `chunk_rows`. Its methods block."""
 
-    def __init__(self, file: IO[bytes], answered: int = 1) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        answered: int = 1,
+        *,
+        explain: str | None = None,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> None:
         self.read = 0
         self._file = file
         self._answered = answered
+        self._explain = explain
+        self._chunk_rows = chunk_rows
         self._decoder = Decoder()
         self._rows: list[Cells] = []
         self._taken = 0
@@ -126,9 +136,10 @@ class Table:
 
     def next_chunk(self) -> Chunk:
         """The next rows as a chunk."""
-        rows, faults = self.next_rows()
+        rows, faults = self.next_rows(self._chunk_rows)
         sound = [i for i in range(len(rows)) if i not in faults]
-        request = request_of(self.names, [rows[i] for i in sound] if faults else rows)
+        asked = [rows[i] for i in sound] if faults else rows
+        request = request_of(self.names, asked, self._explain)
         return Chunk(rows, sound, request, {i: str(fault) for i, fault in faults.items()})
 
     def _read(self) -> None:
@@ -143,10 +154,12 @@ class Table:
             self._rows += self._decoder.feed(data) if data else self._decoder.finish()
 
 
-def request_of(names: Sequence[str], rows: Sequence[Cells]) -> InferenceRequest:
-    """Rows of cells as columns of text."""
+def request_of(
+    names: Sequence[str], rows: Sequence[Cells], explain: str | None = None
+) -> InferenceRequest:
+    """Rows of cells as columns of text, perhaps to be explained on a scale."""
     columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
-    return InferenceRequest(columns, rows=len(rows), many=True, rules=CSV)
+    return InferenceRequest(columns, rows=len(rows), many=True, rules=CSV, explain=explain)
 
 
 # Before anything is answered -----------------------------------------------------
@@ -207,7 +220,8 @@ class Scorer:
     """Answers tables with one version of one model, by `infer`, for the request of this id.
 
     What its pipeline says of a failure is logged for the first such row of a table, and with
-    `show_errors` told for each.
+    `show_errors` told for each. With `explain` each answer is explained on that scale, at most
+    `most_explained` rows at once.
     """
 
     def __init__(
@@ -218,8 +232,12 @@ class Scorer:
         *,
         request_id: str | None = None,
         show_errors: bool = False,
+        explain: str | None = None,
+        most_explained: int = CHUNK_ROWS,
     ) -> None:
         self.manifest = manifest
+        self._explain = explain
+        self._chunk_rows = CHUNK_ROWS if explain is None else min(CHUNK_ROWS, most_explained)
         self._infer = infer
         self._deadline = deadline
         self._request_id = request_id
@@ -234,9 +252,13 @@ class Scorer:
             QueueFull, Closed, DeadlineExceeded, PredictionFailed: before the first piece only.
         """
         await self._check(file)
-        table = Table(file, len(self.manifest.targets))
+        answered = len(self.manifest.targets)
+        explained = self._explain is not None
+        if explained:
+            answered *= 2 + len(self.manifest.signature.columns)
+        table = Table(file, answered, explain=self._explain, chunk_rows=self._chunk_rows)
         chunk = await asyncio.to_thread(table.next_chunk)
-        encoder = Encoder(table.names, table.delimiter, self.manifest)
+        encoder = Encoder(table.names, table.delimiter, self.manifest, explained=explained)
         await self._ask_first(chunk)
         yield Piece(encoder.header(), [[name] for name in encoder.names], 0, 0, 0)
         while chunk.rows:
@@ -286,7 +308,7 @@ class Scorer:
                     parts += part[middle:], part[:middle]
                 else:
                     chunk.errors |= dict.fromkeys(part, self._sentence(error))
-            except (DeadlineExceeded, QueueFull, Closed) as error:
+            except (DeadlineExceeded, QueueFull, Closed, Unexplained) as error:
                 chunk.errors |= dict.fromkeys(part, self._sentence(error))
 
     async def _ask(self, chunk: Chunk, part: list[int], until: float) -> None:
@@ -310,7 +332,7 @@ class Scorer:
         """What the sender is told of rows that have no answer."""
         if isinstance(error, QueueFull | Closed):
             return BUSY
-        if isinstance(error, DeadlineExceeded):
+        if isinstance(error, DeadlineExceeded | Unexplained):
             return str(error)
         if type(error) not in self._logged:
             self._logged.add(type(error))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 import msgspec
 import numpy as np
 
+from model_store.plain.background import Background
 from model_store.plain.form import Form, Span
 from model_store.plain.kinds import kind_names, kind_of
 from model_store.plain.node import Label, Node, Predictor, Transform
@@ -38,7 +39,7 @@ def _anchor(name: str) -> str:
 def documented() -> dict[str, type]:
     """All structs that stand in a header, by the names that they have in the document: nodes by
     their kinds, others by their classes."""
-    found: dict[str, type] = {"Form": Form, "Span": Span}
+    found: dict[str, type] = {"Form": Form, "Span": Span, "Background": Background}
     for kind in kind_names():
         node = kind_of(kind)
         assert node is not None

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from model_store.inspection import Inspection
 from model_store.plain import Malformed, nodes, read, write
-from model_store.plain.form import MAX_DEPTH, MAX_NODES
+from model_store.plain.form import FORM, MAX_DEPTH, MAX_NODES
 from model_store.plain.kinds import MODULES, kind_of
 from model_store.plain.node import Label, labels_of
 from model_store.plain.pack import pack
@@ -94,7 +94,7 @@ NO_HEADERS: Final = {
     "no format": encoded({key: HEADER[key] for key in ("columns", "root")}),
     "no columns": encoded({key: HEADER[key] for key in ("format", "root")}),
     "no root": encoded({key: HEADER[key] for key in ("format", "columns")}),
-    "a later format": encoded(HEADER | {"format": 2}),
+    "a later format": encoded(HEADER | {"format": FORM + 1}),
     "format 0": encoded(HEADER | {"format": 0}),
     "a format that is a text": encoded(HEADER | {"format": "1"}),
     "a format that is true": encoded(HEADER | {"format": True}),
