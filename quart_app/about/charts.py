@@ -184,7 +184,8 @@ def _round_share(value: float) -> str:
     return f"{100 * value:g} %"
 
 
-def _short(text: str, most: int) -> str:
+def short(text: str, most: int) -> str:
+    """The beginning of a text that has more characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -207,13 +208,14 @@ def scale(low: float, high: float, begin: float, end: float) -> Callable[[float]
     return scaled
 
 
-def _axis(low: float, high: float, most: int, text: Callable[[float], str]) -> list[Tick]:
+def axis(low: float, high: float, most: int, text: Callable[[float], str]) -> list[Tick]:
+    """The ticks of a range, at their values."""
     return [Tick(value, text(value)) for value in ticks(low, high, most)]
 
 
-def _room(axis: Sequence[Tick]) -> float:
+def room(found: Sequence[Tick]) -> float:
     """How wide the texts beside a vertical axis are."""
-    return max(len(tick.text) for tick in axis) * CHARACTER + MARGIN
+    return max(len(tick.text) for tick in found) * CHARACTER + MARGIN
 
 
 # What if -------------------------------------------------------------------------
@@ -271,8 +273,8 @@ def curve(
     """
     text = share_text if shares else number_text
     low, high = (0.0, 1.0) if shares else _range(ys, low, high)
-    y_axis = _axis(low, high, 3, _round_share if shares else number_text)
-    box = Box(_room(y_axis), MARGIN, WIDTH - 2 * MARGIN, 96)
+    y_axis = axis(low, high, 3, _round_share if shares else number_text)
+    box = Box(room(y_axis), MARGIN, WIDTH - 2 * MARGIN, 96)
     x = scale(xs[0], xs[-1], box.left, box.right)
     y = scale(low, high, box.bottom, box.top)
     points = [Place(x(each), y(value)) for each, value in zip(xs, ys, strict=True)]
@@ -284,8 +286,8 @@ def curve(
         heads=("value", "answer"),
         rows=[(number_text(xs[i]), text(ys[i])) for i in _listed(len(xs), entered)],
         box=box,
-        x_ticks=_placed(_axis(xs[0], xs[-1], 4, number_text), x),
-        y_ticks=_placed(y_axis, y),
+        x_ticks=placed(axis(xs[0], xs[-1], 4, number_text), x),
+        y_ticks=placed(y_axis, y),
         points=points,
         mark=None if entered is None else points[entered],
     )
@@ -301,8 +303,9 @@ def _range(ys: Sequence[float], low: float | None, high: float | None) -> tuple[
     return min(ys) if low is None else low, max(ys) if high is None else high
 
 
-def _placed(axis: Sequence[Tick], scale: Callable[[float], float]) -> list[Tick]:
-    return [Tick(scale(tick.place), tick.text) for tick in axis]
+def placed(found: Sequence[Tick], scale: Callable[[float], float]) -> list[Tick]:
+    """Ticks at their places in the drawing."""
+    return [Tick(scale(tick.place), tick.text) for tick in found]
 
 
 def _told(
@@ -342,7 +345,7 @@ def bars(
     thickness, pitch = 10.0, 38.0
     drawn = [
         Bar(
-            label=_short(shown_category(labels[place]), BESIDE),
+            label=short(shown_category(labels[place]), BESIDE),
             text=text(values[place]),
             top=row * pitch,
             left=min(x(0.0), x(values[place])),
@@ -384,8 +387,8 @@ def scatter(evaluation: Evaluation, *, title: str, unit: str | None = None) -> S
         return None
     values = [value for pair in pairs for value in pair]
     low, high = min(values), max(values)
-    axis = _axis(low, high, MOST_TICKS, number_text)
-    left = _room(axis)
+    found = axis(low, high, MOST_TICKS, number_text)
+    left = room(found)
     side = WIDTH - left - 2 * MARGIN
     box = Box(left, 1.5 * LINE, left + side, 1.5 * LINE + side)
     x, y = scale(low, high, box.left, box.right), scale(low, high, box.bottom, box.top)
@@ -396,8 +399,8 @@ def scatter(evaluation: Evaluation, *, title: str, unit: str | None = None) -> S
         width=WIDTH,
         height=box.bottom + 2.5 * LINE,
         box=box,
-        x_ticks=_placed(axis, x),
-        y_ticks=_placed(axis, y),
+        x_ticks=placed(found, x),
+        y_ticks=placed(found, y),
         points=[Place(x(true), y(answered)) for true, answered in pairs],
         x_label=f"true{inside}",
         y_label=f"predicted{inside}",
@@ -430,7 +433,7 @@ def matrix(confusion: Confusion, *, title: str, words: Mapping[str, str] | None 
     height = max(min(size, 40.0), 28.0)
     heads = [LETTERS[i] if lettered else label for i, label in enumerate(labels)]
     sides = [
-        f"{LETTERS[i]}: {_short(label, SIDE)}" if lettered else label
+        f"{LETTERS[i]}: {short(label, SIDE)}" if lettered else label
         for i, label in enumerate(labels)
     ]
     box = Box(left, top, left + size * len(shown), top + height * len(shown))

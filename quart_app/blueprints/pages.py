@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
@@ -16,7 +17,7 @@ from quart_schema import document_response, hide, tag
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from model_store import InvalidRows, Manifest
+from model_store import InvalidRows, Manifest, ModelStore, ModelStoreError
 from model_store.backend import served_here
 from model_store.errors import Unanswerable
 from model_store.literals import shown_category
@@ -37,11 +38,14 @@ from .fields import as_text, examples, fields
 
 if TYPE_CHECKING:
     from ..about import charts
+    from ..about.overall import Matters
     from .results import Result
 
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(shown_category, "category_text")
 
+
+logger = logging.getLogger(__name__)
 
 PREDICT: Final = "classic.predict"
 """The endpoint that predicts for whatever names no model, where it is served."""
@@ -172,13 +176,15 @@ async def _result(
 ) -> Result:
     # What draws is imported for the first that is drawn, here and below: a server starts without.
     from ..about.what_if import what_if
+    from ..about.why import why
     from .results import result
 
     signature = servable.manifest.signature
     (row,) = signature.values(signature.validate(asked.named(signature.names), 1, asked.rules))
+    reasons = await why(servable, asked, until=get_until())
     found = await what_if(servable, asked, until=get_until())
     url = urljoin(request.host_url, link.partition("?")[0])
-    return result(servable.manifest, answer, row, found, url=url, link=link)
+    return result(servable.manifest, answer, row, found, reasons, url=url, link=link)
 
 
 @blueprint.get("/models/<name>/about")
@@ -193,9 +199,22 @@ async def about(name: str) -> Response:
         "pages/about.html",
         card=card,
         drawn=_drawn(manifest),
+        matters=await asyncio.to_thread(_matters, registry.store, manifest),
+        unexplained=servable.unexplained,
         fallen=_fallen(manifest),
     )
     return html_response(page)
+
+
+def _matters(store: ModelStore, manifest: Manifest) -> Matters | None:
+    """Which columns matter; None where that is not kept, or cannot be read."""
+    from ..about.overall import matters
+
+    try:
+        return matters(store, manifest)
+    except ModelStoreError:
+        logger.exception("What matters to %s cannot be read", manifest.name)
+        return None
 
 
 class Fallen(NamedTuple):

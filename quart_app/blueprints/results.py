@@ -19,6 +19,7 @@ from model_store.manifest import Target
 
 from ..about import charts
 from ..about.what_if import Effect, TargetEffects, WhatIf
+from ..about.why import Why
 from ..inference import InferenceResponse
 from ..protocols import form, native
 
@@ -81,6 +82,7 @@ class Result:
     what_if: Sequence[Curves]
     reason: str | None
     """Why there is no what-if."""
+    why: Why
 
 
 def result(
@@ -88,6 +90,7 @@ def result(
     answer: InferenceResponse,
     row: Mapping[str, JSONLabel | None],
     found: WhatIf,
+    reasons: Why,
     *,
     url: str,
     link: str,
@@ -107,6 +110,7 @@ def result(
         command=_command(url, row),
         what_if=[_curves(each, manifest.words) for each in found.targets],
         reason=found.reason,
+        why=reasons,
     )
 
 

@@ -171,11 +171,16 @@ class Servable:
     @property
     def explains(self) -> bool:
         """Whether it has reasons for what it answers, which may yet be refused for a row."""
+        return self.unexplained is None
+
+    @property
+    def unexplained(self) -> str | None:
+        """Why it has no reasons for what it answers, in a sentence; None where it has."""
         try:
             self._model.require_explained()
-        except Unexplained:
-            return False
-        return True
+        except Unexplained as error:
+            return str(error)
+        return None
 
     async def infer(
         self, request: InferenceRequest, *, until: float | None = None
@@ -266,8 +271,34 @@ class Servable:
             limit = self._most_explained
             raise too_large(f"At most {limit} rows are explained at once, got {rows}", limit)
 
+    async def explanation(
+        self, request: InferenceRequest, *, seconds: float, until: float | None = None
+    ) -> Explanation:
+        """Why a small request has its answer, on the scale that suits, without the answer itself.
+
+        Raises:
+            Unexplained, PredictionFailed, InvalidRows, InvalidRequest
+            DeadlineExceeded: there was no turn in time.
+        """
+        self._require_explained(request.rows)
+        if until is None:
+            until = asyncio.get_running_loop().time() + self._deadline
+        try:
+            matrix = self._validate(request)
+            return await self._explain(matrix, None, USUAL_SCALE, until, seconds=seconds)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"The model {self.manifest.name} did not explain in time."
+            ) from None
+
     async def _explain(
-        self, matrix: Rows, prediction: Prediction, scale: str, until: float
+        self,
+        matrix: Rows,
+        prediction: Prediction | None,
+        scale: str,
+        until: float,
+        *,
+        seconds: float | None = None,
     ) -> Explanation:
         """Explain rows in a thread that does not predict: predictions do not wait for it."""
         loop = asyncio.get_running_loop()
@@ -275,7 +306,7 @@ class Servable:
             self._model.explain,
             matrix,
             scale=None if scale == USUAL_SCALE else cast("Scale", scale),
-            seconds=self._explain_seconds,
+            seconds=min(seconds or self._explain_seconds, self._explain_seconds),
             sampling=self._sampling,
             prediction=prediction,
         )
