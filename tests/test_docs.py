@@ -22,6 +22,7 @@ from .conftest import Server, serving
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PROTOCOLS = (ROOT / "docs/protocols.md").read_text()
+EXPLAINING = (ROOT / "docs/explaining.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -30,9 +31,11 @@ def blocks(language: str, page: str = README) -> list[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Each command of the README and of the protocols with the output that stands below it."""
+    """Each command of the README, of the protocols and of the explanations with the output that
+    stands below it."""
     found = []
-    for block in blocks("console") + blocks("console", PROTOCOLS):
+    pages = (README, PROTOCOLS, EXPLAINING)
+    for block in [block for page in pages for block in blocks("console", page)]:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             found.append((command, output))
@@ -87,7 +90,7 @@ def test_the_commands_of_the_readme_print_what_stands_below_them(
         assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), (command, ran.stdout)
 
 
-SCRIPTS = blocks("python") + blocks("python", PROTOCOLS)
+SCRIPTS = [script for page in (README, PROTOCOLS, EXPLAINING) for script in blocks("python", page)]
 
 
 @pytest.mark.process
@@ -102,7 +105,7 @@ def test_python_of_the_readme_and_of_the_protocols_runs(
         env={"PYTHONPATH": str(ROOT)},
         check=True,
     )
-    if "publish" in script:
+    if '"churn"' in script:
         assert ModelStore(folder / "instance/models").versions("churn")
         answer = subprocess.run(
             ["curl", "-sf", f"{server.url}/models/churn/predict?years=9&bill=80"],
