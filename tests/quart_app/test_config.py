@@ -56,6 +56,9 @@ DEFAULTS: dict[str, Any] = {
     "MAX_JSON_BYTES": 1_048_576,
     "MAX_TENSOR_ROWS": 100_000,
     "MAX_TENSOR_BYTES": 16_777_216,
+    "MAX_EXPLAINED_ROWS": 100,
+    "EXPLAIN_SECONDS": 2.0,
+    "EXPLAIN_SAMPLING": False,
     "MAX_FORM_BYTES": 65_536,
     "MAX_CSV_BYTES": 536_870_912,
     "MAX_TABLES": 8,
@@ -143,9 +146,12 @@ GOOD: list[tuple[str, str, Any]] = [
             "MAX_REQUESTS",
             "MAX_CONNECTIONS",
             "MAX_HELD_BYTES",
+            "MAX_EXPLAINED_ROWS",
         )
     ),
     ("MAX_WAIT", "0.5", 0.5),
+    ("EXPLAIN_SECONDS", "0.5", 0.5),
+    ("EXPLAIN_SAMPLING", "yes", True),
     ("MAX_MEMORY", "300M", 300 * 1024**2),
     ("MAX_MEMORY", "2G", 2 * 1024**3),
     ("MAX_MEMORY", "16384K", 16 * 1024**2),
@@ -200,9 +206,12 @@ BAD: list[tuple[str, str, str]] = [
             "MAX_REQUESTS",
             "MAX_CONNECTIONS",
             "MAX_HELD_BYTES",
+            "MAX_EXPLAINED_ROWS",
         )
     ),
     ("MAX_WAIT", "0", "a number of seconds above 0"),
+    ("EXPLAIN_SECONDS", "0", "a number of seconds above 0"),
+    ("EXPLAIN_SAMPLING", "perhaps", "true or false"),
     *(
         ("MAX_MEMORY", text, "a size such as 300M, in K, M or G, from 16M on")
         for text in ("", "300", "300m", "300 M", "15M", "-1G", "0.5G", "half", "²M", "9" * 40)
