@@ -9,10 +9,14 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sklearn.linear_model import LinearRegression
 
+from model_store import ModelStore
 from quart_app import create_app
+from quart_app.context import context_of
 from quart_app.observe.access_log import MAX_PATH, Line
 from quart_app.observe.line_writer import MAX_LINES
 
@@ -76,9 +80,14 @@ def test_the_table_of_fields_is_the_one_of_the_code() -> None:
     assert f"{MAX_PATH:,} characters" in PAGE
 
 
-async def test_the_table_of_metrics_is_the_one_of_the_code(bundled_root: Path) -> None:
-    async with started(create_app(MODEL_STORE=bundled_root, RECIPES="")) as app:
+async def test_the_table_of_metrics_is_the_one_of_the_code(store: ModelStore) -> None:
+    X = np.array([[1.0], [2.0], [8.0], [9.0]])
+    for _ in range(2):
+        store.publish("small", LinearRegression().fit(X, X[:, 0]), X, X[:, 0])
+    store.challenge("small", 1, "shadow", share=1)
+    async with started(create_app(MODEL_STORE=store.root, RECIPES="", FOLLOW="0")) as app:
         client = app.test_client()
+        await context_of(app.app).registry.follow("small")  # type: ignore[attr-defined]
         await client.get("/models/exam/predict?X1=1&X2=1")
         await client.get("/nothing")
         text = await (await client.get("/metrics")).get_data(as_text=True)

@@ -141,11 +141,12 @@ def test_every_view_that_predicts_keeps_or_changes_something_says_so(tmp_path: P
     files = {"files.download", "files.job", "files.stop", "files.upload"}
     older = {"classic.classify", "classic.ml_model", "classic.predict", "classic.predict_api"}
     tasks = {"all_tasks", "add_task", "one_task", "change_task", "remove_task"}
+    life = {f"life.{name}" for name in ("promote", "rollback", "canary", "shadow", "stop")}
     spoken = {"v1.predict", "v2.predict", "invocations.predict", "predict.by_body"}
     assert marked(create_app(MODEL_STORE=tmp_path)) == {
         "predicts": files | older | spoken | {"predict.by_query", "pages.ask", "pages.home"},
         "keeps": files,
-        "changes": {"v2.load", "v2.unload"},
+        "changes": {"v2.load", "v2.unload"} | life,
         "guarded": {f"tour.{name}" for name in tasks},
         "page": {"classic.ml_model", "pages.home"},
     }

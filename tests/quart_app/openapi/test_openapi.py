@@ -240,7 +240,11 @@ async def test_what_changes_the_server_says_that_it_needs_a_key(kinds_client: Cl
         for operation in operations.values()
         if operation.get("security") == [{"bearer": []}, {"key": []}]
     }
-    assert guarded == {f"/v2/repository/models/{{name}}/{action}" for action in ("load", "unload")}
+    changes = ("promote", "rollback", "canary", "shadow", "stop")
+    assert guarded == {
+        *(f"/v2/repository/models/{{name}}/{action}" for action in ("load", "unload")),
+        *(f"/models/{{name}}/{action}" for action in changes),
+    }
 
 
 async def test_every_operation_tells_every_status_and_has_an_id_of_its_own(
