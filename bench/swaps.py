@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import re
 import statistics
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,37 +148,57 @@ async def swaps(folder: Path) -> None:
                     still += asked
                     asked.clear()
                     for number in range(SWAPS // 4):
-                        await in_thread(lambda n=number: store.promote("small", 1 + n % 2))
+                        await in_thread(partial(store.promote, "small", 1 + number % 2))
                         await asyncio.sleep(SWAP_SECONDS)
                     busy += asked
             print(line(f"{SWAPS} promotions, {server}", still, busy))
 
 
+OWN = """
+from sklearn.ensemble import RandomForestClassifier
+
+class Own(RandomForestClassifier):
+    pass
+"""
+"""A forest that has no plain form, so that a server unpickles it."""
+
+
 async def forest(folder: Path) -> None:
+    (folder / "own.py").write_text(OWN)
+    sys.path.insert(0, str(folder))
+    own = importlib.import_module("own")
     store = ModelStore(folder / "forest")
     draw = np.random.default_rng(1)
     X = draw.random((60_000, 6))
     y = (X.sum(axis=1) + draw.normal(0, 1.2, len(X)) > 3).astype(int)
-    model = RandomForestClassifier(60, n_jobs=2, random_state=0).fit(X, y)
+    settings = {"n_estimators": 40, "n_jobs": 2, "random_state": 0}
     store.publish("large", LogisticRegression().fit(X, y), X[:500], y[:500])
     store.promote("large", 1)
-    published = store.publish("large", model, X[:500], y[:500])
-    size = sum(file.size for file in published.files.values()) / 1e6
-    served = published.served and published.served.by
-    for server in SERVERS:
-        store.promote("large", 1)
-        with serving(store.root, server, FOLLOW="0.1", KEEP_FORMER="0") as (port, _):
-            message = request("large", 6)
-            async with load(port, message) as asked:
-                await asyncio.sleep(2)
-                asked.clear()
-                await asyncio.sleep(5)
-                still = [*asked]
-                asked.clear()
-                store.promote("large", 2)
-                await asyncio.sleep(5)
-                busy = [*asked]
-            print(line(f"swap to a forest, {size:.0f} MB, by its {served}, {server}", still, busy))
+    for made, code in ((RandomForestClassifier, None), (own.Own, folder / "own.py")):
+        model = made(**settings).fit(X, y)
+        published = store.publish("large", model, X[:500], y[:500], code=code)
+        model = None
+        served = published.served and published.served.by
+        read = "model.bin" if served == "plain" else "pipeline.joblib"
+        what = f"swap to a forest by its {served}, {published.files[read].size / 1e6:.0f} MB"
+        for server in SERVERS:
+            store.promote("large", 1)
+            await swap_once(store, server, published.version, what)
+
+
+async def swap_once(store: ModelStore, server: str, version: int, what: str) -> None:
+    with serving(store.root, server, FOLLOW="0.1", KEEP_FORMER="0") as (port, process):
+        async with load(port, request("large", 6)) as asked:
+            await asyncio.sleep(2)
+            asked.clear()
+            await asyncio.sleep(5)
+            still = [*asked]
+            asked.clear()
+            store.promote("large", version)
+            await asyncio.sleep(5)
+            busy = [*asked]
+        assert f"version {version} is ready" in (process.stdout.read() or "")
+        print(line(f"{what}, {server}", still, busy))
 
 
 def line(what: str, still: Asked, busy: Asked) -> str:

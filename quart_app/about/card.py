@@ -163,4 +163,4 @@ def _why(serving: int, versions: Sequence[int], aliases: Mapping[str, int]) -> s
     if champion is None and serving == max(versions):
         return f"It is the highest version, and there is no alias {CHAMPION}."
     following = max(versions) if champion is None else champion
-    return f"It was loaded before version {following}, which serves once the model is loaded again."
+    return f"Version {following} serves once it is loaded beside it, unless it does not load."

@@ -36,6 +36,9 @@ blueprint = Blueprint("life", __name__, url_prefix="/models/<name>")
 SHOWN: Final = 50
 """Changes that the page shows, the newest first."""
 
+LONGEST: Final = 1000
+"""Characters of a reason."""
+
 SHARES: Final[Mapping[Kind, float]] = {"shadow": 1.0, "canary": 0.05}
 """Of the requests, where none is given."""
 
@@ -261,6 +264,8 @@ async def _given(known: set[str]) -> dict[str, Any]:
     for name in ("why", "alias"):
         if not isinstance(found.get(name, ""), str):
             raise InvalidRequest(f"{name}: expected a text, got {found[name]!r:.60}.")
+        if len(found.get(name, "")) > LONGEST:
+            raise InvalidRequest(f"{name}: expected at most {LONGEST} characters.")
     return found
 
 

@@ -17,8 +17,6 @@ from .options import Option, json_option
 
 why_option: Option = click.option("--why", help="The reason, which the history keeps.")
 
-FOLLOWS = "Servers of the store follow within seconds (QUART_APP_FOLLOW)."
-
 
 def _reader(read: Callable[[object], Any]) -> Callable[..., Any]:
     def given(context: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -160,8 +158,8 @@ def history(store: ModelStore, name: str, as_json: bool) -> None:
             change.what if change.alias is None else f"{change.what} as {change.alias}",
             "" if change.version is None else str(change.version),
             "" if change.before is None else str(change.before),
-            change.who,
-            change.why or "",
+            _visible(change.who),
+            _visible(change.why or ""),
         )
         for change in found
     ]
@@ -170,6 +168,11 @@ def history(store: ModelStore, name: str, as_json: bool) -> None:
 
 
 COMMANDS = (promote, rollback, shadow, canary, stop, history)
+
+
+def _visible(text: str) -> str:
+    """A text without what a terminal would take for a command."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def _challenge(

@@ -51,6 +51,7 @@ def answer_schema(manifest: Manifest, *, many: bool) -> Schema:
     properties["notice"] = {"type": "string"}
     explained = [explanation_schema(manifest) for _ in manifest.targets]
     properties["explanations" if many else "explanation"] = _many(_each(manifest, explained), many)
+    properties["variant"] = {"type": "string", "enum": ["champion", "canary"]}
     return {"type": "object", "properties": properties, "required": required}
 
 

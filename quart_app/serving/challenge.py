@@ -139,6 +139,7 @@ class Challenge:
         self._pump: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._proven = False
 
     def variant(self, key: Callable[[], str]) -> Variant:
         """Who answers the request with this key."""
@@ -331,7 +332,8 @@ class Challenge:
         if broken is not None:
             self.close()
             self._judge(self, broken)
-        elif self.comparison.is_proven(gates):
+        elif not self._proven and self.comparison.is_proven(gates):
+            self._proven = True
             self._judge(self, None)
 
 

@@ -16,6 +16,7 @@ from model_store import ModelStore
 from model_store.head import Stamp
 from model_store.head_files import Index
 
+from ..documents import State
 from .registry import Registry
 from .threads import run_in_daemon
 
@@ -35,10 +36,15 @@ class Follower:
 
     async def run(self) -> None:
         """Look for ever, from the end of the start-up on."""
+        store = self._registry.store
+        # What changes while the start goes on is found by these.
+        _, before = await run_in_daemon(lambda: _read(store, store.folders()))
         await self._registry.started.wait()
-        # What changed while the start went on is found here: the start knows of no stamps.
-        known = self._registry.entries
-        self._stamps = dict.fromkeys(known)
+        # What did not load is not tried at once again; of the others the challengers are found.
+        self._stamps = {
+            name: before.get(name) if entry.state is State.FAILED else None
+            for name, entry in self._registry.entries.items()
+        }
         while True:
             try:
                 await self.look()

@@ -19,6 +19,7 @@ import contextlib
 import gc
 import logging
 import math
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,9 @@ UNUSED_SECONDS = 60.0
 LOAD_SECONDS = 600
 """After so long a load is given up. The largest models take a minute; one that hangs would hold up
 all others."""
+
+STEP_SECONDS = 0.0005
+"""For which a load holds the interpreter while others want it; Python's own are ten times that."""
 
 COLLECT_AFTER = 1.0
 """Seconds after which circles in a model that has gone are collected."""
@@ -441,7 +445,7 @@ class Registry:
         if entry is None or entry.servable is None:
             await self._load_into(fresh, name, version)
             return fresh
-        missing = await run_in_daemon(partial(room.missing, self.store, name, version))
+        missing = await run_in_daemon(partial(self._missing_room, name, version))
         if missing is None:
             await self._load_into(fresh, name, version)
         elif self._config.swap == "beside":
@@ -449,6 +453,13 @@ class Registry:
         else:
             await self._load_after(fresh, name, entry, version)
         return fresh
+
+    def _missing_room(self, name: str, version: int) -> str | None:
+        """Why there is not the memory for a version beside the others. Blocks."""
+        try:
+            return room.missing(self.store, name, version, self._config.max_memory)
+        except ModelStoreError:
+            return None  # the load says what is wrong with it
 
     async def _load_after(self, fresh: Entry, name: str, entry: Entry, version: int) -> None:
         """Load a version once the one that serves has gone; if it fails, that one again."""
@@ -466,7 +477,9 @@ class Registry:
             self._let_go(former.servable)
         self._stop_challenge(name)
         entry.state, entry.servable = State.LOADING, None
-        await before.drain()
+        with contextlib.suppress(TimeoutError):  # a thread may hang
+            async with asyncio.timeout(self._config.deadline):
+                await before.drain()
         del before
         await self._load_into(fresh, name, version)
         if fresh.state is not State.READY:
@@ -621,7 +634,7 @@ class Registry:
             if servable is not None and servable.manifest.version == wanted.version:
                 return servable.again(workers=workers)
         entry = Entry()
-        missing = await run_in_daemon(partial(room.missing, self.store, name, wanted.version))
+        missing = await run_in_daemon(partial(self._missing_room, name, wanted.version))
         if missing is None:
             await self._load_into(entry, name, wanted.version)
         if entry.servable is not None:
@@ -674,7 +687,8 @@ class Registry:
         async with self._loading:
             try:
                 async with asyncio.timeout(LOAD_SECONDS):
-                    await self._steps(entry, name, version)
+                    with self._in_small_steps():
+                        await self._steps(entry, name, version)
             except TimeoutError:
                 # Its thread cannot be stopped; what else is to be loaded does not wait for it.
                 logger.error("%s is not loaded after %d seconds", name, LOAD_SECONDS)
@@ -686,6 +700,20 @@ class Registry:
             except Exception as error:
                 logger.exception("%s failed", name)
                 entry.fail(error, words=self._config.show_errors)
+
+    @contextlib.contextmanager
+    def _in_small_steps(self) -> Iterator[None]:
+        """Let a load give the interpreter to whoever wants it after a tenth of the usual time, once
+        there is somebody who is answered meanwhile."""
+        if not self.started.is_set():
+            yield
+            return
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(min(before, STEP_SECONDS))
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(before)
 
     async def _steps(self, entry: Entry, name: str, version: int | None) -> None:
         begun = time.monotonic()

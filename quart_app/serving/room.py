@@ -21,9 +21,9 @@ STATM: Final = Path("/proc/self/statm")
 PAGE: Final = 4096
 
 
-def missing(store: ModelStore, name: str, version: int) -> str | None:
+def missing(store: ModelStore, name: str, version: int, limit: int | None = None) -> str | None:
     """Why a version cannot be loaded beside what is loaded; None where it can, or where the system
-    does not say. Blocks.
+    does not say. `limit` are the bytes that the process may have by its settings. Blocks.
 
     Raises:
         ModelNotFound, VersionNotFound, CorruptVersion
@@ -33,6 +33,7 @@ def missing(store: ModelStore, name: str, version: int) -> str | None:
     read = (FORM_HEADER, FORM_DATA) if serves_plain else (ARTIFACT, GRAPH)
     size = sum(file.size for each, file in found.files.items() if each in read)
     here, used = memory_here(), _resident()
+    here = min((bound for bound in (here, limit) if bound is not None), default=None)
     if here is None or used is None or used + TIMES * size <= here:
         return None
     return (
