@@ -81,11 +81,11 @@ async def start_up(registry: Registry, config: Config) -> None:
     """
     with _few_collections():
         await _load_all(registry, config)
-        await registry.replay_reasons()
         if any(entry.state is State.FAILED for entry in registry.entries.values()):
             # What was read of a model that failed hangs on its traceback, and would stay for good.
             gc.collect()
         registry.note_frozen()
+    await registry.replay_reasons()
 
 
 async def _load_all(registry: Registry, config: Config) -> None:

@@ -12,7 +12,6 @@ Of the background, rows with the same bits in a leaf are looked at once.
 from __future__ import annotations
 
 from functools import cache
-from math import factorial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -114,7 +113,7 @@ class Boxes:
         live = np.flatnonzero((failed & self._pairs) == 0)
         failed, pairs = failed.take(live), self._pairs.take(live)
         counts = self._counts.take(live) + _popcount(failed)
-        gain, loss = _GAIN.take(counts), _LOSS.take(counts)
+        gain, loss = (weights.take(counts) for weights in _weights())
         leaves = None if self._leaves is None else self._leaves.take(live)
         found = np.empty((len(outputs), self._bits.columns))
         for place, output in enumerate(outputs.tolist()):
@@ -211,20 +210,16 @@ def _popcount(words: Array) -> Array:
 _OF_BYTES: Final = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
+@cache
 def _weights() -> tuple[Array, Array]:
     """What each of a columns gains and each of b loses, at the place a * (MOST_BITS + 1) + b."""
+    numbers = np.arange(MOST_BITS + 1, dtype=np.float64)
     gain = np.zeros((MOST_BITS + 1, MOST_BITS + 1))
-    loss = np.zeros_like(gain)
-    for a in range(MOST_BITS + 1):
-        for b in range(MOST_BITS + 1):
-            if a:
-                gain[a, b] = factorial(a - 1) * factorial(b) / factorial(a + b)
-            if b:
-                loss[a, b] = factorial(a) * factorial(b - 1) / factorial(a + b)
-    return gain.ravel(), loss.ravel()
-
-
-_GAIN, _LOSS = _weights()
+    gain[1:, 0] = 1 / numbers[1:]
+    for b in range(1, MOST_BITS + 1):
+        gain[1:, b] = gain[1:, b - 1] * b / (numbers[1:] + b)
+    # What one side gains is what the other loses with the numbers exchanged.
+    return gain.ravel(), np.ascontiguousarray(gain.T).ravel()
 
 
 # The conditions --------------------------------------------------------------------

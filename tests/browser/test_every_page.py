@@ -23,6 +23,7 @@ PAGES = {
     "wide result": f"/models/{WIDE}/predict?"
     + urlencode({f"{i}_{'without_a_space_' * 6}": "-1" for i in range(30)}),
     "wide errors": f"/models/{WIDE}/predict?0=1",
+    "about": "/models/exam/about",
     "every kind": "/models/mixed",
     "every kind of error": "/models/mixed/predict?" + urlencode({"port": "w" * 70, "deck": "Z"}),
     "long categories": "/models/long",

@@ -284,24 +284,27 @@ async def test_the_api_tells_of_it_where_it_is_answered(client: Client) -> None:
 PASSENGER: Final = "pclass=3&sex=male&age=&sibsp=1&parch=0&fare=7.25&embarked=S"
 
 
+async def page_of(client: Client, path: str) -> str:
+    response = await client.get(path, headers={"Accept": "text/html"})
+    assert response.status_code == 200
+    return await response.get_data(as_text=True)
+
+
 async def test_the_page_says_why(client: Client) -> None:
-    html = {"Accept": "text/html"}
-    page = await (await client.get(f"/models/titanic/predict?{PASSENGER}", headers=html)).get_data()
-    text = page.decode()
-    words = " ".join(text.split())
-    assert text.index("Why?") < text.index("What if?")
+    page = await page_of(client, f"/models/titanic/predict?{PASSENGER}")
+    words = " ".join(page.split())
+    assert page.index("Why?") < page.index("What if?")
     assert "<strong>Sex</strong> of male speaks for “did not survive”:" in words
     assert "<strong>Age</strong> is missing and" in words
     assert "points" in words
     assert "No reasons are shown" not in words
-    page = await (await client.get("/models/bare/predict?a=1&b=2", headers=html)).get_data()
-    assert "No reasons are shown. The model bare cannot be explained: it was" in page.decode()
+    page = await page_of(client, "/models/bare/predict?a=1&b=2")
+    assert "No reasons are shown. The model bare cannot be explained: it was" in page
 
 
 async def test_about_says_which_columns_matter(client: Client) -> None:
-    html = {"Accept": "text/html"}
-    page = await (await client.get("/models/titanic/about", headers=html)).get_data()
-    assert page.decode().count("chart-strip") == 5
-    assert "over 200 rows of the training data" in page.decode()
-    page = await (await client.get("/models/bare/about", headers=html)).get_data()
-    assert "cannot be explained: it was published without training data" in page.decode()
+    page = await page_of(client, "/models/titanic/about")
+    assert page.count("chart-strip") == 5
+    assert "over 200 rows of the training data" in page
+    page = await page_of(client, "/models/bare/about")
+    assert "cannot be explained: it was published without training data" in page

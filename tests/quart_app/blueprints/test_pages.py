@@ -321,7 +321,9 @@ class Page(HTMLParser):
 
     @property
     def answers(self) -> list[str]:
-        return [heading for heading in self.headings if not heading.startswith("What if?")]
+        return [
+            heading for heading in self.headings if not heading.startswith(("What if?", "Why?"))
+        ]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}

@@ -192,4 +192,6 @@ async def test_the_page_about_a_model_tells_what_its_card_does(client: Client) -
             *(column["name"] for column in card["inputs"]),
         ):
             assert told in page
-        assert page.count('role="img"') == 1
+        strips = {"iris": 3 * 4, "diabetes": 5}[name]  # of each class, of each column
+        assert page.count("chart-strip") == strips
+        assert page.count('role="img"') == 2 + strips

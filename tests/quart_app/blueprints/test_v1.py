@@ -168,7 +168,7 @@ BAD: dict[str, tuple[str, Any, int, str]] = {
     ),
     "too many rows": (EXAM, {"instances": [[1, 2]] * 10_001}, 413, "10000 rows, got 10001"),
     "too many bytes": (EXAM, b" " * 2_000_000, 413, "1048576 bytes"),
-    "a verb that is not spoken": ("/v1/models/exam:explain", {"instances": [ROW]}, 404, "address"),
+    "a verb that is not spoken": ("/v1/models/exam:praise", {"instances": [ROW]}, 404, "address"),
     "no verb": ("/v1/models/exam", {"instances": [ROW]}, 405, "method"),
 }
 

@@ -428,15 +428,15 @@ BAD: dict[str, tuple[str, Any, int, str]] = {
     ),
     "an unknown output": (
         EXAM,
-        {"inputs": [X1, X2], "outputs": [{"name": "explain"}]},
+        {"inputs": [X1, X2], "outputs": [{"name": "praise"}]},
         400,
-        "no output 'explain'; expected one of predict, predict_proba, decision_function",
+        "no output 'praise'; expected one of predict, predict_proba, decision_function, explain",
     ),
     "an output that a regression lacks": (
         "/v2/models/numbers/infer",
         {"inputs": matrix([{"x0": 1.0, "x1": 2.0}]), "outputs": [{"name": "predict_proba"}]},
         400,
-        "no output 'predict_proba'; expected one of predict.",
+        "no output 'predict_proba'; expected one of predict, explain.",
     ),
     "a float beyond 64 bits for an integer": (
         "/v2/models/mixed/infer",
