@@ -35,7 +35,7 @@ from .errors import LoadFailed, Untrusted, words_of
 from .opcodes import Global
 from .reconstruct import blank
 from .reconstruct.row import Named, Row, find
-from .reconstruct.table import MODULES, SPARSE, canonical, entry
+from .reconstruct.table import MODULES, NAMES, SPARSE, canonical, entry
 from .soundness.guests import GUESTS, INSTALLABLE
 from .soundness.known import name_of
 from .user_module import MAIN, Code
@@ -211,8 +211,10 @@ def _options(refused: Sequence[Global]) -> str:
 
 
 def is_gone(module: str, name: str | None = None) -> bool:
-    """Whether the installed scikit-learn has not that module of it, or that name in it. Then
-    nothing of it can be run."""
+    """Whether the installed scikit-learn has not that module of it, or that name in it, and the
+    table has nothing in its place. Then nothing of it can be run."""
+    if f"{module}.{name}" in NAMES:
+        return False
     module = MODULES.get(module, module)
     parts = module.split(".")
     if parts[0] != "sklearn" or len(parts) == 1 or set(parts) & (_CLOSED - {"externals"}):

@@ -14,9 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from .forms import (
+    FLAG,
     FLOAT,
     INTEGER,
     NONE,
+    NOTHING,
     RAW,
     TEXT,
     Form,
@@ -224,6 +226,19 @@ ROWS: Final = (
         "datetime.timezone",
         datetime.timezone,
         items(exact("a difference of time", datetime.timedelta), TEXT, least=1),
+    ),
+    Row(
+        "collections.UserList",
+        lambda state: list(state["data"]),
+        NOTHING,
+        fields(
+            {"data": many(either(INTEGER, TEXT), list)},
+            {
+                "future_dtype": either(NONE, TEXT),
+                "warning_was_emitted": FLAG,
+                "warning_enabled": FLAG,
+            },
+        ),
     ),
     Row("decimal.Decimal", _decimal, items(TEXT)),
     Row(

@@ -53,6 +53,8 @@ def _moved(new: str, old: str, names: str) -> dict[str, str]:
 
 
 NAMES: Final = {
+    # A list that warned, of scikit-learn before 1.9.
+    "sklearn.compose._column_transformer._RemainderColsList": "collections.UserList",
     "numpy.core.multiarray._reconstruct": "numpy._core.multiarray._reconstruct",
     "numpy.core.multiarray.scalar": "numpy._core.multiarray.scalar",
     "numpy.core.numeric._frombuffer": "numpy._core.numeric._frombuffer",

@@ -563,6 +563,21 @@ def test_nests_of_any_depth_are_data() -> None:
     assert found == []
 
 
+OLD_LIST = "sklearn.compose._column_transformer._RemainderColsList"
+
+
+@pytest.mark.parametrize("trust", [Trust(), Trust(frozenset({"builtins.print"}))])
+def test_the_list_of_columns_that_older_transformers_keep_is_a_list(trust: Trust) -> None:
+    said = {"future_dtype": "str", "warning_was_emitted": False, "warning_enabled": True}
+    written = file(built(call(name(OLD_LIST)), {"data": [1, "b"], **said}))
+    found = pickles.load(written, trust)
+    assert type(found) is list
+    assert found == [1, "b"]
+    for state in ({"data": [[1]]}, {"data": [1], "append": 1}, {"data": (1,)}):
+        with pytest.raises(Untrusted, match=r"gives collections\.UserList the state"):
+            pickles.load(file(built(call(name(OLD_LIST)), state)), trust)
+
+
 # Whatever a file says --------------------------------------------------------------
 
 
