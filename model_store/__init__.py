@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from .batch.api import score
     from .columns import Column
     from .errors import Fault, InvalidRows, ModelStoreError
     from .manifest import Manifest
@@ -26,6 +27,7 @@ __all__ = [
     "Prediction",
     "Signature",
     "Verified",
+    "score",
 ]
 
 _MODULES: Final = {
@@ -40,6 +42,7 @@ _MODULES: Final = {
     "Prediction": "model",
     "Signature": "signature",
     "Verified": "store",
+    "score": "batch.api",
 }
 
 

@@ -7,12 +7,16 @@ made a Python value once.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, TypeGuard
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Protocol, TypeGuard, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InvalidColumns
-from .values import Positions, Repeated, Values
+from .values import Mask, Positions, Repeated, Values
 
 MOST_BYTES: Final = 2**31 - 1
 """What the offsets of texts with 32 bits reach."""
@@ -32,6 +36,87 @@ class ArrowArray(Protocol):
     def __getitem__(self, row: int, /) -> Any: ...
 
     def to_pylist(self) -> list[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Texts(Sequence[object]):
+    """An Arrow array of texts, large or not, of which those that write numbers are read as a
+    whole."""
+
+    array: Any
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @overload
+    def __getitem__(self, row: int) -> object: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[object]: ...
+    def __getitem__(self, row: int | slice) -> object:
+        return Texts(self.array[row]) if isinstance(row, slice) else self.array[row].as_py()
+
+    def values(self) -> Values:
+        """The same as Python's own values, or as few of them repeated."""
+        return _of_distinct(self.array)
+
+    def take(self, rows: Positions) -> Texts:
+        """Those in these places."""
+        import pyarrow
+
+        return Texts(self.array.take(pyarrow.array(rows)))
+
+    def floats(self) -> tuple[NDArray[np.float64], Mask]:
+        """The number that each text writes, as the float next to it, and which texts have to be
+        looked at alone: a blank, what is no number, a zero with a sign. What stands for these has
+        no meaning."""
+        numbers, odd = self._numbers(
+            "double", r"^-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+        )
+        # An integer has no negative zero, and a float has.
+        return numbers, odd | (np.signbit(numbers) & (numbers == 0))
+
+    def integers(self) -> tuple[NDArray[np.int64], Mask]:
+        """As `floats`, of digits with a minus or none that 64 bits hold."""
+        return self._numbers("int64", "^-?[0-9]{1,18}$")
+
+    def _numbers(self, kind: str, pattern: str) -> tuple[NDArray[Any], Mask]:
+        """`pattern` tells what pyarrow reads as `parse_number` does; it takes a while, and most
+        columns have nothing else."""
+        import pyarrow
+        from pyarrow import compute
+
+        texts = self.array
+        blank = compute.equal(texts, "")
+        if compute.any(blank).as_py():
+            texts = compute.if_else(blank, None, texts)
+        try:
+            found = compute.cast(texts, kind) if _of_numerals(texts) else None
+        except pyarrow.ArrowInvalid:
+            found = None
+        if found is None:
+            texts = compute.if_else(compute.match_substring_regex(texts, pattern), texts, None)
+            found = compute.cast(texts, kind)
+        odd = _to_numpy(found.is_null())
+        return _to_numpy(found.fill_null(0) if found.null_count else found), odd
+
+
+@cache
+def _numerals() -> NDArray[np.bool_]:
+    """Which bytes are characters of numbers."""
+    found = np.zeros(256, dtype=bool)
+    found[np.frombuffer(b"0123456789+-.eE", dtype=np.uint8)] = True
+    return found
+
+
+def _of_numerals(texts: Any) -> bool:
+    """Whether all characters of an array of texts are those of numbers."""
+    large = texts.type == "large_string"
+    _, offsets, data = texts.buffers()
+    if data is None:
+        return True
+    ends = np.frombuffer(offsets, dtype=np.int64 if large else np.int32)
+    first, last = ends[texts.offset], ends[texts.offset + len(texts)]
+    return bool(_numerals()[np.frombuffer(data, dtype=np.uint8)[first:last]].all())
 
 
 def is_arrow(values: object) -> TypeGuard[ArrowArray]:
@@ -118,10 +203,10 @@ def _read(array: Any) -> Values | None:
             return _to_numpy(array)
         return _of_distinct(array.cast(pyarrow.timestamp("us", kind.tz)))
     if types.is_string_view(kind):
-        return _of_distinct(array.cast(pyarrow.large_string()))
-    if _is_text(kind) or types.is_decimal(kind):
-        return _of_distinct(array)
-    return None
+        return Texts(array.cast(pyarrow.large_string()))
+    if _is_text(kind):
+        return Texts(array)
+    return _of_distinct(array) if types.is_decimal(kind) else None
 
 
 def _to_numpy(array: Any) -> np.ndarray[Any, Any]:

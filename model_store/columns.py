@@ -21,6 +21,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
+from .arrow import Texts
 from .column_facts import ColumnFacts, JSONLabel
 from .column_types import TYPES, ColumnType, Unfit
 from .column_types.base import missing_cell
@@ -152,6 +153,8 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
             return self._fill_array(target, values, rules)
         if isinstance(values, Repeated):
             return self._fill_repeated(target, values, rules)
+        if isinstance(values, Texts):
+            return self._fill_arrow(target, values, rules)
         kinds = set(map(type, values))
         if kinds == {str}:
             return self._fill_texts(target, cast(Sequence[str], values), rules)
@@ -177,6 +180,40 @@ class Column(ColumnFacts, frozen=True, kw_only=True, dict=True):
         if found is not None or len(array) <= FEW:
             return found
         return self._fill_repeated(target, Repeated.of_array(array), rules)
+
+    def _fill_arrow(self, target: Cells, texts: Texts, rules: TextRules) -> Positions | None:
+        """As `fill`, of an Arrow array of texts: those that write numbers are read as a whole where
+        the column is one of numbers, and each distinct one of the others once."""
+        found = self.kind.read_all(texts) if rules.numerals and len(texts) > FEW else None
+        if found is None:
+            return self.fill(target, texts.values(), rules)
+        numbers, odd = found
+        if not odd.any():
+            return self.kind.fill_array(self, target, numbers)
+        plain, others = np.flatnonzero(~odd), np.flatnonzero(odd)
+        unfit = []
+        if len(plain):
+            cells = np.empty(len(plain), dtype=target.dtype)
+            faulty = self.kind.fill_array(self, cells, numbers[plain])
+            target[plain] = cells
+            unfit.append(plain if faulty is None else plain[faulty])
+        cells = np.empty(len(others), dtype=target.dtype)
+        unfit.append(others[self._fill_each(cells, texts.take(others).values(), rules)])
+        target[others] = cells
+        return np.sort(np.concatenate(unfit))
+
+    def _fill_each(self, target: Cells, values: Values, rules: TextRules) -> Positions:
+        """As `fill`, and value by value where each needs a closer look."""
+        found = self.fill(target, values, rules)
+        if found is not None:
+            return found
+        unfit = []
+        for position, value in enumerate(values):
+            try:
+                target[position] = self.cell(value, target.dtype, rules)
+            except Unfit:
+                unfit.append(position)
+        return np.array(unfit, dtype=np.intp)
 
     def _fill_texts(
         self, target: Cells, texts: Sequence[str], rules: TextRules

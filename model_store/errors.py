@@ -27,6 +27,8 @@ ModelStoreError
 ├── StoreNotWritable      disk full, read-only, no permission
 │   └── NotDurable        it was written, and may be lost if the power is
 ├── InvalidColumns        what was given is no column: of an unknown kind, or of another length
+├── InvalidRun            a table cannot be scored so: its input, its output or an option is wrong
+├── RunStopped            a table was scored in parts, and some parts are missing
 └── InvalidRows           rows that do not fit the signature, all their faults at once
 
 The message of each is one sentence for the person who meets it. Where a server meets it, the
@@ -162,6 +164,14 @@ class NotDurable(StoreNotWritable):
 
 
 class InvalidColumns(ModelStoreError):
+    pass
+
+
+class InvalidRun(ModelStoreError):
+    pass
+
+
+class RunStopped(ModelStoreError):
     pass
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from ..column_facts import ColumnFacts, JSONLabel
 from ..text_rules import TextRules
-from ..values import Cells, Inexact, Positions
+from ..values import Cells, Inexact, Mask, Positions
 
 Control = Literal["number", "choice", "suggestions", "date", "datetime", "line", "paragraph"]
 """What a person enters a value with: `choice` is one of few, `line` and `paragraph` are text."""
@@ -20,6 +20,14 @@ Datatype = Literal["BOOL", "INT64", "UINT64", "FP64", "BYTES"]
 """How values lie in a tensor, in the words of the Open Inference Protocol; BYTES are texts."""
 
 Schema = dict[str, Any]
+
+
+class Numerals(Protocol):
+    """Texts of which those that write numbers are read as a whole, as `arrow.Texts` are."""
+
+    def floats(self) -> tuple[Cells, Mask]: ...
+
+    def integers(self) -> tuple[Cells, Mask]: ...
 
 
 class Unfit(Exception):
@@ -158,6 +166,11 @@ class ColumnType(ABC):
 
     def fill_array(self, column: ColumnFacts, target: Cells, array: Cells) -> Positions | None:
         """As `fill_texts`, of numbers, truths or `datetime64`, none of which is NaT."""
+        return None
+
+    def read_all(self, texts: Numerals) -> tuple[Cells, Mask] | None:
+        """The numbers that texts write, for `fill_array`, and which of them have to be looked at
+        alone; None where a text is more than a number."""
         return None
 
 

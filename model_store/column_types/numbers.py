@@ -18,6 +18,7 @@ from .base import (
     ColumnType,
     Control,
     Datatype,
+    Numerals,
     Schema,
     Unfit,
     missing_cell,
@@ -246,6 +247,9 @@ class NumberType(_Amounts):
         finite = np.sort(numbers[np.isfinite(numbers)])
         return _ranges(finite, shortest) | {"step": _step(finite)} if len(finite) else {}
 
+    def read_all(self, texts: Numerals) -> tuple[Cells, Mask]:
+        return texts.floats()
+
     def exact(self, column: ColumnFacts, dtype: str) -> frozenset[type]:
         wide = dtype == "float64" and column.narrow is None
         return frozenset({float, int, np.float64, np.int64} if wide else ())
@@ -334,6 +338,9 @@ class IntegerType(_Amounts):
     ) -> dict[str, Any]:
         ordered = np.sort(values)
         return _ranges(ordered, int) | {"step": 1} if len(ordered) else {}
+
+    def read_all(self, texts: Numerals) -> tuple[Cells, Mask]:
+        return texts.integers()
 
     def exact(self, column: ColumnFacts, dtype: str) -> frozenset[type]:
         return frozenset({int, np.int64} if dtype in ("float64", "int64") else ())

@@ -78,7 +78,17 @@ def _deploy() -> click.Command:
     return deploy
 
 
-IMPORTED: Final[Mapping[str, Callable[[], click.Command]]] = {"deploy": _deploy, "models": _models}
+def _score() -> click.Command:
+    from .score import score
+
+    return score
+
+
+IMPORTED: Final[Mapping[str, Callable[[], click.Command]]] = {
+    "deploy": _deploy,
+    "models": _models,
+    "score": _score,
+}
 """Commands that are imported when they are asked for, by name."""
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Final, NamedTuple, Protocol
 
 from model_store import Fault, InvalidRows, Manifest, Signature
+from model_store.csv_records import Cells
 from model_store.errors import PredictionFailed, Unanswerable, Unexplained
 from model_store.signature import MAX_FAULTS
 from model_store.text_rules import CSV
@@ -28,7 +29,7 @@ from ..inference import (
     InvalidRequest,
 )
 from ..pipeline_errors import log_words, shown
-from ..protocols.csv import Cells, Decoder, Encoder, answers_of
+from ..protocols.csv import Decoder, Encoder, answers_of
 from ..serving.batcher import Closed, QueueFull
 from ..serving.blame import blamed
 
