@@ -7,7 +7,7 @@ made a Python value once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Protocol, TypeGuard, overload
@@ -32,6 +32,8 @@ class ArrowArray(Protocol):
     def type(self) -> Any: ...
 
     def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
     def __getitem__(self, row: int, /) -> Any: ...
 
@@ -110,13 +112,82 @@ def _numerals() -> NDArray[np.bool_]:
 
 def _of_numerals(texts: Any) -> bool:
     """Whether all characters of an array of texts are those of numbers."""
-    large = texts.type == "large_string"
-    _, offsets, data = texts.buffers()
+    return bool(_numerals()[np.frombuffer(text_bytes(texts), dtype=np.uint8)].all())
+
+
+def of_separated(texts: bytes) -> ArrowArray:
+    """An Arrow array of ASCII texts that have commas between them, and none within."""
+    import pyarrow
+
+    commas = np.flatnonzero(np.frombuffer(texts, dtype=np.uint8) == ord(","))
+    ends = np.append(commas, len(texts)) - np.arange(len(commas) + 1)
+    offsets = pyarrow.py_buffer(np.append(0, ends).astype(np.int32))
+    data = pyarrow.py_buffer(texts.replace(b",", b""))
+    found: ArrowArray = pyarrow.StringArray.from_buffers(len(ends), offsets, data)
+    return found
+
+
+def of_texts(texts: Sequence[str]) -> ArrowArray:
+    """An Arrow array of texts."""
+    import pyarrow
+
+    found: ArrowArray = pyarrow.array(texts, pyarrow.string())
+    return found
+
+
+def taken(values: ArrowArray, rows: Sequence[int] | Positions) -> ArrowArray:
+    """The values in these places."""
+    import pyarrow
+
+    array: Any = values
+    found: ArrowArray = array.take(pyarrow.array(rows, pyarrow.int64()))
+    return found
+
+
+def all_match(texts: ArrowArray, pattern: str) -> bool:
+    """Whether a pattern of RE2 matches the beginning of each text."""
+    from pyarrow import compute
+
+    return bool(compute.all(compute.match_substring_regex(texts, f"^(?:{pattern})")).as_py())
+
+
+def lines_of(columns: Sequence[ArrowArray], delimiter: str, end: str) -> bytes:
+    """A line of each row of texts, with this between them and that at its end."""
+    from pyarrow import compute
+
+    *others, last = columns
+    ends = compute.binary_join_element_wise(last, "", end)
+    return bytes(text_bytes(compute.binary_join_element_wise(*others, ends, delimiter)))
+
+
+def blanks(rows: int) -> ArrowArray:
+    """An Arrow array of so many empty texts."""
+    import pyarrow
+
+    found: ArrowArray = pyarrow.repeat("", rows)
+    return found
+
+
+def text_bytes(texts: Any) -> memoryview:
+    """All texts of an Arrow array of such, in UTF-8, without anything between them."""
+    data = texts.buffers()[2]
     if data is None:
-        return True
-    ends = np.frombuffer(offsets, dtype=np.int64 if large else np.int32)
-    first, last = ends[texts.offset], ends[texts.offset + len(texts)]
-    return bool(_numerals()[np.frombuffer(data, dtype=np.uint8)[first:last]].all())
+        return memoryview(b"")
+    ends = _ends(texts)
+    return memoryview(data)[ends[0] : ends[-1]]
+
+
+def text_starts(texts: Any) -> NDArray[np.integer[Any]]:
+    """Where each of the texts begins among these bytes, of the shape (n,)."""
+    ends = _ends(texts)
+    starts: NDArray[np.integer[Any]] = ends[:-1] - ends[0]
+    return starts
+
+
+def _ends(texts: Any) -> NDArray[np.integer[Any]]:
+    large = texts.type == "large_string"
+    found: NDArray[Any] = np.frombuffer(texts.buffers()[1], dtype=np.int64 if large else np.int32)
+    return found[texts.offset : texts.offset + len(texts) + 1]
 
 
 def is_arrow(values: object) -> TypeGuard[ArrowArray]:

@@ -18,6 +18,7 @@ ALLOWED = {
     "model_store": {"numpy", "sklearn", "joblib", "msgspec"},
     "model_store/arrow.py": {"numpy", "pyarrow"},
     "model_store/arrow_files.py": {"numpy", "pyarrow"},
+    "model_store/parquet_text.py": {"pyarrow"},
     "model_store/csv_columns.py": {"numpy", "pyarrow"},
     "model_store/batch": {"msgspec", "numpy", "pyarrow"},
     "model_store/batch/engines.py": {"distributed", "joblib"},

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..answer_columns import added_values
-from ..arrow import ArrowArray, is_arrow
+from ..arrow import ArrowArray, is_arrow, taken
 from ..errors import Fault, InvalidRows, PredictionFailed, Unanswerable
 from ..labels import json_labels
 from ..model import Model, Prediction, joined
@@ -131,9 +131,9 @@ class Answerer:
         if not faults:
             return self.answer(columns, rows, rules)
         sound = np.array([row for row in range(rows) if row not in faults], dtype=np.intp)
-        taken = {name: _taken(values, sound) for name, values in columns.items()}
+        given = {name: _taken(values, sound) for name, values in columns.items()}
         errors = {row: str(fault) for row, fault in faults.items()}
-        return self.answer(taken, len(sound), rules).among(rows, sound, errors)
+        return self.answer(given, len(sound), rules).among(rows, sound, errors)
 
     def _sentences(self, columns: Columns, unfit: Positions, rules: TextRules) -> dict[int, str]:
         """What is wrong with each of these rows. They are checked again, few enough at a time for
@@ -143,8 +143,8 @@ class Answerer:
         errors: dict[int, str] = {}
         for start in range(0, len(unfit), step):
             some = unfit[start : start + step]
-            taken = {name: _taken(values, some) for name, values in columns.items()}
-            found = signature.check(taken, len(some), rules).unfit
+            few = {name: _taken(values, some) for name, values in columns.items()}
+            found = signature.check(few, len(some), rules).unfit
             assert found is not None
             by_row: dict[int, list[Fault]] = {}
             for fault in found.faults:
@@ -195,10 +195,7 @@ def _sentence(error: PredictionFailed) -> str:
 def _taken(values: Values | ArrowArray, rows: Positions) -> Any:
     """The values in these places."""
     if is_arrow(values):
-        import pyarrow
-
-        taken: Any = values
-        return taken.take(pyarrow.array(rows))
+        return taken(values, rows)
     if isinstance(values, np.ndarray):
         return values[rows]
     if isinstance(values, Repeated):

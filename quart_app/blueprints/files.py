@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from ..negotiation import html_response, json_response, varied, wants_html
 from ..protocols import csv
 from ..protocols import form as forms
 from ..serving.servable import Servable
+from ..tables import parquet
 from ..tables.jobs import Job, JobNotFound, State
 from ..tables.scoring import CHECKED_ROWS
 from .fields import as_text
@@ -113,9 +115,15 @@ async def upload(name: str) -> Response | WerkzeugResponse:
     if state.table is None:
         raise UnsupportedBody(f"Expected a form with a file, as {forms.MULTIPART}.")
     try:
-        table, filename = _chosen(state.table), shown_filename(state.table.filename or "")
-        job = await get_jobs().start(scorer_of(servable), table, filename)
-        state.table.keep()
+        chosen, filename = _chosen(state.table), shown_filename(state.table.filename or "")
+        with contextlib.ExitStack() as own:
+            table = await parquet.as_csv(chosen, get_config())
+            if table is not chosen:
+                own.enter_context(table)
+            job = await get_jobs().start(scorer_of(servable), table, filename)
+            own.pop_all()
+        if table is chosen:
+            state.table.keep()
     except (InvalidRequest, InvalidRows, Unanswerable) as error:
         if wants_html(request) and not isinstance(error, RequestTooLarge):
             return await _form_page(servable, error)

@@ -16,12 +16,21 @@ from model_store.errors import Unanswerable
 
 from ..answering import Call, note
 from ..asgi import SpooledTable
-from ..context import get_answering, get_call, get_registry, get_state, get_until, scorer_of
+from ..context import (
+    get_answering,
+    get_call,
+    get_config,
+    get_registry,
+    get_state,
+    get_until,
+    scorer_of,
+)
 from ..inference import EXPLAIN, InferenceRequest, UnsupportedBody
 from ..marks import predicts, speaks
 from ..negotiation import json_reply, varied, wants_html
 from ..protocols import csv, form, native
 from ..protocols.explained import scale_of, settled
+from ..tables import parquet
 from .pages import model_page
 
 blueprint = Blueprint("predict", __name__, url_prefix="/models/<name>")
@@ -46,7 +55,7 @@ async def by_query(name: str, version: str | None = None) -> Response | Werkzeug
 @speaks(native.PROTOCOL)
 @hide
 async def by_body(name: str, version: str | None = None) -> Response:
-    """Predict for the row in a form, the rows in JSON, or the table in CSV."""
+    """Predict for the row in a form, the rows in JSON, or the table in CSV or Parquet."""
     call = _to_explain(await get_call(name, version))
     table = get_state().table
     if table is not None:
@@ -95,7 +104,10 @@ async def answer_table(call: Call, table: SpooledTable) -> Response:
         raise UnsupportedBody(f"Expected {csv.CONTENT_TYPE} in UTF-8, got {charset}.")
     servable = await get_answering().find(call)
     note(call.record, servable)
-    pieces = scorer_of(servable, call.explain).answer(table.file)
+    read = await parquet.as_csv(table.file, get_config())
+    if read is not table.file:
+        table.owner.enter_context(read)
+    pieces = scorer_of(servable, call.explain).answer(read)
     first = await anext(pieces)
 
     async def lines() -> AsyncGenerator[bytes, None]:

@@ -59,7 +59,7 @@ in gzip, which come in no time, the disk would take eight times as many."""
 
 Refusal = TypeVar("Refusal", bound=Exception)
 
-_CSV: Final = csv.CONTENT_TYPE.encode()
+_TABLES: Final = frozenset({csv.CONTENT_TYPE.encode(), b"application/vnd.apache.parquet"})
 _MULTIPART: Final = form.MULTIPART.encode()
 
 
@@ -290,10 +290,10 @@ async def _uploaded(
 
 
 def _brings_table(scope: Scope, headers: Headers) -> bool:
-    """Whether the body is a table in CSV, or a form with one."""
+    """Whether the body is a table in CSV or Parquet, or a form with one."""
     if scope["method"] != "POST":
         return False
     kind = mimetype(headers)
     if kind == _MULTIPART:
         return UPLOAD_PATH.fullmatch(scope["path"]) is not None
-    return kind == _CSV and TABLE_PATH.fullmatch(scope["path"]) is not None
+    return kind in _TABLES and TABLE_PATH.fullmatch(scope["path"]) is not None

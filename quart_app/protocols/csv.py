@@ -11,14 +11,27 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from string import ascii_letters, digits
+from typing import Any, Final, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import Manifest, csv_records
 from model_store.answer_columns import added_names, added_values
+from model_store.arrow import (
+    ArrowArray,
+    all_match,
+    is_arrow,
+    lines_of,
+    of_separated,
+    of_texts,
+    text_bytes,
+    text_starts,
+)
+from model_store.csv_columns import TextColumn
 from model_store.csv_records import MAX_RECORD, Cells
 from model_store.errors import InvalidTable
 from model_store.labels import json_labels
@@ -123,11 +136,24 @@ class Encoder:
         """The line of names."""
         return self.encode([[name] for name in self.names])
 
-    def encode(self, columns: Iterable[Sequence[str]]) -> bytes:
+    def encode(self, columns: Sequence[TextColumn]) -> bytes:
         """The lines of some rows, from all their columns."""
-        written = [self._written(column) for column in columns]
+        if any(map(is_arrow, columns)):
+            arrays = [self._written_array(column) for column in columns]
+            return lines_of(arrays, self.delimiter, "\r\n")
+        written = [self._written(cast(Sequence[str], column)) for column in columns]
         lines = map(self.delimiter.join, zip(*written, strict=True))
         return "".join([f"{line}\r\n" for line in lines]).encode()
+
+    def _written_array(self, column: TextColumn) -> ArrowArray:
+        """Cells as an Arrow array of what is written. Most are as they came."""
+        if not is_arrow(column):
+            return of_texts(self._written(cast(Sequence[str], column)))
+        data = bytes(text_bytes(column))
+        special = any(each in data for each in (b'"', b"\n", b"\r", self.delimiter.encode()))
+        if special or not _all_harmless(column, data):
+            return of_texts(self._written(column.to_pylist()))
+        return column
 
     def _written(self, column: Sequence[str]) -> Sequence[str]:
         """Cells as they are written."""
@@ -144,15 +170,38 @@ class Encoder:
         return cell
 
 
-def answers_of(response: InferenceResponse) -> list[list[str]]:
-    """The cells that answer some rows, in columns of the order of `Encoder.added`."""
-    return [_texts(values) for values in added_values(response, response.explanation)]
+def answers_of(response: InferenceResponse, *, arrays: bool = False) -> list[TextColumn]:
+    """The cells that answer some rows, in columns of the order of `Encoder.added`; with `arrays`
+    those of numbers as Arrow arrays."""
+    added = added_values(response, response.explanation)
+    return [_texts(values, arrays=arrays) for values in added]
 
 
-def _texts(values: NDArray[Any]) -> list[str]:
-    if values.dtype == np.float64:
-        return list(map(repr, values.tolist()))
-    return list(map(str, json_labels(values)))
+def _texts(values: NDArray[Any], *, arrays: bool) -> TextColumn:
+    if values.dtype.kind not in "iuf" or not len(values):
+        return list(map(str, json_labels(values)))
+    written = msgspec.json.encode(values.tolist())[1:-1]
+    return of_separated(written) if arrays else written.decode().split(",")
+
+
+def _all_harmless(column: ArrowArray, data: bytes) -> bool:
+    """Whether no cell of an Arrow array begins a formula; `data` are its texts without anything
+    between them. Cells that begin with a sign are looked at, where they are numbers."""
+    if not data.isascii():
+        return False
+    starts = text_starts(column)
+    first = np.frombuffer(data, dtype=np.uint8)[starts[starts < len(data)]]
+    odd = _ODD_STARTS[first]
+    if not odd.any():
+        return True
+    # An empty cell has the start of the next one, which is looked at in any case.
+    return all_match(column, _NO_FORMULA)
+
+
+_PLAIN_STARTS: Final = f"{ascii_letters}{digits}._".encode()
+_ODD_STARTS: Final = ~np.isin(np.arange(256), np.frombuffer(_PLAIN_STARTS, dtype=np.uint8))
+_NO_FORMULA: Final = rf"[A-Za-z0-9._]|$|{_NUMBER}$"
+"""What is none for certain: cells that begin with a letter or a digit, and numbers."""
 
 
 def harmless(cell: str) -> str:

@@ -14,7 +14,6 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 from typing import IO, Final
 
 from model_store import Manifest
@@ -92,17 +91,16 @@ class Job:
         """
         await asyncio.to_thread(write, self.result, piece.lines)
         if not piece.rows:
-            self.names = [name for (name,) in piece.columns]
+            self.names = [str(column[0]) for column in piece.columns]
         elif missing := FIRST_ROWS - len(self.first):
-            self.first += map(_cut, islice(zip(*piece.columns, strict=True), missing))
-        if piece.errors and (missing := FIRST_ROWS - len(self.faulty)):
-            errors = enumerate(piece.columns[-1])
-            for i in islice((i for i, error in errors if error), missing):
-                self.faulty[self.rows + i] = _cut([column[i] for column in piece.columns])
+            self.first += [_cut(piece.row(i)) for i in range(min(missing, piece.rows))]
+        if missing := FIRST_ROWS - len(self.faulty):
+            for i in piece.faulty[:missing]:
+                self.faulty[self.rows + i] = _cut(piece.row(i))
         self.written += len(piece.lines)
         self.read = piece.read
         self.rows += piece.rows
-        self.errors += piece.errors
+        self.errors += len(piece.faulty)
 
     async def content(self) -> AsyncGenerator[bytes, None]:
         """The result, in pieces; to its end, even where it is no longer kept by then."""

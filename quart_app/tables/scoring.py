@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Final, NamedTuple, Protocol
+from typing import IO, Any, Final, NamedTuple, Protocol, cast
 
-from model_store import Fault, InvalidRows, Manifest, Signature
-from model_store.csv_records import Cells
-from model_store.errors import PredictionFailed, Unanswerable, Unexplained
+from model_store import Fault, InvalidRows, Manifest, Signature, arrow
+from model_store.arrow import blanks, is_arrow
+from model_store.csv_columns import ColumnDecoder, Records, TextColumn
+from model_store.errors import InvalidTable, PredictionFailed, Unanswerable, Unexplained
 from model_store.signature import MAX_FAULTS
 from model_store.text_rules import CSV
 
@@ -29,7 +31,8 @@ from ..inference import (
     InvalidRequest,
 )
 from ..pipeline_errors import log_words, shown
-from ..protocols.csv import Decoder, Encoder, answers_of
+from ..protocols.csv import Encoder, answers_of
+from ..protocols.rows import require_names
 from ..serving.batcher import Closed, QueueFull
 from ..serving.blame import blamed
 
@@ -37,10 +40,12 @@ CHECKED_ROWS: Final = 1000
 """Rows whose faults are told before anything is answered."""
 
 CHUNK_ROWS: Final = 1000
+MOST_CHUNK_ROWS: Final = 8 * CHUNK_ROWS
 CHUNK_CELLS: Final = 100_000
-READ_BYTES: Final = 64 * 1024
-CHUNK_BYTES: Final = 1024 * 1024
-"""What a chunk has at most; of the bytes, what is read until a shorter one is taken."""
+CHUNK_SECONDS: Final = 0.01
+"""What a chunk has: the fewer rows where more would take the model longer than these seconds."""
+READ_BYTES: Final = 512 * 1024
+"""What is read of the file at once."""
 
 CALLS: Final = 64
 """Calls that may be spent on a chunk to find the rows that the model cannot answer."""
@@ -63,53 +68,63 @@ class Infer(Protocol):
 class Chunk:
     """Some rows with the request for those that are sound, and what became of them by position."""
 
-    rows: list[Cells]
-    sound: list[int]
+    names: tuple[str, ...]
+    records: Records
+    sound: Sequence[int]
     request: InferenceRequest
     errors: dict[int, str]
-    answered: list[tuple[list[int], InferenceResponse]] = field(default_factory=list)
+    answered: list[tuple[Sequence[int], InferenceResponse]] = field(default_factory=list)
     calls: int = CALLS
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], records: Records, explain: str | None = None) -> Chunk:
+        faults = records.faults
+        sound: Sequence[int] = range(records.rows)
+        if faults:
+            sound = [row for row in sound if row not in faults]
+        request = request_of(names, taken(records, sound) if faults else records, explain)
+        return cls(names, records, sound, request, {i: str(fault) for i, fault in faults.items()})
+
+    @property
+    def rows(self) -> int:
+        return self.records.rows
 
     def request_of(self, positions: Sequence[int]) -> InferenceRequest:
         """The request for some of the sound rows."""
         if len(positions) == self.request.rows:
             return self.request
-        rows = [self.rows[position] for position in positions]
-        return request_of(self.request.names, rows, self.request.explain)
+        records = taken(self.records, positions)
+        return request_of(self.names, records, self.request.explain)
 
 
 class Piece(NamedTuple):
     """Some lines of an answer as bytes, and their cells by column. The first one has the names and
-    no row. `errors` counts the rows without an answer, `read` the bytes of the table until here."""
+    no row. `faulty` are the positions of rows without an answer, `read` the bytes of the table
+    until here."""
 
     lines: bytes
-    columns: list[Sequence[str]]
+    columns: list[TextColumn]
     rows: int
-    errors: int
+    faulty: Sequence[int]
     read: int
+
+    def row(self, position: int) -> list[str]:
+        """The cells of a row."""
+        return [str(column[position]) for column in self.columns]
 
 
 class Table:
-    """The rows of a file in UTF-8, read once from where it stands, `read` bytes until now. Each
-    will have an answer of `answered` columns, and be explained on the scale `explain`. A chunk has
-    at most `chunk_rows`. Its methods block."""
+    """The rows of a file in UTF-8, read once from where it stands. Each will have an answer of
+    `answered` columns, and be explained on the scale `explain`. Its methods block."""
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        answered: int = 1,
-        *,
-        explain: str | None = None,
-        chunk_rows: int = CHUNK_ROWS,
-    ) -> None:
-        self.read = 0
+    def __init__(self, file: IO[bytes], answered: int = 1, *, explain: str | None = None) -> None:
+        self._read_bytes = self._given_bytes = 0
+        self._read_rows = 0
         self._file = file
         self._answered = answered
         self._explain = explain
-        self._chunk_rows = chunk_rows
-        self._decoder = Decoder()
-        self._rows: list[Cells] = []
-        self._taken = 0
+        self._decoder = ColumnDecoder()
+        self._waiting: list[Records] = []
         self._ended = False
 
     @property
@@ -121,46 +136,72 @@ class Table:
     def delimiter(self) -> str:
         return self._decoder.delimiter
 
-    def next_rows(self, limit: int = CHUNK_ROWS) -> tuple[list[Cells], dict[int, Fault]]:
-        """The next rows, none at the end, and by position what is wrong with one.
+    @property
+    def read(self) -> int:
+        """The bytes of the rows that were given, about."""
+        waiting = sum(records.rows for records in self._waiting)
+        if not waiting:
+            return self._read_bytes
+        share = 1 - waiting / self._read_rows
+        return self._given_bytes + int(share * (self._read_bytes - self._given_bytes))
+
+    def next_rows(self, limit: int = CHUNK_ROWS) -> Records:
+        """The next rows, none at the end; as few as stand in one piece of the file.
 
         Raises:
             InvalidRequest: the line of names is wrong, or there is none.
         """
         self._read()
+        if not self._waiting:
+            return Records((), 0, {})
         size = max(1, min(limit, CHUNK_CELLS // max(len(self.names), self._answered)))
-        rows, self._rows = self._rows[:size], self._rows[size:]
-        first, self._taken = self._taken, self._taken + len(rows)
-        found = self._decoder.faults
-        numbers = [number for number in found if number < self._taken]
-        return rows, {number - first: found.pop(number) for number in numbers}
+        found = self._waiting[0]
+        if found.rows <= size:
+            return self._waiting.pop(0)
+        self._waiting[0] = found.slice(size, found.rows)
+        return found.slice(0, size)
 
-    def next_chunk(self) -> Chunk:
+    def next_chunk(self, limit: int = CHUNK_ROWS) -> Chunk:
         """The next rows as a chunk."""
-        rows, faults = self.next_rows(self._chunk_rows)
-        sound = [i for i in range(len(rows)) if i not in faults]
-        asked = [rows[i] for i in sound] if faults else rows
-        request = request_of(self.names, asked, self._explain)
-        return Chunk(rows, sound, request, {i: str(fault) for i, fault in faults.items()})
+        records = self.next_rows(limit)
+        return Chunk.of(self.names, records, self._explain)
 
     def _read(self) -> None:
-        read = 0
-        while not self._ended and len(self._rows) < CHUNK_ROWS:
-            if read >= CHUNK_BYTES and self._rows:
-                return
+        while not self._ended and not self._waiting:
             data = self._file.read(READ_BYTES)
-            read += len(data)
-            self.read += len(data)
+            self._given_bytes = self._read_bytes
+            self._read_bytes += len(data)
             self._ended = not data
-            self._rows += self._decoder.feed(data) if data else self._decoder.finish()
+            unnamed = not self.names
+            try:
+                found = self._decoder.feed(data) if data else self._decoder.finish()
+            except InvalidTable as error:
+                raise InvalidRequest(str(error)) from None
+            if unnamed:
+                require_names(len(self.names))
+            self._waiting += found
+            self._read_rows = sum(records.rows for records in found)
+
+
+def taken(records: Records, rows: Sequence[int]) -> Records:
+    """Some of the rows."""
+    columns: list[TextColumn] = []
+    for column in records.columns:
+        if is_arrow(column):
+            columns.append(arrow.taken(column, rows))
+        else:
+            columns.append([column[row] for row in rows])
+    return Records(tuple(columns), len(rows), {})
 
 
 def request_of(
-    names: Sequence[str], rows: Sequence[Cells], explain: str | None = None
+    names: Sequence[str], records: Records, explain: str | None = None
 ) -> InferenceRequest:
-    """Rows of cells as columns of text, perhaps to be explained on a scale."""
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
-    return InferenceRequest(columns, rows=len(rows), many=True, rules=CSV, explain=explain)
+    """Columns of text as they came, perhaps to be explained on a scale."""
+    columns = dict(zip(names, records.columns, strict=True)) if records.rows else {}
+    return InferenceRequest(
+        cast(Any, columns), rows=records.rows, many=True, rules=CSV, explain=explain
+    )
 
 
 # Before anything is answered -----------------------------------------------------
@@ -178,17 +219,17 @@ def check(file: IO[bytes], signature: Signature) -> None:
     faults: list[Fault] = []
     count = total = 0
     while count < CHECKED_ROWS:
-        rows, broken = table.next_rows(CHECKED_ROWS - count)
-        if not rows:
+        records = table.next_rows(CHECKED_ROWS - count)
+        if not records.rows:
             break
         if not count:
-            _check_names(table.names, rows[0], signature)
-        sound = [i for i in range(len(rows)) if i not in broken]
-        found = _faults(request_of(table.names, [rows[i] for i in sound]), signature)
-        total += found.total + len(broken)
-        faults += broken.values()
-        faults += [replace(fault, row=count + sound[fault.row]) for fault in found.faults]
-        count += len(rows)
+            _check_names(table.names, records, signature)
+        chunk = Chunk.of(table.names, records)
+        found = _faults(chunk.request, signature)
+        total += found.total + len(records.faults)
+        faults += records.faults.values()
+        faults += [replace(fault, row=count + chunk.sound[fault.row]) for fault in found.faults]
+        count += records.rows
     if not count:
         raise InvalidRequest("Expected at least one row, got none.")
     if faults:
@@ -197,10 +238,10 @@ def check(file: IO[bytes], signature: Signature) -> None:
     file.seek(0)
 
 
-def _check_names(names: Sequence[str], row: Cells, signature: Signature) -> None:
+def _check_names(names: Sequence[str], records: Records, signature: Signature) -> None:
     odd = set(names) ^ set(signature.names)
     if odd:
-        found = _faults(request_of(names, [row]), signature)
+        found = _faults(request_of(names, taken(records, [0])), signature)
         faults = [fault for fault in found.faults if fault.column in odd]
         raise InvalidRows(faults, rows=1, total=len(odd))
 
@@ -257,15 +298,19 @@ class Scorer:
         explained = self._explain is not None
         if explained:
             answered *= 2 + len(self.manifest.signature.columns)
-        table = Table(file, answered, explain=self._explain, chunk_rows=self._chunk_rows)
-        chunk = await asyncio.to_thread(table.next_chunk)
+        table = Table(file, answered, explain=self._explain)
+        limit = self._chunk_rows
+        chunk = await asyncio.to_thread(table.next_chunk, limit)
         encoder = Encoder(table.names, table.delimiter, self.manifest, explained=explained)
         await self._ask_first(chunk)
-        yield Piece(encoder.header(), [[name] for name in encoder.names], 0, 0, 0)
+        yield Piece(encoder.header(), [[name] for name in encoder.names], 0, (), 0)
         while chunk.rows:
-            piece, chunk = await asyncio.to_thread(_turn_over, encoder, chunk, table)
+            piece, chunk = await asyncio.to_thread(_turn_over, encoder, chunk, table, limit)
             yield piece
+            begun = time.perf_counter()
             await self._answer_chunk(chunk)
+            if not explained:
+                limit = next_limit(chunk.rows, time.perf_counter() - begun)
 
     async def _check(self, file: IO[bytes]) -> None:
         try:
@@ -312,7 +357,7 @@ class Scorer:
             except (DeadlineExceeded, QueueFull, Closed, Unexplained) as error:
                 chunk.errors |= dict.fromkeys(part, self._sentence(error))
 
-    async def _ask(self, chunk: Chunk, part: list[int], until: float) -> None:
+    async def _ask(self, chunk: Chunk, part: Sequence[int], until: float) -> None:
         """Ask for some rows of a chunk, again and again while too much is waiting."""
         if not part:
             return
@@ -349,6 +394,14 @@ class Scorer:
             logger.error("A row of a table failed (request %s)", self._request_id, exc_info=error)
 
 
+def next_limit(rows: int, seconds: float) -> int:
+    """How many rows the next chunk may have, when so many took so long: as many as keep others
+    waiting no longer than `CHUNK_SECONDS`."""
+    if not rows or seconds <= 0:
+        return CHUNK_ROWS
+    return max(CHUNK_ROWS, min(MOST_CHUNK_ROWS, int(rows * CHUNK_SECONDS / seconds)))
+
+
 def _by_row(error: InvalidRows, positions: Sequence[int]) -> dict[int, str]:
     """What is wrong with each row, in words."""
     faults: dict[int, list[Fault]] = {}
@@ -357,25 +410,26 @@ def _by_row(error: InvalidRows, positions: Sequence[int]) -> dict[int, str]:
     return {position: str(InvalidRows(found, rows=1)) for position, found in faults.items()}
 
 
-def _turn_over(encoder: Encoder, chunk: Chunk, table: Table) -> tuple[Piece, Chunk]:
+def _turn_over(encoder: Encoder, chunk: Chunk, table: Table, limit: int) -> tuple[Piece, Chunk]:
     """The lines of a chunk, and the next one."""
-    columns, count = _columns(encoder, chunk), len(chunk.rows)
-    piece = Piece(encoder.encode(columns), columns, count, len(chunk.errors), table.read)
-    return piece, table.next_chunk()
+    columns = _columns(encoder, chunk)
+    lines = encoder.encode(columns)
+    piece = Piece(lines, columns, chunk.rows, sorted(chunk.errors), table.read)
+    return piece, table.next_chunk(limit)
 
 
-def _columns(encoder: Encoder, chunk: Chunk) -> list[Sequence[str]]:
+def _columns(encoder: Encoder, chunk: Chunk) -> list[TextColumn]:
     """The cells of a chunk, its answers, and its errors."""
-    count = len(chunk.rows)
-    errors = [""] * count
+    count = chunk.rows
     if not chunk.errors and len(chunk.answered) == 1:
         response = chunk.answered[0][1]
-        return [*zip(*chunk.rows, strict=True), *answers_of(response), errors]
+        arrays = any(map(is_arrow, chunk.records.columns))
+        errors: TextColumn = blanks(count) if arrays else [""] * count
+        return [*chunk.records.columns, *answers_of(response, arrays=arrays), errors]
     answers = [[""] * count for _ in encoder.added[:-1]]
     for positions, response in chunk.answered:
         for column, found in zip(answers, answers_of(response), strict=True):
-            for position, cell in zip(positions, found, strict=True):
+            for position, cell in zip(positions, cast(Sequence[str], found), strict=True):
                 column[position] = cell
-    for position, error in chunk.errors.items():
-        errors[position] = error
-    return [*zip(*chunk.rows, strict=True), *answers, errors]
+    errors = [chunk.errors.get(position, "") for position in range(count)]
+    return [*chunk.records.columns, *answers, errors]

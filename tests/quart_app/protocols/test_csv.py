@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model_store import Fault, ModelStore
+from model_store import Fault, Manifest, ModelStore, Signature
+from model_store.libraries import Libraries
+from model_store.manifest import Target
 from quart_app.inference import InferenceResponse, InvalidRequest
 from quart_app.protocols.csv import Decoder, Encoder, answers_of, harmless
 from quart_app.protocols.rows import MAX_NAMES
@@ -347,9 +350,44 @@ def test_floats_read_back_equal(value: float, other: float) -> None:
         (np.array([1, -2]), ["1", "-2"]),
         (np.array([True, False]), ["True", "False"]),
         (np.array(["a", "=b"], dtype=object), ["a", "=b"]),
-        (np.array([0.1, 1e300]), ["0.1", "1e+300"]),
+        (np.array([0.1, 1e300]), ["0.1", "1e300"]),
     ],
 )
 def test_labels_are_written_as_they_are(labels: Any, expected: list[str]) -> None:
     response = InferenceResponse("1", "m", 1, labels, None, [()], None)
     assert answers_of(response) == [expected]
+
+
+SPREADSHEET = st.sampled_from(
+    ["", "1", "-1", "-1.5e3", "=1", "+a", "@", " =x", "\t=", "a,b", '"', "x\n", "\u3000-1", "－"]  # noqa: RUF001
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(SPREADSHEET, SPREADSHEET, SPREADSHEET), min_size=1, max_size=12))
+def test_arrow_arrays_are_written_as_lists_of_the_same_texts(rows: list[tuple[str, ...]]) -> None:
+    manifest = Manifest(
+        format=2,
+        name="m",
+        version=1,
+        created="",
+        task="regression",
+        signature=Signature(columns=()),
+        targets=(Target(),),
+        estimator="",
+        libraries=Libraries.installed(),
+        files={},
+    )
+    encoder = Encoder(("a", "b", "c"), ",", manifest)
+    columns = list(map(list, zip(*rows, strict=True)))
+    arrays = [pa.array(["-", *column])[1:] for column in columns]
+    assert encoder.encode(arrays) == encoder.encode(columns)
+    assert encoder.encode([arrays[0], columns[1], arrays[2]]) == encoder.encode(columns)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
+def test_numbers_are_the_same_texts_in_arrays_and_lists(numbers: list[float]) -> None:
+    response = InferenceResponse("1", "m", 1, np.array(numbers), None, [()], None)
+    (array,), (listed,) = answers_of(response, arrays=True), answers_of(response)
+    assert [str(each) for each in array] == listed
+    assert list(map(float, listed)) == numbers

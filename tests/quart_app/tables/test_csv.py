@@ -16,10 +16,12 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import httpx
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from quart.typing import TestClientProtocol as Client
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -598,3 +600,57 @@ def test_others_are_answered_while_a_table_is(server: Server) -> None:
         assert httpx.get(server.url + "/health/live").status_code == 200
     assert reader.is_alive()
     reader.join()
+
+
+# Parquet -------------------------------------------------------------------------
+
+PARQUET: Final = {"Content-Type": "application/vnd.apache.parquet"}
+
+
+def parquet_of(columns: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+@pytest.mark.process
+async def test_a_table_in_parquet_is_answered_as_the_csv_of_it(client: Client) -> None:
+    body = parquet_of({"X1": [61.1, 90.0], "X2": [17.3, 85.0]})
+    answer = await client.post(EXAM, data=body, headers=PARQUET)
+    rows = await rows_of(answer)
+    assert rows == await rows_of(await post(client, b"X1,X2\n61.1,17.3\n90.0,85.0\n"))
+    assert [row[2] for row in rows] == ["prediction", "0", "1"]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"PAR1 and no more", "The Parquet file cannot be read."),
+        (
+            parquet_of({"X1": [[61.1]], "X2": [17.3]}),
+            "The column X1 is of the type list<element: double>; expected numbers, texts, "
+            "booleans or dates.",
+        ),
+    ],
+)
+async def test_what_is_no_table_in_parquet_is_refused(
+    body: bytes, said: str, client: Client
+) -> None:
+    answer = await client.post(EXAM, data=body, headers=PARQUET)
+    assert (answer.status_code, (await answer.get_json())["error"]) == (400, said)
+
+
+@pytest.mark.process
+async def test_a_page_of_parquet_that_inflates_without_end_ends_its_own_process_alone(
+    client: Client,
+) -> None:
+    bomb = pa.array(["x" * 1_000_000]).dictionary_encode().take(pa.array([0] * 1000))
+    file = io.BytesIO()
+    table = pa.table({"X1": bomb.dictionary_decode(), "X2": [1.0] * 1000})
+    pq.write_table(table, file, use_dictionary=False, compression="zstd", data_page_size=2**30)
+    assert len(file.getvalue()) < 1_000_000
+    answer = await client.post(EXAM, data=file.getvalue(), headers=PARQUET)
+    assert answer.status_code == 400
+    assert "Parquet file" in (await answer.get_json())["error"]
+    assert (await post(client, b"X1,X2\n61.1,17.3\n")).status_code == 200
