@@ -213,8 +213,8 @@ def _show_plan(run: Run, *, as_json: bool) -> None:
     files = len(plan.input.sources)
     rows = "rows not counted" if plan.rows is None else f"{plan.rows:,} rows"
     click.echo(f"{record.model} version {record.version}")
-    click.echo(f"{files} {'file' if files == 1 else 'files'} below {plan.input.folder}, {rows}")
-    click.echo(f"{len(plan.parts)} {'part' if len(plan.parts) == 1 else 'parts'} to {run.output}:")
+    click.echo(f"{_counted(files, 'file')} below {plan.input.folder}, {rows}")
+    click.echo(f"{_counted(len(plan.parts), 'part')} to {run.output}:")
     for part in plan.parts[:FILES_SHOWN]:
         of = "" if part.rows is None else f", {part.rows:,} rows"
         click.echo(f"  {part.name} of {part.source.name}{of}")
@@ -238,12 +238,20 @@ def _tell(summary: Summary, *, as_json: bool) -> None:
 
 
 def _lines(summary: Summary) -> Sequence[str]:
-    parts = f"{summary.parts} {'part' if summary.parts == 1 else 'parts'}"
-    lines = [f"{summary.rows:,} rows in {parts} in {summary.output}, {summary.seconds:.1f} s"]
+    parts = _counted(summary.parts, "part")
+    rows = _counted(summary.rows, "row")
+    lines = [f"{rows} in {parts} in {summary.output}, {summary.seconds:.1f} s"]
     if summary.resumed:
-        lines.append(f"{summary.resumed} of them were there already")
+        lines.append(f"{_counted(summary.resumed, 'part')} of these there already")
     if summary.faulty:
-        lines.append(f"{summary.faulty:,} rows have no answer; their column error says why")
+        has = "has" if summary.faulty == 1 else "have"
+        lines.append(
+            f"{_counted(summary.faulty, 'row')} {has} no answer; the column error says why"
+        )
     if summary.missing:
-        lines.append(f"{summary.missing} are missing; go on by running it again with --resume")
+        lines.append(f"missing: {_counted(summary.missing, 'part')}; go on with --resume")
     return lines
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

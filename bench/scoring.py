@@ -1,0 +1,316 @@
+"""Tables of files through a model: CPU of `score` on each engine beside a loop of pyarrow alone.
+
+Three models: `logit` of four numbers, `titanic` of mixed columns with missing values, `forest` of
+100 trees. Each contender runs in processes of its own, whose CPU seconds are summed, in turns so
+that all meet the same machine. `raw` reads batches with pyarrow, calls the pipeline's
+`predict_proba` once, and writes the same columns; it checks nothing.
+
+    python bench/scoring.py --before ../checkout-of-fd76c65
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+ROOT: Final = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+BATCH: Final = 65_536
+FILES: Final = 8
+ROWS: Final = {"logit": 4_000_000, "titanic": 2_000_000, "forest": 300_000}
+NAMES: Final = ("x0", "x1", "x2", "x3")
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+# What is measured -------------------------------------------------------------------
+
+
+def prepare(folder: Path, models: list[str], rows: dict[str, int]) -> None:
+    """Publish the models, and write the tables."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from model_store import ModelStore
+    from model_store.recipes import RECIPES
+
+    store = ModelStore(folder / "models")
+    random = np.random.default_rng(7)
+    X = random.normal(size=(2000, 4))
+    y = (X.sum(axis=1) + random.normal(size=2000) > 0).astype(int)
+    numeric = {
+        "logit": make_pipeline(StandardScaler(), LogisticRegression()),
+        "forest": RandomForestClassifier(100, max_depth=8, random_state=0),
+    }
+    for name in models:
+        if name == "titanic":
+            RECIPES["titanic"].train(store)
+        else:
+            store.publish(name, numeric[name].fit(X, y), X, y, feature_names=list(NAMES))
+        write_table(folder / name, name, rows[name])
+
+
+def write_table(folder: Path, name: str, rows: int) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    sys.path.insert(0, str(ROOT / "bench"))
+    from columns import lists
+
+    folder.mkdir()
+    each = rows // FILES
+    if name == "titanic":
+        columns: dict[str, Any] = {key: pyarrow.array(held) for key, held in lists(each).items()}
+    else:
+        values = np.random.default_rng(9).normal(size=(each, 4))
+        columns = {key: pyarrow.array(values[:, place]) for place, key in enumerate(NAMES)}
+    for number in range(FILES):
+        ids = pyarrow.array(np.arange(number * each, (number + 1) * each))
+        parquet.write_table(pyarrow.table({"id": ids} | columns), folder / f"{number}.parquet")
+
+
+def raw(folder: Path, name: str) -> None:
+    """The loop that anybody would write who trusts the table."""
+    import pyarrow
+    from pyarrow import parquet
+
+    from model_store import ModelStore
+
+    pyarrow.set_cpu_count(1)
+    store = ModelStore(folder / "models")
+    model = store.load(store.verify(name, pickles="always"))
+    signature, pipeline = model.manifest.signature, model.pipeline
+    for path in sorted((folder / name).glob("*.parquet")):
+        writer = None
+        for batch in parquet.ParquetFile(path).iter_batches(BATCH, use_threads=False):
+            matrix = np.empty((len(batch), len(signature.columns)), dtype=signature.dtype)
+            for place, column in enumerate(signature.names):
+                given = batch.column(column)
+                matrix[:, place] = given.to_numpy(zero_copy_only=False)
+                if given.null_count:  # a text that is missing was NaN in training
+                    matrix[given.is_null().to_numpy(zero_copy_only=False), place] = np.nan
+            shares = pipeline.predict_proba(matrix)
+            labels = pipeline.classes_[shares.argmax(axis=1)]
+            added = [labels, *np.ascontiguousarray(shares.T)]
+            names = [*batch.schema.names, "prediction", "probability_0", "probability_1"]
+            found = pyarrow.record_batch([*batch.columns, *map(pyarrow.array, added)], names=names)
+            if writer is None:
+                coded = [f.name for f in found.schema if not pyarrow.types.is_floating(f.type)]
+                target = folder / "raw" / path.name
+                writer = parquet.ParquetWriter(target, found.schema, use_dictionary=coded)
+            writer.write_batch(found)
+        assert writer is not None
+        writer.close()
+
+
+def command(folder: Path, name: str, *options: str) -> list[str]:
+    """`score`, which writes the output anew."""
+    paths = [name, str(folder / name), str(folder / "out"), "--store", str(folder / "models")]
+    return [sys.executable, "-m", "quart_app", "score", *paths, "--overwrite", "--quiet", *options]
+
+
+def spent(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds of CPU and of time that a command takes with all its children, and the megabytes of
+    the largest of them."""
+    begun = time.monotonic()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}.")
+    return used.ru_utime + used.ru_stime, time.monotonic() - begun, used.ru_maxrss / 1024
+
+
+# A cluster --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
+    """Dask's scheduler and workers, each with its nanny as by default; their processes."""
+    dask = shutil.which("dask", path=str(Path(sys.executable).parent))
+    assert dask is not None, "the extra dask is not installed"
+    log = folder / "scheduler.log"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    options: dict[str, Any] = {"env": environment, "cwd": folder, "start_new_session": True}
+    with log.open("wb") as out:
+        started = [
+            subprocess.Popen(
+                [dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"],
+                **options,
+                stdout=out,
+                stderr=out,
+            )
+        ]
+    try:
+        while not (found := re.search(r"Scheduler at: +(tcp://\S+)", log.read_text())):
+            time.sleep(0.2)
+        for _ in range(workers):
+            arguments = [dask, "worker", found[1], "--nthreads", "1", "--no-dashboard"]
+            with (folder / "worker.log").open("wb") as out:
+                started.append(subprocess.Popen(arguments, **options, stdout=out, stderr=out))
+        yield found[1], [process.pid for process in started]
+    finally:
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
+            process.wait()
+
+
+def cpu_of(sessions: list[int]) -> float:
+    """Seconds of CPU of all processes in these sessions until now."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if os.getsid(int(entry.name)) in sessions:
+                cells = (entry / "stat").read_text().rpartition(")")[2].split()
+                total += sum(map(int, cells[11:15])) / TICKS
+    return total
+
+
+# CSV --------------------------------------------------------------------------------
+
+
+def csv_loop(folder: Path, checkout: Path, rows: int) -> float:
+    """Seconds of CPU of a server's own loop over a CSV table, without HTTP, in a checkout."""
+    script = (
+        "import io, sys, time\n"
+        "from pathlib import Path\n"
+        "from model_store import ModelStore\n"
+        "from model_store.text_rules import CSV\n"
+        "from quart_app.inference import InferenceResponse\n"
+        "from quart_app.protocols.csv import Decoder, Encoder, answers_of\n"
+        "folder = Path(sys.argv[1])\n"
+        "store = ModelStore(folder / 'models')\n"
+        "model = store.load(store.verify('logit'))\n"
+        "decoder, rows = Decoder(), []\n"
+        "file = open(folder / 'logit.csv', 'rb')\n"
+        "encoder, signature = None, model.manifest.signature\n"
+        "begun = time.process_time()\n"
+        "while data := file.read(65536):\n"
+        "    rows += decoder.feed(data)\n"
+        "    while len(rows) >= 1000:\n"
+        "        chunk, rows = rows[:1000], rows[1000:]\n"
+        "        encoder = encoder or Encoder(decoder.names, ',', model.manifest)\n"
+        "        columns = dict(zip(decoder.names, zip(*chunk)))\n"
+        "        columns.pop('id')\n"
+        "        found = model.predict(signature.validate(columns, 1000, CSV))\n"
+        "        shares = found.probabilities\n"
+        "        told = InferenceResponse('1', 'm', 1, found.labels, shares, [()], None)\n"
+        "        encoder.encode([*zip(*chunk), *answers_of(told), [''] * 1000])\n"
+        "print(time.process_time() - begun)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        env=environment,
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+def measure_csv(folder: Path, before: Path, turns: int) -> None:
+    from pyarrow import csv, parquet
+
+    table = parquet.read_table(folder / "logit" / "0.parquet")
+    csv.write_csv(table, folder / "logit.csv")
+    alone = command(folder, "logit", "--workers", "1")
+    alone[alone.index(str(folder / "logit"))] = str(folder / "logit.csv")
+    few = folder / "few.csv"
+    csv.write_csv(table.slice(0, 10), few)
+    start = [str(few) if each == str(folder / "logit.csv") else each for each in alone]
+    ratios = []
+    for _ in range(turns):
+        mine = spent(alone)[0] - spent(start)[0]
+        ratios.append(csv_loop(folder, before, len(table)) / mine)
+    print(f"CSV to Parquet: {statistics.median(ratios):.1f} times the server's loop before")
+
+
+# All of it --------------------------------------------------------------------------
+
+
+def measure(models: list[str], rows: dict[str, int], turns: int, before: Path | None) -> None:
+    """Print the medians of each contender, and its CPU beside that of one process."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        (folder / "raw").mkdir()
+        prepare(folder, models, rows)
+        for model in models:
+            took = _turns(folder, model, turns)
+            for contender, found in took.items():
+                cpu, wall, size = (statistics.median(cells) for cells in zip(*found, strict=True))
+                ratio = statistics.median(
+                    mine[0] / plain[0] for mine, plain in zip(found, took["one"], strict=True)
+                )
+                speed = statistics.median(
+                    plain[1] / mine[1] for mine, plain in zip(found, took["one"], strict=True)
+                )
+                pace = rows[model] / cpu / 1000
+                print(
+                    f"{model:<8} {contender:<5} {pace:7,.0f} k rows/CPU-s   CPU {ratio:4.2f}   "
+                    f"speed {speed:4.2f}   {wall:5.1f} s   {size:4.0f} MB",
+                    flush=True,
+                )
+        if before is not None and "logit" in models:
+            measure_csv(folder, before, turns)
+
+
+def _turns(folder: Path, model: str, turns: int) -> dict[str, list[tuple[float, float, float]]]:
+    itself = [sys.executable, __file__, "--raw", model, "--folder", str(folder)]
+    contenders: dict[str, Callable[[], tuple[float, float, float]]] = {
+        "raw": lambda: spent(itself),
+        "one": lambda: spent(command(folder, model, "--workers", "1")),
+        "two": lambda: spent(command(folder, model, "--workers", "2")),
+    }
+    took: dict[str, list[tuple[float, float, float]]] = {name: [] for name in [*contenders, "dask"]}
+    with cluster(folder, 2) as (address, sessions):
+        options = ("--engine", "dask", "--scheduler", address)
+
+        def on_dask() -> tuple[float, float, float]:
+            before = cpu_of(sessions)
+            cpu, wall, size = spent(command(folder, model, *options))
+            return cpu + cpu_of(sessions) - before, wall, size
+
+        on_dask()  # Workers live on: what they import once is no cost of a run.
+        for _ in range(turns):
+            for name, run in [*contenders.items(), ("dask", on_dask)]:
+                took[name].append(run())
+    return took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CPU of tables of files through a model.")
+    parser.add_argument("--models", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--scale", type=float, default=1.0, help="times the usual number of rows")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--before", type=Path, help="a checkout whose CSV loop is compared")
+    parser.add_argument("--raw", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.raw:
+        raw(options.folder, options.raw)
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    rows = {name: int(count * options.scale) // FILES * FILES for name, count in ROWS.items()}
+    measure(options.models, rows, options.turns, options.before)
+
+
+if __name__ == "__main__":
+    main()
