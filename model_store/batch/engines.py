@@ -70,6 +70,8 @@ class Processes:
                     batch_size=1,
                     pre_dispatch=AHEAD * self.workers,
                 )(joblib.delayed(_do)(part) for part in parts)
+            # Closed before its end, it kills the processes and hands out no more.
+            with contextlib.closing(outcomes):
                 for outcome in outcomes:
                     _tell_rows(outcome, tell)
                     yield outcome
@@ -79,16 +81,6 @@ class Processes:
                 "ended; run again with --resume, or with fewer --workers.",
                 words_of(error).partition("\n")[0],
             ) from error
-        finally:
-            _end_processes()
-
-
-def _end_processes() -> None:
-    """End the processes that joblib keeps for the next call, and what they are doing."""
-    from joblib.externals.loky import get_reusable_executor
-
-    with contextlib.suppress(Exception):
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 _received: list[Work] = []
