@@ -14,7 +14,7 @@ from ..plain.node import Array, Predictor
 from ..plain.nodes.bagging import BaggedClassification, BaggedRegression
 from ..plain.nodes.columns import Pipeline
 from ..plain.nodes.features import Project, Select
-from ..plain.nodes.linear import SHARES, Classification, Regression
+from ..plain.nodes.linear import SHARES, Classification, Regression, expit
 from ..plain.nodes.multioutput import Several
 from ..plain.nodes.thresholds import Threshold
 from ..plain.nodes.tree_table import Table
@@ -104,26 +104,32 @@ def _linear(
             return Scores(parts, background, rounding=rounding)
         return _linked(parts, np.exp, background, rounding)
     if scale in ("score", "log-odds"):
-        both = parts.opposed() if parts.scores == 1 else parts
-        return Scores(both, background, rounding=rounding)
+        return Scores(parts, background, rounding=rounding, opposite=parts.scores == 1)
     if predictor.shares is None or scale != "probability":
         return None
     link = SHARES[predictor.shares]
-    if parts.scores == 1:
-        return _linked(parts, partial(_of_one, link), background, rounding)
-    return _linked(parts, link, background, rounding)
+    if parts.scores > 1:
+        return _linked(parts, link, background, rounding)
+    logistic = predictor.shares in ("logistic", "one_vs_rest")
+    second = expit if logistic else partial(_second, link)
+    return _linked(parts, second, background, rounding, opposite=True)
 
 
-def _of_one(link: Callable[[Array], Array], scores: Array) -> Array:
-    return link(scores[:, 0])
+def _second(link: Callable[[Array], Array], scores: Array) -> Array:
+    return link(scores)[:, 1]
 
 
 def _linked(
-    parts: Parts, link: Callable[[Array], Array], background: Array, rounding: float
+    parts: Parts,
+    link: Callable[[Array], Array],
+    background: Array,
+    rounding: float,
+    *,
+    opposite: bool = False,
 ) -> Method | None:
     if not Linked.possible(parts, len(background)):
         return None
-    return Linked(parts, link, background, rounding=rounding)
+    return Linked(parts, link, background, rounding=rounding, opposite=opposite)
 
 
 # Trees -----------------------------------------------------------------------------

@@ -23,7 +23,8 @@ MOST_NUMBERS: Final = 2_000_000
 """Scores of all coalitions that are computed for a row."""
 
 Link = Callable[[Array], Array]
-"""From scores of shape (n, scores) to outputs of shape (n, outputs)."""
+"""From scores of shape (n, scores) to outputs of shape (n, outputs); of one score both are of shape
+(n,)."""
 
 
 class Parts:
@@ -42,12 +43,6 @@ class Parts:
         self._way, self._used, self._coefficients = way, used, coefficients[used]
         self._whole = coefficients
         self._places = np.searchsorted(self.columns, way.owners)
-
-    def opposed(self) -> Parts:
-        """Of one score, that and before it its opposite."""
-        whole, intercept = self._whole, self.intercept
-        coefficients = np.concatenate([-whole, whole], axis=1)
-        return Parts(self._way, coefficients, np.concatenate([-intercept, intercept]))
 
     def of(self, matrix: Array) -> Array:
         """Of shape (rows, columns that have a part, scores).
@@ -75,31 +70,58 @@ class Parts:
 
 
 class Scores:
-    """Contributions to the scores themselves. Output k is score k."""
-
-    exact = True
-
-    def __init__(self, parts: Parts, background: Array, *, rounding: float = ROUNDING) -> None:
-        self._parts, self.rounding = parts, rounding
-        self._mean = parts.of(background).mean(axis=0)
-        self.effort = parts.features
-
-    def shares(self, matrix: Array, outputs: Array, clock: Clock) -> Shares:
-        moved = self._parts.of(matrix) - self._mean
-        chosen = np.take_along_axis(moved, outputs[:, np.newaxis, :], axis=2)
-        return Shares(_spread(chosen.swapaxes(1, 2), self._parts))
-
-
-class Linked:
-    """Contributions to what a link makes of scores."""
+    """Contributions to the scores themselves. Output k is score k; with `opposite` there is one
+    score, which is output 1, and output 0 is its opposite."""
 
     exact = True
 
     def __init__(
-        self, parts: Parts, link: Link, background: Array, *, rounding: float = ROUNDING
+        self,
+        parts: Parts,
+        background: Array,
+        *,
+        rounding: float = ROUNDING,
+        opposite: bool = False,
+    ) -> None:
+        self._parts, self.rounding, self._opposite = parts, rounding, opposite
+        self._mean = parts.of(background).mean(axis=0)
+        self.effort = parts.features
+
+    def shares(self, matrix: Array, outputs: Array, clock: Clock) -> Shares:
+        moved = self._parts.of(matrix)
+        moved -= self._mean
+        if self._parts.scores == 1:
+            chosen = moved.swapaxes(1, 2)
+            if self._opposite:
+                chosen = _SIGNS[outputs][:, :, np.newaxis] * chosen
+        else:
+            chosen = moved[np.arange(len(outputs))[:, np.newaxis], :, outputs]
+        return Shares(_spread(chosen, self._parts))
+
+
+_SIGNS: Final = np.array([-1.0, 1.0])
+"""Of an output that is the opposite of the next, and of that."""
+
+
+class Linked:
+    """Contributions to what a link makes of scores. With `opposite` it makes one output of one
+    score, which is output 1, and output 0 is the rest to 1."""
+
+    exact = True
+
+    def __init__(
+        self,
+        parts: Parts,
+        link: Link,
+        background: Array,
+        *,
+        rounding: float = ROUNDING,
+        opposite: bool = False,
     ) -> None:
         self._parts, self._link, self.rounding = parts, link, rounding
+        self._opposite = opposite
         self._of_background = parts.of(background)
+        self._start = self._of_background.sum(axis=1) + parts.intercept
         players = len(parts.columns)
         self._members = coalitions(players).astype(np.float64)
         self._weights = weights(players)
@@ -121,8 +143,14 @@ class Linked:
     def _of_row(self, own: Array, outputs: Array) -> Array:
         # Of shape (background, columns, scores): what a coalition's members move.
         moved = own - self._of_background
-        start = self._of_background.sum(axis=1) + self._parts.intercept
-        scores = np.tensordot(self._members, moved, axes=(1, 1)) + start
+        if self._parts.scores == 1:
+            scores = self._members @ moved[:, :, 0].T
+            scores += self._start[:, 0]
+            values = self._link(scores.reshape(-1)).reshape(scores.shape)
+            found = (values.sum(axis=1) / values.shape[1]) @ self._weights
+            signs = _SIGNS[outputs] if self._opposite else np.ones(len(outputs))
+            return np.asarray(signs[:, np.newaxis] * found)
+        scores = np.tensordot(self._members, moved, axes=(1, 1)) + self._start
         values = self._link(scores.reshape(-1, self._parts.scores))
         means = values[:, outputs].reshape(*scores.shape[:2], -1).mean(axis=1)
         return np.asarray(means.T @ self._weights)
