@@ -171,7 +171,7 @@ async def forest(folder: Path) -> None:
     draw = np.random.default_rng(1)
     X = draw.random((60_000, 6))
     y = (X.sum(axis=1) + draw.normal(0, 1.2, len(X)) > 3).astype(int)
-    settings = {"n_estimators": 40, "n_jobs": 2, "random_state": 0}
+    settings = {"n_estimators": 48, "n_jobs": 2, "random_state": 0}
     store.publish("large", LogisticRegression().fit(X, y), X[:500], y[:500])
     store.promote("large", 1)
     for made, code in ((RandomForestClassifier, None), (own.Own, folder / "own.py")):

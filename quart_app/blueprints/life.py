@@ -219,7 +219,8 @@ def _drawn(standing: Standing | Trial | None) -> list[charts.Bars]:
     for what, title in (("p50_ms", "Median, in ms"), ("p99_ms", "Slowest hundredth, in ms")):
         values = [getattr(side, what) for side in sides.values()]
         if None not in values:
-            drawn.append(charts.bars([*sides], values, 1, title=title))
+            rounded = [float(f"{value:.3g}") for value in values]
+            drawn.append(charts.bars([*sides], rounded, 1, title=title))
     shares = [side.error_share for side in sides.values()]
     if None not in shares:
         found = [each for each in shares if each is not None]

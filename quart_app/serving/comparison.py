@@ -39,9 +39,13 @@ class Distribution:
     counts: Counter[int] = field(default_factory=Counter)
     total: float = 0.0
     number: int = 0
+    least: float = math.inf
+    greatest: float = 0.0
 
     def add(self, value: float) -> None:
         self.counts[_bin(value)] += 1
+        self.least = min(self.least, value)
+        self.greatest = max(self.greatest, value)
         self.total += value
         self.number += 1
 
@@ -59,7 +63,7 @@ class Distribution:
         for place in sorted(self.counts):
             seen += self.counts[place]
             if seen >= wanted:
-                return _middle(place)
+                return min(max(_middle(place), self.least), self.greatest)
         return None
 
 

@@ -421,6 +421,7 @@ class Registry:
             if entry.update is not None and entry.update.state == "failed":
                 entry.update = None  # the store wants what serves again
             return
+        del serving  # a load in its place needs its memory
         fresh = self._at_hand(name, wanted)
         if fresh is None:
             if entry is not None:
