@@ -34,6 +34,14 @@ STDERR = ".serve.log"
 MakeApp = Callable[..., AbstractAsyncContextManager[RunningApp]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def not_following() -> Iterator[None]:
+    """Servers of tests look at their store when they start, and later only where a test says so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUART_APP_FOLLOW", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def bundled_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store with every bundled model, trained once; not to be written to."""
