@@ -21,9 +21,15 @@ from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import MissingIndicator
 from sklearn.linear_model import LinearRegression
-from sklearn.neighbors import LocalOutlierFactor
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, LabelEncoder, OneHotEncoder, scale
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    LabelEncoder,
+    OneHotEncoder,
+    StandardScaler,
+    scale,
+)
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._criterion import Gini
 
@@ -257,6 +263,7 @@ SCENARIOS: list[Callable[[Work], str]] = [
     lambda w: w.publishes(step(lambda X: X).fit(X, X[:, 0]), X),
     lambda w: w.publishes(LinearRegression(), X),
     lambda w: w.publishes(DBSCAN().fit(X)),
+    lambda w: w.takes(w.file("a.pkl", make_pipeline(StandardScaler(), NearestNeighbors()).fit(X))),
     lambda w: w.publishes(LocalOutlierFactor(n_neighbors=2).fit(X)),
     lambda w: w.publishes(OneHotEncoder().fit(np.arange(5001)[:, None]), np.arange(5001)[:, None]),
     lambda w: w.publishes(Tells(b"a", b"a", b"b")),

@@ -95,6 +95,8 @@ def _end(form: Form, rows: NDArray[Any]) -> str:
     try:
         answer = form.predict(rows)
         scores = form.decide(rows) if form.decides else None
+        if form.deviates:
+            form.deviating(rows)
     except Refused:
         return REFUSED
     except Malformed:

@@ -81,6 +81,7 @@ TRANSFORMS: Final[dict[str, Callable[[], Fitted]]] = {
         LETTERS,
         Y,
     ),
+    "transformed": fitted(make_pipeline(FunctionTransformer(np.log1p), PCA(2)), X, NUMBERS),
     "words-together": fitted(make_pipeline(words, LogisticRegression()), TEXTS, MOODS),
 }
 
