@@ -14,7 +14,8 @@ ModelStoreError
 ├── InvalidChallenger     a version that cannot be tried beside the champion, or there is none
 ├── HeadChanged           somebody else has changed what a model is meanwhile
 ├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
-│   └── Unsigned          a signature is required, and the version has none by that key
+│   ├── Unsigned          a signature is required, and the version has none by that key
+│   └── StoreUnreachable  the bucket does not answer, and nothing is known of what was asked
 ├── MissingExtra          an optional package is not installed
 ├── IncompatibleVersion   made with another scikit-learn minor, or there is none here; nothing was
 │                         unpickled
@@ -112,6 +113,10 @@ class CorruptVersion(ModelStoreError):
 
 
 class Unsigned(CorruptVersion):
+    pass
+
+
+class StoreUnreachable(CorruptVersion):
     pass
 
 

@@ -17,8 +17,9 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -50,6 +51,19 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     nonce: str = ""
     names: tuple[str, ...] = ()
+
+
+class Heads(Protocol):
+    """The heads of the models of a store, wherever they lie."""
+
+    def read(self, name: str) -> Head: ...
+    def stamp(self, name: str) -> Stamp | None: ...
+    def index(self) -> Index | None: ...
+    def swap(self, name: str, before: Head, after: Head, change: Change) -> Head: ...
+    def append(self, name: str, change: Change) -> None: ...
+    def history(self, name: str) -> list[Change]: ...
+    def locked(self, name: str) -> AbstractContextManager[None]: ...
+    def enlist(self, name: str, models: Callable[[], Sequence[str]]) -> None: ...
 
 
 class HeadFiles:

@@ -79,6 +79,7 @@ from .user_module import Code
 
 if TYPE_CHECKING:
     from .draft import Draft
+    from .head_files import Heads
     from .signing import PublicKey, Signed
     from .trust import Trust
 
@@ -133,10 +134,25 @@ class ModelStore:
         """With a `public_key` versions alone are read that were signed with its private key."""
         self.root = Path(root)
         self._public_key = public_key
-        self._heads = HeadFiles(self.root)
+        self._heads: Heads = HeadFiles(self.root)
 
     def __repr__(self) -> str:
         return f"ModelStore({str(self.root)!r})"
+
+    @property
+    def place(self) -> str:
+        """Where the models are, for a person, and as the setting has it."""
+        return str(self.root)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether what holds the store answered when it was last asked."""
+        return True
+
+    @property
+    def failures(self) -> int:
+        """How often it did not, since the program started."""
+        return 0
 
     # Reading -----------------------------------------------------------------
 
@@ -417,7 +433,7 @@ class ModelStore:
                 raise CorruptVersion(f"{strangers[0]} Remove it before the version is signed.")
             digests[MANIFEST] = File.of(data).sha256
             signature = sign(digests, str(number), private_key, password)
-            files.replace(folder / SIGNATURE, signature)
+            self._write_signature(name, number, signature)
         return number
 
     def edit(
@@ -626,17 +642,7 @@ class ModelStore:
         """
         with self._locked(name):
             number, head = self._resolved(name, version)
-            naming = sorted(alias for alias, target in head.aliases.items() if target == number)
-            if naming:
-                raise VersionInUse(
-                    f"{name} version {number} is named by {', '.join(naming)}; promote another "
-                    "version first."
-                )
-            if head.challenger is not None and head.challenger.version == number:
-                raise VersionInUse(
-                    f"{name} version {number} is tried as a {head.challenger.kind}; stop that "
-                    "first."
-                )
+            require_unused(head, name, number)
             grave = self.root / name / f"{_REMOVED}{number}"
             (self.root / name / str(number)).rename(grave)
             done = f"{name} version {number} is removed"
@@ -764,6 +770,9 @@ class ModelStore:
             )
         return folder
 
+    def _write_signature(self, name: str, number: int, signature: bytes) -> None:
+        files.replace(self._contained(name, number) / SIGNATURE, signature)
+
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """For changes of versions and aliases that are there, one at a time.
@@ -781,7 +790,7 @@ class ModelStore:
         folder = self.root / draft.name
         with files.writing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(folder)
+            remove_abandoned(folder)
             temporary = Path(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=folder))
             try:
                 temporary.chmod(0o755)
@@ -822,6 +831,20 @@ def _named_by(head: Head, name: str, alias: str) -> int:
         known = ", ".join(sorted(head.aliases)) or "none"
         raise VersionNotFound(f"{name} has no alias {alias!r}; the aliases are: {known}.")
     return head.aliases[alias]
+
+
+def require_unused(head: Head, name: str, number: int) -> None:
+    """Raises VersionInUse where a version serves, or is named or tried."""
+    naming = sorted(alias for alias, target in head.aliases.items() if target == number)
+    if naming:
+        raise VersionInUse(
+            f"{name} version {number} is named by {', '.join(naming)}; promote another version "
+            "first."
+        )
+    if head.challenger is not None and head.challenger.version == number:
+        raise VersionInUse(
+            f"{name} version {number} is tried as a {head.challenger.kind}; stop that first."
+        )
 
 
 def _challenger_beside(head: Head, champion: int) -> Challenger | None:
@@ -988,7 +1011,7 @@ def _proven_code(folder: Path, found: Manifest) -> Code | None:
     return Code(found.code.removesuffix(".py"), _proven(folder / found.code, found))
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Clear away what killed writers left: their folders are never visible, only large."""
     for entry in files.entries(folder):
         path = folder / entry

@@ -30,6 +30,9 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 MEMORY_UNITS: Final = {"": 1, "K": KIB, "M": MIB, "G": 1024 * MIB}
+FOLLOW_FOLDER: Final = 2 * SECONDS
+FOLLOW_BUCKET: Final = 15 * SECONDS
+
 LEAST_MEMORY: Final = 16 * MIB
 """Less than any server takes."""
 
@@ -41,6 +44,7 @@ DEFAULT_DATABASE: Final = "sqlite:///instance/quart_app.sqlite3"
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _RATE: Final = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _MEMORY: Final = re.compile(r"([0-9]{1,15})([KMG]?)")
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*/?")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -56,6 +60,15 @@ def _text(value: str) -> str:
 
 def _path(value: str) -> Path:
     return Path(_text(value))
+
+
+def _place(value: str) -> Path | str:
+    """A folder, or the URL of a place in a bucket as it stands."""
+    if "://" not in value:
+        return _path(value)
+    if not _BUCKET.fullmatch(value):
+        raise ValueError("a folder, or s3://BUCKET/PREFIX")
+    return value
 
 
 def _folder(value: str) -> Path:
@@ -224,7 +237,16 @@ class Config:
     server: Literal["hypercorn", "uvicorn"] = _setting(
         "hypercorn", _server, "The HTTP server: hypercorn, or with the extra uvicorn uvicorn."
     )
-    model_store: Path = _setting(DEFAULT_ROOT, _path, "The folder of the published models.")  # noqa: RUF009
+    model_store: Path | str = _setting(  # noqa: RUF009
+        DEFAULT_ROOT,
+        _place,
+        "Where the published models are: a folder, or with the extra `objects` s3://BUCKET/PREFIX.",
+    )
+    model_cache: Path = _setting(  # noqa: RUF009
+        Path("instance/cache"),
+        _path,
+        "A folder for what is read of a store in a bucket; it is proven each time it is used.",
+    )
     database_url: str = _setting(
         DEFAULT_DATABASE,
         _database,
@@ -232,11 +254,12 @@ class Config:
         "postgresql://USER:PASSWORD@HOST/NAME.",
         secret=True,
     )
-    follow: float = _setting(
-        2 * SECONDS,
+    follow: float | None = _setting(
+        None,
         _seconds,
         "Seconds between two looks at the store: what is published, promoted, rolled back, edited "
-        "or removed is served without a restart. 0 looks at the start alone.",
+        "or removed is served without a restart. 2 of a folder, 15 of a bucket; 0 looks at the "
+        "start alone.",
     )
     swap: Literal["beside", "after"] = _setting(
         "beside",
@@ -435,8 +458,35 @@ class Config:
     )
 
     def store(self) -> ModelStore:
-        """The store of the models."""
-        return ModelStore(self.model_store.absolute(), public_key=self.require_signature)
+        """The store of the models.
+
+        Raises:
+            ConfigError: it is in a bucket, and what that needs is not installed.
+        """
+        if isinstance(self.model_store, Path):
+            return ModelStore(self.model_store.absolute(), public_key=self.require_signature)
+        # Imported where a store is in a bucket only.
+        from model_store.bucket import BucketStore
+
+        try:
+            return BucketStore.open(
+                self.model_store, self.model_cache.absolute(), public_key=self.require_signature
+            )
+        except (MissingExtra, ValueError) as error:
+            raise ConfigError(str(error)) from None
+
+    @property
+    def seconds_between_looks(self) -> float:
+        """`follow`, or what is usual for such a store."""
+        if self.follow is not None:
+            return self.follow
+        return FOLLOW_FOLDER if isinstance(self.model_store, Path) else FOLLOW_BUCKET
+
+    @property
+    def place(self) -> str:
+        """Where the models are, for a person."""
+        at = self.model_store
+        return str(at.absolute()) if isinstance(at, Path) else at
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None, **settings: Any) -> Config:

@@ -67,8 +67,8 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
         stack.push_async_callback(_stop, start)
         watch = asyncio.create_task(registry.watch(), name="watch")
         stack.push_async_callback(_stop, watch)
-        if config.follow:
-            follower = Follower(registry, config.follow)
+        if config.seconds_between_looks:
+            follower = Follower(registry, config.seconds_between_looks)
             following = asyncio.create_task(follower.run(), name="follow")
             stack.push_async_callback(_stop, following)
         yield
@@ -91,12 +91,12 @@ async def start_up(registry: Registry, config: Config) -> None:
 async def _load_all(registry: Registry, config: Config) -> None:
     try:
         names = await asyncio.to_thread(registry.store.models)
-        mark = config.model_store / UNFINISHED
+        mark = registry.store.root / UNFINISHED
         wanted = _wanted(config, first=not names or mark.exists())
         missing = [name for name in wanted if name not in names]
         if missing and config.recipes is None:
             _touch(mark)
-        reason = _why_untrained(config.model_store) if missing else None
+        reason = _why_untrained(registry.store.root) if missing else None
         for name in (*names, *missing):
             registry.entry(name)
         registry.starting = False
@@ -186,9 +186,7 @@ async def _train(registry: Registry, config: Config, name: str) -> bool:
     entry.state = State.TRAINING
     logger.info("training %s", name)
     try:
-        await _run_child(
-            "models", "--store", os.fspath(config.model_store.absolute()), "train", name
-        )
+        await _run_child("models", "--store", registry.store.place, "train", name)
     except (TrainingFailed, OSError, ValueError) as error:
         logger.error("training %s failed: %s", name, words_of(error))
         entry.fail(error, words=config.show_errors)

@@ -30,6 +30,7 @@ ALLOWED = {
     "model_store/sources/folders.py": {"msgspec", "numpy", "yaml"},
     "model_store/sources/onnx_model.py": {"numpy", "onnx", "onnxruntime"},
     "model_store/sources/skops.py": {"numpy", "scipy"},
+    "model_store/objects.py": {"obstore"},
     "model_store/signing.py": {"cryptography", "msgspec"},
     "model_store/soundness": {"numpy"},
     "model_store/plain/pack/asked.py": {"numpy", "pandas"},
@@ -202,8 +203,8 @@ def test_only_the_config_reads_the_environment() -> None:
 # of ours what publishes, trains, draws and deploys.
 NOT_AT_THE_START = {
     *("sklearn", "scipy", "pandas", "pyarrow", "joblib", "skops", "rich", "threadpoolctl"),
-    "cryptography",
     *("model_store.batch", "quart_app.cli.score", "distributed"),
+    *("cryptography", "obstore", "model_store.bucket"),
     *("gmpy2", "sqlalchemy", "greenlet", "sqlite3", "aiosqlite", "psycopg"),
     *("flask_swagger_ui", "limits", "prometheus_client", "httpx", "uvicorn"),
     *(f"model_store.{name}" for name in ("cage", "comparison", "draft", "importer", "inspection")),

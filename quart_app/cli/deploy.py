@@ -102,7 +102,7 @@ def _write(
     tour: bool,
     memory: int,
     force: bool,
-    store: Path | None,
+    store: str | None,
     allow_version: bool,
 ) -> None:
     config = Config.read(**settings(model_store=store, allow_version=allow_version))

@@ -94,7 +94,7 @@ class Deployment:
         names = sorted(set(names or store.models()))
         if not names:
             raise DeploymentError(
-                f"There are no models in {store.root}; train or publish one first."
+                f"There are no models in {store.place}; train or publish one first."
             )
         verified = [store.verify(name, allow_version=allow_version) for name in names]
         if not allow_version:

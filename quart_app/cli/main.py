@@ -10,7 +10,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO, cast
 
 import click
@@ -138,7 +137,7 @@ def serve(
     server_name: str | None,
     keep_alive: str | None,
     max_memory: str | None,
-    store: Path | None,
+    store: str | None,
     allow_version: bool,
     pickles: str | None,
     no_tour: bool,
@@ -175,7 +174,7 @@ def _serve(app: Quart, stdout: LineWriter | None) -> int:
         raise click.ClickException(str(error)) from None
 
     def announce(url: str) -> None:
-        print(f"Serving on {url} (CTRL+C to quit)\nModels in {config.model_store.absolute()}")
+        print(f"Serving on {url} (CTRL+C to quit)\nModels in {config.place}")
 
     def drain(reason: run.Reason) -> None:
         registry.draining = True
@@ -210,7 +209,7 @@ def _serve(app: Quart, stdout: LineWriter | None) -> int:
 def get(
     path: str,
     headers: Sequence[str],
-    store: Path | None,
+    store: str | None,
     allow_version: bool,
     factory: MakeApp | None,
 ) -> None:

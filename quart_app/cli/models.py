@@ -49,7 +49,7 @@ WORDS = ("title", "description", "notice", "labels", "units", "descriptions", "w
 @click.group()
 @store_option
 @click.pass_context
-def models(context: click.Context, store: Path | None) -> None:
+def models(context: click.Context, store: str | None) -> None:
     """The published models."""
     context.obj = Config.read(**settings(model_store=store)).store()
 
@@ -63,7 +63,7 @@ def list_models(store: ModelStore, as_json: bool) -> None:
     if as_json:
         _print_json(found)
         return
-    click.echo(f"Models in {store.root}")
+    click.echo(f"Models in {store.place}")
     if not found:
         click.echo(f"None yet. Train one of {', '.join(RECIPES)}: quart-app models train iris")
     rows = [
@@ -110,7 +110,7 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "model": f"{manifest.name} version {manifest.version}, of {manifest.created}",
         "title": manifest.title,
         "description": manifest.description,
-        "folder": store.root / manifest.name / str(manifest.version),
+        "folder": f"{store.place.rstrip('/')}/{manifest.name}/{manifest.version}",
         "pipeline": manifest.estimator,
         "task": manifest.task,
         "tells": told_targets(manifest.targets),
@@ -336,7 +336,7 @@ def import_files(
     name = name or _name_of(files[-1])
     require_name(name)
     texts = {key: options.pop(key) for key in (*WORDS, "data")}
-    finding, draft = _try(name, files, publish=True, store=str(store.root), **options)
+    finding, draft = _try(name, files, publish=True, store=store.place, **options)
     assert draft is not None
     told = _told(draft.manifest, texts).put(draft.manifest)
     finding = msgspec.structs.replace(finding, signature=told.signature, targets=told.targets)
@@ -370,7 +370,7 @@ def inspect(
             "--sample, --target, --type, --missing and --drop are used with --try only"
         )
     name = _name_of(files[-1])
-    finding, _ = _try(name, files, publish=False, attempt=attempt, store=str(store.root), **options)
+    finding, _ = _try(name, files, publish=False, attempt=attempt, store=store.place, **options)
     if as_json:
         _print_json(finding)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ import click
 Option = Callable[[Any], Any]
 
 store_option: Option = click.option(
-    "--store", type=click.Path(path_type=Path), help="The folder of the published models."
+    "--store", metavar="PLACE", help="Where the published models are: a folder, or s3://…."
 )
 json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 version_option: Option = click.option(

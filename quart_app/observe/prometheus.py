@@ -152,6 +152,7 @@ class ModelCollector(Collector):
         )
         yield from self._following()
         yield from self._challengers()
+        yield from self._store()
         yield _gauge(
             "quart_app_busy_threads",
             "Threads that predict at this moment, those that hang among them.",
@@ -176,6 +177,21 @@ class ModelCollector(Collector):
             ("version",),
             [((VERSION,), 1)],
         )
+
+    def _store(self) -> Iterator[Metric]:
+        """Whether the store answers."""
+        store = self._models.store
+        yield _gauge(
+            "quart_app_store_reachable",
+            "1 if the store of the models answered when it was last asked; a folder always does.",
+            (),
+            [((), store.is_reachable)],
+        )
+        failures = CounterMetricFamily(
+            "quart_app_store_failures", "How often the store of the models did not answer."
+        )
+        failures.add_metric((), store.failures)
+        yield failures
 
     def _following(self) -> Iterator[Metric]:
         """How the server follows its store."""

@@ -65,7 +65,9 @@ class Follower:
         for name, stamp in stamps.items():
             if name not in self._stamps or stamp != self._stamps[name]:
                 await self._registry.follow(name)
-                self._stamps[name] = stamp
+                # What could not be fetched is tried again at the next look.
+                if self._registry.store.is_reachable:
+                    self._stamps[name] = stamp
         if index is not None:
             gone = set(self._stamps) - set(index.names) - set(self._registry.entries)
             for name in gone:

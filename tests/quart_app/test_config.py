@@ -20,8 +20,9 @@ DEFAULTS: dict[str, Any] = {
     "PORT": None,
     "SERVER": "hypercorn",
     "MODEL_STORE": Path("instance/models"),
+    "MODEL_CACHE": Path("instance/cache"),
     "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
-    "FOLLOW": 2.0,
+    "FOLLOW": None,
     "SWAP": "beside",
     "KEEP_FORMER": 600.0,
     "MAX_LOADED": 8,
@@ -83,6 +84,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("SERVER", "uvicorn", "uvicorn"),
     ("MODEL_STORE", "models", Path("models")),
     ("MODEL_STORE", "/srv/my models", Path("/srv/my models")),
+    ("MODEL_STORE", "s3://my-bucket", "s3://my-bucket"),
+    ("MODEL_STORE", "s3://my.bucket/models/a_b", "s3://my.bucket/models/a_b"),
+    ("MODEL_CACHE", "/var/cache/models", Path("/var/cache/models")),
     ("DATABASE_URL", "sqlite:////srv/tasks.db", "sqlite:////srv/tasks.db"),
     ("DATABASE_URL", "postgres://ann:pw@host/name", "postgres://ann:pw@host/name"),
     ("FOLLOW", "0", 0.0),
@@ -166,6 +170,7 @@ BAD: list[tuple[str, str, str]] = [
     ("HOST", "", "a text"),
     *(("SERVER", text, "hypercorn or uvicorn") for text in ("", "Uvicorn", "gunicorn")),
     ("MODEL_STORE", "", "a text"),
+    ("MODEL_CACHE", "", "a text"),
     ("DATABASE_URL", "sqlite://", "a file after sqlite:///, and nothing after its name"),
     *(
         ("PORT", text, "a port, which is a number from 0 to 65535")
@@ -248,6 +253,10 @@ BAD: list[tuple[str, str, str]] = [
         "API_KEYS",
         "ann:first",
         "name:sha256 or name:sha256:model+model of each key, with commas between them",
+    ),
+    *(
+        ("MODEL_STORE", text, "a folder, or s3://BUCKET/PREFIX")
+        for text in ("s3://", "s3://b", "s3://My_Bucket/x", "gs://bucket/x", "s3://bucket//x")
     ),
     *(
         ("REQUIRE_SIGNATURE", text, "a file with a public key in PEM")
@@ -385,3 +394,18 @@ def test_any_text_is_a_value_of_the_type_or_refused(name: str, text: str) -> Non
     except ConfigError:
         return
     assert isinstance(value(config, name), kind)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ({}, 2.0),
+        ({"MODEL_STORE": "s3://models/here"}, 15.0),
+        ({"MODEL_STORE": "s3://models/here", "FOLLOW": "3"}, 3.0),
+        ({"FOLLOW": "0"}, 0.0),
+    ],
+)
+def test_a_bucket_is_looked_at_less_often_than_a_folder(
+    given: dict[str, str], seconds: float
+) -> None:
+    assert Config.read({}, **given).seconds_between_looks == seconds
