@@ -13,7 +13,7 @@ LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-
 # Released clients of the wire protocols. Their dependencies do not go together, nor with ours: each
 # has an environment of its own. The README says that these versions work.
 CLIENTS := .clients
-TRITON := 'tritonclient[http]==2.73.0'
+TRITON := 'tritonclient[grpc,http]==2.73.0'
 KSERVE := 'kserve==0.21.0'
 MLFLOW := 'mlflow-skinny==3.17.2' pandas scipy scikit-learn skops cloudpickle
 SCHEMATHESIS := 'schemathesis==4.32.5'
@@ -39,7 +39,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters screenshots bench clients client-test corpus-test onnx-test guest-test lint types lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters screenshots bench clients client-test corpus-test onnx-test guest-test lint types protos lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -108,6 +108,10 @@ lint: $(VENV)/.installed-lint ## check style and format
 
 types: $(VENV)/.installed-test $(VENV)/.installed-browser $(VENV)/.installed-lint ## check types
 	@$(BIN)/python -m mypy
+
+# The messages of gRPC, from the .proto files beside them.
+protos: $(VENV)/.installed-test ## write the descriptors of the messages of gRPC
+	@$(BIN)/python -m grpc_tools.protoc -Iquart_app/protobuf --descriptor_set_out=quart_app/protobuf/descriptors.binpb quart_app/protobuf/*.proto
 
 # pip-tools comes without the pins: a change of pyproject.toml may contradict the old ones. The extra
 # tour is in the lock, since `make run` serves it; `deploy` leaves it out.

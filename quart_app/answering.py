@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from model_store import InvalidRows, Manifest
 from model_store.errors import Unanswerable
@@ -38,7 +39,8 @@ BYTES_PER_ROW: Final = 64
 class Call(msgspec.Struct, frozen=True):
     """A request for a prediction, as it came.
 
-    `name` and `version` are those of the model; without a name the columns tell which it is.
+    `name` and `version` are those of the model that the address names; without a name the request
+    itself, else its columns, tell which it is.
     `until` is the moment, in the loop's time, by which the response must be there; None gives it
     the whole deadline. `record` is told which model answers how many rows. `models` are those that
     may be asked; None where all may. `key` says what keeps the client with one version while a
@@ -124,13 +126,15 @@ class Answering:
             request = await self.decode(protocol, payload)
         else:
             request = await self.decode(protocol, payload)
+            if request.model is not None and call.name is None:
+                call = structs.replace(call, name=request.model, version=request.version)
             chosen = self.choose(call, self._loaded(call) or await self.find(call, request.names))
         if in_json and request.in_bytes:
             raise InBytes
         if request.beside:
             request = settled(request, chosen.servable.manifest.signature.names)
         if call.explain is not None:
-            request = msgspec.structs.replace(request, explain=call.explain)
+            request = structs.replace(request, explain=call.explain)
         try:
             response = await self.predict(chosen, request, call)
         except Unanswerable as error:
@@ -197,7 +201,7 @@ class Answering:
             challenge.failed(variant, request, error)
             raise
         challenge.answered(variant, request, response, time.perf_counter_ns() - begun)
-        return msgspec.structs.replace(response, variant=variant)
+        return structs.replace(response, variant=variant)
 
     async def infer(
         self,

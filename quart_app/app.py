@@ -58,15 +58,14 @@ def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
     app = Quart(__package__)
     app.url_rule_class = Rule
     app.url_map.merge_slashes = False
-    in_flight = InFlight(config.max_requests)
-    context = app.extensions[EXTENSION] = _context(config, Protocols(protocols), in_flight)
+    context = app.extensions[EXTENSION] = _context(config, Protocols(protocols), app)
+    access, in_flight = context.access, context.in_flight
     templating.register(app, config.templates)
     errors.register(app)
     openapi.register(app)
     startup.register(app)
     _register_hooks(app, config)
     _register_views(app, context)
-    access = Access(config, app)
     layers: list[Layer] = [  # from outside in
         partial(FastPath, quart=app, access=access, in_flight=in_flight),
         partial(Recorder, observers=context.observers),
@@ -83,8 +82,9 @@ def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
     return app
 
 
-def _context(config: Config, protocols: Protocols, in_flight: InFlight) -> Context:
+def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
     registry = Registry(config.store(), config)
+    in_flight = InFlight(config.max_requests)
     counted = Metrics(registry, in_flight)
     observers: list[Observer] = [counted] if config.metrics else []
     return Context(
@@ -95,6 +95,8 @@ def _context(config: Config, protocols: Protocols, in_flight: InFlight) -> Conte
         Jobs(config),
         counted,
         observers,
+        Access(config, app),
+        in_flight,
     )
 
 

@@ -237,6 +237,12 @@ class Config:
     server: Literal["hypercorn", "uvicorn"] = _setting(
         "hypercorn", _server, "The HTTP server: hypercorn, or with the extra uvicorn uvicorn."
     )
+    grpc_port: int | None = _setting(
+        None,
+        _port,
+        "The port of gRPC, on the same address, as 9000; needs the extra `grpc`. Without it there "
+        "is no gRPC; 0 takes a free one.",
+    )
     model_store: Path | str = _setting(  # noqa: RUF009
         DEFAULT_ROOT,
         _place,

@@ -13,7 +13,9 @@ from .answering import Answering, Call
 from .asgi import RequestState, Scope, state_of
 from .config import Config
 from .keys import require_for
+from .middleware.access import Access
 from .middleware.clients import route_key
+from .middleware.limits import InFlight
 from .middleware.request_record import Observer
 from .observe.metrics import Metrics
 from .protocols.protocol import Payload
@@ -38,6 +40,8 @@ class Context:
     jobs: Jobs
     metrics: Metrics
     observers: list[Observer]
+    access: Access
+    in_flight: InFlight
 
 
 def context_of(app: Quart) -> Context:

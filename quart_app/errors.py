@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Final
 
 from quart import Quart, Response, current_app, render_template, request
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, NotFound, TooManyRequests
 
 from model_store import InvalidRows, ModelStoreError
 from model_store.errors import (
@@ -28,6 +28,7 @@ from model_store.errors import (
     Unexplained,
 )
 
+from .asgi import RequestState
 from .context import context_of, get_state
 from .documents import ErrorBody
 from .inference import (
@@ -119,7 +120,11 @@ def note_error(error: Exception) -> None:
 
 
 def _note(error: Exception, kind: str) -> None:
-    state = get_state()
+    note_in(get_state(), error, kind)
+
+
+def note_in(state: RequestState, error: Exception, kind: str) -> None:
+    """As `note_error`, of the request that has this state."""
     if state.record is not None:
         state.record.error = kind
     if isinstance(error, ModelStoreError | NotReady) and status_of(error) != 500:
@@ -147,7 +152,7 @@ async def answer_with(error: Exception, status: int, kind: str) -> Response:
     if status == 500:
         asked = request.method, request.path, get_state().request_id
         logger.error("%s %r failed (request %s)", *asked, exc_info=error)
-    message = _message(error, status)
+    message = message_of(error, status, show_errors=context_of(current_app).config.show_errors)
     protocol = context_of(current_app).protocols.at(request.path)
     if protocol.error is not None:
         return with_headers(json_response(protocol.error(message, status), status), error)
@@ -184,21 +189,28 @@ def with_headers(response: Response, error: Exception) -> Response:
         for name, value in error.get_headers():
             if name.lower() not in {"content-type", "content-length"}:
                 response.headers[name] = value
-    retry_after = error.retry_after if isinstance(error, NotReady) else None
-    if isinstance(error, QueueFull | Closed):
-        retry_after = BUSY_RETRY_AFTER
-    if retry_after is not None:
-        response.headers["Retry-After"] = str(retry_after)
+    if not isinstance(error, HTTPException) and (seconds := retry_after_of(error)) is not None:
+        response.headers["Retry-After"] = str(seconds)
     return response
 
 
-def _message(error: Exception, status: int) -> str:
+def retry_after_of(error: Exception) -> int | None:
+    """In how many seconds a client may come again; None where waiting does not help."""
+    if isinstance(error, QueueFull | Closed):
+        return BUSY_RETRY_AFTER
+    if isinstance(error, TooManyRequests) and isinstance(error.retry_after, int):
+        return error.retry_after
+    return error.retry_after if isinstance(error, NotReady) else None
+
+
+def message_of(error: Exception, status: int, *, show_errors: bool) -> str:
+    """The sentence that a client reads; with `show_errors` also what a pipeline said."""
     if isinstance(error, HTTPException):
         return DESCRIPTIONS.get(status, error.description or error.name)
     if isinstance(error, QueueFull | Closed):
         return BUSY
     if isinstance(error, PredictionFailed) and status == 500:
-        return sentence_of(error) if context_of(current_app).config.show_errors else FAILED
+        return shown(error, words=True) if show_errors else FAILED
     if status == 500:
         return DESCRIPTIONS[500]
-    return sentence_of(error)
+    return shown(error, words=show_errors)

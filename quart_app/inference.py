@@ -10,6 +10,7 @@ InferenceError
 │   └── UnknownOutput      an output that this model does not have
 ├── DeadlineExceeded       no answer in time
 └── NotReady               the model is on its way, has failed, or the server stops
+    └── Overloaded         as much is being done as may be
 """
 
 from __future__ import annotations
@@ -81,6 +82,10 @@ class NotReady(InferenceError):
         self.words = words
 
 
+class Overloaded(NotReady):
+    """As much is being done at this moment as may be."""
+
+
 BUSY: Final = "The server is busy; try again in a moment."
 FAILED: Final = "The model failed on these values. It has been logged."
 INTERNAL: Final = "Something went wrong here. It has been logged."
@@ -95,7 +100,7 @@ TABLES_RETRY_AFTER: Final = 5
 
 def tables_full() -> NotReady:
     """The refusal of one table too many."""
-    return NotReady("As many tables are on their way as may be.", TABLES_RETRY_AFTER)
+    return Overloaded("As many tables are on their way as may be.", TABLES_RETRY_AFTER)
 
 
 Values = Sequence[object] | NDArray[Any]
@@ -127,7 +132,8 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     sent, even of one, so that a list is the answer. `rules` says what a text may stand for. Without
     `outputs` the usual ones are wanted, all as bytes with `binary`. `explain` is the scale on which
     the answers are to be explained, None where they are not. With `beside` a value of that name
-    stands among those of the row: it is that wish, unless the model has such a column.
+    stands among those of the row: it is that wish, unless the model has such a column. `model` and
+    `version` stand in the request itself, where no address has them.
     """
 
     columns: Mapping[str, Values] | Sequence[Values]
@@ -140,6 +146,8 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     binary: bool = False
     explain: str | None = None
     beside: bool = False
+    model: str | None = None
+    version: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

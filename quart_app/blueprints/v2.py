@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final, cast
+from typing import cast
 
 from quart import Blueprint, Response, request
 from quart_schema import document_response, tag
 
-from model_store import ModelStore, ModelStoreError
-
-from ..about.description import VersionState, states
+from ..about import repository
 from ..context import get_registry, get_until
-from ..documents import State
 from ..inference import InvalidRequest, NotReady
 from ..marks import changes
 from ..negotiation import json_response
@@ -28,17 +24,9 @@ from ..protocols.v2_documents import (
     ServerReady,
 )
 from ..serving.registry import LOADING_RETRY_AFTER
-from ..serving.servable import Servable
 from ..version import VERSION
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
-
-STATES: Final = {
-    State.READY: "READY",
-    State.FAILED: "UNAVAILABLE",
-    State.UNLOADED: "UNAVAILABLE",
-}
-"""Any other state is that of a model on its way."""
 
 
 @blueprint.get("")
@@ -85,8 +73,7 @@ async def models() -> Response:
 async def model(name: str, version: str | None = None) -> Response:
     """What a model takes and what it tells."""
     servable = await get_registry().servable(name, version, until=get_until())
-    versions = await asyncio.to_thread(_versions, get_registry().store, servable)
-    return json_response(v2_documents.model(servable.manifest, versions))
+    return json_response(await repository.metadata(get_registry(), servable))
 
 
 @blueprint.get("/models/<name>/ready")
@@ -119,7 +106,7 @@ async def config(name: str, version: str | None = None) -> Response:
 @tag({"v2"})
 async def statistics() -> Response:
     """What every loaded version has done, as Triton tells it."""
-    return json_response({"model_stats": [_counted(each) for each in get_registry().servables]})
+    return json_response(repository.statistics(get_registry().servables))
 
 
 @blueprint.get("/models/<name>/stats")
@@ -128,7 +115,7 @@ async def statistics() -> Response:
 async def model_statistics(name: str, version: str | None = None) -> Response:
     """What a model has done since it was loaded, as Triton tells it."""
     servable = await get_registry().servable(name, version, until=get_until())
-    return json_response({"model_stats": [_counted(servable)]})
+    return json_response(repository.statistics([servable]))
 
 
 @blueprint.post("/repository/index")
@@ -137,10 +124,7 @@ async def model_statistics(name: str, version: str | None = None) -> Response:
 async def index() -> Response:
     """Every version of every model, and its state; with `{"ready": true}` only what is ready."""
     only_ready = _flag(await _body(), "ready")
-    registry = get_registry()
-    found = await asyncio.to_thread(states, registry.store, registry.entries, registry.others)
-    rows = [_index(each) for each in found]
-    return json_response([row for row in rows if not only_ready or row.state == "READY"])
+    return json_response(await repository.index(get_registry(), only_ready=only_ready))
 
 
 @blueprint.post("/repository/models/<name>/load")
@@ -167,14 +151,6 @@ async def _body() -> bytes:
     return cast(bytes, await request.get_data())
 
 
-def _versions(store: ModelStore, servable: Servable) -> list[int]:
-    """Those that are published, or the one that is loaded where its folder was removed."""
-    try:
-        return store.versions(servable.manifest.name)
-    except ModelStoreError:
-        return [servable.manifest.version]
-
-
 def _flag(body: bytes, name: str) -> bool:
     """A member of an object that may be absent, in a body that may be empty."""
     found = _members(body).get(name, False)
@@ -193,17 +169,4 @@ def _refuse_files(body: bytes) -> None:
     parameters = _members(body).get("parameters", {})
     if not isinstance(parameters, dict):
         raise InvalidRequest(f"parameters: expected an object, got {kind(parameters)}.")
-    for name in parameters:
-        if name == "config" or name.startswith("file:"):
-            raise InvalidRequest(f"The parameter {name} is not known here: models are published.")
-
-
-def _index(found: VersionState) -> ModelIndex:
-    version = "" if found.version is None else str(found.version)
-    reason = found.reason or ("" if found.state is State.READY else str(found.state))
-    return ModelIndex(found.name, version, STATES.get(found.state, "LOADING"), reason)
-
-
-def _counted(servable: Servable) -> dict[str, object]:
-    manifest = servable.manifest
-    return v2_documents.statistics(manifest.name, manifest.version, servable.statistics)
+    repository.refuse_files(parameters)

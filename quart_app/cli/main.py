@@ -22,7 +22,7 @@ from model_store import ModelStoreError
 
 from .. import create_app
 from ..config import PICKLES, SERVERS, ConfigError
-from ..context import context_of
+from ..context import Context, context_of
 from ..documents import ModelDescription
 from ..keys import Keys
 from ..observe.access_log import AccessLog
@@ -34,6 +34,7 @@ from .options import allow_version_option, json_option, settings, store_option, 
 
 if TYPE_CHECKING:
     from ..client import AsyncClient, Prediction
+    from ..grpc_server.server import GrpcServer
 
 FAILED, CALLED_WRONGLY = 1, 2
 ANSWERING = 0.5
@@ -173,8 +174,12 @@ def _serve(app: Quart, stdout: LineWriter | None) -> int:
     except ImportError as error:
         raise click.ClickException(str(error)) from None
 
+    beside = _grpc_server(context)
+
     def announce(url: str) -> None:
         print(f"Serving on {url} (CTRL+C to quit)\nModels in {config.place}")
+        if beside is not None:
+            print(f"gRPC on {beside.address}")
 
     def drain(reason: run.Reason) -> None:
         registry.draining = True
@@ -197,7 +202,21 @@ def _serve(app: Quart, stdout: LineWriter | None) -> int:
         on_stop=drain,
         on_listening=announce,
         release=registry.release,
+        beside=beside,
     )
+
+
+def _grpc_server(context: Context) -> GrpcServer | None:
+    """What serves gRPC, where a port is set for it."""
+    if context.config.grpc_port is None:
+        return None
+    try:
+        from ..grpc_server.server import GrpcServer
+    except ImportError as error:
+        raise click.ClickException(
+            f"QUART_APP_GRPC_PORT needs the extra grpc: pip install 'quart-app[grpc]' ({error})"
+        ) from None
+    return GrpcServer(context)
 
 
 @click.command()

@@ -11,7 +11,6 @@ from typing import Any, Final
 import click
 import msgspec
 
-from model_store import ModelStore
 from model_store.batch.plan import ALL, NONE
 from model_store.batch.record import Summary
 from model_store.batch.run import Options, Run, limits
@@ -116,7 +115,7 @@ def score(
             model,
             input,
             output,
-            store=ModelStore(config.model_store.absolute()),
+            store=config.store(),
             version=version,
             columns=_columns(columns),
             format=output_format,

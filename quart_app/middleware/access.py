@@ -58,6 +58,9 @@ BASIC: Final = WWWAuthenticate("basic", {"realm": "API key", "charset": "UTF-8"}
 """What makes a browser ask its user for the name of a key and the key. The realm has a space, since
 Werkzeug quotes it only then, and RFC 9110, section 11.5, wants it quoted."""
 
+NEEDS_KEY: Final = "This needs an API key, as Authorization: Bearer or as X-API-Key"
+"""A sentence without its end."""
+
 HTML: Final = "text/html"
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SAME_ORIGIN: Final = "same-origin"
@@ -90,6 +93,12 @@ class Guard:
             return False
         marks = self._marks(method, path)
         if marks.page and method != "POST" and not query:
+            return False
+        return self.wants_key(marks)
+
+    def wants_key(self, marks: Marks) -> bool:
+        """Whether what is marked so is answered with a key alone."""
+        if self._config.keys_for == "none":
             return False
         return marks.changes or (self.is_for_predictions and (marks.predicts or marks.guarded))
 
@@ -164,11 +173,8 @@ class Access:
             return
         sent = _headers_with_keys(scope)
         owner = self._owner(scope, sent, state)
-        if is_counted and self._rates is not None:
-            kind, who = ("client", client_of(scope)) if owner is None else ("key", owner.name)
-            seconds = self._rates.hit(kind, who)
-            if seconds is not None:
-                raise TooManyRequests("More requests came than may.", retry_after=seconds)
+        if is_counted:
+            self._count(scope, owner)
         if not needs_key:
             return
         if owner is None:
@@ -176,6 +182,34 @@ class Access:
         else:
             self._guard.require_for(owner.models, method, path)
             state.models = owner.models
+
+    def admit_call(self, scope: Scope, marks: Marks, *, is_counted: bool) -> None:
+        """The same of a call that has no address of HTTP and that no browser sends, as by gRPC.
+
+        Which models may be asked stands in its state: the call itself names its model.
+        """
+        needs_key = self._guard.wants_key(marks)
+        if not needs_key and (self._rates is None or not is_counted):
+            return
+        state, sent = state_of(scope), _headers_with_keys(scope)
+        owner = next(filter(None, map(self._keys.owner, keys.sent(sent))), None)
+        state.key = None if owner is None else owner.name
+        if is_counted:
+            self._count(scope, owner)
+        if not needs_key:
+            return
+        if owner is None:
+            raise self._no_key(keys.sent(sent))
+        state.models = owner.models
+
+    def _count(self, scope: Scope, owner: Key | None) -> None:
+        """Count a request against its rate."""
+        if self._rates is None:
+            return
+        kind, who = ("client", client_of(scope)) if owner is None else ("key", owner.name)
+        seconds = self._rates.hit(kind, who)
+        if seconds is not None:
+            raise TooManyRequests("More requests came than may.", retry_after=seconds)
 
     def _owner(self, scope: Scope, sent: Headers, state: RequestState) -> Key | None:
         """What is known of the key that a request brought, which its state is told."""
@@ -188,22 +222,28 @@ class Access:
         return owner
 
     def _refuse(self, scope: Scope, sent: Headers) -> None:
-        if not self._keys:
-            raise Forbidden("This needs an API key, and the server has none configured.")
-        if _navigates(scope) and _is_of_ours(scope):
+        if self._keys and _navigates(scope) and _is_of_ours(scope):
             raise Unauthorized(
                 "This needs an API key: its name as the name of the user, and the key as the "
                 "password.",
                 www_authenticate=BASIC,
             )
-        sentence = "This needs an API key, as Authorization: Bearer or as X-API-Key"
-        if keys.sent(sent):
-            sentence += ", and got one that is not known"
-        elif keys.sent_by_basic(sent) is not None and not _is_of_ours(scope):
-            if _says_where_from(scope):
-                raise Forbidden("A page of another site sent this, with a key by HTTP Basic.")
-            sentence += "; HTTP Basic is for this server's own pages in a browser"
-        raise Unauthorized(f"{sentence}.", www_authenticate=BEARER)
+        by_basic = keys.sent_by_basic(sent) is not None and not keys.sent(sent)
+        if not (self._keys and by_basic) or _is_of_ours(scope):
+            raise self._no_key(keys.sent(sent))
+        if _says_where_from(scope):
+            raise Forbidden("A page of another site sent this, with a key by HTTP Basic.")
+        raise Unauthorized(
+            f"{NEEDS_KEY}; HTTP Basic is for this server's own pages in a browser.",
+            www_authenticate=BEARER,
+        )
+
+    def _no_key(self, sent: Sequence[str]) -> HTTPException:
+        """Why a request is refused that needs a key and brought none that is known."""
+        if not self._keys:
+            return Forbidden("This needs an API key, and the server has none configured.")
+        unknown = ", and got one that is not known" if sent else ""
+        return Unauthorized(f"{NEEDS_KEY}{unknown}.", www_authenticate=BEARER)
 
     def _is_foreign(self, scope: Scope) -> bool:
         """Whether a page sent it that is neither our own nor of an allowed origin."""

@@ -28,7 +28,7 @@ from werkzeug.exceptions import (
 )
 
 from ..asgi import ASGIApp, Message, Receive, Scope, Send, state_of
-from ..inference import BUSY_RETRY_AFTER, InvalidRequest, NotReady
+from ..inference import BUSY_RETRY_AFTER, InvalidRequest, Overloaded
 
 HEALTH: Final = "/health/"
 
@@ -83,13 +83,13 @@ class InFlight:
         self.requests = 0
         self._most = most
 
-    def enter(self) -> NotReady | None:
+    def enter(self) -> Overloaded | None:
         """Count one more; why it is to be refused, if there were as many as may be before."""
         full = self.requests >= self._most
         self.requests += 1
         if not full:
             return None
-        return NotReady("As many requests are being answered as may be.", BUSY_RETRY_AFTER)
+        return Overloaded("As many requests are being answered as may be.", BUSY_RETRY_AFTER)
 
     def leave(self) -> None:
         """Count one less."""

@@ -145,8 +145,16 @@ def parse_request(body: bytes) -> Request:
     return parse_as(body, _DECODER, _entries, _objects)
 
 
-def read(request: Request, read_values: ReadValues, *, max_rows: int) -> InferenceRequest:
-    """The request with its values, of which `read_values` finds those of an input.
+def read(
+    request: Request,
+    read_values: ReadValues,
+    *,
+    max_rows: int,
+    model: str | None = None,
+    version: str | None = None,
+) -> InferenceRequest:
+    """The request with its values, of which `read_values` finds those of an input, one after the
+    other. `model` and `version` are those that the request itself names.
 
     Raises:
         InvalidRequest, RequestTooLarge
@@ -171,6 +179,8 @@ def read(request: Request, read_values: ReadValues, *, max_rows: int) -> Inferen
         id=request.id,
         outputs=_wanted(request),
         binary=flag(request.parameters, "binary_data_output"),
+        model=model,
+        version=version,
     )
 
 

@@ -106,6 +106,21 @@ class HttpServer(Protocol):
     ) -> Coroutine[Any, Any, None]: ...
 
 
+class Beside(Protocol):
+    """Another server of the app, in the same event loop."""
+
+    async def start(self) -> None:
+        """Listen and answer.
+
+        Raises:
+            ServeError: that is not possible.
+        """
+
+    async def stop(self, seconds: float) -> None:
+        """Take nothing more. What is being answered has so long; then it is cut off. To be called
+        again does nothing."""
+
+
 def http_server(name: str) -> HttpServer:
     """The server of this name, `hypercorn` or `uvicorn`.
 
@@ -128,6 +143,7 @@ def serve(
     on_stop: Callable[[Reason], None],
     on_listening: Callable[[str], None] | None = None,
     release: Callable[[], None] = lambda: None,
+    beside: Beside | None = None,
 ) -> int:
     """Serve the app until SIGTERM, SIGINT or SIGHUP; the exit code.
 
@@ -138,7 +154,7 @@ def serve(
     starting. 1 after a failure: the app does not start, does not stop, or anything unexpected.
     `on_listening` gets the URL when connections are accepted, `on_stop` is told why it
     stops, and `release` lets caches of the app go, when there is little memory left. They run in
-    the event loop.
+    the event loop. `beside` is served from before `on_listening` on, and drained with HTTP.
     """
     gc.set_threshold(*GARBAGE)
     _return_memory()
@@ -152,7 +168,7 @@ def serve(
             stop.start_watchdog()
             loop.call_soon_threadsafe(stop.set, "signal")
 
-        service = _Service(app, sock, http, options, stop, on_listening, release)
+        service = _Service(app, sock, http, options, stop, on_listening, release, beside)
         with _first_signal(interrupt):
             return runner.run(service.exit_code())
 
@@ -192,6 +208,7 @@ class _Service:
     stop: _Stop
     on_listening: Callable[[str], None] | None
     release: Callable[[], None]
+    beside: Beside | None
 
     async def exit_code(self) -> int:
         try:
@@ -211,8 +228,12 @@ class _Service:
             return
         watching = asyncio.create_task(self._watch_memory())
         try:
+            if self.beside is not None:
+                await self.beside.start()
             await self._serve_http(_Requests(self.app, lifespan.state))
         finally:
+            if self.beside is not None:
+                await self.beside.stop(0)
             watching.cancel()
             await lifespan.shutdown(self.options.shutdown.background + SLACK)
 
@@ -258,10 +279,13 @@ class _Service:
             await self.stop.wait()
             requests.closing = True
             await asyncio.sleep(self.options.shutdown.delay)
+            if self.beside is not None:
+                draining.append(asyncio.create_task(self.beside.stop(self.options.shutdown.drain)))
             await stop_accepting(self.sock)
             loop.call_later(self.options.shutdown.drain, requests.cut_off)
             loop.call_later(self.options.shutdown.drain + SLACK, server.cancel)
 
+        draining: list[asyncio.Task[None]] = []
         loop = asyncio.get_running_loop()
         most = connections_within(self.options.max_connections)
         options = replace(self.options, max_connections=most)
@@ -271,6 +295,7 @@ class _Service:
             logger.warning("Connections were left open, as they did not close in time.")
         else:
             server.result()
+        await asyncio.gather(*draining)
         if self.stop.reason is None:
             raise ServeError("The HTTP server stopped without a signal.")
 

@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "HOST": None,
     "PORT": None,
     "SERVER": "hypercorn",
+    "GRPC_PORT": None,
     "MODEL_STORE": Path("instance/models"),
     "MODEL_CACHE": Path("instance/cache"),
     "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
@@ -82,6 +83,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PORT", "0", 0),
     ("PORT", "65535", 65535),
     ("SERVER", "uvicorn", "uvicorn"),
+    ("GRPC_PORT", "9000", 9000),
+    ("GRPC_PORT", "0", 0),
     ("MODEL_STORE", "models", Path("models")),
     ("MODEL_STORE", "/srv/my models", Path("/srv/my models")),
     ("MODEL_STORE", "s3://my-bucket", "s3://my-bucket"),
@@ -169,6 +172,10 @@ GOOD: list[tuple[str, str, Any]] = [
 BAD: list[tuple[str, str, str]] = [
     ("HOST", "", "a text"),
     *(("SERVER", text, "hypercorn or uvicorn") for text in ("", "Uvicorn", "gunicorn")),
+    *(
+        ("GRPC_PORT", text, "a port, which is a number from 0 to 65535")
+        for text in ("", "-1", "grpc", "65536")
+    ),
     ("MODEL_STORE", "", "a text"),
     ("MODEL_CACHE", "", "a text"),
     ("DATABASE_URL", "sqlite://", "a file after sqlite:///, and nothing after its name"),
@@ -387,7 +394,14 @@ def test_a_config_does_not_change() -> None:
 @settings(deadline=None)
 @given(name=st.sampled_from(sorted(DEFAULTS)), text=st.text(max_size=20))
 def test_any_text_is_a_value_of_the_type_or_refused(name: str, text: str) -> None:
-    kinds = {"HOST": str, "PORT": int, "RECIPES": tuple, "DEFAULT_MODEL": str, "TEMPLATES": Path}
+    kinds = {
+        "HOST": str,
+        "PORT": int,
+        "GRPC_PORT": int,
+        "RECIPES": tuple,
+        "DEFAULT_MODEL": str,
+        "TEMPLATES": Path,
+    }
     kind = kinds.get(name, type(DEFAULTS[name]))
     try:
         config = Config.read({variable(name): text})

@@ -1,0 +1,106 @@
+"""The gRPC server of an app: listens on a port of its own, in the loop of the HTTP server.
+
+It is made and used in one event loop: gRPC has one poller for a process, which serves one loop.
+Weak point: how many connections there are is not bounded here. An idle one is closed, and a
+message on its way is counted (`arrivals`).
+
+Source: github.com/grpc/grpc, include/grpc/impl/channel_arg_names.h
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grpc import aio
+
+from ..config import KIB, Config
+from ..context import Context
+from ..protocols import v2_grpc
+from ..protocols.protocol import Limits
+from ..server.run import ServeError
+from . import reflection
+from .calls import Calls
+from .health import HealthService
+from .inference import InferenceService
+
+LOCAL, EVERYWHERE = "127.0.0.1", "[::]"
+METADATA_BYTES: Final = 16 * KIB
+PING_MS: Final = 10_000
+"""Clients may ask as often whether the server is there, also without a call; by itself gRPC closes
+a connection that does so more than twice in five minutes."""
+IDLE_MS: Final = 300_000
+"""A connection without a call is closed after this time."""
+HANDSHAKE_MS: Final = 20_000
+
+
+class GrpcServer:
+    """Serves the app of this context. Belongs to the event loop in which it is started."""
+
+    def __init__(self, context: Context) -> None:
+        self.address = ""
+        self._config = context.config
+        self._limits = context.answering.limits
+        self._health = HealthService(context.registry)
+        self._calls = Calls(
+            context,
+            {
+                **InferenceService(context).methods,
+                **self._health.methods,
+                **reflection.methods(),
+            },
+        )
+        self._server: aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen and answer; `address` then says where.
+
+        Raises:
+            ServeError: the port cannot be opened.
+        """
+        server = aio.server(options=_options(self._config, self._limits))
+        server.add_generic_rpc_handlers((self._calls,))
+        host, port = _host(self._config), self._config.grpc_port
+        try:
+            port = server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError:
+            raise ServeError(
+                f"Port {port} on {host} cannot be opened for gRPC, as when another program has it; "
+                "set QUART_APP_GRPC_PORT to another."
+            ) from None
+        await server.start()
+        self._server = server
+        self.address = f"{'localhost' if host == EVERYWHERE else host}:{port}"
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more calls. Those that are being answered have so long; then they are cut off."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self._health.closing = True
+        self._calls.arrivals.close()
+        await server.stop(seconds)
+
+
+def _options(config: Config, limits: Limits) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", v2_grpc.body_limit(limits)),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", METADATA_BYTES),
+        ("grpc.max_concurrent_streams", config.max_requests),
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_MS),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+    ]
+
+
+def _host(config: Config) -> str:
+    """The address that HTTP listens on as well."""
+    host = config.host
+    if host is None:
+        return LOCAL if config.port is None else EVERYWHERE
+    if host in {"", "::"}:
+        return EVERYWHERE
+    return f"[{host}]" if ":" in host else host
