@@ -91,6 +91,12 @@ class Server:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    def grpc_address(self) -> str:
+        """Where it listens for gRPC. To be called once, before its log is read."""
+        assert self.process.stdout is not None
+        lines = (line.split() for line in self.process.stdout)
+        return next(line[-1] for line in lines if line[:1] == ["gRPC"])
+
     def wait_until_ready(self, seconds: float = 60) -> None:
         """Return when readiness is 200."""
         deadline = time.monotonic() + seconds

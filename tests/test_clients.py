@@ -54,13 +54,17 @@ SECONDS: Final = 300
 
 SCRIPTS: Final = {
     "triton_client": "triton",
+    "triton_grpc_client": "triton",
     "kserve_client": "kserve",
+    "kserve_grpc_client": "kserve",
     "mlflow_client": "mlflow",
     "httpx_client": None,
     "curl_client": None,
     "own_client": None,
 }
 """The scripts, and the environment of each; None is that of the tests."""
+BY_GRPC: Final = ("triton_grpc_client", "kserve_grpc_client")
+"""The scripts that are given the address of gRPC."""
 PROTOCOLS: Final = ("V2", "V1", "/invocations", "own JSON")
 """The order of the table; what is of none of these comes last."""
 UNPINNED: Final = ("httpx", "curl", "quart_app.client")
@@ -202,13 +206,20 @@ def results(venvs: Path, bundled_root: Path, tmp_path_factory: pytest.TempPathFa
         "QUART_APP_RECIPES": "",
         "QUART_APP_DEFAULT_MODEL": DEFAULT,
         "QUART_APP_API_KEYS": f"tests:{hashlib.sha256(key.encode()).hexdigest()}",
+        "QUART_APP_GRPC_PORT": 0,
     }
     with serving(cwd=folder, **settings) as server:
+        address = server.grpc_address()
         server.wait_until_ready()
         return [
             result
             for script, venv in SCRIPTS.items()
-            for result in ran(script, venvs / venv if venv else None, server.url, cases)
+            for result in ran(
+                script,
+                venvs / venv if venv else None,
+                address if script in BY_GRPC else server.url,
+                cases,
+            )
         ]
 
 
@@ -290,8 +301,11 @@ def test_no_client_is_left_out(results: list[Result]) -> None:
     assert {result.client for result in results} == {
         "tritonclient.http",
         "tritonclient.http.aio",
+        "tritonclient.grpc",
+        "tritonclient.grpc.aio",
         "kserve V1",
         "kserve V2",
+        "kserve gRPC",
         "mlflow",
         "httpx",
         "curl",

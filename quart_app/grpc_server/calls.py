@@ -66,7 +66,8 @@ Write = Callable[[bytes], Awaitable[None]]
 class Unary(NamedTuple):
     """A method that takes one message and answers with one.
 
-    `marks` are those of the view that does the same. `is_counted` says that a rate holds for it.
+    `marks` are those of the view that does the same. `is_counted` says that a rate and the limit of
+    requests in flight hold for it, as for all but what a platform asks.
     """
 
     answer: Answer
@@ -131,6 +132,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             self._admit(exchange, method.marks, is_counted=method.is_counted)
             message = await self.arrivals.read(context, exchange.until)
+            if not method.is_counted:
+                return _ended(exchange, await method.answer(exchange, message))
             return await self._answered(exchange, method.answer, message)
         except asyncio.CancelledError:
             _give_up(exchange)
@@ -142,9 +145,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             self._tell(exchange)
 
     async def _answered(self, exchange: Exchange, answer: Answer, message: bytes) -> bytes:
-        """The response to a message, of which the record is told."""
-        record = exchange.state.record
-        assert record is not None
+        """The response to a message, which counts among the requests in flight."""
         in_flight = self._context.in_flight
         full = in_flight.enter()
         try:
@@ -154,8 +155,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
                 reply = await answer(exchange, message)
         finally:
             in_flight.leave()
-        record.status, record.bytes = 200, len(reply)
-        return reply
+        return _ended(exchange, reply)
 
     # Streams ------------------------------------------------------------------------
 
@@ -292,6 +292,14 @@ REFUSED: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PER
 
 UNKNOWN_PATH: Final = "/"
 """What the log says of a path at which there is nothing: gRPC does not tell it to who answers."""
+
+
+def _ended(exchange: Exchange, reply: bytes) -> bytes:
+    """The reply, of which the record is told."""
+    record = exchange.state.record
+    if record is not None:
+        record.status, record.bytes = 200, len(reply)
+    return reply
 
 
 def _give_up(exchange: Exchange) -> None:

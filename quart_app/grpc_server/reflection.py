@@ -53,12 +53,25 @@ def _found(request: Message) -> dict[str, Any]:
         if wanted == "file_by_filename":
             return _file(pool.FindFileByName(request.file_by_filename))
         if wanted == "file_containing_symbol":
-            return _file(pool.FindFileContainingSymbol(request.file_containing_symbol))
+            return _file(_file_with(request.file_containing_symbol))
     except KeyError:
         return _error(grpc.StatusCode.NOT_FOUND, "There is nothing of this name.")
     if wanted is None:
         return _error(grpc.StatusCode.INVALID_ARGUMENT, "Expected one thing to look for.")
     return _error(grpc.StatusCode.NOT_FOUND, "There are no extensions here.")
+
+
+def _file_with(symbol: str) -> Any:
+    """The file of a symbol; the pool itself knows none of methods.
+
+    Raises:
+        KeyError: there is none.
+    """
+    pool = protobuf.pool()
+    try:
+        return pool.FindFileContainingSymbol(symbol)
+    except KeyError:
+        return pool.FindMethodByName(symbol).containing_service.file
 
 
 def _file(file: Any) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from .health import HealthService
 from .inference import InferenceService
 
 LOCAL, EVERYWHERE = "127.0.0.1", "[::]"
+MORE_CALLS: Final = 100
+"""A connection may have more calls than are answered at a time: a call beyond its limit waits in the
+client, and is not told that there are too many."""
 METADATA_BYTES: Final = 16 * KIB
 PING_MS: Final = 10_000
 """Clients may ask as often whether the server is there, also without a call; by itself gRPC closes
@@ -86,7 +89,7 @@ def _options(config: Config, limits: Limits) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", v2_grpc.body_limit(limits)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", METADATA_BYTES),
-        ("grpc.max_concurrent_streams", config.max_requests),
+        ("grpc.max_concurrent_streams", 2 * config.max_requests + MORE_CALLS),
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_MS),
