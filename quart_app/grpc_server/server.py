@@ -25,8 +25,8 @@ from .inference import InferenceService
 
 LOCAL, EVERYWHERE = "127.0.0.1", "[::]"
 MORE_CALLS: Final = 100
-"""A connection may have more calls than are answered at a time: a call beyond its limit waits in the
-client, and is not told that there are too many."""
+"""A connection may have more calls than are answered at a time: a call beyond its limit waits in
+the client, and is not told that there are too many."""
 METADATA_BYTES: Final = 16 * KIB
 PING_MS: Final = 10_000
 """Clients may ask as often whether the server is there, also without a call; by itself gRPC closes

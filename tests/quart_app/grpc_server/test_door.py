@@ -7,6 +7,8 @@ import hashlib
 import json
 import queue
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.process
 SERVICE: Final = "inference.GRPCInferenceService"
 KEY, OTHER_KEY = "one for all", "one for exam"
 SECONDS: Final = 30
+ROOT: Final = Path(__file__).parents[3]
 
 FLOWER: Final = [6.3, 3.3, 6.0, 2.5]
 
@@ -241,7 +244,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown output": ({"outputs": [{"name": "nothing"}]}, "INVALID_ARGUMENT"),
     "fewer bytes": ({"raw_input_contents": [b""]}, "INVALID_ARGUMENT"),
     "more rows than may be": (flowers(rows=100_001), "RESOURCE_EXHAUSTED"),
-    "a key too many bytes": ({"id": "x" * 2_000_000}, "RESOURCE_EXHAUSTED"),
+    "too many bytes beside raw tensors": ({"id": "x" * 2_000_000}, "RESOURCE_EXHAUSTED"),
 }
 
 
@@ -421,3 +424,21 @@ def test_a_port_that_is_taken_ends_the_server_with_a_sentence(tmp_path: Path) ->
             pass
     words = (tmp_path / STDERR).read_text()
     assert f"Port {port} on 127.0.0.1 cannot be opened for gRPC" in words
+
+
+def test_without_the_extra_the_setting_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['grpc'] = None; sys.argv = ['quart-app', 'serve']\n"
+        "from quart_app.cli.main import main; main()"
+    )
+    environment = {"PYTHONPATH": str(ROOT), "QUART_APP_GRPC_PORT": "0", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 1
+    assert "QUART_APP_GRPC_PORT needs the extra grpc: pip install 'quart-app[grpc]'" in done.stderr
