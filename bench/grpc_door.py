@@ -123,7 +123,7 @@ async def measure(ours: Server, echo: Server, folder: Path) -> dict[str, float]:
             json_rate, json_cpu = await loaded(ours, by_json)
             both = await asyncio.gather(loaded(ours, lambda: infer(one)), loaded(ours, by_json))
             begun = time.perf_counter()
-            model.answer(rows.T, len(rows), TENSOR)
+            model.answer(dict(zip(names, rows.T, strict=True)), len(rows), TENSOR)
             answer = (time.perf_counter() - begun) * 1e3
             large, echo_large = await took(lambda: infer(many)), await took(lambda: repeat(many))
             if number == 0:  # to warm up

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -181,14 +182,14 @@ def test_a_stream_answers_each_message_in_order_and_tells_errors_in_its_place(
 def test_repositories_of_triton_and_of_kserve_load_and_unload(open_door: Door) -> None:
     key = {"authorization": f"Bearer {KEY}"}
     for name in ("repository_name", "model_name"):  # fields 1 and 2
-        model = {name: "diabetes"}
+        model: dict[str, Any] = {name: "diabetes"}
         assert open_door.call("RepositoryModelUnload", metadata=key, **model).isUnloaded
         assert not open_door.call("ModelReady", name="diabetes").ready
         loaded = open_door.call("RepositoryModelLoad", metadata=key, **model)
         assert (loaded.model_name, loaded.isLoaded) == ("diabetes", True)
         assert open_door.call("ModelReady", name="diabetes").ready
     files = {"file:1/model": {"bytes_param": b"x"}}
-    with_file = {"model_name": "diabetes", "parameters": files, "metadata": key}
+    with_file: dict[str, Any] = {"model_name": "diabetes", "parameters": files, "metadata": key}
     assert code(lambda: open_door.call("RepositoryModelLoad", **with_file)) == "INVALID_ARGUMENT"
 
 
@@ -200,7 +201,7 @@ def test_health_is_told_for_the_server_the_service_and_the_process(open_door: Do
         found = check(kind(service=service).SerializeToString(), timeout=SECONDS)
         assert protobuf.parsed(answer, found).status == 1
     assert code(lambda: check(kind(service="x").SerializeToString())) == "NOT_FOUND"
-    health = {"service": "grpc.health.v1.Health", "request": "HealthListRequest"}
+    health: dict[str, Any] = {"service": "grpc.health.v1.Health", "request": "HealthListRequest"}
     listed = open_door.call("List", **health, reply="HealthListResponse")
     assert set(listed.statuses) == {"", SERVICE, "live"}
     watch = open_door.channel.unary_stream("/grpc.health.v1.Health/Watch")
@@ -259,7 +260,7 @@ def test_a_bad_request_has_a_status_and_a_sentence(open_door: Door, case: str) -
 
 def test_what_is_not_served_is_unimplemented(open_door: Door) -> None:
     for path in (f"/{SERVICE}/SystemSharedMemoryStatus", "/other.Service/Method"):
-        assert code(lambda path=path: open_door.raw(path)(b"", timeout=SECONDS)) == "UNIMPLEMENTED"
+        assert code(partial(open_door.raw(path), b"", timeout=SECONDS)) == "UNIMPLEMENTED"
 
 
 def test_a_message_that_is_larger_than_may_be_is_refused(open_door: Door) -> None:
@@ -297,7 +298,7 @@ class Model(ClassifierMixin, BaseEstimator):
     def predict(self, X):
         X = numpy.asarray(X)
         if X.max() > 100:
-            time.sleep(1)
+            time.sleep(X.max() / 1000)
         return self.classes_[(X[:, 0] > 1).astype(int)]
 """
 
@@ -336,16 +337,14 @@ class Asked(threading.Thread):
 
 
 def test_what_was_accepted_is_answered_and_then_the_door_is_shut(slow_models: Path) -> None:
-    settings = own_settings(slow_models) | {"QUART_APP_SHUTDOWN_DELAY": "0.5"}
+    settings = own_settings(slow_models) | {"QUART_APP_SHUTDOWN_DELAY": "2"}
     with door(slow_models, **settings) as found:
-        stream = found.stream()(_never(), timeout=SECONDS)
         assert code(lambda: found.infer(**slow(), timeout=0.3)) == "DEADLINE_EXCEEDED"
-        asked = Asked(lambda: found.infer(**slow()))
-        time.sleep(0.3)
+        stream = found.stream()(_never(), timeout=SECONDS)
         found.server.process.terminate()
-        time.sleep(0.2)
-        assert not found.call("ServerReady").ready  # and goes on within the delay
-        assert found.infer(**slow(0)).model_name == "slow"
+        while found.call("ServerReady").ready:
+            time.sleep(0.05)
+        asked = Asked(lambda: found.infer(**slow(4_000)))  # is taken within the delay
         assert code(lambda: next(stream)) == "UNAVAILABLE"
         assert code(lambda: found.infer(**slow(0))) == "UNAVAILABLE"
         assert asked.result().model_name == "slow"
