@@ -39,7 +39,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters screenshots bench clients client-test corpus-test onnx-test guest-test lint types protos lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters fuzz-grpc screenshots bench clients client-test corpus-test onnx-test guest-test lint types protos lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -78,6 +78,9 @@ fuzz-forms: $(VENV)/.installed-test ## change values in plain forms for SECONDS,
 
 fuzz-boosters: $(VENV)/.installed-test $(VENV)/.installed-guests ## change values in boosters for SECONDS, and load and ask them in children
 	@$(BIN)/python -m tests.fuzz_boosters $(SECONDS)
+
+fuzz-grpc: $(VENV)/.installed-test ## send broken messages to a server of gRPC for SECONDS
+	@$(BIN)/python -m tests.fuzz_grpc $(SECONDS)
 
 screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the README in Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images
