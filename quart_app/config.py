@@ -440,11 +440,13 @@ class Config:
     max_csv_bytes: int = _setting(
         512 * MIB,
         _count,
-        "Bytes that a CSV table may have; they are kept in a temporary file. All together may have "
-        "twice as many.",
+        "Bytes that a table in CSV or JSON Lines may have; they are kept in a temporary file. All "
+        "together may have twice as many.",
     )
     max_tables: int = _setting(
-        8, _count, "CSV tables that are taken at a time; more are refused with 503."
+        8,
+        _count,
+        "Tables in CSV or JSON Lines that are taken at a time; more are refused with 503.",
     )
     deadline: float = _setting(
         20 * SECONDS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from quart import Quart, current_app, request
 
@@ -26,6 +26,8 @@ from .tables.jobs import Jobs
 from .tables.scoring import Scorer
 
 EXTENSION = "quart_app"
+
+AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
 MODEL: Final = "model"
 """The parameter of a query that names the model."""
@@ -109,10 +111,15 @@ def require_allowed(name: str) -> None:
     require_for(get_state().models, name)
 
 
-def scorer_of(servable: Servable, explain: str | None = None) -> Scorer:
-    """What answers tables with this model, and explains the answers on a scale."""
+def scorer_of(
+    servable: Servable,
+    kind: type[AnyScorer] = Scorer,  # type: ignore[assignment]
+    *,
+    explain: str | None = None,
+) -> AnyScorer:
+    """What answers tables of this kind with this model, and explains the answers on a scale."""
     config = get_config()
-    return Scorer(
+    return kind(
         servable.manifest,
         partial(get_answering().infer, servable),
         config.deadline,

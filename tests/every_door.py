@@ -25,6 +25,7 @@ from quart_app.context import context_of
 
 HTML = {"Accept": "text/html"}
 CSV = {"Content-Type": "text/csv"}
+LINES = {"Content-Type": "application/jsonl"}
 
 PAGES = (
     *("/", "/docs", "/openapi.json", "/metrics", "/health", "/health/ready", "/ping"),
@@ -69,6 +70,8 @@ async def ask(client: Client, name: str, model: Model) -> None:
         await require(await client.post(path, form=texts, headers=headers))
     assert (await client.post(path, json={})).status_code == 400
     await require(await client.post(path, data=table(rows * 300), headers=CSV))
+    lines = "\n".join(map(json.dumps, rows * 300)).encode()
+    await require(await client.post(path, data=lines, headers=LINES))
     file = FileStorage(stream=io.BytesIO(table(rows)), filename="rows.csv")
     await require(await client.post(f"/models/{name}/file", files={"file": file}), 303)
     await ask_as_others(client, name, model.manifest, rows)

@@ -28,9 +28,11 @@ from ..context import (
 from ..inference import EXPLAIN, InferenceRequest, UnsupportedBody
 from ..marks import predicts, speaks
 from ..negotiation import json_reply, varied, wants_html
-from ..protocols import csv, form, native
+from ..protocols import csv, form, jsonl, native
 from ..protocols.explained import scale_of, settled
 from ..tables import parquet
+from ..tables.lines import LinePiece, LineScorer
+from ..tables.scoring import Piece, Scorer
 from .pages import model_page
 
 blueprint = Blueprint("predict", __name__, url_prefix="/models/<name>")
@@ -55,7 +57,8 @@ async def by_query(name: str, version: str | None = None) -> Response | Werkzeug
 @speaks(native.PROTOCOL)
 @hide
 async def by_body(name: str, version: str | None = None) -> Response:
-    """Predict for the row in a form, the rows in JSON, or the table in CSV or Parquet."""
+    """Predict for the row in a form, the rows in JSON, or the table in CSV, JSON Lines or
+    Parquet."""
     call = _to_explain(await get_call(name, version))
     table = get_state().table
     if table is not None:
@@ -101,17 +104,24 @@ async def answer_table(call: Call, table: SpooledTable) -> Response:
     """The table with its predictions, row by row; what is wrong at its beginning is an error."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedBody(f"Expected {csv.CONTENT_TYPE} in UTF-8, got {charset}.")
+        raise UnsupportedBody(f"Expected {request.mimetype} in UTF-8, got {charset}.")
     servable = await get_answering().find(call)
     note(call.record, servable)
-    read = await parquet.as_csv(table.file, get_config())
-    if read is not table.file:
-        table.owner.enter_context(read)
-    pieces = scorer_of(servable, call.explain).answer(read)
+    pieces: AsyncGenerator[Piece | LinePiece, None]
+    if request.mimetype in jsonl.CONTENT_TYPES:
+        pieces = scorer_of(servable, LineScorer, explain=call.explain).answer_lines(table.file)
+        content_type = request.mimetype
+    else:
+        read = await parquet.as_csv(table.file, get_config())
+        if read is not table.file:
+            table.owner.enter_context(read)
+        pieces = scorer_of(servable, Scorer, explain=call.explain).answer(read)
+        content_type = csv.ANSWER_TYPE
     first = await anext(pieces)
 
     async def lines() -> AsyncGenerator[bytes, None]:
-        rows = 0
+        rows = first.rows
+        note(call.record, servable, rows)
         async with contextlib.aclosing(pieces):
             yield first.lines
             async for piece in pieces:
@@ -119,6 +129,6 @@ async def answer_table(call: Call, table: SpooledTable) -> Response:
                 note(call.record, servable, rows)
                 yield piece.lines
 
-    response = Response(lines(), content_type=csv.ANSWER_TYPE)
+    response = Response(lines(), content_type=content_type)
     response.timeout = None  # each chunk has a deadline of its own
     return response

@@ -1,7 +1,7 @@
 """Request bodies, read whole and within limits before the app sees the request.
 
-A compressed body is inflated on the way, and the limit holds for what comes out. A table in CSV is
-not held in memory but in a temporary file, which lasts as long as the request.
+A compressed body is inflated on the way, and the limit holds for what comes out. A table in CSV or
+JSON Lines is not held in memory but in a temporary file, which lasts as long as the request.
 
 A layer, because here the limit also holds for a chunked body, and a refused one can be read to its
 end: a server whose app stops reading leaves the connection hanging. A refusal is an exception in
@@ -23,7 +23,7 @@ from werkzeug.http import parse_options_header
 from ..asgi import ASGIApp, Receive, Scope, Send, SpooledTable, state_of
 from ..config import Config
 from ..inference import Bound, InvalidRequest, NotReady, tables_full, too_large
-from ..protocols import csv, form, upload
+from ..protocols import csv, form, jsonl, upload
 from ..protocols.protocol import Headers, Limits
 from ..protocols.registry import Protocols
 from .body_stream import (
@@ -59,7 +59,10 @@ in gzip, which come in no time, the disk would take eight times as many."""
 
 Refusal = TypeVar("Refusal", bound=Exception)
 
-_TABLES: Final = frozenset({csv.CONTENT_TYPE.encode(), b"application/vnd.apache.parquet"})
+_TABLES: Final = frozenset(
+    each.encode()
+    for each in (csv.CONTENT_TYPE, "application/vnd.apache.parquet", *jsonl.CONTENT_TYPES)
+)
 _MULTIPART: Final = form.MULTIPART.encode()
 
 
@@ -290,7 +293,7 @@ async def _uploaded(
 
 
 def _brings_table(scope: Scope, headers: Headers) -> bool:
-    """Whether the body is a table in CSV or Parquet, or a form with one."""
+    """Whether the body is a table in CSV, Parquet or JSON Lines, or a form with one."""
     if scope["method"] != "POST":
         return False
     kind = mimetype(headers)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ..inference import EXPLAIN
 from ..negotiation import HTML, JSON
 from ..negotiation import TEXT as PLAIN
-from ..protocols import datatypes, form, v2_binary
+from ..protocols import datatypes, form, jsonl, v2_binary
 from ..protocols.explained import ROWS, SCALES
 from ..protocols.protocol import Protocol
 from ..protocols.registry import BUNDLED
@@ -225,7 +225,7 @@ def _by_body(servable: Servable, parameters: list[Schema]) -> Schema:
     name, example = servable.manifest.name, servable.example
     row, texts = reference(f"{name}.Row"), _texts(example)
     answered = _answered(name)
-    answered["content"] |= {CSV: {"schema": TEXT}}
+    answered["content"] |= {kind: {"schema": TEXT} for kind in (CSV, jsonl.CONTENT_TYPE)}
     shapes = [row, {"type": "array", "items": row, "minItems": 1}]
     rows = {"one": example, "many": [example]}
     if servable.explains:
@@ -237,10 +237,11 @@ def _by_body(servable: Servable, parameters: list[Schema]) -> Schema:
         form.CONTENT_TYPE: {"schema": row, "example": texts},
         form.MULTIPART: {"schema": row, "example": texts},
         CSV: {"schema": TEXT, "example": _csv(example)},
+        jsonl.CONTENT_TYPE: {"schema": TEXT, "example": jsonl.encode([example]).decode()},
     }
     return {
         "tags": [name],
-        "summary": "Predict for one row, for a list of rows, or for the rows of a CSV file",
+        "summary": "Predict for one row, for a list of rows, or for the rows of a table",
         "parameters": parameters,
         "requestBody": {"required": True, "content": body},
         "responses": {"200": answered},

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from werkzeug.http import parse_options_header
 
 from model_store.labels import json_labels
@@ -28,8 +26,9 @@ from ..inference import (
     InvalidRequest,
     UnsupportedBody,
 )
-from . import csv, explained, form, rows
+from . import csv, explained, form, jsonl, rows
 from .json_body import kind, parse
+from .probabilities import by_row
 from .protocol import JSON, Headers, Limits, Payload, Protocol, Reply
 
 CONTENT_TYPE: Final = JSON
@@ -79,7 +78,7 @@ def _objects(content: Any) -> Sequence[Any]:
 def encode(response: InferenceResponse, *, many: bool) -> bytes:
     """The answer as JSON: of a list, or of the one row."""
     predictions = json_labels(response.labels)
-    probabilities = _by_row(response)
+    probabilities = by_row(response)
     content: dict[str, Any] = (
         {"predictions": predictions} if many else {"prediction": predictions[0]}
     )
@@ -100,24 +99,6 @@ def encode(response: InferenceResponse, *, many: bool) -> bytes:
     return msgspec.json.encode(content)
 
 
-def _by_row(response: InferenceResponse) -> list[Any] | None:
-    """For each row the probabilities by class, or a list of such of several targets."""
-    if response.probabilities is None:
-        return None
-    tables = [
-        _by_class(shares, classes)
-        for shares, classes in zip(response.probabilities, response.classes, strict=True)
-    ]
-    return (
-        tables[0] if response.labels.ndim == 1 else [list(row) for row in zip(*tables, strict=True)]
-    )
-
-
-def _by_class(shares: NDArray[np.float64], classes: Sequence[object]) -> list[dict[str, float]]:
-    names = [str(label) for label in classes]
-    return [dict(zip(names, row, strict=True)) for row in shares.tolist()]
-
-
 def decode_any(payload: Payload, limits: Limits) -> InferenceRequest:
     """The rows of a body in JSON, or the row of a form, by its content type.
 
@@ -133,7 +114,8 @@ def decode_any(payload: Payload, limits: Limits) -> InferenceRequest:
     if mimetype == form.CONTENT_TYPE:
         return form.decode(bytes(payload.body))
     raise UnsupportedBody(
-        f"Expected a body of {JSON}, {form.CONTENT_TYPE} or {csv.CONTENT_TYPE}, got {mimetype}."
+        f"Expected a body of {JSON}, {form.CONTENT_TYPE}, {csv.CONTENT_TYPE} or "
+        f"{jsonl.CONTENT_TYPE}, got {mimetype}."
     )
 
 
@@ -149,7 +131,7 @@ PROTOCOL: Final = Protocol(
     decode=decode_any,
     encode=lambda response, request: Reply(encode(response, many=request.many)),
     body_limit=body_limit,
-    content_types=(JSON, *FORMS, csv.CONTENT_TYPE),
+    content_types=(JSON, *FORMS, csv.CONTENT_TYPE, *jsonl.CONTENT_TYPES),
     vary=("Accept",),
-    summary="Predict for one row, for a list of rows, or for the rows of a CSV file",
+    summary="Predict for one row, for a list of rows, or for the rows of a table",
 )

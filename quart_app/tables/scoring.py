@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Any, Final, NamedTuple, Protocol, cast
+from typing import IO, Any, Final, NamedTuple, Protocol, Self, cast
 
 from model_store import Fault, InvalidRows, Manifest, Signature, arrow
 from model_store.arrow import blanks, is_arrow
@@ -64,33 +65,52 @@ class Infer(Protocol):
     ) -> Awaitable[InferenceResponse]: ...
 
 
-@dataclass(slots=True)
-class Chunk:
+@dataclass(slots=True, kw_only=True)
+class Chunk(ABC):
     """Some rows with the request for those that are sound, and what became of them by position."""
 
-    names: tuple[str, ...]
-    records: Records
     sound: Sequence[int]
     request: InferenceRequest
     errors: dict[int, str]
     answered: list[tuple[Sequence[int], InferenceResponse]] = field(default_factory=list)
     calls: int = CALLS
 
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def request_of(self, positions: Sequence[int]) -> InferenceRequest:
+        """The request for some of the sound rows."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TextChunk(Chunk):
+    """Rows of texts, by column."""
+
+    names: tuple[str, ...]
+    records: Records
+
     @classmethod
-    def of(cls, names: tuple[str, ...], records: Records, explain: str | None = None) -> Chunk:
+    def of(cls, names: tuple[str, ...], records: Records, explain: str | None = None) -> Self:
         faults = records.faults
         sound: Sequence[int] = range(records.rows)
         if faults:
             sound = [row for row in sound if row not in faults]
-        request = request_of(names, taken(records, sound) if faults else records, explain)
-        return cls(names, records, sound, request, {i: str(fault) for i, fault in faults.items()})
+        return cls(
+            names=names,
+            records=records,
+            sound=sound,
+            request=request_of(names, taken(records, sound) if faults else records, explain),
+            errors={i: str(fault) for i, fault in faults.items()},
+        )
 
     @property
     def rows(self) -> int:
         return self.records.rows
 
     def request_of(self, positions: Sequence[int]) -> InferenceRequest:
-        """The request for some of the sound rows."""
         if len(positions) == self.request.rows:
             return self.request
         records = taken(self.records, positions)
@@ -161,10 +181,10 @@ class Table:
         self._waiting[0] = found.slice(size, found.rows)
         return found.slice(0, size)
 
-    def next_chunk(self, limit: int = CHUNK_ROWS) -> Chunk:
+    def next_chunk(self, limit: int = CHUNK_ROWS) -> TextChunk:
         """The next rows as a chunk."""
         records = self.next_rows(limit)
-        return Chunk.of(self.names, records, self._explain)
+        return TextChunk.of(self.names, records, self._explain)
 
     def _read(self) -> None:
         while not self._ended and not self._waiting:
@@ -224,7 +244,7 @@ def check(file: IO[bytes], signature: Signature) -> None:
             break
         if not count:
             _check_names(table.names, records, signature)
-        chunk = Chunk.of(table.names, records)
+        chunk = TextChunk.of(table.names, records)
         found = _faults(chunk.request, signature)
         total += found.total + len(records.faults)
         faults += records.faults.values()
@@ -286,6 +306,14 @@ class Scorer:
         self._show_errors = show_errors
         self._logged: set[type[Exception]] = set()
 
+    @property
+    def answered_cells(self) -> int:
+        """How many cells an answer has, about."""
+        targets = len(self.manifest.targets)
+        if self._explain is None:
+            return targets
+        return targets * (2 + len(self.manifest.signature.columns))
+
     async def answer(self, file: IO[bytes]) -> AsyncGenerator[Piece, None]:
         """The answer in pieces. Until the first of them, a failure is that of the request.
 
@@ -294,11 +322,8 @@ class Scorer:
             QueueFull, Closed, DeadlineExceeded, PredictionFailed: before the first piece only.
         """
         await self._check(file)
-        answered = len(self.manifest.targets)
         explained = self._explain is not None
-        if explained:
-            answered *= 2 + len(self.manifest.signature.columns)
-        table = Table(file, answered, explain=self._explain)
+        table = Table(file, self.answered_cells, explain=self._explain)
         limit = self._chunk_rows
         chunk = await asyncio.to_thread(table.next_chunk, limit)
         encoder = Encoder(table.names, table.delimiter, self.manifest, explained=explained)
@@ -322,7 +347,7 @@ class Scorer:
     def _until(self) -> float:
         return asyncio.get_running_loop().time() + self._deadline
 
-    async def _ask_first(self, chunk: Chunk) -> None:
+    async def _ask_first(self, chunk: TextChunk) -> None:
         """Ask for the first chunk, whose failure is that of the request."""
         until = self._until()
         try:
@@ -410,7 +435,9 @@ def _by_row(error: InvalidRows, positions: Sequence[int]) -> dict[int, str]:
     return {position: str(InvalidRows(found, rows=1)) for position, found in faults.items()}
 
 
-def _turn_over(encoder: Encoder, chunk: Chunk, table: Table, limit: int) -> tuple[Piece, Chunk]:
+def _turn_over(
+    encoder: Encoder, chunk: TextChunk, table: Table, limit: int
+) -> tuple[Piece, TextChunk]:
     """The lines of a chunk, and the next one."""
     columns = _columns(encoder, chunk)
     lines = encoder.encode(columns)
@@ -418,7 +445,7 @@ def _turn_over(encoder: Encoder, chunk: Chunk, table: Table, limit: int) -> tupl
     return piece, table.next_chunk(limit)
 
 
-def _columns(encoder: Encoder, chunk: Chunk) -> list[TextColumn]:
+def _columns(encoder: Encoder, chunk: TextChunk) -> list[TextColumn]:
     """The cells of a chunk, its answers, and its errors."""
     count = chunk.rows
     if not chunk.errors and len(chunk.answered) == 1:

@@ -16,6 +16,7 @@ from .cases import Case, Cases, Mode, require, require_same
 
 JSON = {"Content-Type": "application/json"}
 CSV = {"Content-Type": "text/csv"}
+LINES = {"Content-Type": "application/x-ndjson"}
 LENGTH = "Inference-Header-Content-Length"
 FORMATS = {"FP64": "<d", "INT64": "<q", "BOOL": "<?"}
 
@@ -99,6 +100,17 @@ class ByHand:
             told = success(answer).headers["content-type"]
             require(told.startswith("text/csv"), f"the answer is {told}")
             compare_table(answer.body.decode(), case)
+
+    async def lines_of_rows(self) -> None:
+        """JSON Lines in and out: a line for each row."""
+        for case in self.cases.sent:
+            body = "\n".join(json.dumps(row) for row in case.records).encode()
+            answer = await self.send(f"/models/{case.model}/predict", body, LINES)
+            require_same(success(answer).headers["content-type"], LINES["Content-Type"], "type")
+            answers = [json.loads(line) for line in answer.body.splitlines()]
+            require(len(answers) == len(case.rows), f"{len(answers)} lines for {len(case.rows)}")
+            for number, told in enumerate(answers):
+                compare_one(told, case, number)
 
     async def own_errors(self) -> None:
         model = self.cases.models[0].model
@@ -282,6 +294,7 @@ class ByHand:
             "query": self.query,
             "form": self.form,
             "CSV, answered with CSV": self.table,
+            "JSON Lines, answered with JSON Lines": self.lines_of_rows,
             "V1: alive, models ready": self.v1,
             "V1: instances as lists": self.lists,
             "V1: instances as objects": self.objects,
