@@ -16,6 +16,9 @@ CLIENTS := .clients
 TRITON := 'tritonclient[grpc,http]==2.73.0'
 KSERVE := 'kserve==0.21.0'
 MLFLOW := 'mlflow-skinny==3.17.2' pandas scipy scikit-learn skops cloudpickle
+MCP := 'mcp==2.3.0'
+MCP1 := 'mcp==1.30.0'
+FASTMCP := 'fastmcp==4.2.3'
 SCHEMATHESIS := 'schemathesis==4.32.5'
 # Its own dependencies have lacked pyOpenSSL since sigstore 4.
 SIGNING := 'model-signing==1.1.1' pyopenssl
@@ -88,7 +91,7 @@ screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pict
 bench: $(VENV)/.installed-uvicorn ## measure beside PEERS and the bare servers, and write docs/performance.md
 	@$(BIN)/python -m bench --peers $(PEERS) --markdown docs/performance.md
 
-clients: $(foreach name,triton kserve mlflow schemathesis signing,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
+clients: $(foreach name,triton kserve mlflow mcp mcp1 fastmcp schemathesis signing,$(CLIENTS)/$(name)/.installed) ## install released clients into .clients (1 GB)
 
 client-test: $(VENV)/.installed-test clients ## run these clients against a server
 	@CLIENT_VENVS=$(CLIENTS) REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -m clients
@@ -161,6 +164,9 @@ $(CORPUS)/%/.written: tests/corpus.py
 $(CLIENTS)/triton/.installed: CLIENT = $(TRITON)
 $(CLIENTS)/kserve/.installed: CLIENT = $(KSERVE)
 $(CLIENTS)/mlflow/.installed: CLIENT = $(MLFLOW)
+$(CLIENTS)/mcp/.installed: CLIENT = $(MCP)
+$(CLIENTS)/mcp1/.installed: CLIENT = $(MCP1)
+$(CLIENTS)/fastmcp/.installed: CLIENT = $(FASTMCP)
 $(CLIENTS)/schemathesis/.installed: CLIENT = $(SCHEMATHESIS)
 $(CLIENTS)/signing/.installed: CLIENT = $(SIGNING)
 

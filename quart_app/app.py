@@ -19,6 +19,7 @@ from .blueprints import (
     health,
     invocations,
     life,
+    mcp,
     metrics,
     pages,
     predict,
@@ -37,6 +38,7 @@ from .middleware.headers import CommonHeaders
 from .middleware.limits import Heads, InFlight, InFlightLimit
 from .middleware.request_record import Observer, Recorder, note_route
 from .observe.metrics import Metrics
+from .protocols import mcp as mcp_calls
 from .protocols.protocol import Protocol
 from .protocols.registry import Protocols
 from .serving.registry import Registry
@@ -58,7 +60,8 @@ def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
     app = Quart(__package__)
     app.url_rule_class = Rule
     app.url_map.merge_slashes = False
-    context = app.extensions[EXTENSION] = _context(config, Protocols(protocols), app)
+    protocols_of = _protocols(config, protocols)
+    context = app.extensions[EXTENSION] = _context(config, protocols_of, app)
     access, in_flight = context.access, context.in_flight
     templating.register(app, config.templates)
     errors.register(app)
@@ -80,6 +83,10 @@ def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
     ]
     app.asgi_app = stack(app.asgi_app, layers)  # type: ignore[method-assign, assignment, arg-type]
     return app
+
+
+def _protocols(config: Config, others: Sequence[Protocol]) -> Protocols:
+    return Protocols((*((mcp_calls.PROTOCOL,) if config.mcp else ()), *others))
 
 
 def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
@@ -106,6 +113,8 @@ def _register_views(app: Quart, context: Context) -> None:
         app.register_blueprint(module.blueprint)
     if config.metrics:
         app.register_blueprint(metrics.blueprint)
+    if config.mcp:
+        app.register_blueprint(mcp.blueprint(context))
     predictions.register(app, context.protocols)
     if config.classic:
         app.register_blueprint(classic.blueprint, url_prefix=config.classic_prefix)

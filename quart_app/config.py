@@ -357,6 +357,11 @@ class Config:
     tour_prefix: str = _setting(
         "/tour", _prefix, "The path below which the tour stands; it may be empty."
     )
+    mcp: bool = _setting(
+        True,
+        _boolean,
+        "Whether agents find the models as tools at /mcp (Model Context Protocol).",
+    )
     cors_origins: tuple[str, ...] = _setting(
         (),
         _origins,

@@ -152,7 +152,8 @@ async def answer_with(error: Exception, status: int, kind: str) -> Response:
     if status == 500:
         asked = request.method, request.path, get_state().request_id
         logger.error("%s %r failed (request %s)", *asked, exc_info=error)
-    message = message_of(error, status, show_errors=context_of(current_app).config.show_errors)
+    words = context_of(current_app).config.show_errors
+    message = message_of(error, status, words=words)
     protocol = context_of(current_app).protocols.at(request.path)
     if protocol.error is not None:
         return with_headers(json_response(protocol.error(message, status), status), error)
@@ -203,14 +204,15 @@ def retry_after_of(error: Exception) -> int | None:
     return error.retry_after if isinstance(error, NotReady) else None
 
 
-def message_of(error: Exception, status: int, *, show_errors: bool) -> str:
-    """The sentence that a client reads; with `show_errors` also what a pipeline said."""
+def message_of(error: Exception, status: int, *, words: bool) -> str:
+    """What a client is told of an error that has this status; with `words` also what a pipeline or
+    a library said of it."""
     if isinstance(error, HTTPException):
         return DESCRIPTIONS.get(status, error.description or error.name)
     if isinstance(error, QueueFull | Closed):
         return BUSY
     if isinstance(error, PredictionFailed) and status == 500:
-        return shown(error, words=True) if show_errors else FAILED
+        return shown(error, words=True) if words else FAILED
     if status == 500:
         return DESCRIPTIONS[500]
-    return shown(error, words=show_errors)
+    return shown(error, words=words)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
@@ -62,9 +62,17 @@ class TooLarge(Exception):
     """The body is for the layers; nothing was predicted yet."""
 
 
+class Elsewhere(Exception):
+    """The view has to answer, since this is no JSON with status 200; nothing was predicted."""
+
+
+Answers = Callable[[Scope, Call], Awaitable[bytes]]
+"""Answers a request with the body of a response. Raises Elsewhere."""
+
+
 class Route(NamedTuple):
     """What answers at an address of the pattern `rule`, which came as `path`, and the headers that
-    all responses have there."""
+    all responses have there. `answers` does it for a protocol that is more than predictions."""
 
     protocol: Protocol
     rule: str
@@ -72,6 +80,7 @@ class Route(NamedTuple):
     name: str | None
     version: str | None
     headers: tuple[tuple[bytes, bytes], ...]
+    answers: Answers | None = None
 
 
 class FastPath:
@@ -102,8 +111,7 @@ class FastPath:
         exchange = Exchange(receive, self._lookout.current_task())
         try:
             request_id = self._admit(scope, state, headers)
-            key = partial(route_key, scope)
-            body = await self._answer(route, exchange, record, state.models, key)
+            body = await self._answer(route, exchange, scope, record, state.models)
         except ClientGone:
             record.give_up()
             self._tell(state, scope)
@@ -112,7 +120,7 @@ class FastPath:
             self._tell(state, scope)
             raise
         except Exception as error:
-            if not isinstance(error, InBytes | TooLarge | TooSlow):
+            if not isinstance(error, Elsewhere | InBytes | TooLarge | TooSlow):
                 state.refusal = error
             await self._app(scope, replay(exchange.body, receive, more=exchange.more), send)
         else:
@@ -137,11 +145,13 @@ class FastPath:
             )
         except HTTPException:
             return None
-        protocol = marks_of(self._quart.view_functions[rule.endpoint]).protocol
+        marks = marks_of(self._quart.view_functions[rule.endpoint])
+        protocol = marks.protocol
         if protocol is None or not _speaks_json(protocol):
             return None
         name, version = names.get("name"), names.get("version")
-        return Route(protocol, shown_rule(rule), path, name, version, self._headers(protocol))
+        headers = self._headers(protocol)
+        return Route(protocol, shown_rule(rule), path, name, version, headers, marks.answers)
 
     def _headers(self, protocol: Protocol) -> tuple[tuple[bytes, bytes], ...]:
         origins = self._context.config.cors_origins
@@ -170,15 +180,15 @@ class FastPath:
         self,
         route: Route,
         exchange: Exchange,
+        scope: Scope,
         record: Record,
         models: tuple[str, ...] | None,
-        key: Callable[[], str],
     ) -> bytes:
         """The body of the response, by one of these models or by any.
 
         Raises:
             ClientGone: nobody waits for it.
-            InBytes, TooLarge, TooSlow: Quart has to answer; nothing was predicted yet.
+            Elsewhere, InBytes, TooLarge, TooSlow: Quart has to answer; nothing was predicted yet.
         """
         self._lookout.add(exchange)
         try:
@@ -190,8 +200,12 @@ class FastPath:
                 if full is not None:
                     raise full
                 until = exchange.now + self._context.config.deadline
-                payload = Payload(exchange.body)
+                headers = () if route.answers is None else scope["headers"]
+                payload = Payload(exchange.body, headers=headers)
+                key = partial(route_key, scope)
                 call = Call(payload, route.name, route.version, until, record, models, key)
+                if route.answers is not None:
+                    return await route.answers(scope, call)
                 reply = await self._context.answering.answer(route.protocol, call, in_json=True)
                 return reply.body
             finally:
@@ -234,7 +248,8 @@ def _is_plain(scope: Scope, headers: Mapping[bytes, bytes], route: Route) -> boo
         or not is_host(headers.get(b"host", b" "))
         or scope.get("root_path")
         or scope.get("raw_path") != route.path.encode()
-        or b"text/" in headers.get(b"accept", b"").lower()
+        or (b"text/" if route.answers is None else b"text/html")
+        in headers.get(b"accept", b"").lower()
     ):
         return False
     if protocol.content_types and not _is_json(headers.get(b"content-type", _JSON)):

@@ -20,7 +20,8 @@ class Marks:
     `predicts`: it predicts, or hands out what was predicted. `keeps`: it leaves something behind,
     so that no page of another site may send it. `changes`: it changes what the server serves.
     `guarded`: it needs a key where predictions do. `page`: without a query it is a mere page.
-    `protocol`: the one that it speaks. `only_with`: the setting without which none of this holds.
+    `protocol`: the one that it speaks. `answers`: what answers it without Quart, where that can.
+    `only_with`: the setting without which none of this holds.
     """
 
     predicts: bool = False
@@ -29,6 +30,7 @@ class Marks:
     guarded: bool = False
     page: bool = False
     protocol: Protocol | None = None
+    answers: Callable[..., Any] | None = None
     only_with: str | None = None
 
 

@@ -58,6 +58,9 @@ SCRIPTS: Final = {
     "kserve_client": "kserve",
     "kserve_grpc_client": "kserve",
     "mlflow_client": "mlflow",
+    "mcp_client": "mcp",
+    "mcp1_client": "mcp1",
+    "fastmcp_client": "fastmcp",
     "httpx_client": None,
     "curl_client": None,
     "own_client": None,
@@ -65,7 +68,7 @@ SCRIPTS: Final = {
 """The scripts, and the environment of each; None is that of the tests."""
 BY_GRPC: Final = ("triton_grpc_client", "kserve_grpc_client")
 """The scripts that are given the address of gRPC."""
-PROTOCOLS: Final = ("V2", "V1", "/invocations", "own JSON")
+PROTOCOLS: Final = ("V2", "V1", "/invocations", "MCP", "own JSON")
 """The order of the table; what is of none of these comes last."""
 UNPINNED: Final = ("httpx", "curl", "quart_app.client")
 """Clients of which any version will do: the table says which was tried last."""
@@ -307,6 +310,9 @@ def test_no_client_is_left_out(results: list[Result]) -> None:
         "kserve V2",
         "kserve gRPC",
         "mlflow",
+        "mcp.Client",
+        "mcp.ClientSession",
+        "fastmcp.Client",
         "httpx",
         "curl",
         "quart_app.client",

@@ -30,6 +30,7 @@ from ..marks import predicts, speaks
 from ..negotiation import json_reply, varied, wants_html
 from ..protocols import csv, form, jsonl, native
 from ..protocols.explained import scale_of, settled
+from ..serving.servable import Servable
 from ..tables import parquet
 from ..tables.lines import LinePiece, LineScorer
 from ..tables.scoring import Piece, Scorer
@@ -107,16 +108,7 @@ async def answer_table(call: Call, table: SpooledTable) -> Response:
         raise UnsupportedBody(f"Expected {request.mimetype} in UTF-8, got {charset}.")
     servable = await get_answering().find(call)
     note(call.record, servable)
-    pieces: AsyncGenerator[Piece | LinePiece, None]
-    if request.mimetype in jsonl.CONTENT_TYPES:
-        pieces = scorer_of(servable, LineScorer, explain=call.explain).answer_lines(table.file)
-        content_type = request.mimetype
-    else:
-        read = await parquet.as_csv(table.file, get_config())
-        if read is not table.file:
-            table.owner.enter_context(read)
-        pieces = scorer_of(servable, Scorer, explain=call.explain).answer(read)
-        content_type = csv.ANSWER_TYPE
+    content_type, pieces = await _answered(call, servable, table)
     first = await anext(pieces)
 
     async def lines() -> AsyncGenerator[bytes, None]:
@@ -132,3 +124,16 @@ async def answer_table(call: Call, table: SpooledTable) -> Response:
     response = Response(lines(), content_type=content_type)
     response.timeout = None  # each chunk has a deadline of its own
     return response
+
+
+async def _answered(
+    call: Call, servable: Servable, table: SpooledTable
+) -> tuple[str, AsyncGenerator[Piece | LinePiece, None]]:
+    """What answers a table of this kind, with the kind of its answer."""
+    if request.mimetype in jsonl.CONTENT_TYPES:
+        scorer = scorer_of(servable, LineScorer, explain=call.explain)
+        return request.mimetype, scorer.answer_lines(table.file)
+    read = await parquet.as_csv(table.file, get_config())
+    if read is not table.file:
+        table.owner.enter_context(read)
+    return csv.ANSWER_TYPE, scorer_of(servable, Scorer, explain=call.explain).answer(read)

@@ -56,6 +56,7 @@ def _deploy_options(command: Any) -> Any:
             help="A distribution to install besides, as it is installed here.",
         ),
         click.option("--tour", is_flag=True, help="Take the tour along, and what it needs."),
+        click.option("--mcp", is_flag=True, help="Let agents find the models as tools."),
         click.option(
             "--memory",
             callback=_bytes,
@@ -100,6 +101,7 @@ def _write(
     names: Sequence[str],
     packages: Sequence[str],
     tour: bool,
+    mcp: bool,
     memory: int,
     force: bool,
     store: str | None,
@@ -114,6 +116,7 @@ def _write(
         allow_version=config.allow_version,
         tour=tour,
         memory=memory,
+        mcp=mcp,
     )
     for verified in deployment.models:
         for warning in verified.warnings:

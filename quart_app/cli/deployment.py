@@ -60,7 +60,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What a platform gets. `packages` are distributions to install besides, in the versions that
-    are installed here. `tour` takes the tour along, with what only it needs. `memory` are the bytes
+    are installed here. `tour` takes the tour along, with what only it needs, and `mcp` lets
+    agents find the models as tools. `memory` are the bytes
     that the machine has. Where all models have plain forms, no pickle is read there, though it
     comes along with its version, and scikit-learn is not installed."""
 
@@ -71,6 +72,7 @@ class Deployment:
     allow_version: bool = False
     tour: bool = False
     memory: int = MEMORY
+    mcp: bool = False
 
     @classmethod
     def of(
@@ -83,6 +85,7 @@ class Deployment:
         allow_version: bool = False,
         tour: bool = False,
         memory: int = MEMORY,
+        mcp: bool = False,
     ) -> Deployment:
         """The versions that serve of these models, or of all, each proven.
 
@@ -99,7 +102,7 @@ class Deployment:
         verified = [store.verify(name, allow_version=allow_version) for name in names]
         if not allow_version:
             _require_locked(each.manifest for each in verified if each.form is None)
-        return cls(platform, store, verified, tuple(packages), allow_version, tour, memory)
+        return cls(platform, store, verified, tuple(packages), allow_version, tour, memory, mcp)
 
     @property
     def manifests(self) -> list[Manifest]:
@@ -120,10 +123,11 @@ class Deployment:
     def unlimited_command(self) -> list[str]:
         """The same without a limit of memory."""
         kept = ["--keep-alive", str(KEEP_ALIVE)]
-        tour = [] if self.tour else ["--no-tour"]
+        off = [] if self.tour else ["--no-tour"]
+        off += [] if self.mcp else ["--no-mcp"]
         allowed = ["--allow-version"] if self.allow_version else []
         pickles = ["--pickles", "never"] if self.plain else allowed
-        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *tour, *pickles]
+        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *off, *pickles]
 
     def write(self, folder: Path, *, force: bool = False) -> list[str]:
         """Write the folder, which is new, empty, or was written by this before, and return the

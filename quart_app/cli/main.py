@@ -131,6 +131,7 @@ def cli() -> None:
 @allow_version_option
 @click.option("--pickles", type=click.Choice(PICKLES), help="When pickles are read.")
 @click.option("--no-tour", is_flag=True, help="Serve no tour.")
+@click.option("--no-mcp", is_flag=True, help="Let no agent find the models as tools.")
 @app_option
 def serve(
     host: str | None,
@@ -142,6 +143,7 @@ def serve(
     allow_version: bool,
     pickles: str | None,
     no_tour: bool,
+    no_mcp: bool,
     factory: MakeApp | None,
 ) -> None:
     """Serve the models until SIGTERM or SIGINT."""
@@ -155,6 +157,7 @@ def serve(
         allow_version=allow_version,
         pickles=pickles,
         tour="false" if no_tour else None,
+        mcp="false" if no_mcp else None,
     )
     with queued() as stdout:
         _log_to_stderr()

@@ -281,7 +281,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         if status == 500:
             what = record.path, exchange.state.request_id
             logger.error("%s failed (request %s)", *what, exc_info=error)
-        return errors.message_of(error, status, show_errors=self._config.show_errors)
+        return errors.message_of(error, status, words=self._config.show_errors)
 
     def _tell(self, exchange: Exchange) -> None:
         tell(exchange.state, exchange.scope, self._context.observers)

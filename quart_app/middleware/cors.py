@@ -11,8 +11,12 @@ from quart import Response
 from ..asgi import ASGIApp, Layer
 
 ANY: Final = "*"
-HEADERS: Final = ("content-type", "authorization", "x-api-key")
-"""What a page may send besides what any may: the kind of its body, which is JSON, and a key."""
+HEADERS: Final = (
+    *("content-type", "authorization", "x-api-key"),
+    *("mcp-protocol-version", "mcp-method", "mcp-name"),
+)
+"""What a page may send besides what any may: the kind of its body, which is JSON, a key, and what
+the Model Context Protocol has in the head."""
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 
 

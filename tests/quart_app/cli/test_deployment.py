@@ -133,8 +133,8 @@ def test_heroku_finds_its_files_and_one_lock(exam: ModelStore, tmp_path: Path) -
     folder = written("heroku", exam, tmp_path / "out")
 
     assert (folder / "Procfile").read_text() == (
-        "web: python -m quart_app serve --store models --keep-alive 95 --no-tour --pickles never "
-        "--max-memory 460M\n"
+        "web: python -m quart_app serve --store models --keep-alive 95 --no-tour --no-mcp "
+        "--pickles never --max-memory 460M\n"
     )
     assert (folder / ".python-version").read_text() == "{}.{}\n".format(*sys.version_info)
     assert (folder / "requirements.txt").read_text() == PLAIN
@@ -177,8 +177,8 @@ def test_the_image_runs_as_nobody_and_takes_the_signal_itself(
     assert lines["STOPSIGNAL"] == "SIGTERM"
     assert "PORT=8000" in lines["ENV"]
     command = (
-        "python -m quart_app serve --store models --keep-alive 95 --no-tour --pickles never "
-        "--max-memory 460M"
+        "python -m quart_app serve --store models --keep-alive 95 --no-tour --no-mcp "
+        "--pickles never --max-memory 460M"
     )
     assert json.loads(lines["CMD"]) == command.split()
     ignored = (folder / ".dockerignore").read_text().splitlines()
