@@ -47,8 +47,8 @@ class Case(NamedTuple):
 
 
 def cases() -> list[Case]:
-    iris = load_iris(return_X_y=True)
-    ten = make_classification(2000, 10, n_informative=6, random_state=0)
+    iris: tuple[Any, Any] = load_iris(return_X_y=True)
+    ten: tuple[Any, Any] = make_classification(2000, 10, n_informative=6, random_state=0)
     titanic = RECIPES["titanic"]
     passengers = titanic.data()
     logistic = titanic.pipeline().fit(passengers.X, passengers.y)

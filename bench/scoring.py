@@ -69,8 +69,8 @@ def write_table(folder: Path, name: str, rows: int) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    sys.path.insert(0, str(ROOT / "bench"))
-    from columns import lists
+    sys.path.insert(0, str(ROOT))
+    from bench.columns import lists
 
     folder.mkdir()
     each = rows // FILES

@@ -40,7 +40,9 @@ MAX_STREAMS: Final = 100
 READ_SECONDS: Final = 20.0
 """Drop a stream whose client reads nothing for this long."""
 
-METADATA: Final = frozenset({"authorization", "x-api-key", "x-forwarded-for", "x-request-id"})
+METADATA: Final = frozenset(
+    {"authorization", "x-api-key", "x-forwarded-for", "x-request-id", "x-route-key"}
+)
 """What is read of what a client says beside its message."""
 
 logger = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from ..context import Context
 from ..inference import InvalidRequest, NotReady, too_large
 from ..keys import require_for
 from ..marks import Marks
+from ..middleware.clients import route_key
 from ..protobuf import InvalidMessage, Message
 from ..protocols import v2_documents, v2_grpc
 from ..protocols.protocol import Payload
@@ -62,7 +64,11 @@ class InferenceService:
     async def _infer(self, exchange: Exchange, message: bytes) -> bytes:
         state = exchange.state
         call = Call(
-            Payload(message), until=exchange.until, record=state.record, models=state.models
+            Payload(message),
+            until=exchange.until,
+            record=state.record,
+            models=state.models,
+            key=partial(route_key, exchange.scope),
         )
         return (await self._answering.answer(v2_grpc.PROTOCOL, call)).body
 

@@ -209,7 +209,7 @@ class Server:
             raise RpcError(INVALID_PARAMS, "params.name: expected the name of a tool.")
         arguments = b"{}" if isinstance(params.arguments, msgspec.UnsetType) else params.arguments
         payload = Payload(bytes(arguments))
-        asked = Call(payload, name, None, call.until, call.record, call.models)
+        asked = Call(payload, name, None, call.until, call.record, call.models, call.key)
         try:
             reply = await self._answering.answer(PROTOCOL, asked)
         except (ModelNotFound, KeyNotForModel) as error:

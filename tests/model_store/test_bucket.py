@@ -393,7 +393,7 @@ async def test_a_server_follows_a_bucket_and_serves_on_while_it_is_out_of_reach(
 
     def served() -> int | None:
         servable = registry.loaded("small")
-        return servable and servable.manifest.version
+        return None if servable is None else servable.manifest.version
 
     try:
         publish_small(publisher)

@@ -6,7 +6,7 @@ import inspect
 from typing import Final
 
 from model_store import ModelStore
-from model_store.draft import Metadata
+from model_store.metadata import Metadata
 from quart_app.cli.models import import_files
 
 OTHERWISE: Final = {
