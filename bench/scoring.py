@@ -69,7 +69,6 @@ def write_table(folder: Path, name: str, rows: int) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    sys.path.insert(0, str(ROOT))
     from bench.columns import lists
 
     folder.mkdir()

@@ -99,7 +99,7 @@ class Texts(Sequence[object]):
             texts = compute.if_else(compute.match_substring_regex(texts, pattern), texts, None)
             found = compute.cast(texts, kind)
         odd = _to_numpy(found.is_null())
-        return _to_numpy(found.fill_null(0) if found.null_count else found), odd
+        return _to_numpy(found), odd
 
 
 @cache
@@ -131,8 +131,25 @@ def of_texts(texts: Sequence[str]) -> ArrowArray:
     """An Arrow array of texts."""
     import pyarrow
 
-    found: ArrowArray = pyarrow.array(texts, pyarrow.string())
+    written = [text.encode() for text in texts]
+    ends = np.cumsum(np.fromiter(map(len, written), dtype=np.int64, count=len(written)))
+    if len(ends) and ends[-1] > MOST_BYTES:
+        found: ArrowArray = pyarrow.array(texts, pyarrow.string())
+        return found
+    offsets = np.append(0, ends).astype(np.int32)
+    buffers = map(pyarrow.py_buffer, (offsets, b"".join(written)))
+    found = pyarrow.StringArray.from_buffers(len(written), *buffers)
     return found
+
+
+def of_numbers(numbers: NDArray[Any]) -> Any:
+    """An Arrow array of numbers of the same type. pyarrow's own way imports pandas, where it is
+    installed, to look for its types."""
+    import pyarrow
+
+    kind = pyarrow.from_numpy_dtype(numbers.dtype)
+    buffers = [None, pyarrow.py_buffer(np.ascontiguousarray(numbers))]
+    return pyarrow.Array.from_buffers(kind, len(numbers), buffers)
 
 
 def taken(values: ArrowArray, rows: Sequence[int] | Positions) -> ArrowArray:
@@ -281,6 +298,18 @@ def _read(array: Any) -> Values | None:
 
 
 def _to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """An array of numbers, truths or moments; what stands for a missing number has no meaning."""
+    from pyarrow import types
+
+    kind = array.type
+    if types.is_boolean(kind):
+        return _to_numpy(array.cast("uint8")).view(np.bool_)
+    if types.is_integer(kind) or types.is_floating(kind):
+        # pyarrow's own way imports pandas, where it is installed, to look for its types.
+        letter = "f" if types.is_floating(kind) else "i" if types.is_signed_integer(kind) else "u"
+        dtype = np.dtype(f"{letter}{kind.bit_width // 8}")
+        whole = np.frombuffer(array.buffers()[1] or b"", dtype=dtype)
+        return whole[array.offset : array.offset + len(array)]
     found: np.ndarray[Any, Any] = array.to_numpy(zero_copy_only=False)
     return found
 
@@ -289,11 +318,7 @@ def _of_numbers(array: Any) -> Values:
     if not array.null_count:
         return _to_numpy(array)
     # As floats, which have a word for what is missing, large integers would be rounded.
-    from pyarrow import types
-
-    empty = False if types.is_boolean(array.type) else 0
-    filled = array if types.is_floating(array.type) else array.fill_null(empty)
-    return np.ma.MaskedArray(_to_numpy(filled), mask=_to_numpy(array.is_null()))
+    return np.ma.MaskedArray(_to_numpy(array), mask=_to_numpy(array.is_null()))
 
 
 def _of_distinct(array: Any) -> Values:
@@ -315,5 +340,7 @@ def _of_dictionary(array: Any) -> Values | None:
 def _places(indices: Any, missing: int = 0) -> Positions:
     import pyarrow
 
-    found = _to_numpy(indices.cast(pyarrow.int64()).fill_null(missing))
+    found = _to_numpy(indices.cast(pyarrow.int64()))
+    if indices.null_count:
+        found = np.where(_to_numpy(indices.is_null()), missing, found)
     return found.astype(np.intp, copy=False)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..answer_columns import added_values
-from ..arrow import ArrowArray, is_arrow, taken
+from ..arrow import ArrowArray, is_arrow, of_numbers, of_texts, taken
 from ..errors import Fault, InvalidRows, PredictionFailed, Unanswerable
 from ..labels import json_labels
 from ..model import Model, Prediction, joined
@@ -82,17 +82,13 @@ def _array(values: NDArray[Any], kind: Any) -> Any:
     import pyarrow
 
     if pyarrow.types.is_string(kind):
-        if values.dtype.kind not in "OU":
-            values = np.array(list(map(str, json_labels(values))), dtype=object)
-        elif values.dtype.kind == "O":
-            labels = values.tolist()
-            if set(map(type, labels)) != {str}:
-                labels = list(map(str, labels))
-            return pyarrow.array(labels, kind)
-        return pyarrow.array(values.astype(object), kind)
+        labels = json_labels(values)
+        return of_texts(labels if set(map(type, labels)) == {str} else list(map(str, labels)))
     if values.dtype.kind == "O":
         return pyarrow.array(values.tolist(), kind)
-    return pyarrow.array(np.ascontiguousarray(values)).cast(kind)
+    if values.dtype.kind in "iuf":
+        return of_numbers(values).cast(kind)
+    return pyarrow.array(values, kind)
 
 
 class Answerer:
