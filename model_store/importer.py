@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,8 +64,9 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     with rows of the training data, of which `target` are the columns that the pipeline tells, and
     `drop` those that it does not take; `types` says by name what others were, and `missing` which
     missing value they had. `store` is where it is to be published, for sentences that say how.
-    `allow_varying` takes a pipeline whose answer to a row is not that row's alone. Without
-    `attempt` nothing of the files is run: they are read by the rules of the default, or not at all.
+    `allow_varying` takes a pipeline whose answer to a row is not that row's alone. With
+    `no_background` no rows of the sample are kept to explain answers against. Without `attempt`
+    nothing of the files is run: they are read by the rules of the default, or not at all.
     `publish` asks for a draft.
     """
 
@@ -81,6 +83,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     trusted: tuple[str, ...] = ()
     allow_version: bool = False
     allow_varying: bool = False
+    no_background: bool = False
     attempt: bool = True
     publish: bool = True
 
@@ -157,6 +160,8 @@ def import_files(
         scikit_learn=_joined(each.scikit_learn for each in found),
         library=_joined(each.library for each in found),
     )
+    if order.no_background:
+        inspection = replace(inspection, drawn=None)
     about = _worded(_about(order, sample, compared), encoders, inspection.targets)
     draft = Draft.of(
         order.name,

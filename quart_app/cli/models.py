@@ -295,6 +295,11 @@ def _intake_options(command: Any) -> Any:
             help="Allow answers that depend on the rows beside, or vary from call to call.",
         ),
         click.option(
+            "--no-background",
+            is_flag=True,
+            help="Keep no rows of the sample to explain answers against.",
+        ),
+        click.option(
             "--time-limit",
             type=click.FloatRange(min=0, min_open=True),
             help=f"In seconds; {SECONDS:g}, and more for large files.",

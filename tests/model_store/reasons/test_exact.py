@@ -240,3 +240,18 @@ def test_counts_by_a_link_are_explained_as_numbers() -> None:
     found = explained(PoissonRegressor(), X / 10, np.exp(y / 200))
     assert found.explainer().scale == "number"
     require_exact(found)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_boosters_are_explained_as_by_enumeration(library: str) -> None:
+    """XGBoost adds up in single precision what contributions add up in double."""
+    module = pytest.importorskip(library)
+    X = np.where(np.random.default_rng(3).random((200, 5)) < 0.1, np.nan, X10[:200, :5])
+    quiet = {} if library == "xgboost" else {"verbose": -1}
+    made = {
+        "xgboost": ("XGBClassifier", "XGBRegressor"),
+        "lightgbm": ("LGBMClassifier", "LGBMRegressor"),
+    }[library]
+    for name, y in zip(made, (Y10[:200], X10[:200, 7]), strict=True):
+        booster = getattr(module, name)(n_estimators=10, **quiet)
+        require_exact(explained(booster, X, y), 1e-6 if library == "xgboost" else WITHIN)
