@@ -39,8 +39,7 @@ class Case(NamedTuple):
 
     name: str
     pipeline: Any
-    X: Any
-    y: Any
+    data: tuple[Any, Any]
     scale: Scale
     prototype: float
     trees: bool = True
@@ -51,26 +50,27 @@ def cases() -> list[Case]:
     ten: tuple[Any, Any] = make_classification(2000, 10, n_informative=6, random_state=0)
     titanic = RECIPES["titanic"]
     passengers = titanic.data()
+    of_titanic = passengers.X, passengers.y
     logistic = titanic.pipeline().fit(passengers.X, passengers.y)
     forest = RandomForestClassifier(100, random_state=0)
     return [
-        Case("iris, forest of 100", forest.fit(*iris), *iris, "probability", 90),
+        Case("iris, forest of 100", forest.fit(*iris), iris, "probability", 90),
         Case(
             "10 columns, 100 boosted trees",
             GradientBoostingClassifier(random_state=0).fit(*ten),
-            *ten,
+            ten,
             "log-odds",
             136,
         ),
         Case(
             "10 columns, forest of 100, full depth",
             RandomForestClassifier(100, random_state=0).fit(*ten),
-            *ten,
+            ten,
             "probability",
             1700,
         ),
-        Case("titanic", logistic, passengers.X, passengers.y, "log-odds", 24, trees=False),
-        Case("titanic", logistic, passengers.X, passengers.y, "probability", 58, trees=False),
+        Case("titanic", logistic, of_titanic, "log-odds", 24, trees=False),
+        Case("titanic", logistic, of_titanic, "probability", 58, trees=False),
     ]
 
 
@@ -90,7 +90,7 @@ def best(call: Callable[[], object]) -> float:
 
 def explained(case: Case) -> tuple[Explainer, Any, Any, float]:
     """What explains the case, its background, a row, and the milliseconds that it took to make."""
-    inspection = Inspection.of_data(case.pipeline, case.X, case.y)
+    inspection = Inspection.of_data(case.pipeline, *case.data)
     form = read(*write(pack(case.pipeline, inspection.signature)))
     assert inspection.drawn is not None
     background = inspection.drawn[:BACKGROUND]

@@ -16,8 +16,8 @@ from .coalitions import MOST_PLAYERS, coalitions, weights
 from .method import ROUNDING, Shares
 from .way import Way
 
-MOST_CELLS: Final = 1 << 20
-"""Cells of rows that are asked together."""
+MOST_CELLS: Final = 1 << 17
+"""Cells of rows that are asked together: between such parts the time is looked at."""
 ROUNDS: Final = 20
 """Times that each row of the background is drawn, if there is time."""
 SEED: Final = 20260101

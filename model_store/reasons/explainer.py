@@ -101,7 +101,7 @@ def explainer(
     if found is None:
         raise Unexplained(
             f"The model cannot be explained exactly, since more than {MOST_PLAYERS} of its columns "
-            f"count together in what it computes; it {UNSURE} (the setting EXPLAIN_SAMPLING)."
+            f"count together in what it computes; it {UNSURE} (QUART_APP_EXPLAIN_SAMPLING)."
         )
     return found
 

@@ -133,10 +133,13 @@ class Reasons:
         clock = Clock(SECONDS)
         every = np.arange(len(found.base), dtype=np.intp)[np.newaxis]
         for row in range(len(matrix)):
-            if clock.over:
-                return
             alone = matrix[row : row + 1]
-            shares = found.shares(alone, every, Clock()).contributions[0]
+            try:
+                shares = found.shares(alone, every, clock).contributions[0]
+            except Unexplained:
+                if clock.over:
+                    return
+                raise
             told, expected = found.base + shares.sum(axis=1), found.said(alone)[0]
             size = np.maximum(1.0, np.maximum(np.abs(expected), np.abs(found.base)))
             if not (np.abs(told - expected) <= found.method.rounding * size).all():

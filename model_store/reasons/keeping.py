@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..errors import PredictionFailed, Unexplained
+from ..errors import PredictionFailed, Unexplained, words_of
 from ..manifest import REASONS
 from ..plain import FORM, Form
 from ..signature import Matrix
@@ -50,6 +50,11 @@ def keep_reasons(model: Model, form: Form, drawn: Matrix | None) -> Kept:
     except (Unexplained, PredictionFailed):
         # What cannot be found exactly may be estimated, if the server is told to.
         return Kept(form if reasons.failure else whole, unexplained=reasons.failure)
+    except MemoryError:
+        raise
+    # The form is not proven yet. Whatever it stumbles over, the version is published all the same.
+    except Exception as error:
+        return Kept(form, unexplained=f"its reasons failed: {words_of(error)}")
     files = {} if found is None else {REASONS: msgspec.json.encode(found)}
     return Kept(whole, files)
 

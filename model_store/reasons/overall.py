@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from ..column_facts import JSONLabel
+from ..errors import Unexplained
 from ..labels import Labels
 from ..manifest import Manifest, Target
 from ..plain.node import Array
@@ -20,7 +21,7 @@ from .scales import Scale
 ROWS: Final = 200
 SECONDS: Final = 1.0
 BLOCK: Final = 10
-"""Rows that are explained before the time is looked at."""
+"""Rows that are explained together."""
 LEAST: Final = 10
 SHOWN: Final = 5
 """Columns whose points are kept."""
@@ -66,12 +67,15 @@ def overall(reasons: Reasons, manifest: Manifest, matrix: Matrix, labels: Labels
     clock, parts = Clock(SECONDS), []
     for start in range(0, len(matrix), BLOCK):
         rows = matrix[start : start + BLOCK]
-        parts.append(found.shares(rows, np.tile(every, (len(rows), 1)), Clock()).contributions)
-        if clock.over:
-            break
-    shares = np.concatenate(parts)
-    if len(shares) < min(LEAST, len(matrix)):
+        try:
+            parts.append(found.shares(rows, np.tile(every, (len(rows), 1)), clock).contributions)
+        except Unexplained:
+            if clock.over:
+                break
+            raise
+    if sum(map(len, parts)) < max(1, min(LEAST, len(matrix))):
         return None
+    shares = np.concatenate(parts)
     outputs, _ = reasons.outputs_of(found, labels[: len(shares)])
     told = np.take_along_axis(shares, outputs[:, :, np.newaxis], axis=1)
     sizes = np.abs(told).mean(axis=(0, 1))
