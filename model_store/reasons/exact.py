@@ -14,7 +14,7 @@ from ..plain.node import Array, Predictor
 from ..plain.nodes.bagging import BaggedClassification, BaggedRegression
 from ..plain.nodes.columns import Pipeline
 from ..plain.nodes.features import Project, Select
-from ..plain.nodes.linear import SHARES, Classification, Regression, expit
+from ..plain.nodes.linear import SHARES, Classification, Regression
 from ..plain.nodes.multioutput import Several
 from ..plain.nodes.thresholds import Threshold
 from ..plain.nodes.tree_table import Table
@@ -111,8 +111,16 @@ def _linear(
     if parts.scores > 1:
         return _linked(parts, link, background, rounding)
     logistic = predictor.shares in ("logistic", "one_vs_rest")
-    second = expit if logistic else partial(_second, link)
+    second = _expit if logistic else partial(_second, link)
     return _linked(parts, second, background, rounding, opposite=True)
+
+
+def _expit(scores: Array) -> Array:
+    """1 / (1 + exp(-x)), in place."""
+    np.negative(scores, out=scores)
+    np.exp(scores, out=scores)
+    scores += 1.0
+    return np.reciprocal(scores, out=scores)
 
 
 def _second(link: Callable[[Array], Array], scores: Array) -> Array:

@@ -24,7 +24,7 @@ MOST_NUMBERS: Final = 2_000_000
 
 Link = Callable[[Array], Array]
 """From scores of shape (n, scores) to outputs of shape (n, outputs); of one score both are of shape
-(n,)."""
+(n,). It may write into what it is given."""
 
 
 class Parts:
@@ -122,6 +122,7 @@ class Linked:
         self._opposite = opposite
         self._of_background = parts.of(background)
         self._start = self._of_background.sum(axis=1) + parts.intercept
+        self._even = np.full(len(background), 1 / len(background))
         players = len(parts.columns)
         self._members = coalitions(players).astype(np.float64)
         self._weights = weights(players)
@@ -147,7 +148,7 @@ class Linked:
             scores = self._members @ moved[:, :, 0].T
             scores += self._start[:, 0]
             values = self._link(scores.reshape(-1)).reshape(scores.shape)
-            found = (values.sum(axis=1) / values.shape[1]) @ self._weights
+            found = (values @ self._even) @ self._weights
             signs = _SIGNS[outputs] if self._opposite else np.ones(len(outputs))
             return np.asarray(signs[:, np.newaxis] * found)
         scores = np.tensordot(self._members, moved, axes=(1, 1)) + self._start
