@@ -510,7 +510,10 @@ class Registry:
         fresh.late = before is None or before.late
         self._entries[name] = fresh
         assert fresh.servable is not None
-        self._others.pop((name, fresh.servable.manifest.version), None)
+        key = name, fresh.servable.manifest.version
+        other = self.others.get(key)
+        if other is not None and other.servable is fresh.servable:
+            del self._others[key]
         self.swaps += 1
         if before is None or before.servable is None or before.servable is fresh.servable:
             return
@@ -602,8 +605,9 @@ class Registry:
         if (
             current is not None
             and current.challenger.id == wanted.id
-            and current.champion is champion
+            and current.champion.manifest.version == champion.manifest.version
         ):
+            current.champion = champion  # it may have other words
             return
         threads = self._config.threads if wanted.kind == "canary" else 1
         workers = Workers(threads, patience=HUNG * self._config.deadline)
