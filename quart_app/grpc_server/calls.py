@@ -11,6 +11,7 @@ stands for its code.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +21,7 @@ from urllib.parse import unquote
 import grpc
 import msgspec
 from grpc import aio
-from werkzeug.exceptions import NotImplemented
+from werkzeug.exceptions import NotImplemented, RequestTimeout
 
 from .. import errors
 from ..asgi import STATE, Record, RequestState, Scope
@@ -44,6 +45,9 @@ METADATA: Final = frozenset(
     {"authorization", "x-api-key", "x-forwarded-for", "x-request-id", "x-route-key"}
 )
 """What is read of what a client says beside its message."""
+
+STATUS_SECONDS: Final = 1.0
+"""For the status of a stream whose client reads nothing."""
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +179,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
                 await self._watch(path, method, context)
             else:
                 await self._answer_each(path, method, context)
+        except RequestTimeout as error:
+            # Who takes no message may take no status either, and would keep its place for it.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_SECONDS):
+                    await self._refuse(path, context, error)
         finally:
             self._streams -= 1
 
@@ -215,6 +224,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             exchange.state.record.status = 200  # type: ignore[union-attr]
         except asyncio.CancelledError:
             _give_up(exchange)
+            raise
+        except RequestTimeout:
             raise
         except Exception as error:
             await self._abort(context, exchange, error)
@@ -313,10 +324,13 @@ async def _written(context: aio.ServicerContext, reply: bytes) -> None:
     """Send a message of a stream.
 
     Raises:
-        TimeoutError: the client takes nothing.
+        RequestTimeout: the client takes nothing.
     """
-    async with asyncio.timeout(READ_SECONDS):
-        await context.write(reply)
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            await context.write(reply)
+    except TimeoutError:
+        raise RequestTimeout from None
 
 
 def _client(peer: str) -> tuple[str, int] | None:
