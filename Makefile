@@ -32,6 +32,10 @@ PACKAGES_1.7 := 'pandas<3'
 PACKAGES_1.8 := 'pandas>=3'
 PACKAGES_1.9 := 'pandas>=3' pyarrow
 
+# The conformance suite of the Model Context Protocol, with the Node.js that it needs, from npm.
+CONFORMANCE := .conformance
+SUITE := @modelcontextprotocol/conformance@0.2.0-alpha.12 node@22
+
 # What pytest is told besides: `make test PYTEST_ARGS=tests/test_x.py` runs a file in one process.
 PYTEST_ARGS ?= -n 2 --dist worksteal
 
@@ -42,7 +46,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters fuzz-grpc screenshots bench clients client-test corpus-test onnx-test guest-test lint types protos lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters fuzz-grpc screenshots bench clients client-test conformance-test corpus-test onnx-test guest-test lint types protos lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -96,6 +100,9 @@ clients: $(foreach name,triton kserve mlflow mcp mcp1 fastmcp schemathesis signi
 client-test: $(VENV)/.installed-test clients ## run these clients against a server
 	@CLIENT_VENVS=$(CLIENTS) REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -m clients
 
+conformance-test: $(VENV)/.installed-test $(CONFORMANCE)/.installed ## run the conformance suite of the Model Context Protocol against a server (needs npm)
+	@CONFORMANCE=$(CONFORMANCE) $(BIN)/python -m pytest tests/test_conformance.py
+
 # The newest release reads as well: it has pyarrow, which the pins do not.
 corpus-test: $(VENV)/.installed-test $(foreach release,$(RELEASES),$(CORPUS)/$(release)/.written) ## read what several releases of scikit-learn pickle (2 GB, half an hour)
 	@$(BIN)/python -m tests.corpus read $(CORPUS)/*/pickles
@@ -130,8 +137,8 @@ lock: $(BIN)/python ## write requirements.txt; UPGRADE=1 takes the newest versio
 wheel: $(BIN)/python ## build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
-clean: ## remove .venv, .clients, .corpus, dist and caches; instance/ with its models stays
-	@rm -rf $(VENV) $(CLIENTS) $(CORPUS) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, .clients, .conformance, .corpus, dist and caches; instance/ with its models stays
+	@rm -rf $(VENV) $(CLIENTS) $(CONFORMANCE) $(CORPUS) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -159,6 +166,12 @@ $(CORPUS)/%/.written: tests/corpus.py
 	@"$(PYTHON)" -m venv --clear $(CORPUS)/$*
 	@$(CORPUS)/$*/bin/python -m pip $(PIP_FLAGS) install 'scikit-learn==$*.*' $(PACKAGES_$*) msgspec
 	@$(CORPUS)/$*/bin/python tests/corpus.py write $(CORPUS)/$*/pickles
+	@touch $@
+
+$(CONFORMANCE)/.installed: Makefile
+	@echo "Installing $(SUITE) into $(CONFORMANCE)"
+	@mkdir -p $(CONFORMANCE)
+	@npm install --silent --no-audit --no-fund --no-save --prefix $(CONFORMANCE) $(SUITE)
 	@touch $@
 
 $(CLIENTS)/triton/.installed: CLIENT = $(TRITON)

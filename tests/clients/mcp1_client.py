@@ -1,4 +1,4 @@
-"""The official SDK of the Model Context Protocol before version 2; it begins with `initialize`."""
+"""The official SDK of the Model Context Protocol before version 2: it opens by `initialize`."""
 
 from __future__ import annotations
 

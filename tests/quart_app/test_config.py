@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "CLASSIC_PREFIX": "",
     "TOUR": True,
     "TOUR_PREFIX": "/tour",
+    "MCP": True,
     "CORS_ORIGINS": (),
     "READY": "any",
     "THREADS": 2,
@@ -128,6 +129,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("CLASSIC_PREFIX", "/old/flask-1.0", "/old/flask-1.0"),
     ("TOUR_PREFIX", "", ""),
     ("TOUR_PREFIX", "/learn", "/learn"),
+    ("MCP", "no", False),
     ("CORS_ORIGINS", "", ()),
     ("CORS_ORIGINS", "*", ("*",)),
     (
