@@ -167,6 +167,7 @@ def main() -> None:
             "QUART_APP_GRPC_PORT": "0",
             "QUART_APP_SERVER": "uvicorn",
             "QUART_APP_ACCESS_LOG": "false",
+            "QUART_APP_KEEP_ALIVE": "300",
             "PORT": "0",
             "HOST": "127.0.0.1",
         }
