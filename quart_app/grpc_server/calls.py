@@ -84,7 +84,7 @@ class Unary(NamedTuple):
 class Streamed(NamedTuple):
     """A method that answers each message of a stream with one, in order.
 
-    `failed` makes the message that tells of an error; what is None ends the stream with its status.
+    `failed` makes the message that tells of an error.
     """
 
     answer: Answer
