@@ -293,6 +293,7 @@ def _read(array: Any) -> Values | None:
     if types.is_string_view(kind):
         return Texts(array.cast(pyarrow.large_string()))
     if _is_text(kind):
+        array.validate(full=True)  # whoever made it need not have looked whether it is UTF-8
         return Texts(array)
     return _of_distinct(array) if types.is_decimal(kind) else None
 

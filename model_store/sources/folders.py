@@ -193,7 +193,7 @@ def _dtype_of(column: _Column) -> str:
     """The dtype of numpy that a signature says, if it does."""
     if column.tensor is not None:
         return column.tensor.dtype
-    return TEXT if column.type == "string" else DTYPES.get(column.type, "")
+    return {**DTYPES, "string": TEXT}.get(column.type, "")
 
 
 def _of_rows(

@@ -237,6 +237,7 @@ BAD: list[tuple[str, str, str]] = [
     ("SHOW_ERRORS", "all", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
     ("TOUR", "maybe", "true or false"),
+    ("MCP", "maybe", "true or false"),
     *(
         (name, text, "nothing, or the beginning of a path such as /old")
         for name in ("CLASSIC_PREFIX", "TOUR_PREFIX")

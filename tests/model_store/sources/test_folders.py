@@ -232,6 +232,7 @@ def array_folder(
     return path
 
 
+@pytest.mark.guests
 def test_a_folder_with_a_file_that_needs_trust_says_what_to_type(tmp_path: Path) -> None:
     folder = tmp_path / "the trees"
     folder.mkdir()

@@ -328,7 +328,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         if tag == "input" and (found["type"] != "radio" or "checked" in found):
-            self.sent[found["name"]] = found["value"]
+            self.sent[found["name"]] = found.get("value", "")
         if tag == "select":
             self._select = found["name"]
         if tag == "option" and "selected" in found:

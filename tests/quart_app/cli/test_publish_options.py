@@ -14,11 +14,14 @@ OTHERWISE: Final = {
     "X": "sample",
     "y": "target",
     "target_name": "target",
+    "background": "no_background",
 }
 """What is called otherwise where it comes from a file."""
 IN_A_NOTEBOOK: Final = {
     "feature_names": "a sample has the names of its columns",
     "progress": "a command always tells it",
+    "who": "a command is run by the user of the shell",
+    "why": "the history has why a version was promoted",
     "metrics": "they were measured on rows of a notebook",
     "validation": "it says how they were measured",
     "evaluations": "they are what they were measured by",
