@@ -234,6 +234,7 @@ BAD: list[tuple[str, str, str]] = [
     *(("TEMPLATES", text, "a folder that exists") for text in ("", "no/such/folder", __file__)),
     ("ACCESS_LOG", "-", "true or false"),
     ("METRICS", "/metrics", "true or false"),
+    ("MCP", "/mcp", "true or false"),
     ("SHOW_ERRORS", "all", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
     ("TOUR", "maybe", "true or false"),
