@@ -7,6 +7,7 @@ from typing import Final
 from ..config import Config
 from ..middleware.access import KEYS, READING, Guard
 from ..negotiation import HTML, JSON
+from ..protocols import mcp
 from ..protocols.protocol import Protocol
 from ..protocols.registry import Protocols
 from .schemas import OBJECT, TEXT, Schema, reference
@@ -20,6 +21,7 @@ FAILURES: Final = {
     408: "The body took too long to arrive.",
     413: "Too many bytes or rows.",
     415: "A content type or a content coding that is not spoken here.",
+    421: "The header Host has a name that may lead anywhere.",
     429: "More requests came than may; see Retry-After.",
     500: "Something went wrong here.",
     503: "The model is on its way, has failed, or too much is waiting; see Retry-After.",
@@ -31,6 +33,9 @@ OF_A_MODEL: Final = (404, 504)
 
 CHOOSING: Final = ("/", "/predict", "/predict_api", "/invocations")
 """Routes that find the model by themselves."""
+
+OF_MESSAGES: Final = (404, 421)
+"""Where messages of agents are answered: there is no such method, and the name of the server."""
 
 PLAIN: Final = ("/ping", "/health", "/version")
 METRICS: Final = "/metrics"
@@ -48,6 +53,8 @@ def add_failures(document: Schema, guard: Guard, protocols: Protocols, config: C
             operation["responses"] = responses
             if not any(status.startswith("2") for status in responses):
                 responses["200"] = _answer(path)
+            if path == mcp.PATH:
+                responses["202"] = {"description": "A notification was taken."}
             if path in PAGES or path.endswith("/predict"):
                 responses["302"] = {"description": "The page of it is elsewhere."}
             needs_key = guard.needs_key(method.upper(), path)
@@ -61,6 +68,8 @@ def _statuses(path: str, method: str, needs_key: bool, is_limited: bool) -> tupl
     found: tuple[int, ...] = ANYWHERE
     if path.count("/") > 1 or path in CHOOSING:
         found += OF_A_MODEL
+    if path == mcp.PATH:
+        found += OF_MESSAGES
     if needs_key:
         found += (401, 403)
     if method.upper() not in READING:
