@@ -406,6 +406,12 @@ async def test_keys_say_who_may_and_which_tools_are_there(guarded: Client) -> No
         assert ("result" in found) is is_there
 
 
+async def test_the_page_says_where_a_key_goes(guarded: Client) -> None:
+    page = await guarded.get("/mcp", headers={"Accept": "text/html"})
+    text = str(await page.get_data(as_text=True))
+    assert '/mcp"\nhttp_headers = { "Authorization" = "Bearer KEY" }\n' in text
+
+
 async def test_without_the_setting_there_is_nothing(bundled_root: Path) -> None:
     app = create_app(MODEL_STORE=bundled_root, RECIPES="", MCP=False)
     async with started(app) as running:
