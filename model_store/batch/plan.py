@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ..answer_columns import added_datatypes, added_names
+from ..column_types import DATE, TEXT
 from ..columns import Column
 from ..errors import InvalidRun
 from ..literals import NAMES_SHOWN
@@ -163,9 +164,9 @@ def require_type(where: str, column: Column, kind: Any) -> None:
     fits = texts or types.is_null(kind) or numbers or moments or truths
     if column.kind.measured:
         fits = fits and not (moments or truths)
-    elif column.kind.name == "date":
+    elif column.kind is DATE:
         fits = fits and not (numbers or truths)
-    elif column.kind.name == "text":
+    elif column.kind is TEXT:
         fits = texts or types.is_null(kind)
     if not fits:
         raise InvalidRun(

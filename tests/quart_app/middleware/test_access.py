@@ -142,8 +142,8 @@ def test_every_view_that_predicts_keeps_or_changes_something_says_so(tmp_path: P
     older = {"classic.classify", "classic.ml_model", "classic.predict", "classic.predict_api"}
     tasks = {"all_tasks", "add_task", "one_task", "change_task", "remove_task"}
     life = {f"life.{name}" for name in ("promote", "rollback", "canary", "shadow", "stop")}
-    spoken = {"v2.predict", "invocations.predict", "predict.by_body", "mcp.answer"}
-    spoken |= {"v1.predict", "v1.explain"}
+    spoken = {"v2.predict", "invocations.predict", "predict.by_body", "mcp.message"}
+    spoken |= {"v1.predict", "v1_explain.predict"}
     assert marked(create_app(MODEL_STORE=tmp_path)) == {
         "predicts": files | older | spoken | {"predict.by_query", "pages.ask", "pages.home"},
         "keeps": files,
