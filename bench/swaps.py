@@ -41,6 +41,7 @@ SWAPS = 200
 SWAP_SECONDS = 0.2
 SHADOW_SECONDS = 2.0
 SHADOW_TURNS = 6
+LOAD_SECONDS = 60.0
 IDLE_SECONDS = 20.0
 MODELS = 100
 
@@ -113,6 +114,7 @@ def serving(root: Path, server: str, **settings: str) -> Any:
     finally:
         process.terminate()
         process.wait()
+        process.stdout.close()
 
 
 def told(asked: Asked) -> tuple[int, float, float, float]:
@@ -196,9 +198,12 @@ async def swap_once(store: ModelStore, server: str, version: int, what: str) -> 
             still = [*asked]
             asked.clear()
             store.promote("large", version)
-            await asyncio.sleep(5)
+            said, end = "", time.monotonic() + LOAD_SECONDS
+            while f"version {version} is ready" not in said and time.monotonic() < end:
+                await asyncio.sleep(0.5)
+                said += process.stdout.read() or ""
             busy = [*asked]
-        assert f"version {version} is ready" in (process.stdout.read() or "")
+        assert f"version {version} is ready" in said, said
         print(line(f"{what}, {server}", still, busy))
 
 
