@@ -201,7 +201,8 @@ async def swap_once(store: ModelStore, server: str, version: int, what: str) -> 
             said, end = "", time.monotonic() + LOAD_SECONDS
             while f"version {version} is ready" not in said and time.monotonic() < end:
                 await asyncio.sleep(0.5)
-                said += process.stdout.read() or ""
+                with contextlib.suppress(BlockingIOError):
+                    said += os.read(process.stdout.fileno(), 1 << 20).decode()
             busy = [*asked]
         assert f"version {version} is ready" in said, said
         print(line(f"{what}, {server}", still, busy))
