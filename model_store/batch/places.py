@@ -71,7 +71,8 @@ class Place:
 
     def below(self, name: str) -> Place:
         """A path below this one."""
-        address = f"{self.address.rstrip('/')}/{name}" if name else self.address
+        beside = self.address in (".", "./")
+        address = name if beside else f"{self.address.rstrip('/')}/{name}"
         return Place(self.filesystem, f"{self.path}/{name}", address)
 
     def __str__(self) -> str:
