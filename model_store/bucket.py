@@ -108,7 +108,7 @@ class BucketStore(ModelStore):
         self._objects = objects
         self._place_name = place
         self._manifests: dict[tuple[str, int], str] = {}
-        self._fetching = threading.Lock()
+        self._fetching: dict[tuple[str, int], threading.Lock] = {}
 
     def __repr__(self) -> str:
         return f"BucketStore({self._place_name!r})"
@@ -156,7 +156,7 @@ class BucketStore(ModelStore):
         except CorruptVersion:
             # The cache is damaged, or the bucket is: what it has now is taken and looked at again.
             number = self.resolve(name, version)
-            with self._fetching:
+            with self._one_at_a_time(name, number):
                 self._fetch(name, number)
             return super().verify(name, version, **options)
 
@@ -195,7 +195,15 @@ class BucketStore(ModelStore):
             require_name(name)
         except InvalidName:
             return []
-        return sorted(self._heads.read(name).versions)
+        return sorted(self._heads.read(name).versions) if self._is_listed(name) else []
+
+    def _is_listed(self, name: str) -> bool:
+        """Whether the index names a model, so that no head is asked for by any name that somebody
+        makes up. Where there is no telling, the head does."""
+        try:
+            return name in self._heads.names()
+        except CorruptVersion:
+            return True
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -297,10 +305,13 @@ class BucketStore(ModelStore):
 
     def _contained(self, name: str, number: int) -> Path:
         """The folder of a version in the cache, with the manifest that the bucket has."""
-        with self._fetching:
+        with self._one_at_a_time(name, number):
             if not self._is_cached(name, number):
                 self._fetch(name, number)
         return super()._contained(name, number)
+
+    def _one_at_a_time(self, name: str, number: int) -> threading.Lock:
+        return self._fetching.setdefault((name, number), threading.Lock())
 
     def _is_cached(self, name: str, number: int) -> bool:
         path = self.root / name / str(number) / MANIFEST

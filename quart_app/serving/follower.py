@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from model_store import ModelStore
+from model_store.errors import CorruptVersion
 from model_store.head import Stamp
 from model_store.head_files import Index
 
@@ -37,12 +38,15 @@ class Follower:
     async def run(self) -> None:
         """Look for ever, from the end of the start-up on."""
         store = self._registry.store
+        failures = store.failures
         # What changes while the start goes on is found by these.
-        _, before = await run_in_daemon(lambda: _read(store, store.folders()))
+        before = await run_in_daemon(partial(_all_stamps, store))
         await self._registry.started.wait()
-        # What did not load is not tried at once again; of the others the challengers are found.
+        # What did not load is not tried at once again, unless the store did not answer; of the
+        # others the challengers are found.
+        answered = store.failures == failures
         self._stamps = {
-            name: before.get(name) if entry.state is State.FAILED else None
+            name: before.get(name) if answered and entry.state is State.FAILED else None
             for name, entry in self._registry.entries.items()
         }
         while True:
@@ -66,12 +70,19 @@ class Follower:
             if name not in self._stamps or stamp != self._stamps[name]:
                 await self._registry.follow(name)
                 # What could not be fetched is tried again at the next look.
-                if self._registry.store.is_reachable:
-                    self._stamps[name] = stamp
+                self._stamps[name] = stamp if self._registry.store.is_reachable else None
         if index is not None:
             gone = set(self._stamps) - set(index.names) - set(self._registry.entries)
             for name in gone:
                 del self._stamps[name]
+
+
+def _all_stamps(store: ModelStore) -> Stamps:
+    """The stamp of each model; none of a store that cannot be read."""
+    try:
+        return _read(store, store.folders())[1]
+    except CorruptVersion:
+        return {}
 
 
 def _read(store: ModelStore, names: Sequence[str]) -> tuple[Index | None, dict[str, Stamp | None]]:

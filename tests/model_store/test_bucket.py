@@ -3,6 +3,7 @@ out of reach. Most of it on obstore's store in memory; the wire is moto's server
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -33,7 +34,6 @@ from model_store.errors import (
     CorruptVersion,
     ModelNotFound,
     StoreNotWritable,
-    StoreUnreachable,
     Unsigned,
     VersionInUse,
     VersionNotFound,
@@ -44,6 +44,7 @@ from model_store.signing import PublicKey
 from quart_app.config import Config
 from quart_app.serving.follower import Follower
 from quart_app.serving.registry import Registry
+from quart_app.startup import start_up
 
 from ..conftest import serving
 from .conftest import LABELS, NUMBERS, X, publish_small, regressor
@@ -352,7 +353,7 @@ def test_what_was_read_is_there_while_the_bucket_is_out_of_reach(make: MakeStore
         assert store.models() == ["small"]
         assert proven(store) == [1]
         assert (store.is_reachable, store.failures) == (False, 1)
-        with pytest.raises(StoreUnreachable):
+        with pytest.raises(ModelNotFound):  # nothing was heard of it
             store.verify("unseen")
         for change in (
             lambda store: store.promote("small", 1),
@@ -417,7 +418,39 @@ async def test_a_server_follows_a_bucket_and_serves_on_while_it_is_out_of_reach(
         wire_of(followed).wake()
         await follower.look()
         assert served() == 3
+        # So of a model that is new.
+        publish_small(publisher, "other")
+        wire_of(followed).cut_from = "other/1/"
+        for _ in range(2):
+            await follower.look()
+            assert registry.loaded("other") is None
+        wire_of(followed).cut_from = None
+        wire_of(followed).wake()
+        await follower.look()
+        assert registry.loaded("other") is not None
     finally:
+        await registry.close()
+
+
+async def test_a_server_that_starts_without_its_bucket_serves_once_it_is_there(
+    make: MakeStore, tmp_path: Path
+) -> None:
+    publish_small(make("publisher"))
+    followed = make("server")
+    wire_of(followed).is_cut = True
+    registry = Registry(followed, Config.read({}, MODEL_STORE=tmp_path))
+    following = asyncio.create_task(Follower(registry, 0.05).run())
+    try:
+        await start_up(registry, Config.read({}, MODEL_STORE=tmp_path, RECIPES=""))
+        assert registry.loaded("small") is None
+        wire_of(followed).is_cut = False
+        wire_of(followed).wake()
+        for _ in range(600):
+            if registry.loaded("small") is None:
+                await asyncio.sleep(0.05)
+        assert registry.loaded("small") is not None
+    finally:
+        following.cancel()
         await registry.close()
 
 
