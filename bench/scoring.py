@@ -5,7 +5,7 @@ Three models: `logit` of four numbers, `titanic` of mixed columns with missing v
 that all meet the same machine. `raw` reads batches with pyarrow, calls the pipeline's
 `predict_proba` once, and writes the same columns; it checks nothing.
 
-    python bench/scoring.py --before ../checkout-of-fd76c65
+    python bench/scoring.py --before ../other-checkout
 """
 
 from __future__ import annotations
@@ -299,7 +299,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--scale", type=float, default=1.0, help="times the usual number of rows")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--before", type=Path, help="a checkout whose CSV loop is compared")
+    parser.add_argument(
+        "--before", type=Path, help="a checkout that reads such stores, whose CSV loop is compared"
+    )
     parser.add_argument("--raw", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
