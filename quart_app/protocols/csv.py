@@ -181,8 +181,6 @@ def _texts(values: NDArray[Any], *, arrays: bool) -> TextColumn:
     if values.dtype.kind not in "iuf" or not len(values):
         return list(map(str, json_labels(values)))
     written = msgspec.json.encode(values.tolist())[1:-1]
-    if b"e" in written:  # Python writes the sign of each exponent
-        return list(map(repr, values.tolist()))
     return of_separated(written) if arrays else written.decode().split(",")
 
 

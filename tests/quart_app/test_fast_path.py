@@ -397,7 +397,7 @@ async def test_a_request_whose_client_has_gone_is_dropped(bundled_root: Path) ->
         assert stays.sent[0]["status"] == 200  # type: ignore[typeddict-item]
         assert servable.statistics.inferences == 2
         await asyncio.sleep(0)
-        assert asyncio.all_tasks() == tasks
+        assert asyncio.all_tasks() <= tasks
 
 
 async def test_a_body_that_is_larger_than_what_it_takes_is_whole_in_quart(

@@ -36,6 +36,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.root
 
 
+def cell(label: Any) -> str:
+    """A label as it stands in CSV, where a number is written as in JSON."""
+    return msgspec.json.encode(label).decode() if type(label) is float else str(label)
+
+
 def texts(told: list[Any]) -> list[Any]:
     """Labels as text, as CSV and a tensor of BYTES have them."""
     return [texts(each) if isinstance(each, list) else str(each) for each in told]
@@ -196,7 +201,7 @@ DOORS: Final[dict[str, tuple[Ask, Callable[[Case], Any]]]] = {
     "form": (form, lambda case: case.told[0]),
     "page": (page, lambda case: [True] * len(flat(case.told[:1]))),
     "text": (plain, lambda case: ", ".join(texts(flat(case.told[:1])))),
-    "CSV": (table, lambda case: [texts(flat([each])) for each in case.told]),
+    "CSV": (table, lambda case: [list(map(cell, flat([each]))) for each in case.told]),
     "V2": (v2, lambda case: (case.datatype, tensor(case))),
     "V2 in bytes": (v2_binary, lambda case: (case.datatype, tensor(case))),
     "V2 metadata": (
