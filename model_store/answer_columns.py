@@ -61,7 +61,7 @@ def added_names(
     return free
 
 
-def added_datatypes(manifest: Manifest) -> list[Datatype]:
+def added_datatypes(manifest: Manifest, *, explained: bool = False) -> list[Datatype]:
     """What holds the values of each added column but the error, in their order."""
     found: list[Datatype] = []
     for target in manifest.targets:
@@ -69,6 +69,8 @@ def added_datatypes(manifest: Manifest) -> list[Datatype]:
         if manifest.probabilities:
             found += ["FP64"] * len(target.classes or ())
         found += ["FP64"] * len(manifest.measures)
+        if explained:
+            found += ["FP64"] * (1 + len(manifest.signature.columns))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,25 +19,31 @@ from ..arrow import ArrowArray, is_arrow, of_numbers, of_texts, taken
 from ..errors import Fault, InvalidRows, PredictionFailed, Unanswerable
 from ..labels import json_labels
 from ..model import Model, Prediction, joined
+from ..reasons.explanation import Explanation
+from ..reasons.explanation import joined as joined_explanations
 from ..signature import MAX_FAULTS, Matrix
 from ..text_rules import TextRules
 from ..values import Positions, Repeated, Values
 
-EXPLAINING: Final = 10.0
+BLAMING: Final = 10.0
 """Seconds that may be spent on which columns keep rows from an answer."""
+
+EXPLAINED_ROWS: Final = 1000
+"""Rows that are explained at once, each against a hundred others."""
 
 Columns = Mapping[str, Values | ArrowArray]
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a model says of n rows: of those at the ascending `positions` a prediction, of the
-    others a sentence in `errors`."""
+    """What a model says of n rows: of those at the ascending `positions` a prediction, perhaps
+    explained, of the others a sentence in `errors`."""
 
     rows: int
     positions: Positions
     prediction: Prediction | None
     errors: dict[int, str] = field(default_factory=dict)
+    explanation: Explanation | None = None
 
     def arrays(self, fields: list[Any]) -> list[Any]:
         """The added columns as Arrow arrays, each of the type of its field; the error is the last.
@@ -54,7 +60,7 @@ class Answers:
             told = pyarrow.array(texts, pyarrow.string())
         if self.prediction is None:
             return [*(pyarrow.nulls(self.rows, each.type) for each in fields[:-1]), told]
-        values = added_values(self.prediction)
+        values = added_values(self.prediction, self.explanation)
         found = [_array(each, one.type) for each, one in zip(values, fields, strict=False)]
         if len(self.positions) < self.rows:
             places = self._places()
@@ -65,7 +71,7 @@ class Answers:
         """The same rows, which stand at these positions among `rows` others, with the errors of
         those."""
         here = {int(positions[row]): error for row, error in self.errors.items()}
-        return Answers(rows, positions[self.positions], self.prediction, here | errors)
+        return replace(self, rows=rows, positions=positions[self.positions], errors=here | errors)
 
     def _places(self) -> Any:
         """For each row where its answer stands among the answers, null where there is none."""
@@ -92,11 +98,13 @@ def _array(values: NDArray[Any], kind: Any) -> Any:
 
 
 class Answerer:
-    """Answers tables with one model, and spends no more than so long on explanations in all."""
+    """Answers tables with one model, perhaps each answer `explained`. No more than so long is spent
+    in all on which columns keep rows from an answer."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, explained: bool = False) -> None:
         self.model = model
-        self._explaining = EXPLAINING
+        self._explained = explained
+        self._blaming = BLAMING
 
     def answer(self, columns: Columns, rows: int, rules: TextRules) -> Answers:
         """The answers to `rows` rows that are given by column, as `Model.answer` takes them.
@@ -118,7 +126,19 @@ class Answerer:
             return Answers(rows, positions, None, errors)
         found = self._predicted(checked.fit)
         errors |= {int(positions[row]): sentence for row, sentence in found.errors.items()}
-        return Answers(rows, positions[found.positions], found.prediction, errors)
+        explanation = self._explain(checked.fit, found)
+        return Answers(rows, positions[found.positions], found.prediction, errors, explanation)
+
+    def _explain(self, matrix: Matrix, found: Answers) -> Explanation | None:
+        """Why the rows with an answer have that one."""
+        if not self._explained or found.prediction is None:
+            return None
+        parts = []
+        for start in range(0, len(found.positions), EXPLAINED_ROWS):
+            some = slice(start, start + EXPLAINED_ROWS)
+            rows = matrix[found.positions[some]]
+            parts.append(self.model.explain(rows, prediction=found.prediction[some]))
+        return joined_explanations(parts)
 
     def answer_sound(
         self, columns: Columns, rows: int, faults: Mapping[int, Fault], rules: TextRules
@@ -174,13 +194,13 @@ class Answerer:
         return Answers(len(matrix), np.concatenate(parts), whole, errors)
 
     def _said(self, matrix: Matrix) -> Prediction:
-        if len(matrix) > 1 or self._explaining <= 0:
+        if len(matrix) > 1 or self._blaming <= 0:
             return self.model.said(matrix)
         begun = time.monotonic()
         try:
             return self.model.predict(matrix)
         finally:
-            self._explaining -= time.monotonic() - begun
+            self._blaming -= time.monotonic() - begun
 
 
 def _sentence(error: PredictionFailed) -> str:

@@ -12,7 +12,16 @@ from ..store import DEFAULT_ROOT, ModelStore, Pickles
 from .bundle import load_proven
 from .inputs import Format
 from .record import Summary
-from .run import EngineName, Errors, Options, Progress, Run, limits, require_pyarrow
+from .run import (
+    EngineName,
+    Errors,
+    Options,
+    Progress,
+    Run,
+    limits,
+    require_explained,
+    require_pyarrow,
+)
 from .tables import is_table, score_table
 
 Address = str | os.PathLike[str]
@@ -37,6 +46,7 @@ def score(
     resume: bool = False,
     overwrite: bool = False,
     format: Format = "parquet",
+    explain: bool = False,
     allow_version: bool = False,
     pickles: Pickles = "fallback",
     progress: Progress | None = None,
@@ -48,6 +58,7 @@ def score(
     *,
     store: Store = DEFAULT_ROOT,
     version: int | str | None = None,
+    explain: bool = False,
     allow_version: bool = False,
     pickles: Pickles = "fallback",
 ) -> Table: ...
@@ -67,6 +78,7 @@ def score(
     resume: bool = False,
     overwrite: bool = False,
     format: Format = "parquet",
+    explain: bool = False,
     allow_version: bool = False,
     pickles: Pickles = "fallback",
     progress: Progress | None = None,
@@ -78,7 +90,8 @@ def score(
     became of the run is returned. Or `input` is a DataFrame of pandas or a table of pyarrow: it is
     returned with the answers as columns at its end, and nothing is written. Then `model` may also
     be one that is loaded. In both a row that does not fit keeps its place, without an answer and
-    with a sentence in `error`.
+    with a sentence in `error`. With `explain` each answer has its base value and a reason for each
+    column beside it.
 
     `progress` is told how many rows are done, and how many there are where that is known. Called in
     a script with more than one worker it must be below `if __name__ == "__main__":`, as with any
@@ -99,7 +112,9 @@ def score(
                 models, model, version, allow_version=allow_version, pickles=pickles
             )
             model = proven[1]
-        return score_table(model, input)
+        if explain:
+            require_explained(model)
+        return score_table(model, input, explained=explain)
     if not isinstance(input, str | os.PathLike):
         raise InvalidRun(
             "Expected a path, an address, a DataFrame or an Arrow table, got a "
@@ -125,6 +140,7 @@ def score(
         version=version,
         columns=columns,
         format=format,
+        explain=explain,
         allow_version=allow_version,
         pickles=pickles,
     )

@@ -41,6 +41,7 @@ class Work:
     kept: tuple[str, ...]
     schema: Any
     most: int | None = None
+    explained: bool = False
 
     def __hash__(self) -> int:
         return hash(self.run)
@@ -98,7 +99,7 @@ def score_part(work: Work, part: Part, tell: Tell = lambda rows: None) -> Outcom
 @lru_cache(maxsize=1)
 def _answerer(work: Work) -> Answerer:
     """The model of a run, which is loaded once in each process."""
-    return Answerer(work.bundle.load())
+    return Answerer(work.bundle.load(), explained=work.explained)
 
 
 def _score(work: Work, part: Part, place: Place, answerer: Answerer, tell: Tell) -> Done:
@@ -106,7 +107,7 @@ def _score(work: Work, part: Part, place: Place, answerer: Answerer, tell: Tell)
     signature = answerer.model.manifest.signature
     wanted = {*work.kept, *signature.names}
     rules = rules_of(part.source)
-    added = added_fields(work.kept, answerer.model.manifest)
+    added = added_fields(work.kept, answerer.model.manifest, explained=work.explained)
     rows = faulty = 0
     output = work.output.below(part.name)
     with output.written(work.run) as temporary:

@@ -52,13 +52,14 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All of that. `kept` are the columns of the input that come out as well, and `schema` has
-    these and what is added, in their order."""
+    these and what is added, in their order. `explained` says whether reasons are added."""
 
     input: Input
     parts: tuple[Part, ...]
     kept: tuple[str, ...]
     schema: Any
     format: Format
+    explained: bool = False
 
     @property
     def rows(self) -> int | None:
@@ -76,6 +77,8 @@ def make_plan(
     manifest: Manifest,
     columns: Literal["all", "none"] | Sequence[str],
     format: Format,
+    *,
+    explained: bool = False,
 ) -> Plan:
     """Plan a run over an input.
 
@@ -86,13 +89,13 @@ def make_plan(
     for source in found.sources:
         require_fit(found.folder.below(source.name).address, source, manifest)
     kept = _kept(found.sources, columns)
-    schema = _schema(found, kept, manifest, format)
+    schema = _schema(found, kept, format, added_fields(kept, manifest, explained=explained))
     names = _names(found.sources)
     parts = sorted(
         (part for source in found.sources for part in _parts(source, names[source.name], format)),
         key=lambda part: part.name,
     )
-    return Plan(found, tuple(parts), kept, schema, format)
+    return Plan(found, tuple(parts), kept, schema, format, explained)
 
 
 # Parts ---------------------------------------------------------------------------
@@ -198,7 +201,7 @@ def _kept(sources: Sequence[Source], columns: str | Sequence[str]) -> tuple[str,
     return tuple(dict.fromkeys(chosen))
 
 
-def _schema(found: Input, kept: Sequence[str], manifest: Manifest, format: Format) -> Any:
+def _schema(found: Input, kept: Sequence[str], format: Format, added: list[Any]) -> Any:
     import pyarrow
 
     fields = []
@@ -207,15 +210,16 @@ def _schema(found: Input, kept: Sequence[str], manifest: Manifest, format: Forma
         if format == "csv":
             _require_flat(name, kind)
         fields.append(pyarrow.field(name, kind))
-    return pyarrow.schema([*fields, *added_fields(kept, manifest)])
+    return pyarrow.schema([*fields, *added])
 
 
-def added_fields(names: Sequence[str], manifest: Manifest) -> list[Any]:
+def added_fields(names: Sequence[str], manifest: Manifest, *, explained: bool = False) -> list[Any]:
     """The fields of what is added to columns of these names; the error is the last."""
     import pyarrow
 
-    kinds = [_ARROW_TYPES[datatype] for datatype in added_datatypes(manifest)]
-    added = zip(added_names(names, manifest), [*kinds, "string"], strict=True)
+    datatypes = added_datatypes(manifest, explained=explained)
+    kinds = [*(_ARROW_TYPES[datatype] for datatype in datatypes), "string"]
+    added = zip(added_names(names, manifest, explained=explained), kinds, strict=True)
     return [pyarrow.field(name, pyarrow.type_for_alias(kind)) for name, kind in added]
 
 

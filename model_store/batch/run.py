@@ -17,7 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ..errors import InvalidRun, RunStopped
+from ..errors import InvalidRun, RunStopped, Unexplained
+from ..model import Model
 from ..store import DEFAULT_ROOT, ModelStore, Pickles, Verified
 from .bundle import Bundle, load_proven
 from .engines import Cluster, Engine, Here, Processes
@@ -97,6 +98,15 @@ def limits(errors: Errors, max_errors: int | str | None) -> dict[str, Any]:
     raise InvalidRun(f"max_errors: expected a number of rows or such as 0.5%, got {text!r}.")
 
 
+def require_explained(model: Model) -> None:
+    """Raises InvalidRun where a model cannot explain what it answers."""
+    try:
+        model.require_explained()
+        model.reasons.explainer()
+    except Unexplained as error:
+        raise InvalidRun(error.told) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run that is planned: nothing is written yet."""
@@ -118,6 +128,7 @@ class Run:
         version: int | str | None = None,
         columns: Literal["all", "none"] | Sequence[str] = ALL,
         format: Format = "parquet",
+        explain: bool = False,
         allow_version: bool = False,
         pickles: Pickles = "fallback",
     ) -> Run:
@@ -125,7 +136,7 @@ class Run:
 
         Raises:
             InvalidRun: the input is none, or is not such as the model takes; or the output lies
-                within it.
+                within it; or the model cannot `explain` its answers.
             And what `ModelStore.verify`, `ModelStore.load` and `Model.replay` raise.
         """
         require_pyarrow()
@@ -135,10 +146,12 @@ class Run:
         found = find(input)
         place = Place.of(output)
         _require_apart(found.folder, [source.name for source in found.sources], place, input)
-        verified, _ = load_proven(
+        verified, loaded = load_proven(
             models, model, version, allow_version=allow_version, pickles=pickles
         )
-        plan = make_plan(found, verified.manifest, columns, format)
+        if explain:
+            require_explained(loaded)
+        plan = make_plan(found, verified.manifest, columns, format, explained=explain)
         record = Record.of(verified.manifest, plan)
         return cls(verified, plan, record, place, allow_version)
 
@@ -270,6 +283,7 @@ class _Attempt:
             kept=run.plan.kept,
             schema=run.plan.schema,
             most=self._limit,
+            explained=run.plan.explained,
         )
 
     @property

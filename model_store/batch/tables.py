@@ -29,15 +29,16 @@ def is_table(found: object) -> bool:
     }
 
 
-def score_table(model: Model, table: Any) -> Any:
-    """A table with the columns that answer it at its end; a row that does not fit has nothing there
-    but a sentence in `error`. Of a DataFrame a copy with the same index. Blocks.
+def score_table(model: Model, table: Any, *, explained: bool = False) -> Any:
+    """A table with the columns that answer it at its end, with `explained` a reason for each column
+    as well; a row that does not fit has nothing there but a sentence in `error`. Of a DataFrame a
+    copy with the same index. Blocks.
 
     Raises:
         InvalidRun: it has not the columns of the model, or has them in types that they cannot have.
     """
     if type(table).__module__.partition(".")[0] == _PANDAS:
-        return _frame(model, table)
+        return _frame(model, table, explained)
     import pyarrow
 
     if isinstance(table, pyarrow.RecordBatch):
@@ -45,20 +46,20 @@ def score_table(model: Model, table: Any) -> Any:
     _require_columns(model, table.column_names)
     for column in model.manifest.signature.columns:
         require_type("the table", column, table.schema.field(column.name).type)
-    fields = added_fields(table.column_names, model.manifest)
-    found = _answered(model, fields, table.num_rows, lambda start: _columns(model, table, start))
+    fields = added_fields(table.column_names, model.manifest, explained=explained)
+    answerer = Answerer(model, explained=explained)
+    found = _answered(answerer, fields, table.num_rows, lambda start: _columns(model, table, start))
     for field, values in zip(fields, found, strict=True):
         table = table.append_column(field, values)
     return table
 
 
 def _answered(
-    model: Model, fields: list[Any], rows: int, columns: Callable[[int], Columns]
+    answerer: Answerer, fields: list[Any], rows: int, columns: Callable[[int], Columns]
 ) -> list[Any]:
     """The added columns; `columns` gives those of the model from a row on."""
     import pyarrow
 
-    answerer = Answerer(model)
     found: list[list[Any]] = [[] for _ in fields]
     with one_thread():
         for start in range(0, rows, BATCH_ROWS):
@@ -76,20 +77,21 @@ def _columns(model: Model, table: Any, start: int) -> Columns:
     return {name: some.column(name) for name in model.manifest.signature.names}
 
 
-def _frame(model: Model, frame: Any) -> Any:
+def _frame(model: Model, frame: Any, explained: bool) -> Any:
     """Columns of pandas are taken as they are, of any dtype, objects among them."""
     import pandas
 
     if not frame.columns.is_unique:
         raise InvalidRun("The table has more than one column of the same name.")
     _require_columns(model, list(frame.columns))
-    fields = added_fields(list(frame.columns), model.manifest)
+    fields = added_fields(list(frame.columns), model.manifest, explained=explained)
 
     def columns(start: int) -> Columns:
         some = frame.iloc[start : start + BATCH_ROWS]
         return {name: _values(some[name]) for name in model.manifest.signature.names}
 
-    found = _answered(model, fields, len(frame), columns)
+    answerer = Answerer(model, explained=explained)
+    found = _answered(answerer, fields, len(frame), columns)
     added = {field.name: each.to_pandas() for field, each in zip(fields, found, strict=True)}
     beside = pandas.DataFrame(added)
     beside.index = frame.index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,21 @@ class Explanation:
         """The base and all contributions together, of shape (n, targets)."""
         found: Numbers = self.base + self.contributions.sum(axis=2)
         return found
+
+
+def joined(parts: Sequence[Explanation]) -> Explanation:
+    """Explanations of rows one after the other, on one scale, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    errors = [each.errors for each in parts if each.errors is not None]
+    classes = [row for each in parts for row in each.classes or ()]
+    return replace(
+        parts[0],
+        base=np.concatenate([each.base for each in parts]),
+        contributions=np.concatenate([each.contributions for each in parts]),
+        classes=None if parts[0].classes is None else classes,
+        errors=np.concatenate(errors) if errors else None,
+    )
 
 
 class Reasons:

@@ -66,6 +66,7 @@ FILES_SHOWN: Final = 20
     show_default=True,
     help="What the parts are.",
 )
+@click.option("--explain", is_flag=True, help="Add the base value and a reason for each column.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @json_option
@@ -86,6 +87,7 @@ def score(
     resume: bool,
     overwrite: bool,
     output_format: Any,
+    explain: bool,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -119,6 +121,7 @@ def score(
             version=version,
             columns=_columns(columns),
             format=output_format,
+            explain=explain,
             allow_version=config.allow_version,
             pickles=config.pickles,
         )

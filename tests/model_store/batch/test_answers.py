@@ -15,6 +15,7 @@ import pytest
 import model_store
 from model_store import ModelStore
 from model_store.batch import api
+from model_store.errors import InvalidRun
 
 from .conftest import Kind
 
@@ -87,6 +88,41 @@ def test_files_and_tables_of_each_kind_get_the_pipelines_own_answers(
     assert again.column_names == [*expected(name, kind.pipeline, kind.X), "error"]
     for column in again.column_names[:-1]:
         assert again.column(column).to_pylist() == found.column(column).to_pylist()
+
+
+def test_base_and_reasons_of_each_row_are_its_answer_in_files_and_in_memory(
+    kinds: dict[str, Kind], models: ModelStore, tmp_path: Path
+) -> None:
+    kind = kinds["classes"]
+    pq.write_table(kind.table, tmp_path / "in.parquet")
+    model_store.score(
+        "classes", tmp_path / "in.parquet", tmp_path / "out", store=models, explain=True
+    )
+    told = pq.read_table(tmp_path / "out")
+    names = models.manifest("classes").signature.names
+    reasons = [f"reason_{name}" for name in names]
+    assert told.column_names[-len(names) - 2 :] == ["base", *reasons, "error"]
+    together = sum(told.column(name).to_numpy() for name in ("base", *reasons))
+    shares = [
+        told.column(f"probability_{label}")[row].as_py()
+        for row, label in enumerate(told.column("prediction").to_pylist())
+    ]
+    np.testing.assert_allclose(together, shares, atol=1e-9)
+    table = kind.table.slice(0, 20)
+    assert model_store.score("classes", table, store=models, explain=True).equals(
+        told.slice(0, 20).cast(told.schema)
+    )
+
+
+def test_what_cannot_be_explained_is_refused_before_anything_is_written(
+    kinds: dict[str, Kind], models: ModelStore, tmp_path: Path
+) -> None:
+    pq.write_table(kinds["transformed"].table, tmp_path / "in.parquet")
+    with pytest.raises(InvalidRun, match="there is nothing to explain"):
+        model_store.score(
+            "transformed", tmp_path / "in.parquet", tmp_path / "out", store=models, explain=True
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_frame_comes_back_with_its_index_and_its_own_columns(
