@@ -198,6 +198,23 @@ async def test_a_table_has_a_column_for_each_reason(client: Client) -> None:
         assert 1 / (1 + np.exp(-odds)) == pytest.approx(share, abs=1e-9)
 
 
+async def test_each_line_of_json_lines_has_its_explanation(client: Client) -> None:
+    lines = [json.dumps({"a": a, "b": b}) for a, b in TWO[:50].tolist()]
+    response = await client.post(
+        "/models/sides/predict?explain",
+        data="\n".join([*lines, '{"a": "many", "b": 1}']),
+        headers={"Content-Type": "application/jsonl"},
+    )
+    assert response.status_code == 200
+    *answers, faulty = map(json.loads, (await response.get_data(as_text=True)).splitlines())
+    assert len(answers) == 50  # more than one request may have explained
+    for answer in answers:
+        told = answer["explanation"]
+        together = told["base"] + sum(told["contributions"].values())
+        assert together == pytest.approx(answer["probabilities"][str(told["class"])], abs=1e-9)
+    assert faulty == {"error": 'a: expected a number, got "many"', "row": 50}
+
+
 async def test_a_column_of_that_name_is_a_column(client: Client) -> None:
     row = {"a": 1.0, "explain": 2.0}
     answer = await asked(client, "/models/explain/predict", row)
