@@ -316,9 +316,9 @@ class Config:
     keys_for: Literal["changes", "predictions", "none"] = _setting(
         "changes",
         _keys_for,
-        "What needs an API key: changes, which are loading and unloading models; predictions, by "
-        "all routes, the tour's tasks, and changes; none, so that whoever reaches the server may "
-        "load and unload.",
+        "What needs an API key: changes, which are loading, unloading, promoting and trying "
+        "versions; predictions, by all routes, the tour's tasks, and changes; none, so that whoever "
+        "reaches the server may change what it serves.",
     )
     require_signature: PublicKey | None = _setting(  # noqa: RUF009
         None,
