@@ -317,8 +317,8 @@ class Config:
         "changes",
         _keys_for,
         "What needs an API key: changes, which are loading, unloading, promoting and trying "
-        "versions; predictions, by all routes, the tour's tasks, and changes; none, so that whoever "
-        "reaches the server may change what it serves.",
+        "versions; predictions, by all routes, the tour's tasks, and changes; none, so that "
+        "whoever reaches the server may change what it serves.",
     )
     require_signature: PublicKey | None = _setting(  # noqa: RUF009
         None,
