@@ -405,6 +405,7 @@ def test_any_text_is_a_value_of_the_type_or_refused(name: str, text: str) -> Non
         "RECIPES": tuple,
         "DEFAULT_MODEL": str,
         "TEMPLATES": Path,
+        "FOLLOW": float,
     }
     kind = kinds.get(name, type(DEFAULTS[name]))
     try:
