@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ STDERR = ".serve.log"
 """The file in the working directory of a server that has what it wrote to stderr."""
 
 MakeApp = Callable[..., AbstractAsyncContextManager[RunningApp]]
+
+
+def pytest_configure() -> None:
+    """Let no test fail since a busy machine took longer than Hypothesis has it. The few tests that
+    other Pythons run need no Hypothesis."""
+    if find_spec("hypothesis") is not None:
+        from hypothesis import settings
+
+        settings.register_profile("untimed", deadline=None)
+        settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
