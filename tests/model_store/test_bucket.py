@@ -503,7 +503,6 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.process
-@pytest.mark.process
 def test_commands_and_a_server_take_a_bucket_for_a_folder(s3: Any, tmp_path: Path) -> None:
     settings = {"QUART_APP_MODEL_STORE": "s3://models/here", "QUART_APP_RECIPES": ""}
 
