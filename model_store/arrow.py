@@ -63,9 +63,7 @@ class Texts(Sequence[object]):
 
     def take(self, rows: Positions) -> Texts:
         """Those in these places."""
-        import pyarrow
-
-        return Texts(self.array.take(pyarrow.array(rows)))
+        return Texts(self.array.take(of_numbers(rows)))
 
     def floats(self) -> tuple[NDArray[np.float64], Mask]:
         """The number that each text writes, as the float next to it, and which texts have to be
@@ -88,15 +86,16 @@ class Texts(Sequence[object]):
         from pyarrow import compute
 
         texts = self.array
-        blank = compute.equal(texts, "")
+        none = pyarrow.nulls(1, texts.type)[0]
+        blank = compute.equal(texts, _scalar("").cast(texts.type))
         if compute.any(blank).as_py():
-            texts = compute.if_else(blank, None, texts)
+            texts = compute.if_else(blank, none, texts)
         try:
             found = compute.cast(texts, kind) if _of_numerals(texts) else None
         except pyarrow.ArrowInvalid:
             found = None
         if found is None:
-            texts = compute.if_else(compute.match_substring_regex(texts, pattern), texts, None)
+            texts = compute.if_else(compute.match_substring_regex(texts, pattern), texts, none)
             found = compute.cast(texts, kind)
         odd = _to_numpy(found.is_null())
         return _to_numpy(found), odd
@@ -127,6 +126,12 @@ def of_separated(texts: bytes) -> ArrowArray:
     return found
 
 
+def _scalar(text: str) -> Any:
+    """A text as an Arrow scalar. To make one of a str itself pyarrow imports pandas, where that is
+    installed, to look for its types."""
+    return of_texts([text])[0]
+
+
 def of_texts(texts: Sequence[str]) -> ArrowArray:
     """An Arrow array of texts."""
     import pyarrow
@@ -154,10 +159,9 @@ def of_numbers(numbers: NDArray[Any]) -> Any:
 
 def taken(values: ArrowArray, rows: Sequence[int] | Positions) -> ArrowArray:
     """The values in these places."""
-    import pyarrow
 
     array: Any = values
-    found: ArrowArray = array.take(pyarrow.array(rows, pyarrow.int64()))
+    found: ArrowArray = array.take(of_numbers(np.asarray(rows, dtype=np.int64)))
     return found
 
 
@@ -173,15 +177,15 @@ def lines_of(columns: Sequence[ArrowArray], delimiter: str, end: str) -> bytes:
     from pyarrow import compute
 
     *others, last = columns
-    ends = compute.binary_join_element_wise(last, "", end)
-    return bytes(text_bytes(compute.binary_join_element_wise(*others, ends, delimiter)))
+    ends = compute.binary_join_element_wise(last, _scalar(""), _scalar(end))
+    return bytes(text_bytes(compute.binary_join_element_wise(*others, ends, _scalar(delimiter))))
 
 
 def blanks(rows: int) -> ArrowArray:
     """An Arrow array of so many empty texts."""
     import pyarrow
 
-    found: ArrowArray = pyarrow.repeat("", rows)
+    found: ArrowArray = pyarrow.repeat(_scalar(""), rows)
     return found
 
 
