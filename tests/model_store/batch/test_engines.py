@@ -27,7 +27,7 @@ from model_store.batch.record import Summary
 from .test_run import result, rows_of, write, written
 
 ROOT = Path(__file__).parents[3]
-PARTS = 12
+PARTS = 40
 ROWS = 20_000
 
 pytestmark = pytest.mark.process

@@ -541,6 +541,6 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.process
 def test_a_server_with_a_running_job_ends_in_time(server: Server) -> None:
-    job = upload(server, HEADER + b"1,2\n" * 1_000_000)
+    job = upload(server, HEADER + b"1,2\n" * 10_000_000)
     assert httpx.get(job, headers=JSON).json()["state"] == "running"
     assert server.stop(signal.SIGTERM, timeout=15) == 0
