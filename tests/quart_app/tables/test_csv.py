@@ -586,7 +586,7 @@ def test_more_tables_than_may_be_are_refused_and_may_come_again(server: Server) 
 
 @pytest.mark.process
 def test_others_are_answered_while_a_table_is(server: Server) -> None:
-    body = HEADER + b"1,2\n" * 1_000_000
+    body = HEADER + b"1,2\n" * 4_000_000
     reader = threading.Thread(
         target=httpx.post,
         args=[server.url + EXAM],
