@@ -26,6 +26,16 @@ CHECKS = (
 )
 
 
+HOOKS = """
+import schemathesis
+
+@schemathesis.serializer("application/jsonl")
+def lines(context, value):
+    return value if isinstance(value, bytes) else str(value).encode()
+"""
+"""It knows no JSON Lines by itself; what it sends is a text."""
+
+
 @pytest.fixture
 def schemathesis() -> Path:
     """The command, in a venv of its own."""
@@ -44,6 +54,7 @@ def test_no_request_meets_a_server_error_or_a_status_that_is_not_documented(
     store = ModelStore(tmp_path / "models")
     publish_mixed(store)
     publish_several(store)
+    (tmp_path / "hooks.py").write_text(HOOKS)
     settings = {"QUART_APP_MODEL_STORE": store.root, "QUART_APP_RECIPES": ""}
     with serving(cwd=tmp_path, **settings) as server:
         server.wait_until_ready()
@@ -54,6 +65,7 @@ def test_no_request_meets_a_server_error_or_a_status_that_is_not_documented(
                 *("--max-examples", "10", "--seed", "1", "--no-color", "--continue-on-failure"),
             ],
             cwd=tmp_path,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks"},
             capture_output=True,
             text=True,
             timeout=600,

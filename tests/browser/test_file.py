@@ -61,7 +61,7 @@ def test_a_file_is_answered_while_its_page_looks_again(phone: Page, tmp_path: Pa
 
 
 def test_a_job_is_stopped_by_its_button(phone: Page, tmp_path: Path) -> None:
-    send(phone, tmp_path / "rows.csv", HEADER + "1,2\n" * 1_000_000)
+    send(phone, tmp_path / "rows.csv", HEADER + "1,2\n" * 10_000_000)
     assert phone.all("progress")
     phone.one(".result button").click()
     phone.until(lambda: phone.text("h2") == "Stopped")
