@@ -212,4 +212,6 @@ def test_behind_steps_with_nodes_a_booster_is_plain_data_with_its_own_bits(
     model = store.load(store.verify("boosted", pickles="never"))
     found = model.answer({each: X[each].tolist() for each in X}, len(X)).probabilities
     assert found is not None
-    assert np.array_equal(found[0], pipeline.predict_proba(X))
+    # CatBoost takes exp of the C library, and numpy's differs in the last bit on some processors.
+    last_bit = 2**-53 if library == "catboost" else 0.0
+    assert np.abs(found[0] - pipeline.predict_proba(X)).max() <= last_bit
