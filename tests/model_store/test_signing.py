@@ -257,7 +257,8 @@ def test_the_commands_of_the_guide_sign_a_version_and_prove_it(
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "QUART_APP_MODEL_STORE": str(store.root),
     }
-    ran = commands(guide.partition("\n## ")[0])
+    # The guide's own model stands for one of the store's.
+    ran = commands(guide.partition("\n## ")[0].replace("churn", "exam"))
     assert len(ran) == 4
     for command, output in ran:
         done = subprocess.run(
