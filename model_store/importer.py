@@ -89,7 +89,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """A file as it lies there. `refused` are those of its globals that are not allowed. `library`
+    """A file as it lies there. `refused` are those of its globals that are not allowed. `guest`
     wrote it in its own format, if one did."""
 
     file: str
@@ -98,7 +98,7 @@ class FileFinding(msgspec.Struct, frozen=True, kw_only=True):
     scikit_learn: str | None
     globals: tuple[str, ...]
     refused: tuple[str, ...]
-    library: str | None = None
+    guest: str | None = None
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +158,7 @@ def import_files(
     source = Source(
         files={Path(path).name: File.of(part.data) for path, part in files.items()},
         scikit_learn=_joined(each.scikit_learn for each in found),
-        library=_joined(each.library for each in found),
+        guest=_joined(each.guest for each in found),
     )
     if order.no_background:
         inspection = replace(inspection, drawn=None)
@@ -223,7 +223,7 @@ def _file_finding(part: Part, listing: Listing, trust: Trust) -> FileFinding:
         scikit_learn=origin.written_by(listing),
         globals=tuple(map(str, listing.globals)),
         refused=tuple(map(str, trust.refused(listing.globals))),
-        library=listing.library,
+        guest=listing.guest,
     )
 
 

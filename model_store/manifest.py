@@ -119,18 +119,18 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """The files that a pipeline was imported from, and the scikit-learn that wrote them; or the
-    `library` that did in its own format, with its version."""
+    `guest`, another library that wrote them in its own format, with its version."""
 
     files: dict[str, File]
     scikit_learn: str | None = None
-    library: str | None = None
+    guest: str | None = None
 
     @property
     def writer(self) -> str | None:
         """What wrote the files, where it is known."""
         if self.scikit_learn is not None:
             return f"scikit-learn {self.scikit_learn}"
-        return self.library
+        return self.guest
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

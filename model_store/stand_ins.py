@@ -25,13 +25,13 @@ ARRAY_WRAPPER: Final = ("numpy_pickle", "NumpyArrayWrapper")
 class Listing:
     """What a file names, in the order of the first mention, and the versions of scikit-learn that
     stand in the states of its estimators. `imports` are modules that code in it imports by text.
-    `library` is the one that wrote a model in its own format, with its version, where that says
+    `guest` is the library that wrote a model in its own format, with its version, where that says
     which."""
 
     globals: tuple[Global, ...]
     versions: tuple[str, ...]
     imports: tuple[str, ...] = ()
-    library: str | None = None
+    guest: str | None = None
 
 
 class StandIn:

@@ -86,7 +86,7 @@ def _xgboost_class(name: str) -> str:
 def _xgboost_listing(data: bytes) -> Listing:
     objective, version = _xgboost_head(data)
     kind = Global("xgboost.sklearn", _xgboost_class(objective))
-    return _named(kind, XGBOOST_BOOSTER, library=f"XGBoost {version}".strip())
+    return _named(kind, XGBOOST_BOOSTER, guest=f"XGBoost {version}".strip())
 
 
 def _xgboost(data: bytes, trust: Trust) -> Any:
@@ -128,9 +128,9 @@ def _lightgbm_class(data: bytes) -> str:
 def _lightgbm_listing(data: bytes) -> Listing:
     # It says the version of its format, which several releases write.
     version = re.match(rb"v[0-9]{1,4}", data[len(TREE) :])
-    library = f"LightGBM (format {version[0].decode()})" if version else "LightGBM"
+    guest = f"LightGBM (format {version[0].decode()})" if version else "LightGBM"
     kind = Global("lightgbm.sklearn", _lightgbm_class(data))
-    return _named(kind, LIGHTGBM_BOOSTER, library=library)
+    return _named(kind, LIGHTGBM_BOOSTER, guest=guest)
 
 
 def _lightgbm(data: bytes, trust: Trust) -> Any:
@@ -204,7 +204,7 @@ def _catboost_class(data: bytes) -> str:
 
 
 def _catboost_listing(data: bytes) -> Listing:
-    return _named(Global("catboost.core", _catboost_class(data)), library="CatBoost")
+    return _named(Global("catboost.core", _catboost_class(data)), guest="CatBoost")
 
 
 def _catboost(data: bytes, trust: Trust) -> Any:
@@ -231,8 +231,8 @@ def found_in(data: bytes) -> Iterator[Format]:
             yield each
 
 
-def _named(*globals: Global, library: str) -> Listing:
-    return Listing(globals, (), library=library)
+def _named(*globals: Global, guest: str) -> Listing:
+    return Listing(globals, (), guest=guest)
 
 
 def _class(package: str, name: str) -> Any:

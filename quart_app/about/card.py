@@ -20,7 +20,7 @@ from .description import input_of, published
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What a version was made of: `rows` of data, from where `data` says. `created` is when it was
     published. `files` are those that it was imported from, with their sha256, which the
-    scikit-learn `written_with` wrote, or another `library` in its own format; `code` is its own
+    scikit-learn `written_with` wrote, or its `guest` library in a format of its own; `code` is its own
     module. `reading` says whether reading its artifact may run code."""
 
     data: str | None
@@ -29,7 +29,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     libraries: Libraries
     files: dict[str, str]
     written_with: str | None
-    library: str | None
+    guest: str | None
     code: str | None
     reading: str
 
@@ -149,7 +149,7 @@ def _origin(manifest: Manifest) -> Origin:
         libraries=manifest.libraries,
         files={} if source is None else {name: each.sha256 for name, each in source.files.items()},
         written_with=None if source is None else source.scikit_learn,
-        library=None if source is None else source.library,
+        guest=None if source is None else source.guest,
         code=manifest.code,
         reading=manifest.reading,
     )

@@ -387,7 +387,7 @@ def inspect(
 
 def _print_look(finding: ImportReport) -> None:
     for each in finding.files:
-        writer = f"scikit-learn {each.scikit_learn}" if each.scikit_learn else each.library
+        writer = f"scikit-learn {each.scikit_learn}" if each.scikit_learn else each.guest
         written = f", written by {writer}" if writer else ""
         click.echo(f"{each.file}: {each.size} bytes{written}, sha256 {each.sha256}")
         for found in each.globals:

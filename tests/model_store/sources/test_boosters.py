@@ -102,7 +102,7 @@ def test_a_model_says_what_wrote_it_where_its_format_does(name: str, tmp_path: P
         "txt": "LightGBM (format v4)",
         "cbm": "CatBoost",
     }[name[4:]]
-    assert report.files[0].library == written
+    assert report.files[0].guest == written
     if name == "two.ubj":
         _, draft = import_files(ImportRequest(name="m", files=(str(file),)))
         assert draft is not None
