@@ -90,7 +90,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 class FileFinding(msgspec.Struct, frozen=True, kw_only=True):
     """A file as it lies there. `refused` are those of its globals that are not allowed. `guest`
-    wrote it in its own format, if one did."""
+    is the library that wrote it in its own format, if one did."""
 
     file: str
     size: int

@@ -20,7 +20,7 @@ from .description import input_of, published
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What a version was made of: `rows` of data, from where `data` says. `created` is when it was
     published. `files` are those that it was imported from, with their sha256, which the
-    scikit-learn `written_with` wrote, or its `guest` library in a format of its own; `code` is its own
+    scikit-learn `written_with` wrote, or the library `guest` in its own format; `code` is its own
     module. `reading` says whether reading its artifact may run code."""
 
     data: str | None
