@@ -101,6 +101,11 @@ class Transform:
         alone = len(columns) > 0 and bool((columns == columns[0]).all())
         return np.full(self.check(len(columns)), columns[0] if alone else SEVERAL)
 
+    def folded(self, coefficients: Array, intercept: Array) -> tuple[Array, Array] | None:
+        """The coefficients and intercepts of a linear model of what it makes, as one of what it is
+        given; None where that is none. Coefficients are of shape (features, scores)."""
+        return None
+
 
 class Elementwise(Transform):
     """A step that makes one feature of each, by that feature alone."""
@@ -120,6 +125,23 @@ class Predictor:
     def decides(self) -> bool:
         """Whether it has a decision function."""
         return False
+
+    @property
+    def scorer(self) -> Predictor:
+        """The predictor within whose scores and probabilities its own are; itself where there is
+        none."""
+        return self
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether it has scores, be they those of a decision function or not."""
+        return self.decides
+
+    @property
+    def to_log_odds(self) -> float | None:
+        """What the score of the second of two classes is multiplied with to be its log-odds; None
+        where it is no such score."""
+        return None
 
     def check(self, width: int) -> None:
         """

@@ -10,10 +10,6 @@ import numpy as np
 
 from ..manifest import Manifest
 from ..plain.node import Array, Predictor, Rows
-from ..plain.nodes.columns import Pipeline
-from ..plain.nodes.linear import Classification
-from ..plain.nodes.thresholds import Threshold
-from ..plain.nodes.trees import BoostedClassification, WeightedVote
 
 Scale = Literal["probability", "log-odds", "score", "number", "anomaly score"]
 SCALES: Final[tuple[str, ...]] = get_args(Scale)
@@ -55,39 +51,19 @@ def scales_of(manifest: Manifest, root: Predictor) -> list[Outputs]:
     found = [Outputs("probability", classes)] if manifest.probabilities else []
     if manifest.several:
         return found
-    if _has_log_odds(last_of(root)):
+    scorer = _scorer(root)
+    if scorer.to_log_odds is not None:
         found.append(Outputs("log-odds", classes))
-    elif root.decides or isinstance(last_of(root), BoostedClassification):
+    elif scorer.has_scores:
         found.append(Outputs("score", classes))
     return found
 
 
-def last_of(predictor: Predictor) -> Predictor:
-    """The predictor whose probabilities and scores those of another are."""
-    while True:
-        if isinstance(predictor, Pipeline):
-            predictor = predictor.last
-        elif isinstance(predictor, Threshold):
-            predictor = predictor.inner
-        else:
-            return predictor
-
-
-def _has_log_odds(last: Predictor) -> bool:
-    """Whether the score of the second of two classes gives its probability by the logistic
-    function."""
-    if isinstance(last, Classification):
-        two = len(last.classes) == 2
-        return two and last.shares in ("logistic", "one_vs_rest")
-    if isinstance(last, BoostedClassification):
-        return last.link.startswith("logistic")
-    return isinstance(last, WeightedVote) and len(last.classes) == 2
-
-
-def slope_of(predictor: Predictor) -> float:
-    """What the score is multiplied with to be the log-odds."""
-    last = last_of(predictor)
-    return last.slope if isinstance(last, BoostedClassification) else 1.0
+def _scorer(predictor: Predictor) -> Predictor:
+    """The predictor whose scores and probabilities those of another are."""
+    while predictor.scorer is not predictor:
+        predictor = predictor.scorer
+    return predictor
 
 
 def _probabilities(predictor: Predictor, rows: Rows) -> Array:
@@ -105,7 +81,7 @@ def _scores(predictor: Predictor, rows: Rows) -> Array:
 
 
 def _log_odds(predictor: Predictor, rows: Rows) -> Array:
-    return _scores(predictor, rows) * slope_of(predictor)
+    return _scores(predictor, rows) * (_scorer(predictor).to_log_odds or 1.0)
 
 
 def _numbers(predictor: Predictor, rows: Rows) -> Array:

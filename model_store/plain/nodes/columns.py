@@ -40,6 +40,10 @@ class Pipeline(Node, Predictor, frozen=True, kw_only=True):
     def decides(self) -> bool:
         return self.last.decides
 
+    @property
+    def scorer(self) -> Predictor:
+        return self.last
+
     def check(self, width: int) -> None:
         self.last.check(checked(self.steps, width))
 

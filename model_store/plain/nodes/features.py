@@ -111,6 +111,16 @@ class Project(Node, Transform, frozen=True, kw_only=True):
             found /= self.scale
         return found
 
+    def folded(self, coefficients: Array, intercept: Array) -> tuple[Array, Array]:
+        if self.scale is not None:
+            coefficients = coefficients / self.scale[:, np.newaxis]
+        if self.shift is not None:
+            intercept = intercept - self.shift @ coefficients
+        coefficients = self.components.T @ coefficients
+        if self.center is not None:
+            intercept = intercept - self.center @ coefficients
+        return coefficients, intercept
+
 
 class Waves(Node, Transform, frozen=True, kw_only=True):
     """Cosines of random combinations, whose products come near those of a radial kernel.

@@ -73,6 +73,11 @@ class Classification(Node, Classifier, frozen=True, kw_only=True):
     def decides(self) -> bool:
         return True
 
+    @property
+    def to_log_odds(self) -> float | None:
+        two = len(self.classes) == 2
+        return 1.0 if two and self.shares in ("logistic", "one_vs_rest") else None
+
     def check(self, width: int) -> None:
         scores = len(self.classes) if len(self.classes) > 2 else 1
         require(len(self.classes) > 1, "two classes or more")

@@ -27,6 +27,10 @@ class Threshold(Node, Classifier, frozen=True, kw_only=True):
     def decides(self) -> bool:
         return self.inner.decides
 
+    @property
+    def scorer(self) -> Predictor:
+        return self.inner
+
     def check(self, width: int) -> None:
         require(math.isfinite(self.threshold), "a finite threshold")
         require(self.by != "scores" or self.decides, "a member with a decision function")

@@ -113,6 +113,14 @@ class BoostedClassification(Node, OfTrees, Classifier, frozen=True, kw_only=True
     def decides(self) -> bool:
         return self.scored
 
+    @property
+    def has_scores(self) -> bool:
+        return True
+
+    @property
+    def to_log_odds(self) -> float | None:
+        return self.slope if self.link.startswith("logistic") else None
+
     @cached_property
     def _turns(self) -> int:
         return 1 if self.link.startswith("logistic") else len(self.classes)
@@ -153,6 +161,10 @@ class WeightedVote(Node, OfTrees, Classifier, frozen=True, kw_only=True):
     @property
     def decides(self) -> bool:
         return True
+
+    @property
+    def to_log_odds(self) -> float | None:
+        return 1.0 if len(self.classes) == 2 else None
 
     def check(self, width: int) -> None:
         self.trees.check(width)
