@@ -2,6 +2,9 @@
 Quart app that imports numpy: medians of seven starts each, in turn.
 
 python bench/start.py
+
+Both run where the plain install is, and nothing else: libraries import what they find, quart-schema
+pydantic for instance.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from bench.processes import Running
 from bench.workloads import Workload, publish
 from model_store import ModelStore
 from model_store.recipes import RECIPES
+from quart_app.cli.lock import read_lock, read_pins
+from tests.environments import environment
 
 STARTS = 7
 MOST = 1.6
@@ -41,8 +46,8 @@ def bundled(folder: Path) -> Workload:
     return workload
 
 
-def contenders(workload: Workload) -> list[Contender]:
-    """Our server and the bare app, both on Hypercorn."""
+def contenders(workload: Workload, python: Path) -> list[Contender]:
+    """Our server and the bare app, both on Hypercorn and in this Python."""
     (server,) = (each for each in ours(workload) if each.name.endswith("hypercorn"))
     row = json.loads(server.one.body)
     numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
@@ -51,7 +56,7 @@ def contenders(workload: Workload) -> list[Contender]:
         "bare Quart with numpy",
         "bare",
         (
-            sys.executable,
+            str(python),
             *["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "-w", "0", "-k", "uvloop"],
             APP,
         ),
@@ -59,7 +64,8 @@ def contenders(workload: Workload) -> list[Contender]:
         environment={"PYTHONPATH": str(SERVERS)},
     )
     never = server.environment | {"QUART_APP_PICKLES": "never", "QUART_APP_READY": "all"}
-    return [replace(server, environment=never), bare]
+    command = (str(python), *server.command[1:])
+    return [replace(server, command=command, environment=never), bare]
 
 
 APP = "quart_numpy:app"
@@ -86,7 +92,9 @@ def is_ready(running: Running) -> bool:
 def main() -> None:
     """Print the medians, and end with 1 where they are too much."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        both = contenders(bundled(Path(folder)))
+        workload = bundled(Path(folder, "models"))
+        plain = environment(Path(folder, "plain"), read_pins(read_lock()))
+        both = contenders(workload, plain)
         found: list[list[tuple[float, float, float]]] = [[], []]
         for _ in range(STARTS + 1):  # the first round, which fills caches, does not count
             for each, taken in zip(both, found, strict=True):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,8 +39,7 @@ _TREES: Final = ("tree_", "_predictors")
 """What a fitted tree has, and what histogram gradient boosting has instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(msgspec.Struct, frozen=True):
     """The steps of a pipeline that there are nodes for, and the graph of `rest`, the others. It has
     no state: any number of threads may ask it at once."""
 
@@ -66,8 +65,7 @@ class Converted:
         return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(msgspec.Struct, frozen=True):
     """A graph in a session of onnxruntime, which any number of threads may ask at once.
 
     `classes` is None for a regression. Trees are asked with `narrow` floats, as those of

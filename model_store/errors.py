@@ -39,7 +39,8 @@ sentence is ours alone, since clients read it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 FAULTS_SHOWN = 5
 
@@ -180,8 +181,7 @@ class RunStopped(ModelStoreError):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One value that does not fit.
 
     `row` counts from 0. `got` is the value as JSON, shortened, or `nothing` where the column

@@ -54,8 +54,7 @@ REPLAYED = 1_000_000
 Asked = TypeVar("Asked")
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True):
     """What a pipeline says of n rows.
 
     `labels` has the shape (n,): classes, or numbers of a regression, as `labels.py` has them; of
@@ -68,7 +67,7 @@ class Prediction:
     labels: NDArray[Any]
     probabilities: tuple[NDArray[np.float64], ...] | None
     unfit: UnfitRows | None = None
-    measures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    measures: Mapping[str, NDArray[np.float64]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -218,7 +217,7 @@ class Model:
         if checked.unfit is None:
             return self.predict(checked.matrix) if rows else self._nothing()
         prediction = self._nothing() if checked.unfit.mask.all() else self.predict(checked.fit)
-        return replace(prediction, unfit=checked.unfit)
+        return msgspec.structs.replace(prediction, unfit=checked.unfit)
 
     def _nothing(self) -> Prediction:
         """The prediction of no rows, of which no pipeline makes one."""
@@ -590,11 +589,11 @@ class Model:
             columns = list(labels.T)
             told = list(map(self._told, columns, self._classes, targets))
             if any(now is not before for now, before in zip(told, columns, strict=True)):
-                prediction = replace(prediction, labels=side_by_side(told))
+                prediction = msgspec.structs.replace(prediction, labels=side_by_side(told))
         else:
             found = self._told(labels, self._classes[0], targets[0])
             if found is not labels:
-                prediction = replace(prediction, labels=found)
+                prediction = msgspec.structs.replace(prediction, labels=found)
         if probabilities is not None:
             self._check_shares(probabilities, rows)
         if self.manifest.measures:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
@@ -54,8 +53,7 @@ PREDICATE: Final = "https://model_signing/signature/v1.0"
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """What a right signature says of a version: the sha256 of each file by its name, and names that
     whoever signed it left out."""
 
@@ -87,8 +85,7 @@ class Signed:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(msgspec.Struct, frozen=True):
     """The key by which signatures are judged: its PEM, as `openssl ec -pubout` writes it."""
 
     pem: str

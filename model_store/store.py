@@ -32,7 +32,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -99,8 +99,7 @@ Pickles = Literal["fallback", "never", "always"]
 """When an artifact may be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """A version whose files are those of its manifest. Only `ModelStore.verify` makes one.
 
     Either there are the two files of its plain `form`, or its `artifact` with the `trust` that it

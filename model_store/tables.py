@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,8 +27,7 @@ INDEX: Final = "Unnamed: 0"
 _SEPARATOR: Final = re.compile(rf"sep=([{SEPARATORS}])\r?\n?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """Columns of text in the order of the file, empty where it is; `rows` values each."""
 
     columns: dict[str, list[str]]

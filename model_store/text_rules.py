@@ -6,8 +6,9 @@ text, a tensor of texts has no null, and where a wire has numbers a text is none
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 MISSING_WORDS: Final = frozenset(
     {"", "NA", "N/A", "n/a", "NaN", "nan", "NaT", "None", "null", "NULL", "<NA>", "#N/A"}
@@ -15,8 +16,7 @@ MISSING_WORDS: Final = frozenset(
 """What programs write for a missing value: R, SQL, spreadsheets, Python and pandas."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextRules:
+class TextRules(msgspec.Struct, frozen=True):
     """What a text stands for on a wire, besides itself.
 
     `numerals` says that it may be a number or a truth. `blanks` says that an empty one is a missing

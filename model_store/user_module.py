@@ -6,11 +6,12 @@ import ast
 import hashlib
 import sys
 import threading
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+
+import msgspec
 
 from .errors import LoadFailed, UnreadableFile, words_of
 
@@ -21,8 +22,7 @@ _RUNNING: Final = threading.RLock()
 """Who asks for a module while it runs gets it whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(msgspec.Struct, frozen=True):
     """A module as the text of its file. `name` is the file's, without its ending."""
 
     name: str

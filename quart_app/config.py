@@ -14,6 +14,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
+import msgspec
+
 from model_store import ModelStore, ModelStoreError
 from model_store.errors import MissingExtra
 from model_store.recipes import RECIPES
@@ -526,8 +528,7 @@ class Config:
         return cls(**found)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """A row of the table of settings."""
 
     field: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar, cast
 
+import msgspec
 from quart import Quart, current_app, request
 
 from .answering import Answering, Call
@@ -33,8 +33,7 @@ MODEL: Final = "model"
 """The parameter of a query that names the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     config: Config
     registry: Registry
     answering: Answering

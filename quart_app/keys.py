@@ -13,9 +13,9 @@ import hmac
 import re
 import secrets
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
+import msgspec
 from werkzeug.datastructures import Headers
 
 from model_store import ModelStoreError
@@ -39,8 +39,7 @@ class Basic(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """A key as the setting has it. `models` are those that it is for; None where it is for all."""
 
     name: str
@@ -52,8 +51,7 @@ class Key:
         return f"{self.name}:{self.digest.hex()}{only}"
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     """The keys that the server knows."""
 
     known: tuple[Key, ...] = ()

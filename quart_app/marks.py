@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import structs
 
 from .protocols.protocol import Protocol
 
@@ -13,8 +15,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 ATTRIBUTE: Final = "_quart_app_marks"
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(msgspec.Struct, frozen=True):
     """What is known of a view.
 
     `predicts`: it predicts, or hands out what was predicted. `keeps`: it leaves something behind,
@@ -46,7 +47,7 @@ def mark(**marks: Any) -> Callable[[View], View]:
     """Set these fields of `Marks` for a view."""
 
     def marked(view: View) -> View:
-        setattr(view, ATTRIBUTE, replace(marks_of(view), **marks))
+        setattr(view, ATTRIBUTE, structs.replace(marks_of(view), **marks))
         return view
 
     return marked

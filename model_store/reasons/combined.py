@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from ..plain.node import Array
@@ -12,8 +12,7 @@ from .clock import Clock
 from .method import Method, Shares
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A method, and what each of its outputs counts for each output of all: `counts` of shape
     (outputs of all, its outputs)."""
 

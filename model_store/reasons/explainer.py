@@ -9,10 +9,10 @@ explainable AI: a causal problem" (2020).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from ..errors import Unexplained
@@ -32,8 +32,7 @@ MethodName = Literal["exact", "sampling"]
 UNSURE = "would be estimated, which is not done unless it is asked for"
 
 
-@dataclass(frozen=True)
-class Explainer:
+class Explainer(msgspec.Struct, frozen=True):
     """Explains one form on one scale. `base` are the mean outputs of the background."""
 
     form: Form

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from ..column_facts import JSONLabel
@@ -24,8 +25,7 @@ SECONDS: float = 2.0
 Numbers = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """Why n rows are answered as they are: of each target a `base`, of shape (n, targets), and what
     each column contributes, of shape (n, targets, columns). Together they are the answer, on this
     scale. `classes` has for each row the class of each target that is explained, which is the one
@@ -56,7 +56,7 @@ def joined(parts: Sequence[Explanation]) -> Explanation:
         return parts[0]
     errors = [each.errors for each in parts if each.errors is not None]
     classes = [row for each in parts for row in each.classes or ()]
-    return replace(
+    return structs.replace(
         parts[0],
         base=np.concatenate([each.base for each in parts]),
         contributions=np.concatenate([each.contributions for each in parts]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+import msgspec
 import numpy as np
 
 from ..manifest import Manifest
@@ -15,8 +15,7 @@ Scale = Literal["probability", "log-odds", "score", "number", "anomaly score"]
 SCALES: Final[tuple[str, ...]] = get_args(Scale)
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(msgspec.Struct, frozen=True):
     """What a predictor says on a scale: for each target so many `widths` numbers side by side."""
 
     scale: Scale

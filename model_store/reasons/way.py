@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from ..plain.node import SEVERAL, Array, Predictor, Rows, Transform, dense
@@ -11,8 +10,7 @@ from ..plain.nodes.columns import Pipeline
 from ..plain.sparse import Sparse
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """Steps one after another. `owners` are the columns of the features behind them, as
     `Transform.owners` has them; `columns` is how many columns there are."""
 

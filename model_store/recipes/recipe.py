@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +28,7 @@ SEED: Final = 20
 """One seed for all that is drawn: the same recipe trains the same pipeline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
+class Dataset(msgspec.Struct, frozen=True):
     """Training data: `X` of shape (rows, columns), `y` of shape (rows,).
 
     `notice` is what whoever uses the model must know of the data, `source` where it is from.
@@ -43,8 +42,7 @@ class Dataset:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenML:
+class OpenML(msgspec.Struct, frozen=True):
     """A data set of openml.org."""
 
     name: str
@@ -54,8 +52,7 @@ class OpenML:
         return f"{self.name} version {self.version} of openml.org"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True):
     """How one model is trained. `scores` maps a metric's name to scikit-learn's scorer.
 
     `data` makes the data set that needs no file; `table` makes one of a real table, and `openml`
@@ -69,11 +66,11 @@ class Recipe:
     data: Callable[[], Dataset]
     pipeline: Callable[[], Any]
     scores: Mapping[str, str]
-    words: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    words: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    units: Mapping[str, str] = msgspec.field(default_factory=dict)
+    descriptions: Mapping[str, str] = msgspec.field(default_factory=dict)
+    synonyms: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
     table: Callable[[Table], Dataset] | None = None
     openml: OpenML | None = None
 

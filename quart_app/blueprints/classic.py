@@ -7,11 +7,11 @@ answers as any prediction does.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, cast
 
 import msgspec
+from msgspec import structs
 from quart import Blueprint, Response, redirect, render_template, request, url_for
 from quart.blueprints import BlueprintSetupState
 from quart_schema import hide
@@ -69,8 +69,7 @@ Body = Response | WerkzeugResponse
 ShowAnswer = Callable[[AliasedModel, InferenceResponse], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """The form of a page: where it goes, and by which button. With `named` a field's id is its
     name."""
 
@@ -284,7 +283,7 @@ async def _form_page(
     errors = {fault.column: fault for fault in faults}
     found = fields(signature.columns, values or {}, errors)
     if action.named:
-        found = [replace(field, id=field.column.name) for field in found]
+        found = [structs.replace(field, id=field.column.name) for field in found]
     answers = [] if answer is None else form.encode(answer, manifest.words, manifest.measures)
     told = list(zip(manifest.targets, answers, strict=False))
     page = await render_template(

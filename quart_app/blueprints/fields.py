@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, assert_never, cast
+
+import msgspec
 
 from model_store import Column, Fault, InvalidRows, Signature, text_rules
 from model_store.column_facts import JSONLabel
@@ -44,8 +45,7 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One column in the form.
 
     `options` are the values to choose from with what they are called, and `entered` is the one
@@ -209,8 +209,7 @@ def _chosen(column: Column, entered: str) -> str:
 # Examples ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(msgspec.Struct, frozen=True):
     """A row to fill the form with, and what to call it."""
 
     called: str

@@ -8,10 +8,10 @@ Source: the specification as in `v2`; Triton Inference Server, docs/protocol/ext
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict
 
 from model_store import Manifest
 

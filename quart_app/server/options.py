@@ -5,15 +5,14 @@ A new setting of the server is a field here, beside its row in `quart_app.config
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 SECONDS = 1.0
 BACKGROUND = 2 * SECONDS  # for the app to end its own work
 SLACK = 0.5 * SECONDS  # for what has just been cancelled to end
 
 
-@dataclass(frozen=True, slots=True)
-class Shutdown:
+class Shutdown(msgspec.Struct, frozen=True):
     """How long each step of an exit may take, in seconds from the end of the one before it.
 
     The watchdog counts from the signal, or from the failure that ends the process.
@@ -30,8 +29,7 @@ class Shutdown:
         return cls(delay, drain, BACKGROUND, delay + drain + BACKGROUND + 2 * SLACK)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerOptions:
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a server may take and how long it waits. Times are in seconds.
 
     `keep_alive` is how long an idle connection is kept; `max_connections` is how many there are at
@@ -43,7 +41,7 @@ class ServerOptions:
     max_connections: int = 1000
     max_memory: int | None = None
     startup_timeout: float = 60 * SECONDS
-    shutdown: Shutdown = field(default_factory=Shutdown)
+    shutdown: Shutdown = msgspec.field(default_factory=Shutdown)
 
     @property
     def patience(self) -> float:

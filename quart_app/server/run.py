@@ -47,9 +47,9 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+import msgspec
 from hypercorn.typing import (
     ASGIFramework,
     ASGIReceiveCallable,
@@ -57,6 +57,7 @@ from hypercorn.typing import (
     ASGISendEvent,
     Scope,
 )
+from msgspec import structs
 
 from . import memory
 from .descriptors import connections_within
@@ -199,8 +200,7 @@ class _Stop:
             _start_watchdog(self._watchdog)
 
 
-@dataclass(frozen=True, slots=True)
-class _Service:
+class _Service(msgspec.Struct, frozen=True):
     app: ASGIFramework
     sock: socket.socket
     http: HttpServer
@@ -288,7 +288,7 @@ class _Service:
         draining: list[asyncio.Task[None]] = []
         loop = asyncio.get_running_loop()
         most = connections_within(self.options.max_connections)
-        options = replace(self.options, max_connections=most)
+        options = structs.replace(self.options, max_connections=most)
         server = asyncio.create_task(self.http(requests, self.sock, until_stop, options))
         await asyncio.wait({server})
         if server.cancelled():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from functools import cached_property
 
+import msgspec
 from msgspec import structs
 
 from model_store import Manifest, Signature
@@ -16,13 +16,12 @@ from ..inference import InferenceRequest
 from .servable import Servable
 
 
-@dataclass(frozen=True)
-class AliasedModel:
+class AliasedModel(msgspec.Struct, frozen=True, dict=True):
     """A loaded model, and what its clients call its columns: `names` is keyed by the column. A
     column without an entry has its own name."""
 
     servable: Servable
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @cached_property
     def signature(self) -> Signature:

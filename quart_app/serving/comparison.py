@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -32,11 +31,10 @@ MILLISECONDS: Final = 1e-6
 """In nanoseconds."""
 
 
-@dataclass(slots=True)
-class Distribution:
+class Distribution(msgspec.Struct):
     """Values from zero on, of which no more is kept than how many there are of about each size."""
 
-    counts: Counter[int] = field(default_factory=Counter)
+    counts: Counter[int] = msgspec.field(default_factory=Counter)
     total: float = 0.0
     number: int = 0
     least: float = math.inf
@@ -109,13 +107,12 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     probabilities: Apart | None
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """The requests that one of both was asked."""
 
     requests: int = 0
     errors: int = 0
-    nanoseconds: Distribution = field(default_factory=Distribution)
+    nanoseconds: Distribution = msgspec.field(default_factory=Distribution)
 
     def answer(self, nanoseconds: int | None) -> None:
         """Count an answer, and how long it took where that was measured."""
@@ -143,8 +140,7 @@ class Tally:
         )
 
 
-@dataclass(slots=True)
-class Difference:
+class Difference(msgspec.Struct):
     """How far apart both are, of the rows of one request."""
 
     rows: int
@@ -153,17 +149,16 @@ class Difference:
     probabilities: NDArray[np.float64] | None = None
 
 
-@dataclass(slots=True)
-class Comparison:
+class Comparison(msgspec.Struct):
     """All of it, since a challenger began."""
 
-    champion: Tally = field(default_factory=Tally)
-    challenger: Tally = field(default_factory=Tally)
+    champion: Tally = msgspec.field(default_factory=Tally)
+    challenger: Tally = msgspec.field(default_factory=Tally)
     requests: int = 0
     rows: int = 0
     different: int = 0
-    numbers: Distribution = field(default_factory=Distribution)
-    probabilities: Distribution = field(default_factory=Distribution)
+    numbers: Distribution = msgspec.field(default_factory=Distribution)
+    probabilities: Distribution = msgspec.field(default_factory=Distribution)
 
     def add(self, difference: Difference) -> None:
         """Count what both said to the rows of a request."""

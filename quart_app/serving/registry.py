@@ -23,9 +23,10 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
+
+import msgspec
 
 from model_store import Manifest, Model, ModelStore, ModelStoreError, Verified
 from model_store.errors import (
@@ -82,8 +83,7 @@ UNEXPECTED = "Why is in the log."
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(msgspec.Struct):
     """A model or one version of it, on its way or there. `reason` says to clients why it failed,
     `words` to the log what somebody else's code said of that. `late` is a model that was published
     after the start. `update` is the last try to serve another version than before."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from .batcher import Batch
 
@@ -21,13 +22,12 @@ ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1_000, 10_000)
 """Sizes by which batches are told apart."""
 
 
-@dataclass(slots=True)
-class Histogram:
+class Histogram(msgspec.Struct):
     """How many values were at most each of the bounds, counted apart, and the sum of all; the last
     count is of those above every bound."""
 
     bounds: Sequence[float]
-    counts: list[int] = field(default_factory=list)
+    counts: list[int] = msgspec.field(default_factory=list)
     total: float = 0
 
     def __post_init__(self) -> None:
@@ -42,8 +42,7 @@ class Histogram:
         self.total += value
 
 
-@dataclass(slots=True)
-class Duration:
+class Duration(msgspec.Struct):
     """How often something was done, and for how many nanoseconds in all."""
 
     count: int = 0
@@ -54,24 +53,23 @@ class Duration:
         self.ns += ns
 
 
-@dataclass(slots=True)
-class Statistics:
+class Statistics(msgspec.Struct):
     """`success` and `fail` are whole requests, and the others parts of them: each request of a
     batch waits for the whole call. `inferences` counts rows, `executions` calls of predict, and
     `last` is when the last of them ended, in milliseconds since 1970. `batches` has the calls by
     their number of rows, `rows` and `seconds` by bounds of that and of their duration."""
 
-    success: Duration = field(default_factory=Duration)
-    fail: Duration = field(default_factory=Duration)
-    queue: Duration = field(default_factory=Duration)
-    compute_input: Duration = field(default_factory=Duration)
-    compute_infer: Duration = field(default_factory=Duration)
+    success: Duration = msgspec.field(default_factory=Duration)
+    fail: Duration = msgspec.field(default_factory=Duration)
+    queue: Duration = msgspec.field(default_factory=Duration)
+    compute_input: Duration = msgspec.field(default_factory=Duration)
+    compute_infer: Duration = msgspec.field(default_factory=Duration)
     inferences: int = 0
     executions: int = 0
     last: int = 0
-    batches: dict[int, Duration] = field(default_factory=dict)
-    rows: Histogram = field(default_factory=lambda: Histogram(ROWS))
-    seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
+    batches: dict[int, Duration] = msgspec.field(default_factory=dict)
+    rows: Histogram = msgspec.field(default_factory=lambda: Histogram(ROWS))
+    seconds: Histogram = msgspec.field(default_factory=lambda: Histogram(SECONDS))
 
     def observe(self, batch: Batch) -> None:
         """Count a call of predict."""

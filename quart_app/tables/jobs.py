@@ -12,9 +12,10 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import IO, Final
+
+import msgspec
 
 from model_store import Manifest
 
@@ -52,8 +53,7 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+class Job(msgspec.Struct, eq=False):
     """A table on its way through a model, and what became of it so far.
 
     `filename` is what its sender calls it, `size` its bytes, of which `read` were taken. `errors`
@@ -74,9 +74,9 @@ class Job:
     rows: int = 0
     errors: int = 0
     written: int = 0
-    names: list[str] = field(default_factory=list)
-    first: list[list[str]] = field(default_factory=list)
-    faulty: dict[int, list[str]] = field(default_factory=dict)
+    names: list[str] = msgspec.field(default_factory=list)
+    first: list[list[str]] = msgspec.field(default_factory=list)
+    faulty: dict[int, list[str]] = msgspec.field(default_factory=dict)
 
     @property
     def progress(self) -> float:

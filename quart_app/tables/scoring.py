@@ -13,8 +13,10 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import IO, Any, Final, NamedTuple, Protocol, Self, cast
+
+from msgspec import structs
 
 from model_store import Fault, InvalidRows, Manifest, Signature, arrow
 from model_store.arrow import blanks, is_arrow
@@ -248,7 +250,9 @@ def check(file: IO[bytes], signature: Signature) -> None:
         found = _faults(chunk.request, signature)
         total += found.total + len(records.faults)
         faults += records.faults.values()
-        faults += [replace(fault, row=count + chunk.sound[fault.row]) for fault in found.faults]
+        faults += [
+            structs.replace(fault, row=count + chunk.sound[fault.row]) for fault in found.faults
+        ]
         count += records.rows
     if not count:
         raise InvalidRequest("Expected at least one row, got none.")

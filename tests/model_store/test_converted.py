@@ -321,7 +321,7 @@ def test_a_graph_that_was_changed_is_refused(store: ModelStore) -> None:
 @with_onnx
 def test_a_graph_that_onnxruntime_does_not_take_fails_the_load(store: ModelStore) -> None:
     publish(store)
-    verified = dataclasses.replace(store.verify("m"), graph=b"no graph")
+    verified = msgspec.structs.replace(store.verify("m"), graph=b"no graph")
     with pytest.raises(LoadFailed, match="onnxruntime does not load pipeline"):
         store.load(verified)
 
@@ -333,7 +333,7 @@ def test_a_graph_that_answers_the_golden_rows_otherwise_fails_their_replay(
     publish(store)
     other = KNeighborsClassifier(1, metric="cosine").fit(X, THREE)
     data = convert(other)
-    model = store.load(dataclasses.replace(store.verify("m"), graph=data))
+    model = store.load(msgspec.structs.replace(store.verify("m"), graph=data))
     with pytest.raises(GoldenMismatch):
         model.replay()
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,8 +62,7 @@ class Column(NamedTuple):
         return self.start + bisect_left(self.thresholds.data, number)
 
 
-@dataclass(frozen=True)
-class BitMasks:
+class BitMasks(msgspec.Struct, frozen=True, dict=True):
     """The masks of a table: `masks` of shape (rows of all columns, trees, words). `starts` are
     one before the first leaf of each tree in `values`, which has them from left to right."""
 

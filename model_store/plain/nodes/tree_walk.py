@@ -5,9 +5,9 @@ For forests whose bit masks would be too large. The arrays of the table are used
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,8 +58,7 @@ def _of_rows(table: Table, numbers: Array, *, missing: bool) -> Array:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
+class _Walk(msgspec.Struct, frozen=True):
     """Pairs of rows and trees on their way. The numbers of a row start at its offset; `missing`
     says whether one of them is NaN."""
 

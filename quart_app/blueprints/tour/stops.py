@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from . import views
 
@@ -14,20 +15,18 @@ TWINS: Final = f"{__package__}.twins"
 View = Callable[..., Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """A view with the values in its address."""
 
     view: View
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def endpoint(self) -> str:
         return f"{views.blueprint.name}.{self.view.__name__}"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A request by curl; a browser sends few of these."""
 
     address: Address
@@ -35,8 +34,7 @@ class Command:
     body: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True):
     """One idiom. `change` says in a sentence what is otherwise in Quart, `note` what functions
     do that the sources name and do not show."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,7 +146,7 @@ def test_reasons_that_do_not_add_up_explain_nothing(small: ModelStore) -> None:
     model = small.load(verified)
     by = model.reasons.explainer()
     reasons = model.reasons
-    object.__setattr__(by, "base", by.base + 1e-6)
+    by = msgspec.structs.replace(by, base=by.base + 1e-6)
     reasons._made = lambda scale, sampling: by  # type: ignore[method-assign]
     with pytest.raises(Unexplained, match="do not add up"):
         model.replay_reasons()

@@ -12,12 +12,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from quart import Quart, Response, template_rendered
 from quart.typing import TestClientProtocol as Client
 
@@ -385,7 +385,7 @@ async def test_predict_without_values_is_the_form_for_a_person(client: Client) -
 
 
 async def test_a_form_asks_the_model_that_it_is_of(store: ModelStore) -> None:
-    replace(RECIPES["exam"], name="twin").train(store)
+    structs.replace(RECIPES["exam"], name="twin").train(store)
     async with started(create_app(MODEL_STORE=store.root, DEFAULT_MODEL="twin")) as app:
         client = app.test_client()
         page = await read(client, "/?model=exam", headers=CHROME)
