@@ -35,7 +35,7 @@ from .following import labels_of_greatest
 from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_side, texts
 from .last_step import LastStep
 from .manifest import TEXTS, Manifest, Sample, Target
-from .plain import Answer, Form, Refused
+from .plain import FORM_DATA, Answer, Form, Refused
 from .signature import UnfitRows
 from .task import DEVIATION, SCORE, Measure, told_beside
 from .text_rules import JSON, TextRules
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 RELATIVE_TOLERANCE = 1e-6
 """How far a golden row's floats may move: other processors and BLAS builds stay well below."""
 
-REPLAYED = 1_000_000
-"""Numbers that reasons of a row may need so that they are seen to add up when a model is loaded."""
+REPLAYED = 64 * 1024
+"""Bytes that the arrays of a form may have so that its reasons are seen to add up when the model is
+loaded. What explains many trees takes more memory than they do, and most models are never asked."""
 
 Asked = TypeVar("Asked")
 
@@ -440,7 +441,7 @@ class Model:
             from .reasons.explanation import Reasons
 
             assert self.form is not None
-            self._reasons.append(Reasons(self.manifest, self.form))
+            self._reasons.append(Reasons(self.manifest, self.form, self.golden_rows))
         return self._reasons[0]
 
     def require_explained(self) -> None:
@@ -484,15 +485,16 @@ class Model:
             raise PredictionFailed(str(error), error.words) from error
 
     def replay_reasons(self) -> None:
-        """See that its reasons add up to its answers to the golden rows; those of a large forest
-        when they are first asked for. Nothing is done where it keeps no background.
+        """See that its reasons add up to its answers to the golden rows; those of a large form
+        are, before they first explain an answer. Nothing is done where it keeps no background.
 
         Raises:
             Unexplained: they do not, and it explains nothing from now on.
         """
-        if self.form is not None and self.form.background is not None:
+        large = self.form is None or self.manifest.files[FORM_DATA].size > REPLAYED
+        if not large and self.form is not None and self.form.background is not None:
             try:
-                self.reasons.check(self.golden_rows(), most=REPLAYED)
+                self.reasons.replay()
             except Unexplained:
                 # What cannot be explained at all, or in time, says so when it is asked.
                 if self.reasons.failure is not None:

@@ -40,7 +40,6 @@ class Mixture:
         self.background = dense(features)
         self.columns, self._places = np.unique(way.owners, return_inverse=True)
         self.among = way.columns
-        self.effort = self.background.size
 
     def own(self, matrix: Array) -> Array:
         return dense(self._way.features(matrix))
@@ -79,7 +78,6 @@ class Enumerated:
 
     def __init__(self, mixture: Mixture) -> None:
         self._mixture = mixture
-        self.effort = mixture.effort << len(mixture.columns)
 
     @classmethod
     def possible(cls, mixture: Mixture) -> bool:
@@ -122,7 +120,6 @@ class Sampled:
 
     def __init__(self, mixture: Mixture) -> None:
         self._mixture = mixture
-        self.effort = 2 * mixture.effort * len(mixture.columns)
 
     def shares(self, matrix: Array, outputs: Array, clock: Clock) -> Shares:
         mixture = self._mixture

@@ -28,7 +28,6 @@ class Combined:
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._members = members
-        self.effort = sum(member.method.effort for member in members)
         self.rounding = max(member.method.rounding for member in members)
 
     def shares(self, matrix: Array, outputs: Array, clock: Clock) -> Shares:

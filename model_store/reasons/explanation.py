@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -66,11 +67,15 @@ def joined(parts: Sequence[Explanation]) -> Explanation:
 
 
 class Reasons:
-    """Explains the answers of one form, by its background. What it needs for that is made when it
-    is first asked. Any number of threads may ask it."""
+    """Explains the answers of one form, by its background, once its reasons are seen to add up to
+    the answers to the golden rows. What it needs is made when it is first asked. Any number of
+    threads may ask it."""
 
-    def __init__(self, manifest: Manifest, form: Form) -> None:
-        self._manifest, self._form = manifest, form
+    def __init__(
+        self, manifest: Manifest, form: Form, golden_rows: Callable[[], NDArray[np.generic]]
+    ) -> None:
+        self._manifest, self._form, self._golden_rows = manifest, form, golden_rows
+        self._replayed = False
         self._explainers: dict[tuple[Scale | None, bool], Explainer] = {}
         self.failure: str | None = None
         """Why it explains nothing here, as a clause."""
@@ -89,6 +94,8 @@ class Reasons:
         Raises:
             Unexplained: there are no reasons, or not on this scale, or not in time.
         """
+        with contextlib.suppress(Unexplained):  # `explainer` says it, where it counts
+            self.replay()
         clock = Clock(seconds)
         found = self.explainer(scale, sampling=sampling)
         outputs, classes = self.outputs_of(found, labels)
@@ -135,16 +142,22 @@ class Reasons:
         outputs = np.array(chosen, dtype=np.intp).reshape(len(labels), len(targets))
         return outputs + starts, rows
 
-    def check(self, matrix: NDArray[np.generic], *, most: int | None = None) -> None:
-        """Whether base and contributions together are the answers to these rows, to all outputs, as
-        far as there is time. With `most`, what takes more effort is left for when it is asked.
+    def replay(self) -> None:
+        """See, once, that base and contributions together are the answers to the golden rows, to
+        all outputs, as far as there is time.
 
         Raises:
-            Unexplained: they are not, or there are no reasons.
+            Unexplained: they are not, and nothing is explained from now on; or there are no reasons
+                that are no estimates.
         """
-        found = self._made(None, False)
-        if most is not None and found.method.effort > most:
-            return
+        if not self._replayed:
+            try:
+                self._check(self.explainer())
+            finally:
+                self._replayed = True
+
+    def _check(self, found: Explainer) -> None:
+        matrix = self._golden_rows()
         clock = Clock(SECONDS)
         every = np.arange(len(found.base), dtype=np.intp)[np.newaxis]
         for row in range(len(matrix)):

@@ -42,9 +42,9 @@ def keep_reasons(model: Model, form: Form, drawn: Matrix | None) -> Kept:
     except NotKept as error:
         return Kept(form, unexplained=str(error))
     whole = msgspec.structs.replace(form, format=FORM, background=background)
-    reasons = Reasons(manifest, whole)
+    reasons = Reasons(manifest, whole, model.golden_rows)
     try:
-        reasons.check(model.golden_rows())
+        reasons.replay()
         matrix = drawn[:ROWS]
         found = overall(reasons, manifest, matrix, model.predict(matrix).labels)
     except (Unexplained, PredictionFailed):

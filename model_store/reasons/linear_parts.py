@@ -85,7 +85,6 @@ class Scores:
     ) -> None:
         self._parts, self.rounding, self._opposite = parts, rounding, opposite
         self._mean = parts.of(background).mean(axis=0)
-        self.effort = parts.features
 
     def shares(self, matrix: Array, outputs: Array, clock: Clock) -> Shares:
         moved = self._parts.of(matrix)
@@ -126,7 +125,6 @@ class Linked:
         players = len(parts.columns)
         self._members = coalitions(players).astype(np.float64)
         self._weights = weights(players)
-        self.effort = _numbers(parts, len(background))
 
     @classmethod
     def possible(cls, parts: Parts, background: int) -> bool:

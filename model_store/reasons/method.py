@@ -22,14 +22,11 @@ class Shares(NamedTuple):
 
 
 class Method(Protocol):
-    """Computes contributions. `exact` says that they are no estimates; `effort` is about how many
-    numbers it looks at for a row; `rounding` how far sums may be off."""
+    """Computes contributions. `exact` says that they are no estimates, `rounding` how far sums may
+    be off."""
 
     @property
     def exact(self) -> bool: ...
-
-    @property
-    def effort(self) -> int: ...
 
     @property
     def rounding(self) -> float: ...

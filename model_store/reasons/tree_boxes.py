@@ -368,7 +368,6 @@ class Trees:
             Boxes(table, np.arange(turn, table.trees, every), players, numbers)
             for turn in range(every)
         ]
-        self.effort = sum(boxes.conditions for boxes in self._boxes)
         single = table.values.dtype == np.float32
         self.rounding = SINGLE if single else ROUNDING
 
