@@ -22,6 +22,7 @@ from model_store.recipes import RECIPES
 from model_store.signing import PublicKey
 from model_store.store import DEFAULT_ROOT, require_name
 
+from .database_url import require_url
 from .keys import NO_KEYS, Keys
 
 PREFIX: Final = "QUART_APP_"
@@ -193,13 +194,6 @@ def _prefix(value: str) -> str:
     return value
 
 
-def _database(value: str) -> str:
-    # A module of the tour, which is not imported where there is none.
-    from .tasks.url import require_url
-
-    return require_url(value)
-
-
 def _public_key(value: str) -> PublicKey:
     """A key in a file, or itself in PEM."""
     try:
@@ -257,7 +251,7 @@ class Config:
     )
     database_url: str = _setting(
         DEFAULT_DATABASE,
-        _database,
+        require_url,
         "The database of the tour's tasks: sqlite:///FILE, or with the extra postgres "
         "postgresql://USER:PASSWORD@HOST/NAME.",
         secret=True,

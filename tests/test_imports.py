@@ -45,6 +45,7 @@ ALLOWED = {
     "quart_app/__init__.py": {"quart"},
     "quart_app/app.py": {"model_store", "quart"},
     "quart_app/documents.py": {"model_store", "msgspec"},
+    "quart_app/database_url.py": set(),
     "quart_app/extras.py": set(),
     "quart_app/inference.py": {"model_store", "msgspec", "numpy"},
     "quart_app/templating.py": {"jinja2", "quart"},
@@ -69,6 +70,8 @@ ALLOWED = {
     "quart_app/middleware/rates.py": {"limits"},
     "quart_app/about": {"model_store", "msgspec", "numpy"},
     "quart_app/tables": {"model_store"},
+    "quart_app/memory": {"model_store", "msgspec", "numpy"},
+    "quart_app/memory/database.py": {"psycopg"},
     "quart_app/observe": {"msgspec"},
     "quart_app/observe/prometheus.py": {"prometheus_client"},
     "quart_app/tasks": {"msgspec"},
@@ -94,6 +97,7 @@ ALLOWED = {
 LAYERS = [
     {
         "asgi",
+        "database_url",
         "documents",
         "extras",
         "inference",
@@ -103,15 +107,15 @@ LAYERS = [
         "protobuf",
         "random_ids",
         "server",
-        "tasks",
         "templating",
         "version",
     },
-    {"config"},
+    {"config", "tasks"},
     {"serving"},
     {"protocols"},
     {"about", "marks", "negotiation"},
     {"answering", "middleware"},
+    {"memory"},
     {"observe", "tables"},
     {"context"},
     {"errors", "fast_path", "openapi", "startup"},
@@ -225,7 +229,7 @@ NOT_AT_THE_START = {
     *(f"quart_app.cli.{name}" for name in ("deploy", "deployment", "footprint", "models")),
     *("quart_app.grpc_server", "quart_app.protobuf", "quart_app.protocols.v2_grpc"),
     *("quart_app.blueprints.results", "quart_app.blueprints.tour", "quart_app.client"),
-    *("quart_app.observe.prometheus", "quart_app.tasks"),
+    *("quart_app.observe.prometheus", "quart_app.tasks", "quart_app.memory"),
 }
 
 

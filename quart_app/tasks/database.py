@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from ..database_url import shown, sqlite_file
 from .task import TasksUnavailable
-from .url import shown, sqlite_file
 
 if TYPE_CHECKING:
     import psycopg

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ..database_url import require_url
 from .task import (
     MAX_ID,
     Task,
@@ -22,7 +23,6 @@ from .task import (
     require_description,
     require_title,
 )
-from .url import require_url
 
 if TYPE_CHECKING:
     from .table import TaskTable

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import Barrier
@@ -40,6 +39,7 @@ from quart_app.tasks.task import (
 from quart_app.tasks.tasks import FIRST_TASKS, Tasks
 
 from ...conftest import started
+from ...databases import execute, postgres_schema
 from ...mounts import mounted
 
 LIMIT = 0.5
@@ -61,17 +61,8 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """A schema of the test's own, removed afterwards."""
-    server = os.environ.get("TEST_POSTGRES_URL")
-    if not server:
-        if os.environ.get("REQUIRE_POSTGRES"):
-            pytest.fail("TEST_POSTGRES_URL is not set")
-        pytest.skip("TEST_POSTGRES_URL is not set")
-    schema = f"test_{uuid.uuid4().hex}"
-    execute(server, f"CREATE SCHEMA {schema}")
-    try:
-        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
-    finally:
-        execute(server, f"DROP SCHEMA {schema} CASCADE")
+    with postgres_schema() as found:
+        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -94,19 +85,6 @@ async def opened(url: str, seconds: float = 20) -> AsyncIterator[Tasks]:
         yield found
     finally:
         await found.close()
-
-
-def execute(url: str, statement: str) -> None:
-    """Run a statement beside the tasks, and commit."""
-    if url.startswith("sqlite"):
-        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
-            file.execute(statement)
-            file.commit()
-    else:
-        import psycopg
-
-        with psycopg.connect(url, autocommit=True) as server:
-            server.execute(statement.encode())
 
 
 async def reason(tasks: Tasks) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quart_app.config import Config, ConfigError
-from quart_app.tasks.url import require_url, shown, sqlite_file
+from quart_app.database_url import require_url, shown, sqlite_file
 
 POSTGRES = {
     "postgres://host/name": "postgresql://host/name",
