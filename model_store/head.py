@@ -16,13 +16,14 @@ import os
 import pwd
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from .errors import CorruptVersion, words_of
 from .manifest import Manifest
 from .metadata import Metadata
+from .record_settings import RecordSettings
 
 CHAMPION: Final = "champion"
 """The alias whose version serves."""
@@ -128,7 +129,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     former: tuple[int, ...] = ()
     challenger: Challenger | None = None
     edits: dict[int, Edit] = {}
-    records: dict[str, Any] = {}
+    records: RecordSettings = RecordSettings()
     change: Change | None = None
 
     @property

@@ -46,6 +46,7 @@ from .errors import (
     CorruptVersion,
     InvalidChallenger,
     InvalidName,
+    InvalidPipeline,
     LoadFailed,
     ModelNotFound,
     NotDurable,
@@ -74,6 +75,7 @@ from .manifest import ARTIFACT, GRAPH, MANIFEST, REASONS, SAMPLE, File, Manifest
 from .metadata import Metadata
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read
+from .record_settings import Keeping, RecordSettings
 from .signing import LIMIT, SIGNATURE
 from .user_module import Code
 
@@ -464,6 +466,34 @@ class ModelStore:
             self._swap(name, head, _change("edit", who, why, version=number), edits=edits)
         return edited
 
+    def record(
+        self,
+        name: str,
+        *,
+        share: float | None = None,
+        columns: Mapping[str, Keeping] | None = None,
+        who: str | None = None,
+        why: str | None = None,
+    ) -> RecordSettings:
+        """Say which share of a model's predictions is recorded, and what is kept of some columns;
+        the settings as they are now. Servers that follow the store obey.
+
+        Raises:
+            ModelNotFound, CorruptVersion, StoreNotWritable
+            InvalidPipeline: no version that is served has such a column.
+        """
+        with self._locked(name):
+            number, head = self._resolved(name, None)
+            known = self._published(name, number).signature.names
+            for column in columns or ():
+                if column not in known and column not in head.records.columns:
+                    raise InvalidPipeline(
+                        f"{name} has no column {column!r}; expected one of {', '.join(known)}."
+                    )
+            records = head.records.followed_by(share, columns)
+            self._swap(name, head, _change("edit", who, why), records=records)
+        return records
+
     def copy(self, verified: Verified, root: str | os.PathLike[str]) -> None:
         """Put a version of this store into another, below `root`, where it keeps its number, its
         files byte for byte, and the aliases that name it. The other has no such model yet.
@@ -488,8 +518,9 @@ class ModelStore:
             folder.mkdir(parents=True)
             for name, data in contents.items():
                 files.write(folder / name, data)
-            if naming or edits:
-                HeadFiles(Path(root)).begin(found.name, Head(aliases=naming, edits=edits))
+            if naming or edits or head.records != RecordSettings():
+                there = Head(aliases=naming, edits=edits, records=head.records)
+                HeadFiles(Path(root)).begin(found.name, there)
 
     def promote(
         self,

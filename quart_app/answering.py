@@ -70,16 +70,34 @@ class Answer(msgspec.Struct, frozen=True):
     """A prediction that was made: what a subscriber is told.
 
     The columns of `request` have the names of the model. `record` is that of the HTTP request, None
-    for a part of a table.
+    for a part of a table. `door` is the protocol, or the page, by which it came. `nanoseconds` is
+    what the model took, its queue included.
     """
 
     manifest: Manifest
     request: InferenceRequest
     response: InferenceResponse
     record: Record | None
+    door: str = "json"
+    variant: Variant = "champion"
+    nanoseconds: int = 0
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A request that a model got and did not answer: what a subscriber is told. The fields are
+    those of an `Answer`, with the `error` in place of the response."""
+
+    manifest: Manifest
+    request: InferenceRequest
+    error: Exception
+    record: Record | None
+    door: str = "json"
+    variant: Variant = "champion"
+    nanoseconds: int = 0
 
 
 OnAnswer = Callable[[Answer], None]
+OnFailure = Callable[[Failure], None]
 
 
 class InBytes(Exception):
@@ -100,6 +118,7 @@ class Answering:
         self._registry = registry
         self._default = config.default_model
         self._subscribers: list[OnAnswer] = []
+        self._on_failure: list[OnFailure] = []
 
     def on_answer(self, subscriber: OnAnswer) -> None:
         """Let a subscriber know of every prediction from now on, before its response is sent.
@@ -107,6 +126,12 @@ class Answering:
         It is called in the event loop and must not block; what it raises is a defect.
         """
         self._subscribers.append(subscriber)
+
+    def on_failure(self, subscriber: OnFailure) -> None:
+        """Let a subscriber know of every request that a model got and did not answer, as
+        `on_answer` does of the others. What was refused before a model was found is told to the
+        observers of requests alone."""
+        self._on_failure.append(subscriber)
 
     async def answer(self, protocol: Protocol, call: Call, *, in_json: bool = False) -> Reply:
         """The response to a request, in the words of its protocol.
@@ -117,7 +142,9 @@ class Answering:
             InBytes: with `in_json`, where the request asks for bytes.
             InvalidRequest, InvalidRows, ModelNotFound, NotReady: and what `Servable.infer` raises.
         """
-        payload = call.payload
+        payload, door = call.payload, protocol.door
+        if call.record is not None:
+            call.record.named, call.record.door = call.name, door
         if protocol.model_first:
             chosen = self.choose(call, self._loaded(call) or await self.find(call))
             note(call.record, chosen.servable)
@@ -128,6 +155,8 @@ class Answering:
             request = await self.decode(protocol, payload)
             if request.model is not None and call.name is None:
                 call = structs.replace(call, name=request.model, version=request.version)
+                if call.record is not None:
+                    call.record.named = call.name
             chosen = self.choose(call, self._loaded(call) or await self.find(call, request.names))
         if in_json and request.in_bytes:
             raise InBytes
@@ -136,7 +165,7 @@ class Answering:
         if call.explain is not None:
             request = structs.replace(request, explain=call.explain)
         try:
-            response = await self.predict(chosen, request, call)
+            response = await self.predict(chosen, request, call, door=door)
         except Unanswerable as error:
             if request.rows == 1:
                 raise
@@ -183,15 +212,22 @@ class Answering:
         return Chosen(challenge.chosen(variant), challenge, variant)
 
     async def predict(
-        self, chosen: Chosen, request: InferenceRequest, call: Call
+        self, chosen: Chosen, request: InferenceRequest, call: Call, *, door: str
     ) -> InferenceResponse:
         """The response of the version that was chosen; what is tried beside it, or as it, is told.
 
         Raises:
             As `Servable.infer`.
         """
-        infer = self.infer(chosen.servable, request, until=call.until, record=call.record)
         challenge, variant = chosen.challenge, chosen.variant
+        infer = self.infer(
+            chosen.servable,
+            request,
+            until=call.until,
+            record=call.record,
+            door=door,
+            variant=variant,
+        )
         if challenge is None:
             return await infer
         begun = time.perf_counter_ns()
@@ -200,7 +236,7 @@ class Answering:
         except Exception as error:
             challenge.failed(variant, request, error)
             raise
-        challenge.answered(variant, request, response, time.perf_counter_ns() - begun)
+        challenge.answered(variant, request, response, time.perf_counter_ns() - begun, door)
         return structs.replace(response, variant=variant)
 
     async def infer(
@@ -210,6 +246,8 @@ class Answering:
         *,
         until: float | None = None,
         record: Record | None = None,
+        door: str,
+        variant: Variant = "champion",
     ) -> InferenceResponse:
         """The model's response, of which the subscribers are told.
 
@@ -218,12 +256,29 @@ class Answering:
             As `Servable.infer`.
         """
         if isinstance(model, AliasedModel):
-            return await self._infer_aliased(model, request, until, record)
+            return await self._infer_aliased(model, request, until, record, door)
         note(record, model, request.rows)
-        response = await model.infer(request, until=until)
-        for subscriber in self._subscribers:
-            subscriber(Answer(model.manifest, request, response, record))
+        begun = time.perf_counter_ns()
+        try:
+            response = await model.infer(request, until=until)
+        except Exception as error:
+            took = time.perf_counter_ns() - begun
+            self._tell_failure(Failure(model.manifest, request, error, record, door, variant, took))
+            raise
+        if record is not None:
+            record.told = True
+        if self._subscribers:
+            took = time.perf_counter_ns() - begun
+            answer = Answer(model.manifest, request, response, record, door, variant, took)
+            for subscriber in self._subscribers:
+                subscriber(answer)
         return response
+
+    def _tell_failure(self, failure: Failure) -> None:
+        if failure.record is not None:
+            failure.record.told = True
+        for subscriber in self._on_failure:
+            subscriber(failure)
 
     async def _infer_aliased(
         self,
@@ -231,10 +286,11 @@ class Answering:
         request: InferenceRequest,
         until: float | None,
         record: Record | None,
+        door: str,
     ) -> InferenceResponse:
         own = model.own(request)
         try:
-            return await self.infer(model.servable, own, until=until, record=record)
+            return await self.infer(model.servable, own, until=until, record=record, door=door)
         except InvalidRows:
             await asyncio.to_thread(model.require_fit, request)
             raise

@@ -41,6 +41,7 @@ from .observe.metrics import Metrics
 from .protocols import mcp as mcp_calls
 from .protocols.protocol import Protocol
 from .protocols.registry import Protocols
+from .recording import Recording
 from .serving.registry import Registry
 from .tables.jobs import Jobs
 
@@ -92,18 +93,23 @@ def _protocols(config: Config, others: Sequence[Protocol]) -> Protocols:
 def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
     registry = Registry(config.store(), config)
     in_flight = InFlight(config.max_requests)
-    counted = Metrics(registry, in_flight)
-    observers: list[Observer] = [counted] if config.metrics else []
+    answering = Answering(registry, config)
+    observers: list[Observer] = []
+    recording = Recording(config, registry, answering, observers, errors.described)
+    counted = Metrics(registry, in_flight, recording)
+    if config.metrics:
+        observers.append(counted)
     return Context(
         config,
         registry,
-        Answering(registry, config),
+        answering,
         protocols,
         Jobs(config),
         counted,
         observers,
         Access(config, app),
         in_flight,
+        recording,
     )
 
 

@@ -41,7 +41,9 @@ class Record(msgspec.Struct):
 
     `path` is as it was sent, without the query and with what is not visible ASCII as %XX. `route`
     is the pattern of the address, None where none fits. `error` is the kind of error that it ended
-    in. `aborted` says that the response was not handed over whole.
+    in. `aborted` says that the response was not handed over whole. `named` is the model that a
+    request for a prediction names, whether or not there is one, and `door` what it came by; `told`
+    says that who subscribes to predictions was told what became of it.
     """
 
     began: float
@@ -58,6 +60,9 @@ class Record(msgspec.Struct):
     rows: int | None = None
     error: str | None = None
     aborted: bool = False
+    named: str | None = None
+    door: str | None = None
+    told: bool = False
     clock: float = msgspec.field(default_factory=time.perf_counter)
 
     def give_up(self) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from model_store import ModelStore, ModelStoreError
 from model_store.errors import MissingExtra
+from model_store.gates import share
 from model_store.recipes import RECIPES
 from model_store.signing import PublicKey
 from model_store.store import DEFAULT_ROOT, require_name
@@ -206,6 +207,16 @@ def _public_key(value: str) -> PublicKey:
         raise ConfigError(str(error)) from None
 
 
+def _days(value: str) -> float:
+    try:
+        days = float(value)
+    except ValueError:
+        days = 0
+    if not 0 < days <= 36_500:
+        raise ValueError("a number of days above 0")
+    return days
+
+
 def _origins(value: str) -> tuple[str, ...]:
     origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
     if not all(_ORIGIN.fullmatch(origin) for origin in origins):
@@ -252,9 +263,21 @@ class Config:
     database_url: str = _setting(
         DEFAULT_DATABASE,
         require_url,
-        "The database of the tour's tasks: sqlite:///FILE, or with the extra postgres "
-        "postgresql://USER:PASSWORD@HOST/NAME.",
+        "The database of the records and of the tour's tasks: sqlite:///FILE, or with the extra "
+        "record, or postgres for the tasks, postgresql://USER:PASSWORD@HOST/NAME.",
         secret=True,
+    )
+    record: float = _setting(
+        0.0,
+        share,
+        "The share of the predictions that is recorded in the database, as 0.1 or 10%; 0 records "
+        "none. `models edit NAME --record` says another for one model.",
+    )
+    record_days: float = _setting(
+        30.0, _days, "Days after which a recorded prediction is deleted; hourly summaries stay."
+    )
+    record_max_rows: int = _setting(
+        1_000_000, _count, "Recorded rows that are kept; beyond that the oldest are deleted."
     )
     follow: float | None = _setting(
         None,

@@ -20,6 +20,7 @@ from .middleware.request_record import Observer
 from .observe.metrics import Metrics
 from .protocols.protocol import Payload
 from .protocols.registry import Protocols
+from .recording import Recording
 from .serving.registry import Registry
 from .serving.servable import Servable
 from .tables.jobs import Jobs
@@ -43,6 +44,7 @@ class Context(msgspec.Struct, frozen=True):
     observers: list[Observer]
     access: Access
     in_flight: InFlight
+    recording: Recording
 
 
 def context_of(app: Quart) -> Context:
@@ -114,13 +116,14 @@ def scorer_of(
     servable: Servable,
     kind: type[AnyScorer] = Scorer,  # type: ignore[assignment]
     *,
+    door: str,
     explain: str | None = None,
 ) -> AnyScorer:
     """What answers tables of this kind with this model, and explains the answers on a scale."""
     config = get_config()
     return kind(
         servable.manifest,
-        partial(get_answering().infer, servable),
+        partial(get_answering().infer, servable, door=door),
         config.deadline,
         request_id=get_state().request_id,
         show_errors=config.show_errors,

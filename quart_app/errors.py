@@ -113,6 +113,11 @@ def kind_of(error: Exception) -> str:
     return next((name for kind, name in KINDS.items() if isinstance(error, kind)), UNKNOWN)
 
 
+def described(error: Exception) -> tuple[int, str]:
+    """The HTTP status and the kind of an exception."""
+    return status_of(error), kind_of(error)
+
+
 def note_error(error: Exception) -> None:
     """Let the record of the current request say what it ended in, and the log what a pipeline said
     of that."""

@@ -9,6 +9,11 @@ from typing import Final
 TOUR: Final = ("aiosqlite", "gmpy2", "sqlalchemy")
 """The distributions of the extra `tour`, which are imported by the same names."""
 
+RECORD_SQLITE: Final = ("sqlite3",)
+RECORD_POSTGRES: Final = ("psycopg",)
+"""What records of predictions need in each database: the first comes with most Pythons, the second
+with the extra `record`."""
+
 PIPELINES: Final = ("joblib", "scikit-learn")
 """The distributions that pipelines need, and their plain forms do not."""
 

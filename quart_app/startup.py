@@ -51,6 +51,7 @@ def register(app: Quart) -> None:
     async def lifespan() -> AsyncGenerator[None, None]:
         context = context_of(app)
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(context.recording.close)
             await stack.enter_async_context(running(context.registry, context.config))
             stack.push_async_callback(context.jobs.close)
             yield

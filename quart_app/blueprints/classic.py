@@ -55,6 +55,8 @@ from .fields import fields
 blueprint = Blueprint("classic", __name__)
 
 IRIS: Final = "iris"
+DOOR: Final = "classic"
+"""What records of predictions call these routes."""
 MOST_TOLD: Final = 20
 """Things that a sentence tells."""
 BLOOD_DONATION: Final = "blood-donation"
@@ -153,7 +155,9 @@ async def predict_api() -> Response:
         raise InvalidRequest("Expected a JSON object of features, got a list.")
     servable = await _servable(BLOOD_DONATION)
     donation = AliasedModel(servable, by_position(servable.manifest, asked.names))
-    response = await answering.infer(donation, asked, until=call.until, record=call.record)
+    response = await answering.infer(
+        donation, asked, until=call.until, record=call.record, door=DOOR
+    )
     return json_bytes(msgspec.json.encode(json_labels(response.labels)[0]))
 
 
@@ -235,7 +239,9 @@ async def _answer(
     """The answer in the client's own kind; its page, if none other is given, is that of the form
     with what was sent."""
     answering, state = get_answering(), get_state()
-    infer = partial(answering.infer, model, asked, until=state.until, record=state.record)
+    infer = partial(
+        answering.infer, model, asked, until=state.until, record=state.record, door=DOOR
+    )
     kind = kind_wanted(request, usual=usual)
     if asked.many or kind != "page":
         response = await infer()

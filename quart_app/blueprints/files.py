@@ -120,7 +120,7 @@ async def upload(name: str) -> Response | WerkzeugResponse:
             table = await parquet.as_csv(chosen, get_config())
             if table is not chosen:
                 own.enter_context(table)
-            job = await get_jobs().start(scorer_of(servable), table, filename)
+            job = await get_jobs().start(scorer_of(servable, door="job"), table, filename)
             own.pop_all()
         if table is chosen:
             state.table.keep()

@@ -87,7 +87,8 @@ async def answer(call: Call, asked: InferenceRequest) -> Response:
     asked = settled(asked, servable.manifest.signature.names)
     if call.explain is not None:
         asked = replace(asked, explain=call.explain)
-    infer = partial(answering.predict, chosen, asked, call)
+    door = "page" if wants_html(request) else "query"
+    infer = partial(answering.predict, chosen, asked, call, door=door)
     if asked.many or not wants_html(request):
         reply = await answering.encode(native.PROTOCOL, await infer(), asked)
         return varied(json_reply(reply))
@@ -131,9 +132,11 @@ async def _answered(
 ) -> tuple[str, AsyncGenerator[Piece | LinePiece, None]]:
     """What answers a table of this kind, with the kind of its answer."""
     if request.mimetype in jsonl.CONTENT_TYPES:
-        scorer = scorer_of(servable, LineScorer, explain=call.explain)
+        scorer = scorer_of(servable, LineScorer, door="jsonl", explain=call.explain)
         return request.mimetype, scorer.answer_lines(table.file)
     read = await parquet.as_csv(table.file, get_config())
     if read is not table.file:
         table.owner.enter_context(read)
-    return csv.ANSWER_TYPE, scorer_of(servable, Scorer, explain=call.explain).answer(read)
+    return csv.ANSWER_TYPE, scorer_of(servable, Scorer, door="csv", explain=call.explain).answer(
+        read
+    )

@@ -11,6 +11,7 @@ import msgspec
 from model_store import ModelStore
 from model_store.gates import READERS, count, gates, share, times
 from model_store.head import CHAMPION, Challenger, Kind
+from model_store.record_settings import KEEPINGS, Keeping
 from model_store.summary import table
 
 from .options import Option, json_option
@@ -28,6 +29,45 @@ def _reader(read: Callable[[object], Any]) -> Callable[..., Any]:
             raise click.BadParameter(f"expected {error}, got {value!r}") from None
 
     return given
+
+
+def _keepings(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Keeping]:
+    """What is done with the values of columns, of texts such as age=hash."""
+    found: dict[str, Keeping] = {}
+    for text in given:
+        column, _, how = text.rpartition("=")
+        if not column or how not in KEEPINGS:
+            raise click.BadParameter(
+                f"expected COLUMN={{{'|'.join(KEEPINGS)}}}, as age=hash, got {text!r}"
+            )
+        found[column] = how
+    return found
+
+
+def record_options(command: Any) -> Any:
+    """The options that say what is recorded of a model."""
+    options: list[Option] = [
+        click.option(
+            "--record",
+            metavar="SHARE",
+            callback=_reader(share),
+            help="Record this share of its predictions, as 0.1 or 10%, whatever QUART_APP_RECORD "
+            "says.",
+        ),
+        click.option(
+            "--record-column",
+            metavar="COLUMN=HOW",
+            multiple=True,
+            callback=_keepings,
+            help="Keep the values of a column in records, hash them with a key, or drop them, as "
+            "age=hash; may be repeated. What was recorded before stays as it is.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def _challenge_options(command: Any) -> Any:

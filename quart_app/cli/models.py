@@ -22,6 +22,7 @@ from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
 from model_store.metadata import Metadata
 from model_store.recipes import RECIPES
+from model_store.record_settings import Keeping, RecordSettings
 from model_store.signing import KEY_LIMIT, PasswordNeeded
 from model_store.store import Progress, require_name
 from model_store.summary import HEAD, cell, row_of, table, told_scores, told_targets
@@ -30,7 +31,7 @@ from model_store.tables import Table
 from ..about.description import describe_stored
 from ..config import Config
 from ..server import sockets
-from .life import COMMANDS, why_option
+from .life import COMMANDS, record_options, why_option
 from .options import (
     Option,
     allow_version_option,
@@ -479,6 +480,7 @@ def _url(config: Config, name: str) -> str:
 @click.argument("name")
 @version_option
 @_word_options
+@record_options
 @why_option
 @json_option
 @click.pass_obj
@@ -487,22 +489,41 @@ def edit(
     /,
     name: str,
     version: str | None,
+    record: float | None,
+    record_column: Mapping[str, Keeping],
     why: str | None,
     as_json: bool,
     **texts: Any,
 ) -> None:
-    """Change the words of a model: labels, units, descriptions, the names of classes.
+    """Change the words of a model: labels, units, descriptions, the names of classes; or what is
+    recorded of its predictions.
 
     The version's files stay as they are. Servers of the store follow within seconds.
     """
     found = store.manifest(name, version)
-    if not any(texts.values()):
+    recording = record is not None or bool(record_column)
+    if not any(texts.values()) and not recording:
         raise click.UsageError("there is nothing to change; name a --title, a --label, …")
+    if recording:
+        records = store.record(name, share=record, columns=record_column, why=why)
+        if not any(texts.values()):
+            _print_record_settings(name, records, as_json=as_json)
+            return
     edited = store.edit(name, found.version, _told(found, texts), why=why)
     if as_json:
         _print_json(edited)
     else:
         click.echo(f"{name} version {edited.version} is now revision {edited.revision}.")
+
+
+def _print_record_settings(name: str, records: RecordSettings, *, as_json: bool) -> None:
+    """Print what is recorded of a model, without the key of the hashes."""
+    if as_json:
+        _print_json({"share": records.share, "columns": records.columns})
+        return
+    share = "as QUART_APP_RECORD says" if records.share is None else f"{100 * records.share:g} %"
+    columns = ", ".join(f"{column} ({how})" for column, how in records.columns.items())
+    click.echo(f"{name} is recorded: {share}; columns that are not kept: {columns or 'none'}.")
 
 
 @models.command()

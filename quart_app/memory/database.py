@@ -15,6 +15,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,6 +85,10 @@ class Session(ABC):
     def close(self) -> None:
         """Close the connection, whatever state it is in."""
 
+    def is_current(self) -> bool:
+        """Whether what is written goes to the database that is there now."""
+        return True
+
 
 class Database(ABC):
     """The database at a URL."""
@@ -112,6 +117,11 @@ class Database(ABC):
         Raises:
             RecordsUnavailable
         """
+
+    def set_aside(self) -> Path | None:
+        """Give a file that is damaged another name, so that a new one can be made; None where that
+        is not possible."""
+        return None
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
@@ -148,7 +158,7 @@ class SQLite(Database):
             )
         except (OSError, sqlite3.Error) as error:
             raise RecordsUnavailable(f"{self.place}: {_words(error)}") from error
-        session = SQLiteSession(self.place, connection)
+        session = SQLiteSession(self.place, self.file, connection)
         try:
             session.execute("PRAGMA journal_mode = WAL")
             # A commit is then in the file, or after a loss of power not there at all.
@@ -160,13 +170,27 @@ class SQLite(Database):
             raise
         return session
 
+    def set_aside(self) -> Path | None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        aside = self.file.with_name(f"{self.file.name}.damaged-{stamp}")
+        try:
+            self.file.rename(aside)
+        except OSError:
+            return None
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                Path(f"{self.file}{suffix}").rename(f"{aside}{suffix}")
+        return aside
+
 
 class SQLiteSession(Session):
     """A connection to a file."""
 
-    def __init__(self, place: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, place: str, file: Path, connection: sqlite3.Connection) -> None:
         self._place = place
+        self._file = file
         self._connection = connection
+        self._seen = _look(file)
 
     def execute(self, sql: str, values: Values = ()) -> list[Row]:
         with self._reasons():
@@ -179,6 +203,15 @@ class SQLiteSession(Session):
     def many(self, sql: str, rows: Sequence[Values]) -> None:
         with self._reasons():
             self._connection.executemany(sql, rows)
+
+    def is_current(self) -> bool:
+        """It is not where the file was removed, replaced, or became shorter, which SQLite does at
+        its own wish alone."""
+        found = _look(self._file)
+        if found[:2] != self._seen[:2] or found[2] < self._seen[2]:
+            return False
+        self._seen = found
+        return True
 
     def has_table(self, name: str) -> bool:
         return bool(self.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)))
@@ -339,6 +372,15 @@ class PostgresSession(Session):
             socket.socket(fileno=os.dup(self._connection.fileno())) as wire,
         ):
             wire.shutdown(socket.SHUT_RDWR)
+
+
+def _look(file: Path) -> tuple[int, int, int]:
+    """Which file it is, and its size."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_dev, found.st_ino, found.st_size)
 
 
 def _in_postgres(sql: str) -> bytes:

@@ -117,7 +117,7 @@ class Records:
                 session.execute(_ADD_BATCH, batch)
 
     def unpack(self, session: Session, batches: int = BATCHES) -> int:
-        """Make rows and summaries of the oldest batches of the journal; how many batches it were.
+        """Make rows and summaries of the oldest batches of the journal; how many rows it were.
 
         What can be read of no batch, or fits no row, is dropped and logged.
         """
@@ -127,6 +127,10 @@ class Records:
             if not error.unfit:
                 raise
         return self._unpack(session, batches, "each")
+
+    def backlog(self, session: Session) -> int:
+        """The rows in the journal."""
+        return int(session.execute("SELECT coalesce(sum(rows), 0) FROM quart_app_journal")[0][0])
 
     def unpack_all(self, session: Session) -> None:
         """Unpack what stands in the journal at this moment."""
@@ -139,13 +143,13 @@ class Records:
     def _unpack(self, session: Session, batches: int, way: str) -> int:
         with session.transaction():
             found = session.execute(
-                "SELECT id, body FROM quart_app_journal ORDER BY id LIMIT ?", (batches,)
+                "SELECT id, rows, body FROM quart_app_journal ORDER BY id LIMIT ?", (batches,)
             )
             if not found:
                 return 0
             rows: list[Prediction] = []
             summed: list[Prediction] = []
-            for _, body in found:
+            for *_, body in found:
                 for is_summed, row in _rows(bytes(body)):
                     (summed if is_summed else rows).append(row)
             if way == "all":
@@ -155,9 +159,9 @@ class Records:
             self._sum(session, [*rows, *summed])
             session.change(
                 f"DELETE FROM quart_app_journal WHERE id IN ({', '.join('?' * len(found))})",
-                [id for id, _ in found],
+                [id for id, *_ in found],
             )
-        return len(found)
+        return sum(count for _, count, _ in found)
 
     def sum_up(self, session: Session, rows: Sequence[Prediction]) -> None:
         """Add rows to the summaries alone."""

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote_from_bytes
 
-from quart import request
+from quart import current_app, request
 from werkzeug.routing import Rule
 
 from ..asgi import ASGIApp, Message, Receive, Record, RequestState, Scope, Send, state_of
+from ..marks import marks_of
 
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 """What a path may show as it is; any other byte is shown as %XX."""
@@ -24,14 +25,20 @@ Observer = Callable[[Record], None]
 
 
 def note_route(endpoint: str | None, values: dict[str, Any] | None) -> None:
-    """Let the record of the current request have the pattern of its address.
+    """Let the record of the current request have the pattern of its address, and where that
+    predicts the model that it names.
 
     A preprocessor of Quart's: it is called at once and before all else, where a synchronous
     `before_request` goes through a thread.
     """
     record = state_of(cast(Scope, request.scope)).record
-    if record is not None and request.url_rule is not None:
-        record.route = shown_rule(request.url_rule)
+    if record is None or request.url_rule is None or endpoint is None:
+        return
+    record.route = shown_rule(request.url_rule)
+    marks = marks_of(current_app.view_functions[endpoint])
+    if marks.predicts and not marks.keeps and values is not None:
+        record.named = values.get("name")
+        record.door = None if marks.protocol is None else marks.protocol.door
 
 
 def shown_rule(rule: Rule) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..asgi import Record
 from ..middleware.limits import InFlight
+from ..recording import Recording
 from ..serving.registry import Registry
 from .counters import RequestCounters
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class Metrics:
     """The metrics of one app. Belongs to its event loop."""
 
-    def __init__(self, models: Registry, in_flight: InFlight) -> None:
+    def __init__(self, models: Registry, in_flight: InFlight, recording: Recording) -> None:
         self._models = models
+        self._recording = recording
         self._in_flight = in_flight
         self._counters = RequestCounters()
 
@@ -39,4 +41,4 @@ class Metrics:
         # Prometheus's library is imported when it is first asked for.
         from .prometheus import Exposition
 
-        return Exposition(self._counters, self._in_flight, self._models)
+        return Exposition(self._counters, self._in_flight, self._models, self._recording)

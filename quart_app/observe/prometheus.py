@@ -21,6 +21,7 @@ from prometheus_client.utils import floatToGoString
 
 from ..documents import State
 from ..middleware.limits import InFlight
+from ..recording import Recording
 from ..serving.registry import Registry
 from ..serving.servable import Servable
 from ..serving.statistics import Histogram
@@ -41,12 +42,19 @@ class Page(NamedTuple):
 class Exposition:
     """What is told of one app."""
 
-    def __init__(self, counters: RequestCounters, in_flight: InFlight, models: Registry) -> None:
+    def __init__(
+        self,
+        counters: RequestCounters,
+        in_flight: InFlight,
+        models: Registry,
+        recording: Recording,
+    ) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._registry.register(RequestCollector(counters, in_flight))
         self._registry.register(ModelCollector(models))
+        self._registry.register(RecordCollector(recording))
 
     def page(self, accept: str = "") -> Page:
         """All of them as text, in the format of OpenMetrics where `Accept` names it."""
@@ -259,6 +267,45 @@ class ModelCollector(Collector):
             "Copies of requests that were dropped, since the server had more to do.",
             ("model",),
             (((name,), challenge.dropped) for name, challenge in found.items()),
+        )
+
+
+class RecordCollector(Collector):
+    """What became of the records of predictions."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering it asks nobody."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """A family each."""
+        recording = self._recording
+        yield _counter(
+            "quart_app_records_kept",
+            "Rows of predictions that were recorded.",
+            (),
+            [((), recording.kept)],
+        )
+        yield _counter(
+            "quart_app_records_dropped",
+            "Rows of predictions that were to be recorded and were not, by reason.",
+            ("reason",),
+            (((reason,), count) for reason, count in recording.dropped.items()),
+        )
+        yield _counter(
+            "quart_app_records_removed",
+            "Recorded rows that were deleted again, by reason: age, rows, disk.",
+            ("reason",),
+            (((reason,), count) for reason, count in recording.removed.items()),
+        )
+        yield _gauge(
+            "quart_app_records_waiting",
+            "Rows of predictions that wait to be recorded.",
+            (),
+            [((), recording.waiting_rows)],
         )
 
 

@@ -134,4 +134,5 @@ PROTOCOL: Final = Protocol(
     content_types=(JSON, *FORMS, csv.CONTENT_TYPE, *jsonl.CONTENT_TYPES),
     vary=("Accept",),
     summary="Predict for one row, for a list of rows, or for the rows of a table",
+    recorded_as="json",
 )

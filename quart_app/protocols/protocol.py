@@ -89,6 +89,7 @@ class Protocol:
 
     `namespace` are first parts of other addresses where errors have the shape of this protocol.
     `summary` and `error_schema`, a JSON schema with a title, are for the API's documentation.
+    `recorded_as` is what records of predictions call it, where that is not its name.
     """
 
     name: str
@@ -105,6 +106,12 @@ class Protocol:
     namespace: tuple[str, ...] = ()
     summary: str = "Predict"
     error_schema: Mapping[str, Any] | None = None
+    recorded_as: str = ""
+
+    @property
+    def door(self) -> str:
+        """What records of predictions call it."""
+        return self.recorded_as or self.name
 
     @property
     def places(self) -> frozenset[str]:

@@ -100,5 +100,6 @@ EXPLAINING: Final = Protocol(
     error=v2_documents.error,
     summary="Explain the predictions for instances",
     error_schema=v2_documents.ERROR_SCHEMA,
+    recorded_as="v1",
 )
 """The same with the verb of KServe's explainers."""

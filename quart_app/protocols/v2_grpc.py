@@ -125,7 +125,12 @@ def body_limit(limits: Limits) -> int:
 
 
 PROTOCOL: Final = Protocol(
-    "v2-grpc", routes=(), decode=decode, encode=encode, reply_type=CONTENT_TYPE
+    "v2-grpc",
+    routes=(),
+    decode=decode,
+    encode=encode,
+    reply_type=CONTENT_TYPE,
+    recorded_as="grpc",
 )
 
 

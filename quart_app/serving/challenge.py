@@ -25,7 +25,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from model_store import InvalidRows, Prediction
+from model_store import InvalidRows, Manifest, Prediction
 from model_store.head import Challenger, Gates
 
 from ..inference import InferenceRequest, InferenceResponse, InvalidRequest
@@ -63,11 +63,13 @@ KEY_BYTES: Final = 8
 
 
 class Copy(NamedTuple):
-    """A request, and the answer that its sender got; None where it `failed`, or does not fit."""
+    """A request, and the answer that its sender got; None where it `failed`, or does not fit. It
+    came by a `door`."""
 
     request: InferenceRequest
     response: InferenceResponse | None
     failed: bool
+    door: str = "json"
 
 
 class Times(NamedTuple):
@@ -78,17 +80,31 @@ class Times(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the other version made of a copy. `unfit` says that the rows do not fit it. Of a shadow
-    there may be the `times` of both."""
+    """What the other version made of a copy, in so many nanoseconds for all rows of its call.
+    `unfit` says that the rows do not fit it. Of a shadow there may be the `times` of both."""
 
     times: Times | None
     failed: bool
     unfit: bool
     difference: Difference | None
+    prediction: Prediction | None = None
+    nanoseconds: int = 0
 
 
 HUNG: Final = Outcome(None, failed=True, unfit=False, difference=None)
 """Of what came while it hung."""
+
+
+class Shadowed(NamedTuple):
+    """What a shadow answered to the request of a copy; `prediction` is None where it failed, or
+    where the rows do not fit it."""
+
+    manifest: Manifest
+    copy: Copy
+    outcome: Outcome
+
+
+OnCopy = Callable[[Shadowed], None]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +137,9 @@ class Challenge:
         *,
         deadline: float,
         judge: Verdict,
+        on_copy: OnCopy | None = None,
     ) -> None:
+        """`on_copy` is told in the loop of everything that a shadow is asked."""
         self.challenger = challenger
         self.champion = champion
         self.servable = servable
@@ -130,6 +148,7 @@ class Challenge:
         self.dropped = 0
         self._deadline = deadline
         self._judge = judge
+        self.on_copy = on_copy
         self._salt = f"{champion.manifest.name}/{challenger.version}/".encode()
         self._copies: deque[Copy] = deque()
         self._due = 0.0
@@ -159,11 +178,12 @@ class Challenge:
         request: InferenceRequest,
         response: InferenceResponse,
         nanoseconds: int,
+        door: str,
     ) -> None:
         """Count an answer, and copy the request for the other version where that is its turn."""
         if self._closed:
             return
-        copy = Copy(request, response, failed=False)
+        copy = Copy(request, response, failed=False, door=door)
         if variant == "canary":
             self.comparison.challenger.answer(nanoseconds)
             self._offer(copy)
@@ -310,6 +330,8 @@ class Challenge:
             challenger.answer(None if times is None else times.challenger)
         if outcome.difference is not None:
             self.comparison.add(outcome.difference)
+        if self.on_copy is not None:
+            self.on_copy(Shadowed(self.servable.manifest, copy, outcome))
 
     def _count_canary(self, copy: Copy, outcome: Outcome) -> None:
         """The champion was asked what a canary answered, for the difference alone."""
@@ -360,7 +382,14 @@ def _outcomes(
     champion = _took(other, requests) if timed == "champion last" else before
     times = None if champion is None else Times(champion, took)
     return [
-        Outcome(times, failed=False, unfit=False, difference=_difference(asked, other, copy, found))
+        Outcome(
+            times,
+            failed=False,
+            unfit=False,
+            difference=_difference(asked, other, copy, found),
+            prediction=found,
+            nanoseconds=took,
+        )
         for copy, found in zip(copies, predictions, strict=True)
     ]
 

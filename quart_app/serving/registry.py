@@ -21,7 +21,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -38,6 +38,7 @@ from model_store.errors import (
     words_of,
 )
 from model_store.head import Challenger, Change
+from model_store.record_settings import RecordSettings
 from model_store.store import Pickles
 
 from ..config import Config
@@ -45,7 +46,7 @@ from ..documents import State, Update
 from ..inference import NotReady
 from ..pipeline_errors import shown
 from . import room
-from .challenge import Challenge
+from .challenge import Challenge, OnCopy
 from .servable import Servable
 from .threads import run_in_daemon
 from .workers import Workers
@@ -81,6 +82,8 @@ UNEXPECTED = "Why is in the log."
 """What clients are told of a failure that nobody has foreseen."""
 
 logger = logging.getLogger(__name__)
+
+OnRecordSettings = Callable[[RecordSettings], None]
 
 
 class Entry(msgspec.Struct):
@@ -126,10 +129,12 @@ class Former(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What the store says that a name is to serve now, and what is tried beside it."""
+    """What the store says that a name is to serve now, what is tried beside it, and what is
+    recorded."""
 
     manifest: Manifest
     challenger: Challenger | None
+    records: RecordSettings
 
 
 class Untried(NamedTuple):
@@ -163,6 +168,9 @@ class Registry:
         self._leaving: dict[Servable, asyncio.Task[None]] = {}
         self._challenges: dict[str, Challenge] = {}
         self._untried: dict[str, Untried] = {}
+        self._records: dict[str, RecordSettings] = {}
+        self._on_record_settings: OnRecordSettings | None = None
+        self._on_copy: OnCopy | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed_updates = 0
         self.swaps = 0
@@ -394,6 +402,7 @@ class Registry:
             if wanted is None:
                 self._forget(name)
                 return
+            self._note_record_settings(name, wanted.records)
             entry = self._entries.get(name)
             if entry is not None and (entry.state is State.UNLOADED or not entry.settled):
                 return
@@ -540,6 +549,7 @@ class Registry:
         former = self._former.pop(name, None)
         self._stop_challenge(name)
         self._untried.pop(name, None)
+        self._records.pop(name, None)
         for key in [key for key in self._others if key[0] == name]:
             self._drop_other(key)
         if former is not None:
@@ -589,6 +599,25 @@ class Registry:
         found = self._challenges.get(servable.manifest.name) if self._challenges else None
         return found if found is not None and found.champion is servable else None
 
+    def record_settings(self, name: str) -> RecordSettings | None:
+        """What is recorded of a model; None of one that is not known."""
+        return self._records.get(name)
+
+    def on_record_settings(self, subscriber: OnRecordSettings) -> None:
+        """Let a subscriber know of the settings of each model, when they are read."""
+        self._on_record_settings = subscriber
+
+    def _note_record_settings(self, name: str, settings: RecordSettings) -> None:
+        self._records[name] = settings
+        if self._on_record_settings is not None:
+            self._on_record_settings(settings)
+
+    def on_copy(self, subscriber: OnCopy) -> None:
+        """Let a subscriber know of what shadows answer from now on, as `Challenge` does."""
+        self._on_copy = subscriber
+        for challenge in self._challenges.values():
+            challenge.on_copy = subscriber
+
     def untried(self, name: str) -> Untried | None:
         """The challenger of a model that does not load."""
         return self._untried.get(name)
@@ -621,6 +650,7 @@ class Registry:
             *(wanted, champion, servable, workers),
             deadline=self._config.deadline,
             judge=self._judge,
+            on_copy=self._on_copy,
         )
         logger.info("%s version %d is tried as a %s", name, wanted.version, wanted.kind)
 
@@ -748,6 +778,9 @@ class Registry:
         self, entry: Entry, name: str, version: int | None, pickles: Pickles
     ) -> Verified:
         entry.state = State.VERIFYING
+        # Before it answers, so that no value is recorded that is not to be kept.
+        head = await run_in_daemon(partial(self.store.head, name))
+        self._note_record_settings(name, head.records)
         allowed = self._config.allow_version
         verified = await run_in_daemon(
             partial(self.store.verify, name, version, allow_version=allowed, pickles=pickles)
@@ -819,10 +852,11 @@ def _wanted(store: ModelStore, name: str) -> Wanted | None:
         versions = store.versions(name)
     except ModelNotFound:
         return None
-    challenger = store.head(name).challenger
+    head = store.head(name)
+    challenger = head.challenger
     if challenger is not None and challenger.version not in versions:
         challenger = None
-    return Wanted(store.manifest(name), challenger)
+    return Wanted(store.manifest(name), challenger, head.records)
 
 
 def _unused_for(entry: Entry) -> float:

@@ -23,6 +23,9 @@ DEFAULTS: dict[str, Any] = {
     "MODEL_STORE": Path("instance/models"),
     "MODEL_CACHE": Path("instance/cache"),
     "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
+    "RECORD": 0.0,
+    "RECORD_DAYS": 30.0,
+    "RECORD_MAX_ROWS": 1_000_000,
     "FOLLOW": None,
     "SWAP": "beside",
     "KEEP_FORMER": 600.0,
@@ -95,6 +98,10 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DATABASE_URL", "postgres://ann:pw@host/name", "postgres://ann:pw@host/name"),
     ("FOLLOW", "0", 0.0),
     ("SWAP", "after", "after"),
+    ("RECORD", "1", 1.0),
+    ("RECORD", "10%", 0.1),
+    ("RECORD_DAYS", "0.5", 0.5),
+    ("RECORD_MAX_ROWS", "10000", 10_000),
     ("KEEP_FORMER", "0", 0.0),
     ("MAX_LOADED", "1", 1),
     ("RECIPES", "", ()),
@@ -224,6 +231,12 @@ BAD: list[tuple[str, str, str]] = [
         )
     ),
     ("MAX_WAIT", "0", "a number of seconds above 0"),
+    *(
+        ("RECORD", text, "a share from 0 to 1 such as 5% or 0.05")
+        for text in ("", "2", "-0.1", "101%", "all")
+    ),
+    *(("RECORD_DAYS", text, "a number of days above 0") for text in ("0", "-1", "nan", "week")),
+    ("RECORD_MAX_ROWS", "0", "a whole number from 1 on"),
     ("EXPLAIN_SECONDS", "0", "a number of seconds above 0"),
     ("EXPLAIN_SAMPLING", "perhaps", "true or false"),
     *(

@@ -4,6 +4,7 @@ import gc
 import re
 import subprocess
 import sys
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,6 +27,16 @@ def test_an_id_has_128_bits_in_hexadecimal_digits_and_is_given_once() -> None:
     given = [ids.new() for _ in range(3 * STOCK)]
     assert len(set(given)) == len(given)
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in given)
+
+
+def test_ids_are_ordered_by_the_millisecond_in_which_they_were_given() -> None:
+    ids = [RandomIds(), RandomIds()]
+    given = []
+    for number in range(6):
+        given.append(ids[number % 2].new())
+        time.sleep(0.002)
+    assert given == sorted(given)
+    assert abs(int(given[0][:12], 16) / 1000 - time.time()) < 10
 
 
 def test_threads_are_given_different_ids() -> None:
