@@ -14,6 +14,8 @@ import msgspec
 from . import formats, manifest, pickles
 from .backend import Served
 from .comparison import Candidate, candidate, labels_follow
+from .drift import Calibration
+from .drift.learning import learn
 from .errors import InvalidPipeline, Untrusted, words_of
 from .inspection import Inspection
 from .installed import is_installed, is_package, local_imports, place_of
@@ -23,6 +25,7 @@ from .manifest import (
     ARTIFACT,
     FORMAT,
     REASONS,
+    REFERENCE,
     SAMPLE,
     File,
     Manifest,
@@ -63,6 +66,7 @@ class Draft:
         trust: Trust | None = None,
         code: Code | None = None,
         source: Source | None = None,
+        calibration: Calibration | None = None,
         progress: Progress = lambda step: None,
     ) -> Draft:
         """The pipeline as it will lie in the store, once it answered its golden rows from there.
@@ -72,7 +76,8 @@ class Draft:
         caller's own pipeline. `code` is then the module in which its own classes are.
 
         Raises:
-            InvalidPipeline: it cannot be pickled, or does not come back.
+            InvalidPipeline: it cannot be pickled, or does not come back; or it has no probabilities
+                that a `calibration` could be of.
             Untrusted: its artifact names what `trust` does not allow.
         """
         progress("packing the pipeline")
@@ -92,8 +97,14 @@ class Draft:
         )
         draft = about.put(base)
         progress("loading it as a server does, and looking for what answers faster")
-        draft, sample, found = _answered(draft, inspection, artifact, trust)
+        model, sample = _answered(draft, inspection, artifact, trust)
         contents[SAMPLE] = manifest.write(sample)
+        reference = learn(model, inspection, calibration)
+        if reference is not None:
+            contents[REFERENCE] = msgspec.json.encode(reference)
+        found = candidate(model, inspection.drawn)
+        # Also where a form serves: on a machine where it rounds otherwise the pipeline does.
+        draft = msgspec.structs.replace(draft, labels_follow=labels_follow(model, found.claim))
         return cls(draft, contents)._served(found)
 
     def proven(self, progress: Progress = lambda step: None) -> Draft:
@@ -231,9 +242,8 @@ def _way_out(module: str) -> str:
 
 def _answered(
     draft: Manifest, inspection: Inspection, artifact: bytes, trust: Trust
-) -> tuple[Manifest, Sample, Candidate]:
-    """What else the artifact tells, as it will be loaded: the golden rows with its answers, and
-    what is to serve it."""
+) -> tuple[Model, Sample]:
+    """The artifact as it will be loaded, and the golden rows with its answers."""
     rows = inspection.signature.values(inspection.golden)
     try:
         pipeline = pickles.load(artifact, trust)
@@ -254,7 +264,4 @@ def _answered(
         measures={each.name: prediction.measures[each.name].tolist() for each in draft.measures}
         or None,
     )
-    found = candidate(model, inspection.drawn)
-    # Also where a form serves: on a machine where it rounds otherwise the pipeline does.
-    told = msgspec.structs.replace(draft, labels_follow=labels_follow(model, found.claim))
-    return told, sample, found
+    return model, sample

@@ -50,6 +50,9 @@ from .variation import Finding, of_batches, of_calls
 
 GOLDEN_ROWS: Final = 8
 DRAWN_ROWS: Final = 200
+LEARNED_ROWS: Final = 10_000
+LEARNED_CELLS: Final = 200_000
+"""Rows that tell what the training data is like, and cells of them."""
 SEED: Final = 20260101
 MOST_FALLEN: Final = 2_000
 """Rows of training data of which is told to which cluster they fall, or what they become."""
@@ -64,7 +67,8 @@ class Inspection:
 
     `golden` has the shape (golden rows, columns), evenly spread over the data, which had `rows`
     rows; None without data. `drawn` are up to 200 rows of it in the order in which they were drawn,
-    None where there are none to draw. `varies` says how its answers vary, where that was allowed.
+    None where there are none to draw, and `learned` those that tell what the data is like, of which
+    `drawn` are the first. `varies` says how its answers vary, where that was allowed.
     """
 
     task: Task
@@ -77,6 +81,7 @@ class Inspection:
     rows: int | None
     varies: Variation | None = None
     drawn: Matrix | None = None
+    learned: Matrix | None = None
 
     @classmethod
     def of(
@@ -133,6 +138,7 @@ class Inspection:
             names=target_name,
         )
         require_shares(prediction.probabilities, targets)
+        learned = None if training is None else _drawn_rows(signature, training)
         return cls(
             task=task,
             signature=signature,
@@ -143,7 +149,8 @@ class Inspection:
             golden=golden,
             rows=None if training is None else rows,
             varies=varies,
-            drawn=None if training is None or varies else _drawn_rows(signature, training),
+            drawn=None if learned is None or varies else learned[:DRAWN_ROWS],
+            learned=learned,
         )
 
     @classmethod
@@ -384,13 +391,14 @@ def _golden_rows(
 
 
 def _drawn_rows(signature: Signature, training: Training) -> Matrix | None:
-    """Up to DRAWN_ROWS rows of the data that the signature takes."""
+    """Rows of the data that the signature takes: up to LEARNED_ROWS, and fewer of many columns."""
     if len(signature.columns) > MOST_COLUMNS:
         return None
     random = np.random.default_rng(SEED)
-    rows = random.permutation(len(training))[: 2 * DRAWN_ROWS].tolist()
+    most = max(min(LEARNED_ROWS, LEARNED_CELLS // len(signature.columns)), 2 * DRAWN_ROWS)
+    rows = random.permutation(len(training))[:most].tolist()
     kept, matrix = sendable(signature, training, rows)
-    return matrix[:DRAWN_ROWS] if kept else None
+    return matrix if kept else None
 
 
 def _usable(signature: Signature, training: Training) -> list[int]:

@@ -34,6 +34,8 @@ SAMPLE: Final = "sample.json"
 GRAPH: Final = "pipeline.onnx"
 REASONS: Final = "reasons.json"
 """Which columns matter overall, for whoever reads of a version."""
+REFERENCE: Final = "reference.json"
+"""What the training data was like, for whoever looks for drift."""
 
 TEXTS: Final = "str"
 """The `dtype` of a target whose answers are texts that are no classes."""

@@ -71,7 +71,17 @@ from .head import (
     shell_user,
 )
 from .head_files import HeadFiles, Index
-from .manifest import ARTIFACT, GRAPH, MANIFEST, REASONS, SAMPLE, File, Manifest, Sample
+from .manifest import (
+    ARTIFACT,
+    GRAPH,
+    MANIFEST,
+    REASONS,
+    REFERENCE,
+    SAMPLE,
+    File,
+    Manifest,
+    Sample,
+)
 from .metadata import Metadata
 from .model import Model
 from .plain import FORM_DATA, FORM_HEADER, Malformed, read
@@ -81,6 +91,7 @@ from .user_module import Code
 
 if TYPE_CHECKING:
     from .draft import Draft
+    from .drift import Calibration, Reference
     from .head_files import Heads
     from .signing import PublicKey, Signed
     from .trust import Trust
@@ -238,10 +249,27 @@ class ModelStore:
         Raises:
             ModelNotFound, VersionNotFound, CorruptVersion
         """
-        found = self.manifest(name, version)
-        if REASONS not in found.files:
+        return self._beside(name, version, REASONS)
+
+    def reference(self, name: str, version: int | str | None = None) -> Reference | None:
+        """What the training data of a version was like, once the digest of its file is that of the
+        manifest; None where there is none.
+
+        Raises:
+            ModelNotFound, VersionNotFound, CorruptVersion
+        """
+        data = self._beside(name, version, REFERENCE)
+        if data is None:
             return None
-        return _proven(self._contained(name, found.version) / REASONS, found)
+        # Imported where drift is looked for.
+        from .drift import read_reference
+
+        try:
+            return read_reference(data)
+        except msgspec.DecodeError as error:
+            raise CorruptVersion(
+                f"{REFERENCE} of {name} cannot be read; publish it again.", words_of(error)
+            ) from error
 
     # Loading -----------------------------------------------------------------
 
@@ -334,6 +362,7 @@ class ModelStore:
         code: str | os.PathLike[str] | None = None,
         allow_varying: bool = False,
         background: bool = True,
+        calibration: Calibration | None = None,
         progress: Progress = lambda step: None,
         who: str | None = None,
         why: str | None = None,
@@ -343,14 +372,17 @@ class ModelStore:
 
         `X` of shape (rows, columns), or a list of texts, and `y` of shape (rows,) or (rows,
         targets) are the training data: the signature, the ranges and the golden rows are read off
-        them; of the rows up to 100 are kept as the `background` that answers are explained against,
-        or none if that is false. Without `X` the pipeline's own parts must tell. `types` says by
-        name what columns are, such as `text` for texts that repeat, and `missing` which missing
-        value they had: `nan`, `none` or `na`. `code` is the file of the module that defines classes
-        of the pipeline which no installed package has.
+        them, and the reference that drift is measured against; of the rows up to 100 are kept as
+        the `background` that answers are explained against, or none if that is false. Without `X`
+        the pipeline's own parts must tell. `types` says by name what columns are, such as `text`
+        for texts that repeat, and `missing` which missing value they had: `nan`, `none` or `na`.
+        `code` is the file of the module that defines classes of the pipeline which no installed
+        package has.
         `allow_varying` takes a pipeline whose answer to a row depends on the rows beside it, or
         changes from call to call: then each row is asked alone. `progress` is told each step as it
         begins, in words: `print` shows them.
+        `calibration` was learned from rows that the pipeline was not fitted on
+        (`Calibration.of_held_out`), and lets its accuracy be estimated where no truth is known.
         `about` are the fields of `Metadata`: title, description, notice, words, labels, units,
         descriptions, metrics, validation, evaluations and data.
 
@@ -383,7 +415,15 @@ class ModelStore:
         if not background:
             inspection = replace(inspection, drawn=None)
         told = Metadata(**about)
-        draft = Draft.of(name, pipeline, inspection, told, code=module, progress=progress)
+        draft = Draft.of(
+            name,
+            pipeline,
+            inspection,
+            told,
+            code=module,
+            calibration=calibration,
+            progress=progress,
+        )
         return self.add(draft, progress, who=who, why=why)
 
     def add(
@@ -687,6 +727,13 @@ class ModelStore:
         return number
 
     # Inside ------------------------------------------------------------------
+
+    def _beside(self, name: str, version: int | str | None, file: str) -> bytes | None:
+        """A file that no server needs to answer, proven; None where the version has none."""
+        found = self.manifest(name, version)
+        if file not in found.files:
+            return None
+        return _proven(self._contained(name, found.version) / file, found)
 
     def _is_model(self, name: str) -> bool:
         try:

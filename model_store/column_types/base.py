@@ -19,6 +19,9 @@ Control = Literal["number", "choice", "suggestions", "date", "datetime", "line",
 Datatype = Literal["BOOL", "INT64", "UINT64", "FP64", "BYTES"]
 """How values lie in a tensor, in the words of the Open Inference Protocol; BYTES are texts."""
 
+Reading = Literal["number", "date", "length"]
+"""How a value becomes a number: as it is, as seconds since 1970, or as the length of a text."""
+
 Schema = dict[str, Any]
 
 
@@ -111,6 +114,11 @@ class ColumnType(ABC):
     def measured(self) -> bool:
         """Whether values are amounts, with others between any two."""
         return False
+
+    @property
+    def reading(self) -> Reading | None:
+        """As which number drift takes a value; None where it counts values that are equal."""
+        return "number" if self.measured else None
 
     def choices(self, column: ColumnFacts) -> tuple[JSONLabel, ...]:
         """The values that are known by name."""

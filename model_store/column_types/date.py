@@ -13,7 +13,7 @@ import numpy as np
 from ..column_facts import ColumnFacts, JSONLabel
 from ..literals import iso, parse_date
 from ..values import FINER, Cells, Mask, Positions, nanoseconds
-from .base import ColumnType, Control, Datatype, Schema, Unfit
+from .base import ColumnType, Control, Datatype, Reading, Schema, Unfit
 from .category import all_texts
 
 DAY_LENGTH: Final = len("2024-12-31")
@@ -91,6 +91,10 @@ class DateType(ColumnType):
 
     def datatype(self, column: ColumnFacts) -> Datatype:
         return "BYTES"
+
+    @property
+    def reading(self) -> Reading | None:
+        return "date"
 
     def recognizes(self, values: Cells) -> bool:
         if values.dtype.kind != "O":

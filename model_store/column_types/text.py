@@ -10,7 +10,7 @@ import numpy as np
 from ..column_facts import ColumnFacts, JSONLabel
 from ..text_rules import TextRules
 from ..values import NOWHERE, Cells, Positions
-from .base import ColumnType, Control, Datatype, Schema, Unfit
+from .base import ColumnType, Control, Datatype, Reading, Schema, Unfit
 from .category import all_texts
 
 TEXT_SHOWN: Final = 200
@@ -47,6 +47,10 @@ class TextType(ColumnType):
 
     def datatype(self, column: ColumnFacts) -> Datatype:
         return "BYTES"
+
+    @property
+    def reading(self) -> Reading | None:
+        return "length"
 
     def recognizes(self, values: Cells) -> bool:
         return all_texts(values)

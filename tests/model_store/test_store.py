@@ -42,7 +42,7 @@ from model_store.errors import (
     VersionNotFound,
 )
 from model_store.head_files import HEAD, HISTORY, OLDER
-from model_store.manifest import ARTIFACT, MANIFEST, REASONS, SAMPLE
+from model_store.manifest import ARTIFACT, MANIFEST, REASONS, REFERENCE, SAMPLE
 from model_store.plain import FORM_DATA, FORM_HEADER
 from model_store.store import ABANDONED_AFTER, MANIFEST_LIMIT
 from model_store.trust import Trust
@@ -168,7 +168,7 @@ def test_versions_count_up_and_the_models_are_sorted(empty: ModelStore) -> None:
     assert empty.models() == ["another", "small"]
 
 
-FILES = [MANIFEST, ARTIFACT, SAMPLE, FORM_HEADER, FORM_DATA, REASONS]
+FILES = [MANIFEST, ARTIFACT, SAMPLE, REFERENCE, FORM_HEADER, FORM_DATA, REASONS]
 
 
 def test_a_version_is_a_few_files_that_others_may_read(small: ModelStore) -> None:

@@ -1,0 +1,110 @@
+"""How often a model is right, estimated from how sure it is: confidence-based performance
+estimation (CBPE, as NannyML calls it).
+
+A probability is no frequency: a forest is unsure of what it gets right, naive Bayes sure of what it
+gets wrong. So how often answers were right is learned from rows that the pipeline was not fitted
+on, as a function that only rises with the probability of the class that was answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ..column_facts import JSONLabel
+from .distance import Floats
+
+LEAST: Final = 100
+"""Rows below which there is too little to learn it from."""
+GROUPS: Final = 50
+"""At most so many groups of rows, alike in confidence, are its points."""
+
+ASSUMES: Final = (
+    "an estimate: it assumes that how often the model is right when it is so sure has stayed as it "
+    "was in rows that it was not trained on"
+)
+"""To be said beside each estimate."""
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """Learned from `rows` rows: at each of these `confidences`, which ascend, the share of answers
+    that were right. Between them it goes straight."""
+
+    rows: int
+    confidences: tuple[float, ...]
+    accuracies: tuple[float, ...]
+
+    @classmethod
+    def of(cls, confidences: NDArray[Any], right: NDArray[Any]) -> Calibration:
+        """Learn it from the probabilities of the classes that were answered, and whether each was
+        right, both of shape (rows,); there are some rows."""
+        order = np.argsort(confidences, kind="stable")
+        groups = min(GROUPS, len(order))
+        starts = np.linspace(0, len(order), groups, endpoint=False).astype(int)
+        sizes = np.diff(np.append(starts, len(order)))
+        sure = np.add.reduceat(np.asarray(confidences, dtype=np.float64)[order], starts) / sizes
+        share = np.add.reduceat(np.asarray(right, dtype=np.float64)[order], starts) / sizes
+        points = _rising(sure, share, sizes.astype(np.float64))
+        return cls(
+            rows=len(order),
+            confidences=tuple(round(point, 6) for point in points[0].tolist()),
+            accuracies=tuple(round(point, 6) for point in points[1].tolist()),
+        )
+
+    @classmethod
+    def of_held_out(cls, pipeline: Any, X: Any, y: Any) -> Calibration:
+        """Learn it from rows that a fitted pipeline was not fitted on, and their truth.
+
+        Raises:
+            ValueError: it gives no probabilities of the classes of one target.
+        """
+        classes = getattr(pipeline, "classes_", None)
+        if not hasattr(pipeline, "predict_proba") or not isinstance(classes, np.ndarray):
+            raise ValueError("A calibration needs a classifier of one target with predict_proba.")
+        answers, truth = np.asarray(pipeline.predict(X)), np.asarray(y)
+        shares = np.asarray(pipeline.predict_proba(X), dtype=np.float64)
+        return cls.of(confidences_of(classes.tolist(), answers.tolist(), shares), answers == truth)
+
+    def expected(self, confidences: NDArray[Any]) -> Floats:
+        """How likely each answer is right, by the probability of the class that was answered. Their
+        mean is the expected accuracy."""
+        found: Floats = np.interp(confidences, self.confidences, self.accuracies)
+        return found
+
+
+def confidences_of(
+    classes: Sequence[JSONLabel], answers: Sequence[JSONLabel], probabilities: NDArray[Any]
+) -> Floats:
+    """The probability of the class that was answered in each row, of a table of the shape (rows,
+    classes).
+
+    Raises:
+        KeyError: an answer is none of the classes.
+    """
+    places = {label: place for place, label in enumerate(classes)}
+    chosen = np.array([places[answer] for answer in answers], dtype=np.intp)
+    found: Floats = np.asarray(probabilities, dtype=np.float64)[np.arange(len(chosen)), chosen]
+    return found
+
+
+def _rising(sure: Floats, share: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Isotonic regression by pooling adjacent violators: neighbours whose shares fall become one,
+    until none do. Their means, and the shares there."""
+    pools: list[tuple[float, float, float]] = []
+    for point in zip(sure.tolist(), share.tolist(), weights.tolist(), strict=True):
+        pool = point
+        while pools and pools[-1][1] >= pool[1]:
+            last = pools.pop()
+            weight = last[2] + pool[2]
+            pool = (
+                (last[0] * last[2] + pool[0] * pool[2]) / weight,
+                (last[1] * last[2] + pool[1] * pool[2]) / weight,
+                weight,
+            )
+        pools.append(pool)
+    points = np.array(pools)
+    return points[:, 0], points[:, 1]
