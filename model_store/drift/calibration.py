@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..column_facts import JSONLabel
+from ..live_scores import wilson
 from .distance import Floats
 
-LEAST: Final = 100
-"""Rows below which there is too little to learn it from."""
+WIDEST: Final = 0.04
+"""Rows that tell the accuracy itself no better than within so much are too few to learn it from."""
 GROUPS: Final = 50
 """At most so many groups of rows, alike in confidence, are its points."""
 
@@ -31,10 +32,12 @@ ASSUMES: Final = (
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """Learned from `rows` rows: at each of these `confidences`, which ascend, the share of answers
-    that were right. Between them it goes straight."""
+    """Learned from `rows` rows, of which a share was answered right that is their `accuracy`: at
+    each of these `confidences`, which ascend, the share of answers that were right. Between them it
+    goes straight."""
 
     rows: int
+    accuracy: float
     confidences: tuple[float, ...]
     accuracies: tuple[float, ...]
 
@@ -42,15 +45,18 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, confidences: NDArray[Any], right: NDArray[Any]) -> Calibration:
         """Learn it from the probabilities of the classes that were answered, and whether each was
         right, both of shape (rows,); there are some rows."""
-        order = np.argsort(confidences, kind="stable")
-        groups = min(GROUPS, len(order))
-        starts = np.linspace(0, len(order), groups, endpoint=False).astype(int)
-        sizes = np.diff(np.append(starts, len(order)))
-        sure = np.add.reduceat(np.asarray(confidences, dtype=np.float64)[order], starts) / sizes
-        share = np.add.reduceat(np.asarray(right, dtype=np.float64)[order], starts) / sizes
-        points = _rising(sure, share, sizes.astype(np.float64))
+        # Rows that are as sure are one point, wherever a group of equal size would end.
+        distinct, places = np.unique(confidences, return_inverse=True)
+        sizes = np.bincount(places)
+        groups = (np.cumsum(sizes) - sizes) * GROUPS // len(places)
+        starts = np.flatnonzero(np.diff(groups, prepend=-1))
+        weights = np.add.reduceat(sizes, starts)
+        sure = np.add.reduceat(distinct * sizes, starts) / weights
+        share = np.add.reduceat(np.bincount(places, right), starts) / weights
+        points = _rising(sure, share, weights.astype(np.float64))
         return cls(
-            rows=len(order),
+            rows=len(places),
+            accuracy=float(np.mean(right)),
             confidences=tuple(round(point, 6) for point in points[0].tolist()),
             accuracies=tuple(round(point, 6) for point in points[1].tolist()),
         )
@@ -68,6 +74,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         answers, truth = np.asarray(pipeline.predict(X)), np.asarray(y)
         shares = np.asarray(pipeline.predict_proba(X), dtype=np.float64)
         return cls.of(confidences_of(classes.tolist(), answers.tolist(), shares), answers == truth)
+
+    @property
+    def uncertainty(self) -> float:
+        """Within how much of the truth the rows tell the accuracy itself, in 95 %."""
+        low, high = wilson(self.accuracy, self.rows)
+        return (high - low) / 2
 
     def expected(self, confidences: NDArray[Any]) -> Floats:
         """How likely each answer is right, by the probability of the class that was answered. Their

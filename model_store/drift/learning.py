@@ -17,7 +17,7 @@ from ..labels import Labels, json_labels
 from ..manifest import Manifest
 from ..model import Model
 from ..signature import Matrix
-from .calibration import LEAST, Calibration
+from .calibration import WIDEST, Calibration
 from .counts import Counts
 from .redraws import category_thresholds, number_thresholds
 from .reference import (
@@ -87,9 +87,10 @@ def _uncalibrated(found: Manifest, calibration: Calibration | None) -> str | Non
         reason = "the pipeline gives no probabilities"
     elif calibration is None:
         return "it was published without answers to rows that it was not trained on"
-    elif calibration.rows < LEAST:
+    elif calibration.uncertainty > WIDEST:
         return (
-            f"there were {calibration.rows} rows that it was not trained on, and {LEAST} are needed"
+            f"{calibration.rows} rows that it was not trained on tell its accuracy only within "
+            f"{calibration.uncertainty:.2f}, and {WIDEST} is needed"
         )
     else:
         return None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import frames
+from ..drift.calibration import Calibration, confidences_of
 from ..errors import InvalidTable
 from ..evaluation import evaluate
 from ..labels import json_labels
@@ -93,7 +94,7 @@ class Recipe(msgspec.Struct, frozen=True):
         progress("loading the data")
         data = self.data() if table is None else self._of_table(table)
         progress(f"scoring on {FOLDS} folds")
-        metrics, evaluation = self._score(data)
+        metrics, held_out = self._score(data)
         progress(f"fitting on {len(data.X)} rows")
         pipeline = self.pipeline().fit(data.X, data.y)
         progress("publishing")
@@ -113,7 +114,8 @@ class Recipe(msgspec.Struct, frozen=True):
             descriptions=self.descriptions,
             metrics=metrics,
             validation=f"mean and standard deviation of {FOLDS}-fold cross-validation",
-            evaluations=(evaluation,),
+            evaluations=(held_out.evaluation,),
+            calibration=held_out.calibration,
             data=data.source if source is None else source,
         )
 
@@ -151,7 +153,7 @@ class Recipe(msgspec.Struct, frozen=True):
             raise InvalidTable(f"The recipe {self.name} brings its own data and takes no table.")
         return self.table(table)
 
-    def _score(self, data: Dataset) -> tuple[dict[str, float], Evaluation]:
+    def _score(self, data: Dataset) -> tuple[dict[str, float], _HeldOut]:
         from sklearn.base import is_classifier
         from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 
@@ -180,22 +182,33 @@ class Recipe(msgspec.Struct, frozen=True):
         if "accuracy" in metrics:
             _, counts = np.unique(data.y, return_counts=True)
             metrics["accuracy_of_the_majority"] = float(counts.max() / counts.sum())
-        return metrics, _held_out(data, found)
+        return metrics, _HeldOut.of(data, found)
 
 
-def _held_out(data: Dataset, folds: Mapping[str, Any]) -> Evaluation:
-    """What each row was answered by the pipeline that was fitted without it."""
-    rows = folds["indices"]["test"]
-    answers = [
-        fitted.predict(data.X[held]) for fitted, held in zip(folds["estimator"], rows, strict=True)
-    ]
-    told = hasattr(folds["estimator"][0], "classes_")
-    return evaluate(
-        data.y[np.concatenate(rows)],
-        np.concatenate(answers),
-        classes=json_labels(np.unique(data.y)) if told else None,
-        target=data.target_name,
-    )
+@dataclass(frozen=True, slots=True)
+class _HeldOut:
+    """What is learned from the answers to each row of the pipeline that was fitted without it."""
+
+    evaluation: Evaluation
+    calibration: Calibration | None
+
+    @classmethod
+    def of(cls, data: Dataset, folds: Mapping[str, Any]) -> _HeldOut:
+        rows, pipelines = folds["indices"]["test"], folds["estimator"]
+        parts = [data.X[held] for held in rows]
+        truth = data.y[np.concatenate(rows)]
+        answers = np.concatenate(
+            [fitted.predict(part) for fitted, part in zip(pipelines, parts, strict=True)]
+        )
+        classes = json_labels(np.unique(data.y)) if hasattr(pipelines[0], "classes_") else None
+        evaluation = evaluate(truth, answers, classes=classes, target=data.target_name)
+        if classes is None or not hasattr(pipelines[0], "predict_proba"):
+            return cls(evaluation, None)
+        shares = np.concatenate(
+            [fitted.predict_proba(part) for fitted, part in zip(pipelines, parts, strict=True)]
+        )
+        confidences = confidences_of(classes, json_labels(answers), shares)
+        return cls(evaluation, Calibration.of(confidences, answers == truth))
 
 
 def find_columns(table: Table, wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
