@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,6 +36,8 @@ ANSWERED: Final = 1_000
 """Rows whose answers are counted."""
 ALONE: Final = 200
 """The same of a pipeline that is asked each row by itself."""
+PREDICTION: Final = "prediction"
+"""What the answers of a target without a name are called."""
 MOST_TARGETS: Final = 20
 """Of a transformation there may be thousands."""
 SAMPLE: Final = 50
@@ -63,15 +66,14 @@ def learn(
         return None
     sample = inspection.drawn is not None
     columns = [
-        _column(column.name, column.plain_all(matrix[:, place]), column.kind.reading, sample)
+        Cells(column.name, column.plain_all(matrix[:, place]), column.kind.reading)
         for place, column in enumerate(found.signature.columns)
     ]
-    learned = _with_thresholds([*columns, *_answers(model, matrix)])
-    references = tuple(reference for reference, _ in learned)
+    learned = learn_columns([*columns, *_answers(model, matrix)], sample=sample)
     return Reference(
         rows=len(matrix),
-        columns=references[: len(columns)],
-        answers=references[len(columns) :],
+        columns=tuple(learned[: len(columns)]),
+        answers=tuple(learned[len(columns) :]),
         calibration=None if uncalibrated else calibration,
         uncalibrated=uncalibrated,
     )
@@ -99,10 +101,18 @@ def _uncalibrated(found: Manifest, calibration: Calibration | None) -> str | Non
     return reason
 
 
-def learn_column(name: str, cells: Sequence[Any], reading: Reading | None) -> ColumnReference:
-    """What one column is like, of values as JSON has them. `reading` is None of categories."""
-    ((found, _),) = _with_thresholds([_column(name, cells, reading, sample=True)])
-    return found
+class Cells(NamedTuple):
+    """The values of one column as JSON has them. `reading` is None of categories."""
+
+    name: str
+    values: Sequence[Any]
+    reading: Reading | None
+
+
+def learn_columns(columns: Iterable[Cells], *, sample: bool = True) -> list[ColumnReference]:
+    """What columns are like; with a `sample` some of their values as they are."""
+    learned = [_column(each, sample) for each in columns]
+    return _with_thresholds(learned)
 
 
 _Learned = tuple[ColumnReference, np.ndarray[Any, Any]]
@@ -111,10 +121,11 @@ _Learned = tuple[ColumnReference, np.ndarray[Any, Any]]
 _NOTHING: Final = np.empty(0)
 
 
-def _column(name: str, cells: Sequence[Any], reading: Reading | None, sample: bool) -> _Learned:
-    if reading is None or (reading == "length" and _repeats(cells)):
-        return _categories(name, cells), _NOTHING
-    return _numbers(name, cells, reading, sample)
+def _column(cells: Cells, sample: bool) -> _Learned:
+    name, values, reading = cells
+    if reading is None or (reading == "length" and _repeats(values)):
+        return _categories(name, values), _NOTHING
+    return _numbers(name, values, reading, sample)
 
 
 def _repeats(texts: Sequence[Any]) -> bool:
@@ -128,20 +139,21 @@ def _repeats(texts: Sequence[Any]) -> bool:
     )
 
 
-def _answers(model: Model, matrix: Matrix) -> list[_Learned]:
+def _answers(model: Model, matrix: Matrix) -> list[Cells]:
     """The answers to rows, by target; none where the pipeline has no answer to one of them."""
     found = model.manifest
     try:
-        labels = _labels(model, matrix)
+        with warnings.catch_warnings():
+            # What a pipeline says of its training data is nobody's concern.
+            warnings.simplefilter("ignore")
+            labels = _labels(model, matrix)
     except PredictionFailed:
         return []
     columns = labels if labels.ndim > 1 else labels[:, np.newaxis]
-    learned = []
-    for target, column in zip(found.targets[:MOST_TARGETS], columns.T, strict=False):
-        cells: list[Any] = json_labels(column)
-        reading: Reading | None = "number" if target.numeric else None
-        learned.append(_column(target.name or "prediction", cells, reading, sample=False))
-    return learned
+    return [
+        Cells(target.name or PREDICTION, json_labels(column), "number" if target.numeric else None)
+        for target, column in zip(found.targets[:MOST_TARGETS], columns.T, strict=False)
+    ]
 
 
 def _labels(model: Model, matrix: Matrix) -> Labels:
@@ -186,7 +198,8 @@ def _categories(name: str, cells: Sequence[Any]) -> ColumnReference:
     ordered = sorted(counted, key=lambda text: (-counted[text], text))
     # Long ones, as texts may be, are counted with those that are not frequent.
     frequent = [text for text in ordered[:FREQUENT] if len(text) <= MOST_LENGTH]
-    rest = [text for text in ordered if text not in set(frequent)]
+    kept = set(frequent)
+    rest = [text for text in ordered if text not in kept]
     few = len(rest) <= MOST_OTHERS and sum(map(len, rest)) <= MOST_CHARACTERS
     reference = CategoryReference(
         name=name,
@@ -198,18 +211,18 @@ def _categories(name: str, cells: Sequence[Any]) -> ColumnReference:
     return msgspec.structs.replace(reference, seen=reference.count(cells))
 
 
-def _with_thresholds(learned: Sequence[_Learned]) -> list[_Learned]:
-    """The same with thresholds, where there are values enough."""
+def _with_thresholds(learned: Sequence[_Learned]) -> list[ColumnReference]:
+    """The columns with thresholds, where there are values enough."""
     numbers = [each for _, each in learned if len(each) >= LEAST_ROWS]
     of_numbers = iter(number_thresholds(numbers))
-    found: list[_Learned] = []
+    found: list[ColumnReference] = []
     for reference, scaled in learned:
         thresholds: tuple[float, ...] = ()
         if isinstance(reference, NumberReference) and len(scaled) >= LEAST_ROWS:
             thresholds = next(of_numbers)
         elif isinstance(reference, CategoryReference) and reference.seen.present >= LEAST_ROWS:
             thresholds = category_thresholds(reference.seen.counts)
-        found.append((msgspec.structs.replace(reference, thresholds=thresholds), scaled))
+        found.append(msgspec.structs.replace(reference, thresholds=thresholds))
     return found
 
 

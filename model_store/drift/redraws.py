@@ -1,6 +1,6 @@
 """Thresholds: how far samples of the training data itself are from it, by chance alone.
 
-The reference and a sample are redrawn with replacement, and the mean of their distances and SIGMAS
+The reference and a sample are redrawn with replacement, and the mean of their distances and some
 standard deviations are what chance hardly reaches. A redraw is counts, so none is sorted: numbers
 are put into groups of equal ranks, and all columns share the redraws of these.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from .distance import Floats, jensen_shannon
 from .reference import SIZES
-from .verdict import FLOOR, SIGMAS
+from .verdict import CATEGORY_SIGMAS, FLOOR, SIGMAS
 
 REDRAWS: Final = 300
 SEED: Final = 20261201
@@ -38,19 +38,18 @@ def number_thresholds(columns: Sequence[Floats]) -> list[tuple[float, ...]]:
     rows = np.array([len(column) for column in columns])
     found = np.empty((len(columns), len(SIZES)))
     random = np.random.default_rng(SEED)
-    samples = [_below(random, size, shares) for size in SIZES]
     # Columns that lack values have fewer rows. Redraws of nearly as many are scaled to theirs.
     nearly = 2.0 ** np.floor(np.log2(rows / rows.max()) + 1e-9)
     for fraction in np.unique(nearly).tolist():
         chosen = np.flatnonzero(nearly == fraction)
         drawn = round(fraction * int(rows.max()))
-        references = _below(random, drawn, shares) - np.cumsum(shares)[:-1]
+        references = _excess(random, drawn)
         scales = np.sqrt(drawn / rows[chosen])
         for scale in np.unique(scales).tolist():
             alike = chosen[scales == scale]
-            for place, sample in enumerate(samples):
-                gaps = np.abs(sample - np.cumsum(shares)[:-1] - scale * references)
-                found[alike, place] = _beyond_chance(widths[alike] @ gaps.T)
+            for place, sample in enumerate(_samples()):
+                gaps = np.abs(sample - scale * references)
+                found[alike, place] = _beyond_chance(widths[alike] @ gaps.T, SIGMAS)
     return [tuple(each) for each in found.tolist()]
 
 
@@ -60,22 +59,30 @@ def category_thresholds(counts: Sequence[int]) -> tuple[float, ...]:
     random, shares = np.random.default_rng(SEED), seen / seen.sum()
     reference = random.multinomial(seen.sum(), shares, REDRAWS)
     samples = random.multinomial(np.array(SIZES)[:, np.newaxis], shares, (len(SIZES), REDRAWS))
-    found: list[float] = _beyond_chance(jensen_shannon(reference, samples)).tolist()
+    distances = jensen_shannon(reference, samples)
+    found: list[float] = _beyond_chance(distances, CATEGORY_SIGMAS).tolist()
     return tuple(found)
 
 
-def _beyond_chance(distances: Floats) -> Floats:
+def _beyond_chance(distances: Floats, sigmas: float) -> Floats:
     """The threshold for distances of redraws along the last axis."""
-    found = distances.mean(axis=-1) + SIGMAS * distances.std(axis=-1)
+    found = distances.mean(axis=-1) + sigmas * distances.std(axis=-1)
     rounded: Floats = np.round(np.maximum(found, FLOOR), 6)
     return rounded
 
 
-def _below(random: np.random.Generator, rows: int, shares: Floats) -> Floats:
-    """The distribution function of redraws of so many rows at the end of each group but the last,
-    of shape (REDRAWS, groups - 1)."""
-    drawn = random.multinomial(rows, shares, REDRAWS)
-    found: Floats = np.cumsum(drawn[:, :-1], axis=1) / rows
+@cache
+def _samples() -> tuple[Floats, ...]:
+    """The redraws of a sample for each of the `SIZES`, which are the same for all columns."""
+    random = np.random.default_rng(SEED + 1)
+    return tuple(_excess(random, size) for size in SIZES)
+
+
+def _excess(random: np.random.Generator, rows: int) -> Floats:
+    """How far the distribution functions of redraws of so many rows are above that of the data, at
+    the end of each group but the last, of shape (REDRAWS, groups - 1)."""
+    drawn = random.multinomial(rows, _shares(), REDRAWS)
+    found: Floats = np.cumsum(drawn[:, :-1], axis=1) / rows - np.cumsum(_shares())[:-1]
     return found
 
 

@@ -22,6 +22,10 @@ from .reference import (
 FLOOR: Final = 0.1
 """A smaller distance matters to nobody, however sure it is."""
 SIGMAS: Final = 4.5
+"""So many standard deviations chance hardly reaches."""
+CATEGORY_SIGMAS: Final = 3.5
+"""The same of Jensen-Shannon distances, whose chance has no tail: with 4.5, of 20 categories and
+1,000 rows of training 20 points that moved were found in 89 % and not in 95 %."""
 
 Measure = Literal["Wasserstein", "Jensen-Shannon"]
 

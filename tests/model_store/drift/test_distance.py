@@ -12,7 +12,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
 from model_store.drift.distance import binned_wasserstein, jensen_shannon, wasserstein
-from model_store.drift.learning import learn_column
+from model_store.drift.learning import Cells, learn_columns
 from model_store.drift.reference import NumberReference
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
@@ -58,7 +58,7 @@ def test_of_binned_numbers_it_is_at_most_that_and_exact_with_an_edge_at_each_of_
 def test_from_counts_it_is_within_two_hundredths_of_a_deviation(name: str) -> None:
     random = np.random.default_rng(5)
     training = DRAWN[name](random, 2000)
-    reference = learn_column("x", training.tolist(), "number")
+    (reference,) = learn_columns([Cells("x", training.tolist(), "number")])
     assert isinstance(reference, NumberReference)
     errors = []
     for shift in (0, 0.1, 0.5, 3) * 10:
