@@ -50,7 +50,7 @@ class _Misfit(NamedTuple):
     value: object = ABSENT
 
     def fault(self) -> Fault:
-        return Fault(self.row, self.column, self.expected, _got(self.value))
+        return Fault(self.row, self.column, self.expected, got(self.value))
 
 
 class UnfitRows(NamedTuple):
@@ -329,7 +329,8 @@ def _beginning(value: object) -> str:
     return shown
 
 
-def _got(value: object) -> str:
+def got(value: object) -> str:
+    """A value that does not fit, as JSON, shortened, for a `Fault`."""
     if value is ABSENT:
         return "nothing"
     try:
