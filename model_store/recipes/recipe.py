@@ -56,8 +56,9 @@ class OpenML(msgspec.Struct, frozen=True):
 class Recipe(msgspec.Struct, frozen=True):
     """How one model is trained. `scores` maps a metric's name to scikit-learn's scorer.
 
-    `data` makes the data set that needs no file; `table` makes one of a real table, and `openml`
-    says where that lies, in recipes that have one. The texts are keyed by columns, `words` by
+    `data` makes the data set that needs no file. `table` makes one of a table, in recipes that know
+    other names or values than those of their own data, and `openml` says where a real one lies. The
+    texts are keyed by columns, `words` by
     classes; `synonyms` are other names of columns, in any case.
     """
 
@@ -87,12 +88,12 @@ class Recipe(msgspec.Struct, frozen=True):
         a table came from. Blocks.
 
         Raises:
-            InvalidTable: the recipe takes no table, or the table is another.
+            InvalidTable: the table is another, or has too few rows.
             IncompatibleVersion: scikit-learn is not installed.
         """
         require_scikit_learn("nothing is trained here")
         progress("loading the data")
-        data = self.data() if table is None else self._of_table(table)
+        data = self.data() if table is None else self.of_table(table)
         progress(f"scoring on {FOLDS} folds")
         metrics, held_out = self._score(data)
         progress(f"fitting on {len(data.X)} rows")
@@ -148,10 +149,28 @@ class Recipe(msgspec.Struct, frozen=True):
             ) from error
         return Table.of_columns(frames.texts_of(found.frame))
 
-    def _of_table(self, table: Table) -> Dataset:
-        if self.table is None:
-            raise InvalidTable(f"The recipe {self.name} brings its own data and takes no table.")
-        return self.table(table)
+    def of_table(self, table: Table) -> Dataset:
+        """The data of a table, such as an export of what was predicted and turned out true.
+
+        Raises:
+            InvalidTable: it lacks a column, a value is none of that, or it has too few rows.
+        """
+        found = self._as_own(table) if self.table is None else self.table(table)
+        _require_folds(found)
+        return found
+
+    def _as_own(self, table: Table) -> Dataset:
+        """A table with the columns of the recipe's own data."""
+        own = self.data()
+        names = find_columns(table, dict.fromkeys((*own.feature_names, own.target_name), ()))
+        X = np.stack([_numbers(table, names[name]) for name in own.feature_names], axis=1)
+        target = names[own.target_name]
+        if own.y.dtype.kind == "U":
+            y = chosen(table, target, np.unique(own.y).tolist(), missing=False)
+            y = y.astype(own.y.dtype)
+        else:
+            y = integers(table, target) if own.y.dtype.kind in "iu" else _numbers(table, target)
+        return Dataset(X, y, own.feature_names, own.target_name)
 
     def _score(self, data: Dataset) -> tuple[dict[str, float], _HeldOut]:
         from sklearn.base import is_classifier
@@ -211,6 +230,25 @@ class _HeldOut:
         return cls(evaluation, Calibration.of(confidences, answers == truth))
 
 
+def _require_folds(data: Dataset) -> None:
+    """Raises InvalidTable where there are too few rows to be scored on rows held out."""
+    classes, counts = np.unique(data.y, return_counts=True)
+    if data.y.dtype.kind == "f":
+        if len(data.y) < 2 * FOLDS:
+            raise InvalidTable(f"Expected at least {2 * FOLDS} rows, got {len(data.y)}.")
+        return
+    if len(classes) < 2:
+        raise InvalidTable(
+            f"{data.target_name}: expected at least two classes, got {classes[0]} alone."
+        )
+    if counts.min() < FOLDS:
+        rare = classes[counts.argmin()]
+        raise InvalidTable(
+            f"{data.target_name}: expected at least {FOLDS} rows of each class, got "
+            f"{counts.min()} of {rare}."
+        )
+
+
 def find_columns(table: Table, wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """For each column of a recipe its name in a table, which may be any of those given, in any
     case.
@@ -228,6 +266,21 @@ def find_columns(table: Table, wanted: Mapping[str, Sequence[str]]) -> dict[str,
             )
         found[column] = match
     return found
+
+
+def _numbers(table: Table, name: str) -> NDArray[np.float64]:
+    """A column of numbers.
+
+    Raises:
+        InvalidTable: a value is missing, or is no finite number.
+    """
+    numbers = table.numbers(name)
+    odd = np.flatnonzero(~np.isfinite(numbers))
+    if len(odd):
+        raise InvalidTable(
+            f"Row {odd[0]}: {name}: expected a number, got {table.columns[name][odd[0]]!r}."
+        )
+    return numbers
 
 
 def integers(table: Table, name: str) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from model_store.backend import served_here
 from model_store.column_facts import NULLS
 from model_store.column_types import TYPES
 from model_store.errors import IncompatibleVersion
+from model_store.exports import training_table
 from model_store.importer import ImportReport, ImportRequest
 from model_store.isolated import MEGABYTES, SECONDS, Limits, run
 from model_store.metadata import Metadata
@@ -26,7 +27,6 @@ from model_store.record_settings import Keeping, RecordSettings
 from model_store.signing import KEY_LIMIT, PasswordNeeded
 from model_store.store import Progress, require_name
 from model_store.summary import HEAD, cell, row_of, table, told_scores, told_targets
-from model_store.tables import Table
 
 from ..about.description import describe_stored
 from ..config import Config
@@ -134,7 +134,11 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
 
 @models.command()
 @click.argument("names", nargs=-1, required=True, metavar=f"[{'|'.join(RECIPES)}]...")
-@click.option("--data", type=click.Path(path_type=Path), help="A CSV file with the real table.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="A CSV file with the real table, or an export of predictions with their truths.",
+)
 @click.option("--openml", is_flag=True, help="Fetch the real table from OpenML.")
 @json_option
 @click.pass_obj
@@ -168,7 +172,7 @@ def _train(store: ModelStore, name: str, data: Path | None, openml: bool) -> Man
     recipe, progress = RECIPES[name], _progress(name)
     rows, source = None, None
     if data is not None:
-        rows, source = Table.read(data), data.name
+        rows, source = training_table(data, recipe.data().target_name), data.name
     elif openml:
         progress("fetching the table")
         rows, source = recipe.fetch(), str(recipe.openml)

@@ -323,7 +323,18 @@ def test_blood_donation_is_read_by_each_name_of_its_columns(
 @pytest.mark.parametrize(
     ("name", "table", "sentence"),
     [
-        ("iris", {"a": ["1"]}, r"^The recipe iris brings its own data and takes no table\.$"),
+        ("iris", {"a": ["1"]}, r"no column sepal length \(cm\); it has a\.$"),
+        ("exam", {"X1": ["1"], "X2": [""], "result": ["1"]}, r"^Row 0: X2: expected a number, "),
+        (
+            "exam",
+            {"X1": ["1"] * 9, "X2": ["2"] * 9, "result": ["0"] * 5 + ["1"] * 4},
+            r"^result: expected at least 5 rows of each class, got 4 of 1\.$",
+        ),
+        (
+            "exam",
+            {"X1": ["1"] * 9, "X2": ["2"] * 9, "result": ["0"] * 9},
+            r"^result: expected at least two classes, got 0 alone\.$",
+        ),
         ("titanic", {"a": ["1"]}, r"no column pclass; it has a\.$"),
         ("blood-donation", {"V1": ["1"]}, r"no column Frequency or V2 or Frequency \(times\)"),
         (
@@ -350,6 +361,22 @@ def test_a_table_of_something_else_is_refused_in_words(
     with pytest.raises(InvalidTable, match=sentence):
         RECIPES[name].train(empty, table=Table.of_columns(table))
     assert empty.models() == []
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_takes_a_table_like_its_own_data(name: str) -> None:
+    own = RECIPES[name].data()
+    columns = {
+        column: ["" if value != value else str(value) for value in values.tolist()]
+        for column, values in zip(own.feature_names, own.X.T, strict=True)
+    }
+    target = {own.target_name: [str(label) for label in own.y.tolist()]}
+    table = Table.of_columns({"id": ["x"] * len(own.y), **columns, **target})
+    found = RECIPES[name].of_table(table)
+    assert found.y.dtype == own.y.dtype
+    assert found.y.tolist() == own.y.tolist()
+    assert found.X.dtype == own.X.dtype
+    np.testing.assert_array_equal(found.X.astype(str), own.X.astype(str))
 
 
 def test_a_recipe_that_is_not_on_openml_says_so() -> None:
