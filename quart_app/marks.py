@@ -20,15 +20,17 @@ class Marks(msgspec.Struct, frozen=True):
 
     `predicts`: it predicts, or hands out what was predicted. `keeps`: it leaves something behind,
     so that no page of another site may send it. `changes`: it changes what the server serves.
-    `guarded`: it needs a key where predictions do. `page`: without a query it is a mere page.
-    `protocol`: the one that it speaks. `answers`: what answers it without Quart, where that can.
-    `only_with`: the setting without which none of this holds.
+    `guarded`: it needs a key where predictions do. `records`: it hands out what was recorded of
+    predictions, and needs a key whatever the settings say. `page`: without a query it is a mere
+    page. `protocol`: the one that it speaks. `answers`: what answers it without Quart, where that
+    can. `only_with`: the setting without which none of this holds.
     """
 
     predicts: bool = False
     keeps: bool = False
     changes: bool = False
     guarded: bool = False
+    records: bool = False
     page: bool = False
     protocol: Protocol | None = None
     answers: Callable[..., Any] | None = None
@@ -71,6 +73,16 @@ def changes(view: View) -> View:
 def guarded(view: View) -> View:
     """Mark a view that does not predict, and needs a key where predictions do."""
     return mark(guarded=True)(view)
+
+
+def keeps_feedback(view: View) -> View:
+    """Mark a view that keeps what a client says of predictions, and needs a key where these do."""
+    return mark(guarded=True, keeps=True)(view)
+
+
+def records(view: View) -> View:
+    """Mark a view that hands out what was recorded, which nobody reads without a key."""
+    return mark(records=True)(view)
 
 
 def form_page(view: View) -> View:

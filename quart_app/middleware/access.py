@@ -87,17 +87,21 @@ class Guard:
 
     def needs_key(self, method: str, path: str, query: bytes = b"") -> bool:
         """Whether a request is answered with a key alone."""
-        if self._config.keys_for == "none" or method == "OPTIONS":
-            return False
-        if not self.is_for_predictions and method in READING:  # which changes nothing
+        if method == "OPTIONS":
             return False
         marks = self._marks(method, path)
+        if marks.records:
+            return True
+        if not self.is_for_predictions and method in READING:  # which changes nothing
+            return False
         if marks.page and method != "POST" and not query:
             return False
         return self.wants_key(marks)
 
     def wants_key(self, marks: Marks) -> bool:
         """Whether what is marked so is answered with a key alone."""
+        if marks.records:
+            return True
         if self._config.keys_for == "none":
             return False
         return marks.changes or (self.is_for_predictions and (marks.predicts or marks.guarded))
