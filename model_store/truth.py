@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from .column_facts import JSONLabel
 from .errors import Fault, InvalidRows
@@ -20,6 +20,15 @@ from .manifest import TEXTS, Manifest, Target
 from .signature import got
 
 Truth = JSONLabel | list[JSONLabel]
+
+
+class Told(NamedTuple):
+    """What turned out true of one row of a prediction."""
+
+    id: str
+    row: int
+    truth: Truth
+
 
 COLUMN: Final = "truth"
 """What a fault calls a truth of one target; of several each has the name of its target."""

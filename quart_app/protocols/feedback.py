@@ -22,7 +22,7 @@ from werkzeug.datastructures import MultiDict
 from model_store import InvalidRows
 from model_store.errors import Fault
 from model_store.signature import got
-from model_store.truth import Truth, Truths
+from model_store.truth import Told, Truths
 
 from ..inference import InvalidRequest, UnsupportedBody
 from . import csv, jsonl
@@ -33,7 +33,7 @@ from .rows import require_count
 ID, ROW, TRUTH = "id", "row", "truth"
 MEMBERS: Final = frozenset({ID, ROW, TRUTH})
 
-MAX_ID: Final = 256
+MAX_ID: Final = 10_000
 """Characters of an id; clients of some protocols choose their own."""
 MAX_ROW: Final = 2**31 - 1
 MOST_FAULTS: Final = 1000
@@ -49,14 +49,6 @@ class Given(NamedTuple):
     id: object
     row: object
     truth: object
-
-
-class Told(NamedTuple):
-    """What turned out true of one row of a prediction."""
-
-    id: str
-    row: int
-    truth: Truth
 
 
 # Bodies --------------------------------------------------------------------------
@@ -264,7 +256,7 @@ def checked(given: Sequence[Given], truths: Truths, *, start: int = 0) -> list[T
 def _place_faults(given: Given, number: int) -> list[Fault]:
     """What is wrong with the id and the row."""
     found = []
-    if not isinstance(given.id, str) or not 0 < len(given.id) <= MAX_ID or "\0" in given.id:
+    if not isinstance(given.id, str) or not 0 < len(given.id) <= MAX_ID:
         found.append(Fault(number, ID, f"a text of 1 to {MAX_ID} characters", got(given.id)))
     is_number = isinstance(given.row, int) and not isinstance(given.row, bool)
     if not is_number or not 0 <= int(str(given.row)) <= MAX_ROW:

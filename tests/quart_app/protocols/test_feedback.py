@@ -6,10 +6,10 @@ import pytest
 from werkzeug.datastructures import MultiDict
 
 from model_store import InvalidRows, ModelStore
-from model_store.truth import Truths
+from model_store.truth import Told, Truths
 from quart_app.inference import InvalidRequest, RequestTooLarge, UnsupportedBody
 from quart_app.protocols import feedback
-from quart_app.protocols.feedback import Given, Told
+from quart_app.protocols.feedback import Given
 from quart_app.protocols.protocol import Payload
 
 ONE = ["truth"]
@@ -114,7 +114,7 @@ def test_all_that_is_wrong_is_told_at_once(bundled: ModelStore) -> None:
         Given("", -1, 5),
         Given("b", True, 1),
         Given(3, "x", None),
-        Given("c" * 257, 2**31, 0),
+        Given("c" * 10_001, 2**31, 0),
     ]
     with pytest.raises(InvalidRows) as raised:
         feedback.checked(given, Truths(bundled.manifest("exam")), start=10)
@@ -129,7 +129,7 @@ def test_all_that_is_wrong_is_told_at_once(bundled: ModelStore) -> None:
     ]
     assert raised.value.total == len(found) == 9
     assert str(raised.value).startswith(
-        'row 11, id: expected a text of 1 to 256 characters, got ""; row 11, row: expected the '
+        'row 11, id: expected a text of 1 to 10000 characters, got ""; row 11, row: expected the '
         "number of a row, from 0 on, got -1; "
     )
 
