@@ -82,6 +82,11 @@ class Session(ABC):
         time."""
 
     @abstractmethod
+    def rewrite(self, tables: Sequence[str]) -> None:
+        """Write the files of these tables anew, so that nothing is left there of what was deleted.
+        Outside of a transaction."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close the connection, whatever state it is in."""
 
@@ -228,6 +233,16 @@ class SQLiteSession(Session):
                 self.execute("ROLLBACK")
             raise
 
+    def rewrite(self, tables: Sequence[str]) -> None:
+        # secure_delete leaves copies of what was moved within a page before it was deleted.
+        self.execute("VACUUM")
+        (busy, *_), *_ = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise RecordsUnavailable(
+                f"{self._place}: another process reads it, so its log still has what was deleted; "
+                "delete it again"
+            )
+
     def close(self) -> None:
         import sqlite3
 
@@ -325,6 +340,11 @@ class PostgresSession(Session):
                 with contextlib.suppress(RecordsUnavailable):
                     self.execute("ROLLBACK")
                 raise
+
+    def rewrite(self, tables: Sequence[str]) -> None:
+        # A plain VACUUM frees rows and leaves most of their bytes.
+        for table in tables:
+            self.execute(f"VACUUM (FULL) {table}")
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
