@@ -100,23 +100,43 @@ def varint(number: int) -> bytes:
 
 
 def calls(draw: random.Random, channel: grpc.Channel) -> Iterator[str]:
-    """The codes of calls without end."""
+    """The codes of calls without end. One that is not expected is printed with what was sent."""
     whole = seeds()
-    stream = channel.stream_stream(f"{SERVICE}ModelStreamInfer")
-    answer = protobuf.message_class("inference.ModelStreamInferResponse")
     while True:
         messages = [mutated(draw, draw.choice(whole)) for _ in range(20)]
         for message in messages:
             name = "ModelInfer" if draw.random() < 0.8 else draw.choice(OTHERS)
-            try:
-                channel.unary_unary(SERVICE + name)(message, timeout=60)
-                yield "OK"
-            except grpc.RpcError as error:
-                yield error.code().name
-        found = [protobuf.parsed(answer, each) for each in stream(iter(messages), timeout=60)]
-        if len(found) != len(messages):
-            yield "STREAM_CUT"
-        yield from ("INTERNAL" for each in found if "logged" in each.error_message)
+            yield told(code_of(channel, name, message), name, [message])
+        for code in codes_of_stream(channel, messages):
+            yield told(code, "ModelStreamInfer", messages)
+
+
+def code_of(channel: grpc.Channel, name: str, message: bytes) -> str:
+    try:
+        channel.unary_unary(SERVICE + name)(message, timeout=60)
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return "OK"
+
+
+def codes_of_stream(channel: grpc.Channel, messages: list[bytes]) -> Iterator[str]:
+    """What is wrong with how a stream of these messages was answered."""
+    answer = protobuf.message_class("inference.ModelStreamInferResponse")
+    stream = channel.stream_stream(f"{SERVICE}ModelStreamInfer")(iter(messages), timeout=60)
+    try:
+        found = [protobuf.parsed(answer, each) for each in stream]
+    except grpc.RpcError as error:
+        yield str(error.code().name)
+        return
+    if len(found) != len(messages):
+        yield "STREAM_CUT"
+    yield from ("INTERNAL" for each in found if "logged" in each.error_message)
+
+
+def told(code: str, name: str, messages: list[bytes]) -> str:
+    if code not in EXPECTED:
+        print(code, name, *(message.hex() for message in messages), flush=True)
+    return code
 
 
 def memory(server: Server) -> int:
