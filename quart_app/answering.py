@@ -258,9 +258,10 @@ class Answering:
         if isinstance(model, AliasedModel):
             return await self._infer_aliased(model, request, until, record, door)
         note(record, model, request.rows)
+        turns = None if record is None else record.turns
         begun = time.perf_counter_ns()
         try:
-            response = await model.infer(request, until=until)
+            response = await model.infer(request, until=until, turns=turns)
         except Exception as error:
             took = time.perf_counter_ns() - begun
             self._tell_failure(Failure(model.manifest, request, error, record, door, variant, took))

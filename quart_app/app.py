@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quart import Quart
 
@@ -45,6 +45,9 @@ from .recording import Recording
 from .serving.registry import Registry
 from .tables.jobs import Jobs
 
+if TYPE_CHECKING:
+    from .observe.traces import Traces
+
 logger = logging.getLogger(__name__)
 
 
@@ -72,7 +75,7 @@ def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
     _register_views(app, context)
     layers: list[Layer] = [  # from outside in
         partial(FastPath, quart=app, access=access, in_flight=in_flight),
-        partial(Recorder, observers=context.observers),
+        partial(Recorder, observers=context.observers, tracing=context.tracing),
         partial(CommonHeaders, proxies=config.proxies),
         partial(AccessLayer, access=access),
         cors.layer(config.cors_origins),
@@ -94,11 +97,15 @@ def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
     registry = Registry(config.store(), config)
     in_flight = InFlight(config.max_requests)
     answering = Answering(registry, config)
+    tracing = _tracing(config)
     observers: list[Observer] = []
     recording = Recording(config, registry, answering, observers, errors.described)
-    counted = Metrics(registry, in_flight, recording)
+    spans = None if tracing is None else tracing.outbox
+    counted = Metrics(registry, in_flight, recording, spans)
     if config.metrics:
         observers.append(counted)
+    if tracing is not None:
+        observers.append(tracing)
     return Context(
         config,
         registry,
@@ -110,7 +117,23 @@ def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
         Access(config, app),
         in_flight,
         recording,
+        tracing,
     )
+
+
+def _tracing(config: Config) -> Traces | None:
+    if not config.trace_exporters:
+        return None
+    try:
+        # Imported where traces are asked for only.
+        from .observe.traces import Traces
+    except ImportError as error:
+        logger.warning(
+            "there are no traces: they need the extra otel, pip install 'quart-app[otel]' (%s)",
+            error,
+        )
+        return None
+    return Traces(config)
 
 
 def _register_views(app: Quart, context: Context) -> None:

@@ -6,9 +6,9 @@ Source: https://asgi.readthedocs.io/en/latest/specs/www.html
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from contextlib import ExitStack
-from typing import IO, Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence, Set
+from contextlib import AbstractContextManager, ExitStack
+from typing import IO, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -33,8 +33,35 @@ nginx's."""
 CLIENT_GONE_KIND: Final = "client_gone"
 
 
+class Turn(NamedTuple):
+    """A call of predict that took the rows of a request, with how many rows of how many requests.
+
+    `since` is when it began to wait for its turn, in nanoseconds of `time.perf_counter_ns`.
+    """
+
+    since: int
+    begun: int
+    ended: int
+    rows: int
+    requests: int
+
+
+class Trace(msgspec.Struct):
+    """The span of a request, by its ids in hexadecimal digits.
+
+    `turns` are the calls of predict that it waited for, None where nobody wants to know. `name` and
+    `attributes` are what a door says of it beside what the record has.
+    """
+
+    trace_id: str
+    span_id: str
+    turns: list[Turn] | None = None
+    name: str | None = None
+    attributes: dict[str, str | int] = msgspec.field(default_factory=dict)
+
+
 class Record(msgspec.Struct):
-    """A request and its response, for the log and the metrics.
+    """A request and its response, for the log, the metrics and the traces.
 
     `began` is in seconds since 1970, `seconds` is how long it took, `bytes` the length of the body
     that was handed to the server. `clock` is when it began, in seconds of `time.perf_counter`.
@@ -64,6 +91,12 @@ class Record(msgspec.Struct):
     door: str | None = None
     told: bool = False
     clock: float = msgspec.field(default_factory=time.perf_counter)
+    trace: Trace | None = None
+
+    @property
+    def turns(self) -> list[Turn] | None:
+        """Where calls of predict are noted; None where nobody wants to know."""
+        return None if self.trace is None else self.trace.turns
 
     def give_up(self) -> None:
         """Note that the client left before it had the whole response."""
@@ -108,6 +141,30 @@ class RequestState(msgspec.Struct):
     until: float | None = None
     body: bytearray | None = None
     table: SpooledTable | None = None
+
+    @property
+    def reference(self) -> str:
+        """The request, as lines of the log name it."""
+        trace = None if self.record is None else self.record.trace
+        found = f"request {self.request_id}"
+        return found if trace is None else f"{found}, trace {trace.trace_id}"
+
+
+class Tracing(Protocol):
+    """Follows requests for traces, where there are any."""
+
+    @property
+    def fields(self) -> Set[str]:
+        """The headers that say who called, in lower case."""
+
+    def begin(self, record: Record, scope: Scope) -> None:
+        """Give the record of a request that begins a trace."""
+
+    def adopt(self, record: Record, meta: Mapping[str, Any]) -> None:
+        """Let the request belong to who says so in the message itself, unless a header did."""
+
+    def current(self, record: Record) -> AbstractContextManager[None]:
+        """Let what is done meanwhile belong to the span of a request."""
 
 
 def state_of(scope: Scope) -> RequestState:

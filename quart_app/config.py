@@ -1,8 +1,11 @@
 """Every setting: its name, default and help, read once from the environment and checked.
 
 A setting written X is the variable QUART_APP_X, and an empty value is a value. HOST, PORT and
-DATABASE_URL are the platform's own and have no prefix. Nothing else in the project reads the
-environment.
+DATABASE_URL are the platform's own and have no prefix. Nor have those of OpenTelemetry, of which an
+empty value is none, as its specification has it. Nothing else in the project reads the environment;
+OpenTelemetry's own packages, where they are imported, read what is not here.
+
+Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from .keys import NO_KEYS, Keys
 
 PREFIX: Final = "QUART_APP_"
 UNPREFIXED: Final = frozenset({"HOST", "PORT", "DATABASE_URL"})
+OTEL: Final = "OTEL_"
+"""What the variables of OpenTelemetry begin with."""
 
 SECONDS: Final = 1.0
 KIB: Final = 1024
@@ -42,6 +47,7 @@ LEAST_MEMORY: Final = 16 * MIB
 
 SERVERS: Final = ("hypercorn", "uvicorn")
 PICKLES: Final = ("fallback", "never")
+OTLP_PROTOCOLS: Final = ("http/protobuf", "grpc")
 DEFAULT_DATABASE: Final = "sqlite:///instance/quart_app.sqlite3"
 
 # A scheme, a host and a port where it is not the usual one, as browsers send them (RFC 6454, 6.2).
@@ -50,6 +56,8 @@ _RATE: Final = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _MEMORY: Final = re.compile(r"([0-9]{1,15})([KMG]?)")
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*/?")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_EXPORTER: Final = re.compile(r"[a-z][a-z0-9_]*")
+_ENDPOINT: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 
 class ConfigError(Exception):
@@ -224,6 +232,31 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
+def _service(value: str) -> str:
+    if not 0 < len(value) <= 255 or not value.isprintable():
+        raise ValueError("a name of at most 255 characters")
+    return value
+
+
+def _exporters(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not all(_EXPORTER.fullmatch(name) for name in names):
+        raise ValueError("otlp, console, none or another exporter, with commas between them")
+    return () if "none" in names else names
+
+
+def _endpoint(value: str) -> str:
+    if not _ENDPOINT.fullmatch(value):
+        raise ValueError("an address such as http://collector:4318")
+    return value
+
+
+def _otlp_protocol(value: str) -> str:
+    if value not in OTLP_PROTOCOLS:
+        raise ValueError(" or ".join(OTLP_PROTOCOLS))
+    return value
+
+
 def _setting(
     default: Any, read: Callable[[str], Any], help_text: str, *, secret: bool = False
 ) -> Any:
@@ -364,6 +397,43 @@ class Config:
         True, _boolean, "Whether `serve` writes a line of JSON to stdout for each request."
     )
     metrics: bool = _setting(True, _boolean, "Whether Prometheus may read /metrics.")
+    otel_traces_exporter: tuple[str, ...] | None = _setting(
+        None,
+        _exporters,
+        "Where traces go: `otlp`, `console` or another exporter of OpenTelemetry, with commas "
+        "between them, or `none`; `otlp` where an endpoint is set, else there are no traces. Needs "
+        "the extra `otel`.",
+    )
+    otel_exporter_otlp_endpoint: str | None = _setting(
+        None,
+        _endpoint,
+        "The collector of traces, as http://collector:4318; by HTTP they go to /v1/traces below "
+        "it.",
+        secret=True,
+    )
+    otel_exporter_otlp_traces_endpoint: str | None = _setting(
+        None, _endpoint, "The whole address to which traces go, instead.", secret=True
+    )
+    otel_exporter_otlp_protocol: Literal["http/protobuf", "grpc"] = _setting(
+        "http/protobuf",
+        _otlp_protocol,
+        "How traces go there: `http/protobuf`, or `grpc`, which needs "
+        "opentelemetry-exporter-otlp-proto-grpc.",
+    )
+    otel_exporter_otlp_traces_protocol: Literal["http/protobuf", "grpc"] | None = _setting(
+        None, _otlp_protocol, "The same for traces alone, before the other."
+    )
+    otel_service_name: str | None = _setting(
+        None, _service, "What the server is called in its traces; quart-app."
+    )
+    otel_sdk_disabled: bool = _setting(False, _boolean, "Whether there are no traces at all.")
+    otel_bsp_max_queue_size: int = _setting(
+        2048, _count, "Spans that may wait to be sent; more are dropped and counted."
+    )
+    otel_bsp_max_export_batch_size: int = _setting(512, _count, "Spans that are sent at once.")
+    otel_bsp_schedule_delay: int = _setting(
+        5000, _count, "Milliseconds for which spans may wait until there are as many."
+    )
     classic: bool = _setting(
         True, _boolean, "Whether the routes and pages of the older Flask apps are served."
     )
@@ -508,6 +578,16 @@ class Config:
             raise ConfigError(str(error)) from None
 
     @property
+    def trace_exporters(self) -> tuple[str, ...]:
+        """Where traces go; to none where they were not asked for."""
+        if self.otel_sdk_disabled:
+            return ()
+        if self.otel_traces_exporter is not None:
+            return self.otel_traces_exporter
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        return () if endpoint is None else ("otlp",)
+
+    @property
     def seconds_between_looks(self) -> float:
         """`follow`, or what is usual for such a store."""
         if self.follow is not None:
@@ -538,7 +618,7 @@ class Config:
         for setting in SETTINGS:
             if setting.name in settings:
                 found[setting.field] = setting.parse(settings[setting.name], setting.name)
-            elif setting.variable in environment:
+            elif setting.is_set_in(environment):
                 found[setting.field] = setting.parse(
                     environment[setting.variable], setting.variable
                 )
@@ -561,7 +641,13 @@ class Setting(msgspec.Struct, frozen=True):
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
-        return self.name if self.name in UNPREFIXED else PREFIX + self.name
+        is_theirs = self.name in UNPREFIXED or self.name.startswith(OTEL)
+        return self.name if is_theirs else PREFIX + self.name
+
+    def is_set_in(self, environment: Mapping[str, str]) -> bool:
+        """Whether its variable has a value."""
+        value = environment.get(self.variable)
+        return value is not None and (value != "" or not self.name.startswith(OTEL))
 
     def parse(self, value: Any, given_as: str) -> Any:
         """The value in the setting's own type, from text, or from that type and then checked

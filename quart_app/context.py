@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 from quart import Quart, current_app, request
@@ -26,6 +26,9 @@ from .serving.servable import Servable
 from .tables.jobs import Jobs
 from .tables.scoring import Scorer
 
+if TYPE_CHECKING:
+    from .observe.traces import Traces
+
 EXTENSION = "quart_app"
 
 AnyScorer = TypeVar("AnyScorer", bound=Scorer)
@@ -35,6 +38,8 @@ MODEL: Final = "model"
 
 
 class Context(msgspec.Struct, frozen=True):
+    """What there is of one app. `tracing` is there where traces are asked for."""
+
     config: Config
     registry: Registry
     answering: Answering
@@ -45,6 +50,7 @@ class Context(msgspec.Struct, frozen=True):
     access: Access
     in_flight: InFlight
     recording: Recording
+    tracing: Traces | None
 
 
 def context_of(app: Quart) -> Context:

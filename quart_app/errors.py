@@ -133,7 +133,7 @@ def note_in(state: RequestState, error: Exception, kind: str) -> None:
     if state.record is not None:
         state.record.error = kind
     if isinstance(error, ModelStoreError | NotReady) and status_of(error) != 500:
-        log_words(error, error.words, state.request_id)
+        log_words(error, error.words, state.reference)
 
 
 def sentence_of(error: Exception) -> str:
@@ -155,8 +155,8 @@ async def answer_with(error: Exception, status: int, kind: str) -> Response:
     the metrics call it by this kind, of which there may be a bounded number."""
     _note(error, kind)
     if status == 500:
-        asked = request.method, request.path, get_state().request_id
-        logger.error("%s %r failed (request %s)", *asked, exc_info=error)
+        asked = request.method, request.path, get_state().reference
+        logger.error("%s %r failed (%s)", *asked, exc_info=error)
     words = context_of(current_app).config.show_errors
     message = message_of(error, status, words=words)
     protocol = context_of(current_app).protocols.at(request.path)

@@ -108,6 +108,8 @@ class FastPath:
             return
         state = state_of(scope)
         record = state.record = Record(time.time(), "POST", route.path, route=route.rule)
+        if self._context.tracing is not None:
+            self._context.tracing.begin(record, scope)
         exchange = Exchange(receive, self._lookout.current_task())
         try:
             request_id = self._admit(scope, state, headers)

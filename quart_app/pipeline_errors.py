@@ -15,11 +15,12 @@ WORDS_LOGGED: Final = 500
 logger = logging.getLogger(__name__)
 
 
-def log_words(error: Exception, words: str | None, request_id: str | None) -> None:
-    """Log what somebody else's code said of an error, if it said anything, in one line."""
+def log_words(error: Exception, words: str | None, reference: str) -> None:
+    """Log what somebody else's code said of an error, if it said anything, in one line that refers
+    to the request."""
     if words is not None:
         said = repr(words[:WORDS_LOGGED])
-        logger.warning("%s The cause: %s (request %s)", error, said, request_id)
+        logger.warning("%s The cause: %s (%s)", error, said, reference)
 
 
 def shown(error: Exception, *, words: bool) -> str:

@@ -52,6 +52,8 @@ def register(app: Quart) -> None:
         context = context_of(app)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(context.recording.close)
+            if context.tracing is not None:
+                stack.push_async_callback(context.tracing.close)
             await stack.enter_async_context(running(context.registry, context.config))
             stack.push_async_callback(context.jobs.close)
             yield

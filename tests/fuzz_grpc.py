@@ -30,6 +30,8 @@ from quart_app.protocols import v2_grpc
 from .conftest import Server, serving
 
 SERVICE: Final = "/inference.GRPCInferenceService/"
+PATIENCE: Final = 300
+"""Seconds for a call: others may need the machine, and only what hangs is a fault."""
 MEMORY: Final = 256 * 1024 * 1024
 EXPECTED: Final = frozenset(
     {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED"}
@@ -113,7 +115,7 @@ def calls(draw: random.Random, channel: grpc.Channel) -> Iterator[str]:
 
 def code_of(channel: grpc.Channel, name: str, message: bytes) -> str:
     try:
-        channel.unary_unary(SERVICE + name)(message, timeout=60)
+        channel.unary_unary(SERVICE + name)(message, timeout=PATIENCE)
     except grpc.RpcError as error:
         return str(error.code().name)
     return "OK"
@@ -122,7 +124,7 @@ def code_of(channel: grpc.Channel, name: str, message: bytes) -> str:
 def codes_of_stream(channel: grpc.Channel, messages: list[bytes]) -> Iterator[str]:
     """What is wrong with how a stream of these messages was answered."""
     answer = protobuf.message_class("inference.ModelStreamInferResponse")
-    stream = channel.stream_stream(f"{SERVICE}ModelStreamInfer")(iter(messages), timeout=60)
+    stream = channel.stream_stream(f"{SERVICE}ModelStreamInfer")(iter(messages), timeout=PATIENCE)
     try:
         found = [protobuf.parsed(answer, each) for each in stream]
     except grpc.RpcError as error:
@@ -135,7 +137,7 @@ def codes_of_stream(channel: grpc.Channel, messages: list[bytes]) -> Iterator[st
 
 def told(code: str, name: str, messages: list[bytes]) -> str:
     if code not in EXPECTED:
-        print(code, name, *(message.hex() for message in messages), flush=True)
+        print(code, name, *(message.hex() for message in messages), file=sys.stderr, flush=True)
     return code
 
 
@@ -154,6 +156,7 @@ def run(seconds: float, seed: int, folder: Path) -> tuple[Counter[str], int]:
         "QUART_APP_RECIPES": "",
         "QUART_APP_GRPC_PORT": 0,
         "QUART_APP_ACCESS_LOG": "false",
+        "QUART_APP_DEADLINE": PATIENCE,
     }
     with serving(cwd=folder, **settings) as server:
         address = server.grpc_address()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 from model_store import ModelStore
 from quart_app import create_app
 from quart_app.context import context_of
-from quart_app.observe.access_log import MAX_PATH, Line
+from quart_app.observe.access_log import MAX_PATH, Line, TracedLine
 from quart_app.observe.line_writer import MAX_LINES
 
 from .conftest import serving, started
@@ -76,11 +77,17 @@ def test_the_table_of_fields_is_the_one_of_the_code() -> None:
     assert [name for name, _ in table("field")] == [
         field.name for field in msgspec.structs.fields(Line)
     ]
+    traced = msgspec.structs.fields(TracedLine)[len(msgspec.structs.fields(Line)) :]
+    assert "two more fields, " + " and ".join(f"`{field.name}`" for field in traced) in PAGE
     assert f"{MAX_LINES:,} lines" in PAGE
     assert f"{MAX_PATH:,} characters" in PAGE
 
 
-async def test_the_table_of_metrics_is_the_one_of_the_code(store: ModelStore) -> None:
+async def test_the_table_of_metrics_is_the_one_of_the_code(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     X = np.array([[1.0], [2.0], [8.0], [9.0]])
     for _ in range(2):
         store.publish("small", LinearRegression().fit(X, X[:, 0]), X, X[:, 0])
@@ -100,3 +107,29 @@ async def test_the_table_of_metrics_is_the_one_of_the_code(store: ModelStore) ->
     assert found == {
         name: (kind, set(labels.split(", ")) - {""}) for name, kind, labels, _ in table("metric")
     }
+
+
+@pytest.mark.process
+def test_an_app_with_spans_of_its_own_sends_them_by_the_provider_of_the_app(tmp_path: Path) -> None:
+    script = (
+        f"{blocks('python')[0]}\n"
+        "import asyncio\n"
+        "async def main():\n"
+        "    async with app().test_app():\n"
+        "        with trace.get_tracer('own').start_as_current_span('of my own'):\n"
+        "            pass\n"
+        "asyncio.run(main())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={
+            "PYTHONPATH": str(ROOT),
+            "OTEL_TRACES_EXPORTER": "console",
+            "QUART_APP_RECIPES": "",
+            "QUART_APP_MODEL_STORE": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"name": "of my own"' in ran.stdout

@@ -30,6 +30,7 @@ DOCUMENTED = {
     "jinja2.loaders.FileSystemLoader",
     "limits.storage.base.Storage",
     "msgspec.Struct",
+    "opentelemetry.sdk.trace.SpanProcessor",
     "prometheus_client.registry.Collector",
     "quart.cli.QuartGroup",
     "quart.routing.QuartRule",

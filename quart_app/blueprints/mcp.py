@@ -22,7 +22,7 @@ from ..protocols.mcp import PATH, PROTOCOL
 def blueprint(context: Context) -> Blueprint:
     """The views, with a server of the app's own behind them."""
     found = Blueprint("mcp", __name__)
-    server = Server(context.registry, context.answering, context.config)
+    server = Server(context.registry, context.answering, context.config, context.tracing)
 
     async def answers(scope: Scope, call: Call) -> bytes:
         """What the fast path sends: what has the status 200."""

@@ -109,6 +109,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._context = context
         self._config: Config = context.config
         self._ids = RandomIds()
+        self._tracing = context.tracing
+        self._metadata = METADATA if context.tracing is None else METADATA | context.tracing.fields
         self._streams = 0
         self._handlers = {path: self._handler(path, method) for path, method in methods.items()}
         self._unknown = grpc.stream_stream_rpc_method_handler(self._answer_unknown)
@@ -134,7 +136,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
     # One message --------------------------------------------------------------------
 
     async def _answer(self, path: str, method: Unary, context: aio.ServicerContext) -> bytes:
-        exchange = self._begin(path, context)
+        exchange = self._begin(path, context, is_counted=method.is_counted)
         try:
             self._admit(exchange, method.marks, is_counted=method.is_counted)
             message = await self.arrivals.read(context, exchange.until)
@@ -216,7 +218,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             await _written(context, reply)
 
     async def _watch(self, path: str, method: Watched, context: aio.ServicerContext) -> None:
-        exchange = self._begin(path, context)
+        exchange = self._begin(path, context, is_counted=False)
         try:
             self._admit(exchange, NONE, is_counted=False)
             message = await self.arrivals.read(context, exchange.until)
@@ -238,7 +240,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     # What holds for each ------------------------------------------------------------
 
-    def _begin(self, path: str | None, context: aio.ServicerContext) -> Exchange:
+    def _begin(
+        self, path: str | None, context: aio.ServicerContext, *, is_counted: bool = True
+    ) -> Exchange:
         """The exchange of a call that has come at this moment."""
         now = asyncio.get_running_loop().time()
         left = context.time_remaining()
@@ -248,11 +252,14 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         headers = [
             (name.encode(), value.encode("utf-8", "surrogateescape"))
             for name, value in context.invocation_metadata() or ()
-            if name in METADATA
+            if name in self._metadata
         ]
         scope: Scope = {"headers": headers, "client": _client(context.peer()), STATE: state}
         if self._config.proxies:
             apply_forwarded(scope, self._config.proxies)
+        if self._tracing is not None and is_counted:
+            self._tracing.begin(record, scope)
+            _note_method(record, path)
         sent = [value for name, value in headers if name == b"x-request-id"]
         identify(state, sent[0] if len(sent) == 1 else None, self._ids)
         return Exchange(scope, state, now + (deadline if left is None else min(left, deadline)))
@@ -291,9 +298,10 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         record = exchange.state.record
         assert record is not None
         record.status = status
+        _note_code(record, code_of(error).name)
         if status == 500:
-            what = record.path, exchange.state.request_id
-            logger.error("%s failed (request %s)", *what, exc_info=error)
+            what = record.path, exchange.state.reference
+            logger.error("%s failed (%s)", *what, exc_info=error)
         return errors.message_of(error, status, words=self._config.show_errors)
 
     def _tell(self, exchange: Exchange) -> None:
@@ -312,12 +320,27 @@ def _ended(exchange: Exchange, reply: bytes) -> bytes:
     record = exchange.state.record
     if record is not None:
         record.status, record.bytes = 200, len(reply)
+        _note_code(record, "OK")
     return reply
 
 
 def _give_up(exchange: Exchange) -> None:
     if exchange.state.record is not None:
         exchange.state.record.give_up()
+        _note_code(exchange.state.record, "CANCELLED")
+
+
+def _note_method(record: Record, path: str | None) -> None:
+    """Let a span say which method was called, as the conventions for remote calls have it."""
+    if record.trace is not None:
+        method = "_OTHER" if path is None else path.removeprefix("/")
+        record.trace.name = method
+        record.trace.attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+
+
+def _note_code(record: Record, code: str) -> None:
+    if record.trace is not None:
+        record.trace.attributes["rpc.response.status_code"] = code
 
 
 async def _written(context: aio.ServicerContext, reply: bytes) -> None:

@@ -139,6 +139,16 @@ def text_in(raw: Raw | UnsetType) -> str | None:
         return None
 
 
+def object_in(raw: Raw | UnsetType) -> dict[str, Any]:
+    """The object that a member is; an empty one where it is none."""
+    if raw is UNSET:
+        return {}
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
 def result(id: bytes, content: bytes) -> bytes:
     """The response with a result that is JSON."""
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id, content)

@@ -18,7 +18,7 @@ from model_store import InvalidRows, Manifest, ModelStoreError
 from model_store.errors import ModelNotFound, Unanswerable
 
 from ..answering import Answering, Call
-from ..asgi import Scope
+from ..asgi import Record, Scope, Tracing
 from ..config import Config
 from ..errors import kind_of, message_of, status_of
 from ..inference import InferenceError, InvalidRequest
@@ -40,6 +40,7 @@ from .messages import (
     RpcError,
     failure,
     id_of,
+    object_in,
     read,
     result,
     text_in,
@@ -53,6 +54,9 @@ MANY: Final = 20
 PAGE: Final = 100
 PAGE_BYTES: Final = 1024 * 1024
 """Tools of one page of the list, and bytes after which it ends."""
+
+METHODS: Final = frozenset({CALL, "tools/list", DISCOVER, "initialize", "ping"})
+"""What spans call by its name."""
 
 LISTED: Final = 100
 """Models that the tool that lists them names at once."""
@@ -89,11 +93,18 @@ class Server:
     """Answers for the models of one registry. Belongs to its event loop."""
 
     def __init__(
-        self, registry: Registry, answering: Answering, config: Config, *, page: int = PAGE
+        self,
+        registry: Registry,
+        answering: Answering,
+        config: Config,
+        tracing: Tracing | None = None,
+        *,
+        page: int = PAGE,
     ) -> None:
         self._registry = registry
         self._answering = answering
         self._config = config
+        self._tracing = tracing
         self._page = page
         self._tools: dict[str, _Tool] = {}
         self._added = b',"resultType":"complete","_meta":%b}' % msgspec.json.encode(
@@ -110,6 +121,8 @@ class Server:
                 id = message.id
             if message.params is None:
                 raise RpcError(INVALID_PARAMS, "params: expected an object.")
+            if self._tracing is not None and call.record is not None:
+                self._follow(self._tracing, call.record, message.method, message.params)
             modern = is_modern(message, message.params, call.payload)
             if message.id is None:
                 return Outcome(202)
@@ -123,6 +136,21 @@ class Server:
                 call.record.error = "invalid_request"
             return Outcome(error.status, failure(_known(id, call), error))
         return Outcome(200, result(id, content[:-1] + self._added if modern else content))
+
+    def _follow(self, tracing: Tracing, record: Record, method: str, params: Params) -> None:
+        """Let the span of the request belong to who calls the tool, and say which.
+
+        Source: modelcontextprotocol.io, SEP-414; OpenTelemetry's conventions for it.
+        """
+        tracing.adopt(record, object_in(params.meta))
+        if record.trace is not None:
+            method = method if method in METHODS else "_OTHER"
+            name = text_in(params.name) if method == CALL else None
+            record.trace.attributes["mcp.method.name"] = method
+            record.trace.name = method
+            if name is not None and name in self._registry.entries:
+                record.trace.name = f"{method} {name}"
+                record.trace.attributes["gen_ai.tool.name"] = name
 
     async def _result(self, message: Message, params: Params, call: Call, modern: bool) -> bytes:
         """The result of a request, as JSON.
@@ -228,7 +256,7 @@ class Server:
         if status >= 500 and not isinstance(error, InferenceError | QueueFull | Closed):
             logger.error("A call of the tool failed", exc_info=error)
         elif isinstance(error, Unanswerable):
-            log_words(error, error.words, None)
+            log_words(error, error.words, "a call of its tool")
         return _failed(message_of(error, status, words=self._config.show_errors))
 
     async def _described(self, call: Call) -> bytes | None:

@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes
 from quart import current_app, request
 from werkzeug.routing import Rule
 
-from ..asgi import ASGIApp, Message, Receive, Record, RequestState, Scope, Send, state_of
+from ..asgi import ASGIApp, Message, Receive, Record, RequestState, Scope, Send, Tracing, state_of
 from ..marks import marks_of
 
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
@@ -47,14 +47,18 @@ def shown_rule(rule: Rule) -> str:
 
 
 class Recorder:
-    """Records each request to `app`. A handshake of a WebSocket is one as well.
+    """Records each request to `app`, and follows it by `tracing`. A handshake of a WebSocket is one
+    as well.
 
     A record that stands in the scope already is gone on with.
     """
 
-    def __init__(self, app: ASGIApp, observers: Sequence[Observer]) -> None:
+    def __init__(
+        self, app: ASGIApp, observers: Sequence[Observer], tracing: Tracing | None = None
+    ) -> None:
         self._app = app
         self._observers = observers
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -64,9 +68,15 @@ class Recorder:
         record = state.record
         if record is None:
             record = state.record = Record(time.time(), _method(scope), shown_path(scope))
+            if self._tracing is not None:
+                self._tracing.begin(record, scope)
         exchange = _Exchange(record, receive, send)
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            if self._tracing is None:
+                await self._app(scope, exchange.receive, exchange.send)
+            else:
+                with self._tracing.current(record):
+                    await self._app(scope, exchange.receive, exchange.send)
         finally:
             exchange.settle()
             tell(state, scope, self._observers)

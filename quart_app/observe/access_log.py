@@ -35,6 +35,13 @@ class Line(msgspec.Struct):
     client: str | None
 
 
+class TracedLine(Line):
+    """The line of a request that has a trace."""
+
+    trace_id: str
+    span_id: str
+
+
 class Dropped(msgspec.Struct):
     """That so many lines are missing before this one."""
 
@@ -48,24 +55,26 @@ _encoder: Final = msgspec.json.Encoder()
 def line(record: Record) -> bytes:
     """The record as a line of JSON in ASCII. It has one end of line, whatever was sent."""
     path = record.path
-    return _encoded(
-        Line(
-            timestamp(record.began),
-            record.method,
-            record.route,
-            path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}...",
-            record.status,
-            round(record.seconds * 1000, 3),
-            record.bytes,
-            record.model,
-            record.version,
-            record.rows,
-            record.error,
-            record.aborted,
-            record.request_id,
-            record.client,
-        )
+    told = (
+        timestamp(record.began),
+        record.method,
+        record.route,
+        path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}...",
+        record.status,
+        round(record.seconds * 1000, 3),
+        record.bytes,
+        record.model,
+        record.version,
+        record.rows,
+        record.error,
+        record.aborted,
+        record.request_id,
+        record.client,
     )
+    trace = record.trace
+    if trace is None:
+        return _encoded(Line(*told))
+    return _encoded(TracedLine(*told, trace.trace_id, trace.span_id))
 
 
 def timestamp(seconds: float) -> str:

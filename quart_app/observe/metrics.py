@@ -7,13 +7,14 @@ Source: https://prometheus.io/docs/practices/naming/
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..asgi import Record
 from ..middleware.limits import InFlight
 from ..recording import Recording
 from ..serving.registry import Registry
 from .counters import RequestCounters
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .prometheus import Exposition, Page
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
 class Metrics:
     """The metrics of one app. Belongs to its event loop."""
 
-    def __init__(self, models: Registry, in_flight: InFlight, recording: Recording) -> None:
+    def __init__(
+        self,
+        models: Registry,
+        in_flight: InFlight,
+        recording: Recording,
+        spans: Outbox[Any] | None = None,
+    ) -> None:
+        """With `spans`, those on their way to a collector."""
         self._models = models
         self._recording = recording
         self._in_flight = in_flight
+        self._spans = spans
         self._counters = RequestCounters()
 
     def __call__(self, record: Record) -> None:
@@ -41,4 +50,6 @@ class Metrics:
         # Prometheus's library is imported when it is first asked for.
         from .prometheus import Exposition
 
-        return Exposition(self._counters, self._in_flight, self._models, self._recording)
+        return Exposition(
+            self._counters, self._in_flight, self._models, self._recording, self._spans
+        )

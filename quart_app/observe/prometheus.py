@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -27,6 +27,7 @@ from ..serving.servable import Servable
 from ..serving.statistics import Histogram
 from ..version import VERSION
 from .counters import RequestCounters
+from .outbox import Outbox
 
 MODEL: Final = ("model", "version")
 OPENMETRICS: Final = "application/openmetrics-text"
@@ -48,6 +49,7 @@ class Exposition:
         in_flight: InFlight,
         models: Registry,
         recording: Recording,
+        spans: Outbox[Any] | None = None,
     ) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -55,6 +57,8 @@ class Exposition:
         self._registry.register(RequestCollector(counters, in_flight))
         self._registry.register(ModelCollector(models))
         self._registry.register(RecordCollector(recording))
+        if spans is not None:
+            self._registry.register(SpanCollector(spans))
 
     def page(self, accept: str = "") -> Page:
         """All of them as text, in the format of OpenMetrics where `Accept` names it."""
@@ -104,6 +108,30 @@ class RequestCollector(Collector):
             "Requests that are being answered at this moment.",
             (),
             [((), self._in_flight.requests)],
+        )
+
+
+class SpanCollector(Collector):
+    """What became of the spans of traces."""
+
+    def __init__(self, spans: Outbox[Any]) -> None:
+        self._spans = spans
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering it counts nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """A family each."""
+        spans = self._spans
+        yield _counter(
+            "quart_app_spans",
+            "Spans by what became of them: sent, dropped for want of room, or not taken.",
+            ("outcome",),
+            [(("sent",), spans.sent), (("dropped",), spans.dropped), (("failed",), spans.failed)],
+        )
+        yield _gauge(
+            "quart_app_waiting_spans", "Spans that wait to be sent.", (), [((), spans.waiting)]
         )
 
 

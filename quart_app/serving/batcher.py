@@ -28,6 +28,8 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..asgi import Turn
+
 Rows = NDArray[Any]
 
 LOOK_AGAIN: Final = 0.1
@@ -74,6 +76,7 @@ class _Request(Generic[Answer]):
     future: asyncio.Future[Answer]
     since: int
     until: float | None
+    turns: list[Turn] | None
 
     def resolve(self, answer: Answer) -> None:
         if not self.future.done():
@@ -141,8 +144,11 @@ class Batcher(Generic[Answer]):
         """Rows that wait for their turn."""
         return self._waiting_rows
 
-    async def submit(self, rows: Rows, *, until: float | None = None) -> Answer:
+    async def submit(
+        self, rows: Rows, *, until: float | None = None, turns: list[Turn] | None = None
+    ) -> Answer:
         """Wait for the answer to these rows. All rows of one batcher have one dtype and width.
+        Calls of predict that took them are added to `turns`.
 
         Cancelling the caller drops the request when its turn comes; a batch that runs goes on.
         So does the end of the time, a moment of the loop's, which is noticed within `LOOK_AGAIN`.
@@ -155,7 +161,7 @@ class Batcher(Generic[Answer]):
         if self._waiting and self._full(len(rows)):
             raise QueueFull(f"{self._waiting_rows} rows are waiting.")
         request: _Request[Answer] = _Request(
-            rows, self._loop.create_future(), time.perf_counter_ns(), until
+            rows, self._loop.create_future(), time.perf_counter_ns(), until, turns
         )
         self._waiting.append(request)
         self._waiting_rows += len(rows)
@@ -267,6 +273,7 @@ class Batcher(Generic[Answer]):
         if done.cancelled():  # the executor was shut down before its turn came
             self._end()
             return
+        _note_turns(batch, begun)
         error = done.exception()
         if error is None:
             self._answer(batch, begun, done.result())
@@ -319,6 +326,15 @@ class Batcher(Generic[Answer]):
         if len(answer) != len(rows):
             raise RuntimeError(f"predict answered {len(rows)} rows with {len(answer)}.")
         return answer
+
+
+def _note_turns(batch: _Batch[Answer], begun: int) -> None:
+    """Let the requests that want to know have the call of predict that has just ended."""
+    told = [(each.turns, each.since) for each in batch if each.turns is not None]
+    if told:
+        ended, rows = time.perf_counter_ns(), sum(len(request.rows) for request in batch)
+        for turns, since in told:
+            turns.append(Turn(since, begun, ended, rows, len(batch)))
 
 
 def _tell(

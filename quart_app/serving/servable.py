@@ -17,6 +17,7 @@ from model_store.column_facts import JSONLabel
 from model_store.errors import Unanswerable, Unexplained
 from model_store.manifest import Sample
 
+from ..asgi import Turn
 from ..config import Config
 from ..inference import (
     DECISION_FUNCTION,
@@ -183,9 +184,14 @@ class Servable:
         return None
 
     async def infer(
-        self, request: InferenceRequest, *, until: float | None = None
+        self,
+        request: InferenceRequest,
+        *,
+        until: float | None = None,
+        turns: list[Turn] | None = None,
     ) -> InferenceResponse:
         """Answer a request, until a moment of the loop's time, else within the whole deadline.
+        Calls of predict that took its rows are added to `turns`.
 
         Cancelling it leaves a batch that already runs alone.
 
@@ -226,8 +232,8 @@ class Servable:
             self.statistics.compute_input.add(time.perf_counter_ns() - begun)
             scores = None
             if wanted and any(each.name == DECISION_FUNCTION for each in wanted):
-                scores = await self._decider.submit(matrix, until=until)
-            prediction = await self._batcher.submit(matrix, until=until)
+                scores = await self._decider.submit(matrix, until=until, turns=turns)
+            prediction = await self._batcher.submit(matrix, until=until, turns=turns)
             explanation = None
             if scale is not None:
                 explanation = await self._explain(matrix, prediction, scale, until)

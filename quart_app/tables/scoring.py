@@ -418,7 +418,7 @@ class Scorer:
 
     def _log(self, error: Exception) -> None:
         if isinstance(error, Unanswerable):
-            log_words(error, error.words, self._request_id)
+            log_words(error, error.words, f"request {self._request_id}")
         else:
             logger.error("A row of a table failed (request %s)", self._request_id, exc_info=error)
 

@@ -42,6 +42,16 @@ DEFAULTS: dict[str, Any] = {
     "TEMPLATES": None,
     "ACCESS_LOG": True,
     "METRICS": True,
+    "OTEL_TRACES_EXPORTER": None,
+    "OTEL_EXPORTER_OTLP_ENDPOINT": None,
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": None,
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": None,
+    "OTEL_SERVICE_NAME": None,
+    "OTEL_SDK_DISABLED": False,
+    "OTEL_BSP_MAX_QUEUE_SIZE": 2048,
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 512,
+    "OTEL_BSP_SCHEDULE_DELAY": 5000,
     "CLASSIC": True,
     "CLASSIC_PREFIX": "",
     "TOUR": True,
@@ -129,6 +139,20 @@ GOOD: list[tuple[str, str, Any]] = [
     ("TEMPLATES", str(Path(__file__).parent), Path(__file__).parent),
     ("ACCESS_LOG", "false", False),
     ("METRICS", "no", False),
+    ("OTEL_TRACES_EXPORTER", "otlp, console", ("otlp", "console")),
+    ("OTEL_TRACES_EXPORTER", "none", ()),
+    *(
+        (f"OTEL_EXPORTER_OTLP_{name}", text, text)
+        for name in ("ENDPOINT", "TRACES_ENDPOINT")
+        for text in ("http://collector:4318", "https://a:b@x.example/traces?y=1")
+    ),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "grpc"),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", "http/protobuf"),
+    ("OTEL_SERVICE_NAME", "scores", "scores"),
+    ("OTEL_SDK_DISABLED", "true", True),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "10", 10),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10", 10),
+    ("OTEL_BSP_SCHEDULE_DELAY", "10", 10),
     ("SHOW_ERRORS", "yes", True),
     ("CLASSIC", "false", False),
     ("TOUR", "no", False),
@@ -248,6 +272,33 @@ BAD: list[tuple[str, str, str]] = [
     ("ACCESS_LOG", "-", "true or false"),
     ("METRICS", "/metrics", "true or false"),
     ("MCP", "/mcp", "true or false"),
+    *(
+        (
+            "OTEL_TRACES_EXPORTER",
+            text,
+            "otlp, console, none or another exporter, with commas between them",
+        )
+        for text in ("OTLP", "a b", "http://collector:4318")
+    ),
+    *(
+        (f"OTEL_EXPORTER_OTLP_{name}", text, "an address such as http://collector:4318")
+        for name in ("ENDPOINT", "TRACES_ENDPOINT")
+        for text in ("collector:4318", "http://", "ftp://collector", "http://a b")
+    ),
+    *(
+        (f"OTEL_EXPORTER_OTLP_{name}", "http/json", "http/protobuf or grpc")
+        for name in ("PROTOCOL", "TRACES_PROTOCOL")
+    ),
+    *(
+        ("OTEL_SERVICE_NAME", text, "a name of at most 255 characters")
+        for text in ("a\nb", "x" * 256)
+    ),
+    ("OTEL_SDK_DISABLED", "maybe", "true or false"),
+    *(
+        (f"OTEL_BSP_{name}", text, "a whole number from 1 on")
+        for name in ("MAX_QUEUE_SIZE", "MAX_EXPORT_BATCH_SIZE", "SCHEDULE_DELAY")
+        for text in ("0", "-1", "many")
+    ),
     ("SHOW_ERRORS", "all", "true or false"),
     ("CLASSIC", "maybe", "true or false"),
     ("TOUR", "maybe", "true or false"),
@@ -299,7 +350,7 @@ BAD: list[tuple[str, str, str]] = [
 
 
 def variable(name: str) -> str:
-    return name if name in UNPREFIXED else f"QUART_APP_{name}"
+    return name if name in UNPREFIXED or name.startswith("OTEL_") else f"QUART_APP_{name}"
 
 
 def value(config: Config, name: str) -> Any:
@@ -349,7 +400,7 @@ def test_a_setting_is_read_from_its_variable_and_by_its_name(
 def test_a_bad_value_is_refused_in_a_sentence_that_names_where_it_stood(
     name: str, text: str, expected: str
 ) -> None:
-    secret = name in {"API_KEYS", "DATABASE_URL"}
+    secret = name in {"API_KEYS", "DATABASE_URL"} or name.endswith("_ENDPOINT")
     got = "" if secret else f", got {text!r}"
     with pytest.raises(ConfigError) as caught:
         Config.read({variable(name): text})
@@ -366,13 +417,21 @@ def test_an_empty_value_is_a_value_and_not_the_default() -> None:
         Config.read({"PORT": ""})
 
 
-def test_only_the_three_of_the_platform_have_no_prefix() -> None:
+def test_only_those_of_the_platform_and_of_opentelemetry_have_no_prefix() -> None:
     assert {"HOST", "PORT", "DATABASE_URL"} == UNPREFIXED
     for setting in SETTINGS:
         assert setting.variable == variable(setting.name)
-    theirs = {setting.name: "x" for setting in SETTINGS if setting.name not in UNPREFIXED}
-    ours = {f"QUART_APP_{name}": "x" for name in UNPREFIXED}
+    unprefixed = {each.name for each in SETTINGS if each.name == each.variable}
+    theirs = {setting.name: "x" for setting in SETTINGS if setting.name not in unprefixed}
+    ours = {f"QUART_APP_{name}": "x" for name in unprefixed}
     assert as_dict(Config.read(theirs | ours)) == DEFAULTS
+
+
+def test_an_empty_variable_of_opentelemetry_is_not_set_as_its_specification_has_it() -> None:
+    empty = {name: "" for name in DEFAULTS if name.startswith("OTEL_")}
+    assert as_dict(Config.read(empty)) == DEFAULTS
+    with pytest.raises(ConfigError, match="OTEL_SERVICE_NAME: expected a name"):
+        Config.read({}, OTEL_SERVICE_NAME="")
 
 
 def test_what_is_given_by_name_goes_before_the_environment() -> None:
@@ -419,6 +478,8 @@ def test_any_text_is_a_value_of_the_type_or_refused(name: str, text: str) -> Non
         "DEFAULT_MODEL": str,
         "TEMPLATES": Path,
         "FOLLOW": float,
+        "OTEL_TRACES_EXPORTER": tuple | None,
+        "OTEL_SERVICE_NAME": str | None,
     }
     kind = kinds.get(name, type(DEFAULTS[name]))
     try:
