@@ -489,8 +489,9 @@ class Config:
     max_connections: int = _setting(
         1000,
         _count,
-        "Connections that are open at a time. A further one takes the place of the one that has "
-        "been without a request for longest; where there is none it is closed.",
+        "Connections that are open at a time, by HTTP and by gRPC each. A further one takes the "
+        "place of the one that has been without a request for longest; where there is none it is "
+        "closed.",
     )
     max_held_bytes: int = _setting(
         32 * MIB,

@@ -204,8 +204,7 @@ class Recipe(msgspec.Struct, frozen=True):
         return metrics, _HeldOut.of(data, found)
 
 
-@dataclass(frozen=True, slots=True)
-class _HeldOut:
+class _HeldOut(msgspec.Struct, frozen=True):
     """What is learned from the answers to each row of the pipeline that was fitted without it."""
 
     evaluation: Evaluation

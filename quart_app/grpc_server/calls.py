@@ -15,6 +15,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -33,6 +34,7 @@ from ..middleware.headers import apply_forwarded, identify
 from ..middleware.request_record import tell
 from ..random_ids import RandomIds
 from .arrivals import Arrivals, EndOfStream
+from .connections import Connections
 from .status import code_of, details_of
 
 MAX_STREAMS: Final = 100
@@ -106,6 +108,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def __init__(self, context: Context, methods: Mapping[str, Method]) -> None:
         self.arrivals = Arrivals(context.config.max_held_bytes)
+        self.connections = Connections()
         self._context = context
         self._config: Config = context.config
         self._ids = RandomIds()
@@ -124,12 +127,14 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         if isinstance(method, Unary):
 
             async def answer(_: Any, context: aio.ServicerContext) -> bytes:
-                return await self._answer(path, method, context)
+                with self.connections.busy(_client(context.peer())):
+                    return await self._answer(path, method, context)
 
             return grpc.stream_unary_rpc_method_handler(answer)
 
         async def stream(_: Any, context: aio.ServicerContext) -> None:
-            await self._stream(path, method, context)
+            with self.connections.busy(_client(context.peer())):
+                await self._stream(path, method, context)
 
         return grpc.stream_stream_rpc_method_handler(stream)
 
@@ -356,6 +361,7 @@ async def _written(context: aio.ServicerContext, reply: bytes) -> None:
         raise RequestTimeout from None
 
 
+@lru_cache(maxsize=4096)
 def _client(peer: str) -> tuple[str, int] | None:
     """The address in what gRPC says of who calls, as `ipv4:127.0.0.1:5000` or
     `ipv6:%5B::1%5D:5000`; None of a socket in the file system."""

@@ -1,8 +1,7 @@
 """The gRPC server of an app: listens on a port of its own, in the loop of the HTTP server.
 
 It is made and used in one event loop: gRPC has one poller for a process, which serves one loop.
-Weak point: how many connections there are is not bounded here. An idle one is closed, and a
-message on its way is counted (`arrivals`).
+Connections are bounded (`connections`), and so are messages on their way (`arrivals`).
 
 Source: github.com/grpc/grpc, include/grpc/impl/channel_arg_names.h
 """
@@ -17,6 +16,7 @@ from ..config import KIB, Config
 from ..context import Context
 from ..protocols import v2_grpc
 from ..protocols.protocol import Limits
+from ..server.descriptors import connections_beside
 from ..server.run import ServeError
 from . import reflection
 from .calls import Calls
@@ -52,6 +52,8 @@ class GrpcServer:
                 **reflection.methods(),
             },
         )
+        self._connections = self._calls.connections
+        self.connections = 0
         self._server: aio.Server | None = None
 
     async def start(self) -> None:
@@ -60,7 +62,8 @@ class GrpcServer:
         Raises:
             ServeError: the port cannot be opened.
         """
-        server = aio.server(options=_options(self._config, self._limits))
+        self.connections = connections_beside(self._config.max_connections)
+        server = aio.server(options=_options(self._config, self._limits, self.connections))
         server.add_generic_rpc_handlers((self._calls,))
         host, port = _host(self._config), self._config.grpc_port
         try:
@@ -72,6 +75,7 @@ class GrpcServer:
             ) from None
         await server.start()
         self._server = server
+        self._connections.watch(port, self.connections)
         self.address = f"{'localhost' if host == EVERYWHERE else host}:{port}"
 
     async def stop(self, seconds: float) -> None:
@@ -81,11 +85,13 @@ class GrpcServer:
             return
         self._health.closing = True
         self._calls.arrivals.close()
+        self._connections.close()
         await server.stop(seconds)
 
 
-def _options(config: Config, limits: Limits) -> list[tuple[str, int]]:
+def _options(config: Config, limits: Limits, connections: int) -> list[tuple[str, int]]:
     return [
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_receive_message_length", v2_grpc.body_limit(limits)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", METADATA_BYTES),

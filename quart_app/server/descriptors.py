@@ -30,28 +30,41 @@ def allow_many() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def connections_within(wanted: int) -> int:
-    """How many connections there may be, at least one: `wanted`, or what descriptors are left for.
+def connections_within(wanted: int, *, others: int = 0) -> int:
+    """How many connections there may be, at least one: `wanted`, or what descriptors are left for
+    beside those of `others`.
 
     To be called when the process listens. Fewer than `wanted` are logged.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        return wanted
-    reserve = min(RESERVE, limit // RESERVED_SHARE)
-    most = max(1, limit - _used() - LISTENERS - reserve)
+    most = max(1, _left(wanted + others) - others)
     if most >= wanted:
         return wanted
     logger.warning(
         "At most %d connections are open at a time, not %d (MAX_CONNECTIONS), since the process "
         "may have %d files open (ulimit -n).",
-        *(most, wanted, limit),
+        *(most, wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
     )
     return most
 
 
-def _used() -> int:
+def connections_beside(wanted: int) -> int:
+    """How many connections a server beside that of HTTP may have, at least one: `wanted`, or half
+    of what descriptors are left for."""
+    return max(1, min(wanted, _left(2 * wanted) // 2))
+
+
+def _left(most: int) -> int:
+    """Descriptors that are left for connections, where there is a limit; at most as many."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return most
+    reserve = min(RESERVE, limit // RESERVED_SHARE)
+    return min(most, limit - (len(open_descriptors()) or USED_AT_LEAST) - LISTENERS - reserve)
+
+
+def open_descriptors() -> list[int]:
+    """Those of this process; none where the system does not list them."""
     try:
-        return len(os.listdir("/dev/fd"))
+        return [int(name) for name in os.listdir("/dev/fd")]
     except OSError:
-        return USED_AT_LEAST
+        return []

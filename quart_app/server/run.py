@@ -108,7 +108,9 @@ class HttpServer(Protocol):
 
 
 class Beside(Protocol):
-    """Another server of the app, in the same event loop."""
+    """Another server of the app, in the same event loop. It has at most so many connections."""
+
+    connections: int
 
     async def start(self) -> None:
         """Listen and answer.
@@ -287,7 +289,8 @@ class _Service(msgspec.Struct, frozen=True):
 
         draining: list[asyncio.Task[None]] = []
         loop = asyncio.get_running_loop()
-        most = connections_within(self.options.max_connections)
+        others = 0 if self.beside is None else self.beside.connections
+        most = connections_within(self.options.max_connections, others=others)
         options = structs.replace(self.options, max_connections=most)
         server = asyncio.create_task(self.http(requests, self.sock, until_stop, options))
         await asyncio.wait({server})

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from quart_app import protobuf
+from quart_app.protocols import v2_grpc
 
 from ...conftest import STDERR, Server, own_settings, publish_own, serving
 
@@ -413,6 +414,43 @@ def test_keys_rates_log_and_metrics_hold_for_calls_as_for_requests(slow_models: 
     assert (answered["model"], answered["rows"], answered["request_id"]) == ("slow", 1, "mine")
     assert answered["client"] == "127.0.0.1"
     assert calls[-1]["error"] == "too_many_requests"
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Whether the server has not closed it: it says nothing but what its settings are."""
+    connection.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while data := connection.recv(4096):
+            assert data
+        return False
+    return True
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_connections_are_bounded_and_idle_ones_give_way_to_who_comes(
+    bundled_root: Path, tmp_path: Path, host: str
+) -> None:
+    most = 8
+    settings = {
+        "HOST": host,
+        "QUART_APP_MODEL_STORE": bundled_root,
+        "QUART_APP_MAX_CONNECTIONS": most,
+    }
+    with door(tmp_path, **settings) as found, contextlib.ExitStack() as stack:
+        sent: queue.Queue[bytes] = queue.Queue()
+        stream = found.stream()(iter(sent.get, b""), timeout=SECONDS)
+        message = v2_grpc.REQUEST(**flowers()).SerializeToString()
+        sent.put(message)
+        next(stream)
+        address = ("127.0.0.1", int(found.address.rpartition(":")[2]))
+        idle = [stack.enter_context(socket.create_connection(address)) for _ in range(3 * most)]
+        with grpc.insecure_channel(found.address, options=[("another", 1)]) as channel:
+            infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+            assert infer(message, timeout=10, wait_for_ready=True)  # before gRPC drops who is mute
+        assert sum(map(is_open, idle)) < most
+        sent.put(message)
+        assert next(stream)
+        sent.put(b"")
 
 
 def test_a_port_that_is_taken_ends_the_server_with_a_sentence(tmp_path: Path) -> None:

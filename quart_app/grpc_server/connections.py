@@ -1,0 +1,107 @@
+"""Connections of the gRPC server: no more than there may be, and room for who comes.
+
+gRPC itself refuses a connection beyond its limit, and knows nothing of who gives way. So where all
+places are taken, or nearly, those that have been without a call for longest are closed, as those of
+HTTP are. gRPC tells of no connection either: they are found among the descriptors of the process,
+by the port, and one is closed by the end of its stream, which gRPC then notices. Where the system
+does not list descriptors, an idle connection keeps its place until gRPC closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from typing import Final
+
+from ..server.descriptors import open_descriptors
+
+LOOK_AGAIN: Final = 0.5
+"""Seconds from one look at the connections to the next."""
+
+MOST_SPARE: Final = 16
+SPARE_SHARE: Final = 8
+"""One place of so many is kept for who comes, at most `MOST_SPARE`."""
+
+Client = tuple[str, int]
+"""The address and the port of the other end."""
+
+
+class Connections:
+    """Those of one server. Belongs to its event loop."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Client, int] = {}  # that are being answered
+        self._since: dict[Client, float] = {}  # when those without a call were last seen with one
+        self._looking: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def busy(self, client: Client | None) -> Iterator[None]:
+        """Count a call for as long as it is answered."""
+        if client is None:
+            yield
+            return
+        calls = self._calls
+        calls[client] = calls.get(client, 0) + 1
+        try:
+            yield
+        finally:
+            calls[client] -= 1
+            if not calls[client]:
+                del calls[client]
+                self._since[client] = asyncio.get_running_loop().time()
+
+    def watch(self, port: int, most: int) -> None:
+        """Make room from now on, on this port, where there may be `most`."""
+        enough = max(1, most - max(1, min(MOST_SPARE, most // SPARE_SHARE)))
+        self._looking = asyncio.create_task(self._watch(port, enough), name="gRPC connections")
+
+    def close(self) -> None:
+        """Make room no longer."""
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _watch(self, port: int, enough: int) -> None:
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(LOOK_AGAIN)
+            self._look(port, enough, now())
+
+    def _look(self, port: int, enough: int, now: float) -> None:
+        """Close those that have been without a call for longest, where there are too many."""
+        with contextlib.ExitStack() as stack:
+            found = {client: stack.enter_context(sock) for sock, client in connections_on(port)}
+            self._since = {client: self._since.get(client, now) for client in found}
+            idle = [client for client in found if client not in self._calls]
+            too_many = max(0, len(found) - enough)
+            for client in sorted(idle, key=self._since.__getitem__)[:too_many]:
+                with contextlib.suppress(OSError):  # it has gone
+                    found[client].shutdown(socket.SHUT_RDWR)
+
+
+def connections_on(port: int) -> Iterator[tuple[socket.socket, Client]]:
+    """The connections of this process that were accepted on a port, and who is at the other end.
+
+    Each is a descriptor of its own, to be closed, whose number nobody gives to another meanwhile.
+    """
+    for number in open_descriptors():
+        with contextlib.suppress(OSError):  # it has gone
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            sock = socket.socket(fileno=os.dup(number))
+            try:
+                ours, theirs = sock.getsockname(), sock.getpeername()
+            except OSError:  # it listens
+                ours, theirs = (), ()
+            if sock.type == socket.SOCK_STREAM and ours[1:2] == (port,):
+                yield sock, client_of(theirs)
+            else:
+                sock.close()
+
+
+def client_of(address: tuple[str, int]) -> Client:
+    """The other end, in IPv4 where that is mapped into IPv6."""
+    return address[0].removeprefix("::ffff:"), address[1]
