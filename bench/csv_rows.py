@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +101,19 @@ def convert(
 
 
 class Server:
-    """The server in a process of its own."""
+    """The server of a checkout in a process of its own."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(
+        self, store: Path, *, settings: Mapping[str, str] | None = None, root: Path = ROOT
+    ) -> None:
         environment = os.environ | {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(root),
             "PYTHONUNBUFFERED": "1",
             "QUART_APP_MODEL_STORE": str(store.resolve()),
             "QUART_APP_RECIPES": "",
             "HOST": "127.0.0.1",
             "PORT": "0",
+            **(settings or {}),
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "quart_app", "serve"],
