@@ -87,11 +87,14 @@ def get_until() -> float | None:
     return get_state().until
 
 
-async def template_context() -> dict[str, str | None]:
+async def template_context() -> dict[str, str | bool | None]:
     """What every template is told: `signed_in`, the name of the API key that a browser sends by
-    HTTP Basic, where it was asked for."""
+    HTTP Basic, where it was asked for; and whether there are tools for `agents`."""
     state = get_state()
-    return {"signed_in": state.key if state.is_signed_in else None}
+    return {
+        "signed_in": state.key if state.is_signed_in else None,
+        "agents": get_config().mcp,
+    }
 
 
 async def get_call(name: str | None = None, version: str | None = None) -> Call:

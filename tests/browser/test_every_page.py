@@ -43,6 +43,7 @@ PAGES = {
     "file": "/models/mixed/file",
     "file of a wide model": f"/models/{WIDE}/file",
     "file of odd names": "/models/odd/file",
+    "agents": "/mcp",
     "unknown": "/models/" + "u" * 64,
     "failed": "/models/broken",
 }

@@ -412,13 +412,29 @@ async def test_the_page_says_where_a_key_goes(guarded: Client) -> None:
     assert '/mcp"\nhttp_headers = { "Authorization" = "Bearer KEY" }\n' in text
 
 
-async def test_without_the_setting_there_is_nothing(bundled_root: Path) -> None:
+PAGES = ("/", "/docs", "/models/exam/about")
+"""Those that say where agents go."""
+
+
+async def test_without_the_setting_there_is_nothing_and_no_page_leads_there(
+    bundled_root: Path,
+) -> None:
     app = create_app(MODEL_STORE=bundled_root, RECIPES="", MCP=False)
     async with started(app) as running:
         client = running.test_client()
         ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
         assert (await send(client, ping)).status_code == 404
         assert (await client.get("/mcp")).status_code == 404
+        for path in PAGES:
+            page = await client.get(path, headers={"Accept": "text/html"})
+            assert page.status_code == 200
+            assert 'href="/mcp"' not in await page.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_person_is_led_to_the_page_for_agents(client: Client, path: str) -> None:
+    page = await client.get(path, headers={"Accept": "text/html"})
+    assert 'href="/mcp"' in await page.get_data(as_text=True)
 
 
 async def test_only_a_person_gets_a_page(client: Client) -> None:
