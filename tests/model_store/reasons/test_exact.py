@@ -248,15 +248,15 @@ def test_boosters_are_explained_as_by_enumeration(library: str) -> None:
     """XGBoost adds up in single precision what contributions add up in double."""
     module = pytest.importorskip(library)
     X = np.where(np.random.default_rng(3).random((200, 5)) < 0.1, np.nan, X10[:200, :5])
-    quiet: dict[str, Any] = {
+    quiet: dict[str, dict[str, Any]] = {
         "lightgbm": {"verbose": -1},
         "catboost": {"verbose": False, "allow_writing_files": False},
-    }.get(library, {})
+    }
     made = {
         "xgboost": ("XGBClassifier", "XGBRegressor"),
         "lightgbm": ("LGBMClassifier", "LGBMRegressor"),
         "catboost": ("CatBoostClassifier", "CatBoostRegressor"),
     }[library]
     for name, y in zip(made, (Y10[:200], X10[:200, 7]), strict=True):
-        booster = getattr(module, name)(n_estimators=10, **quiet)
+        booster = getattr(module, name)(n_estimators=10, **quiet.get(library, {}))
         require_exact(explained(booster, X, y), 1e-6 if library == "xgboost" else WITHIN)
