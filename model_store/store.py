@@ -258,7 +258,8 @@ class ModelStore:
         Raises:
             ModelNotFound, VersionNotFound, CorruptVersion
         """
-        data = self._beside(name, version, REFERENCE)
+        number = self.resolve(name, version)
+        data = self._beside(name, number, REFERENCE)
         if data is None:
             return None
         # Imported where drift is looked for.
@@ -268,7 +269,8 @@ class ModelStore:
             return read_reference(data)
         except msgspec.DecodeError as error:
             raise CorruptVersion(
-                f"{REFERENCE} of {name} cannot be read; publish it again.", words_of(error)
+                f"{REFERENCE} of {name} version {number} cannot be read; publish it again.",
+                words_of(error),
             ) from error
 
     # Loading -----------------------------------------------------------------
