@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import frames
-from ..drift.calibration import Calibration, confidences_of
 from ..errors import InvalidTable
 from ..evaluation import evaluate
 from ..labels import json_labels
@@ -23,6 +22,9 @@ from ..libraries import require_scikit_learn
 from ..manifest import Evaluation, Manifest
 from ..store import ModelStore, Progress
 from ..tables import Table
+
+if TYPE_CHECKING:
+    from ..drift import Calibration
 
 FOLDS: Final = 5
 SEED: Final = 20
@@ -225,6 +227,9 @@ class _HeldOut(msgspec.Struct, frozen=True):
         shares = np.concatenate(
             [fitted.predict_proba(part) for fitted, part in zip(pipelines, parts, strict=True)]
         )
+        # A server that trains nothing goes without what drift is found by.
+        from ..drift.calibration import Calibration, confidences_of
+
         confidences = confidences_of(classes, json_labels(answers), shares)
         return cls(evaluation, Calibration.of(confidences, answers == truth))
 
