@@ -3,11 +3,12 @@ create schemas: each test has its own."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -39,3 +40,59 @@ def execute(url: str, statement: str) -> None:
 
         with psycopg.connect(url, autocommit=True) as server:
             server.execute(statement.encode())
+
+
+class Proxy:
+    """A port before PostgreSQL that can hang, and close with all connections."""
+
+    def __init__(self, target: str, port: int) -> None:
+        self.flows = asyncio.Event()
+        self.flows.set()
+        self.port = 0
+        self._target = (target, port)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        self.flows.set()
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._target)
+        self._writers |= {writer, back}
+        try:
+            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        finally:
+            self._writers -= {writer, back}
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self.flows.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def proxied(url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before PostgreSQL, and the URL of the database through it."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    told = conninfo_to_dict(url)
+    target, port = str(told["host"]), int(told.get("port") or 5432)
+    found = Proxy(target, port)
+    await found.open()
+    place = url.partition("@")[2].partition("/")[0]
+    try:
+        yield found, url.replace(f"@{place}/", f"@127.0.0.1:{found.port}/")
+    finally:
+        await found.close()

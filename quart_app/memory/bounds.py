@@ -70,7 +70,9 @@ class Bounds:
         return bool(free > max(REUSED * pages, 64))
 
     def make_room(self, session: Session) -> None:
-        """Delete some of the oldest, so that there is room in the file for others."""
+        """Delete some of the oldest from a file of SQLite, so that there is room in it for others,
+        and give back what its log takes."""
+        session.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._delete_oldest(session, DISK)
 
     def step(self, session: Session) -> None:

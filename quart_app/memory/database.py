@@ -33,6 +33,9 @@ DAMAGED: Final = frozenset({11, 26})
 """What SQLite says of a file that is no database, or no longer a sound one (SQLITE_CORRUPT,
 SQLITE_NOTADB)."""
 
+FULL: Final = 13
+"""What it says where the disk has no room (SQLITE_FULL)."""
+
 LOCK: Final = 7_061_116
 """Any number: the advisory lock of PostgreSQL that one transaction at a time has."""
 
@@ -44,12 +47,15 @@ class RecordsUnavailable(Exception):
     """The database does not answer, or not as it should.
 
     The message names its place, without a password. `damaged` says that the file is no sound
-    database, and `unfit` that it was the data which it refused.
+    database, `full` that its disk has no room, and `unfit` that it was the data which it refused.
     """
 
-    def __init__(self, message: str, *, damaged: bool = False, unfit: bool = False) -> None:
+    def __init__(
+        self, message: str, *, damaged: bool = False, full: bool = False, unfit: bool = False
+    ) -> None:
         super().__init__(message)
         self.damaged = damaged
+        self.full = full
         self.unfit = unfit
 
 
@@ -261,6 +267,7 @@ class SQLiteSession(Session):
             raise RecordsUnavailable(
                 f"{self._place}: {_words(error)}",
                 damaged=code in DAMAGED,
+                full=code == FULL,
                 unfit=unfit or isinstance(error, sqlite3.IntegrityError | sqlite3.DataError),
             ) from error
 

@@ -22,29 +22,44 @@ from .database import Database, RecordsUnavailable, Session
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
-        "CREATE TABLE quart_app_journal "
+        "CREATE TABLE IF NOT EXISTS quart_app_journal "
         "(id {serial}, at {real} NOT NULL, rows INTEGER NOT NULL, body {bytes} NOT NULL)",
-        'CREATE TABLE quart_app_predictions (id TEXT NOT NULL, "row" INTEGER NOT NULL, '
+        "CREATE TABLE IF NOT EXISTS quart_app_predictions "
+        '(id TEXT NOT NULL, "row" INTEGER NOT NULL, '
         "at {real} NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT, "
         "variant TEXT NOT NULL, door TEXT NOT NULL, status INTEGER NOT NULL, "
         "milliseconds {real} NOT NULL, error TEXT, inputs TEXT, outputs TEXT, probabilities TEXT, "
         'PRIMARY KEY (id, "row", variant))',
-        "CREATE INDEX quart_app_predictions_at ON quart_app_predictions (model, at)",
-        'CREATE TABLE quart_app_truths (id TEXT NOT NULL, "row" INTEGER NOT NULL, '
+        "CREATE INDEX IF NOT EXISTS quart_app_predictions_at ON quart_app_predictions (model, at)",
+        "CREATE TABLE IF NOT EXISTS quart_app_truths "
+        '(id TEXT NOT NULL, "row" INTEGER NOT NULL, '
         "at {real} NOT NULL, model TEXT NOT NULL, truth TEXT NOT NULL, "
         'PRIMARY KEY (id, "row"))',
-        "CREATE INDEX quart_app_truths_at ON quart_app_truths (model, at)",
-        'CREATE TABLE quart_app_former_truths (id TEXT NOT NULL, "row" INTEGER NOT NULL, '
+        "CREATE INDEX IF NOT EXISTS quart_app_truths_at ON quart_app_truths (model, at)",
+        "CREATE TABLE IF NOT EXISTS quart_app_former_truths "
+        '(id TEXT NOT NULL, "row" INTEGER NOT NULL, '
         "at {real} NOT NULL, model TEXT NOT NULL, truth TEXT NOT NULL, "
         "replaced_at {real} NOT NULL)",
-        'CREATE INDEX quart_app_former_truths_id ON quart_app_former_truths (id, "row")',
-        "CREATE TABLE quart_app_summaries (model TEXT NOT NULL, version INTEGER NOT NULL, "
+        "CREATE INDEX IF NOT EXISTS quart_app_former_truths_id "
+        'ON quart_app_former_truths (id, "row")',
+        "CREATE TABLE IF NOT EXISTS quart_app_summaries "
+        "(model TEXT NOT NULL, version INTEGER NOT NULL, "
         "variant TEXT NOT NULL, hour INTEGER NOT NULL, body {bytes} NOT NULL, "
         "PRIMARY KEY (model, version, variant, hour))",
     ),
 )
 
 FORMAT: Final = len(MIGRATIONS)
+
+NUMBER: Final = "quart_app_records_format"
+TABLES: Final = (
+    NUMBER,
+    "quart_app_journal",
+    "quart_app_predictions",
+    "quart_app_truths",
+    "quart_app_former_truths",
+    "quart_app_summaries",
+)
 
 
 def prepare(database: Database, session: Session) -> None:
@@ -56,9 +71,7 @@ def prepare(database: Database, session: Session) -> None:
     if _number(session) == FORMAT:
         return
     with session.transaction():
-        session.execute(
-            "CREATE TABLE IF NOT EXISTS quart_app_records_format (number INTEGER NOT NULL)"
-        )
+        session.execute(f"CREATE TABLE IF NOT EXISTS {NUMBER} (number INTEGER NOT NULL)")
         number = _number(session)
         if number > FORMAT:
             raise RecordsUnavailable(
@@ -68,13 +81,13 @@ def prepare(database: Database, session: Session) -> None:
         for statements in MIGRATIONS[number:]:
             for statement in statements:
                 session.execute(statement.format(**database.types))
-        session.execute("DELETE FROM quart_app_records_format")
-        session.execute("INSERT INTO quart_app_records_format (number) VALUES (?)", (FORMAT,))
+        session.execute(f"DELETE FROM {NUMBER}")
+        session.execute(f"INSERT INTO {NUMBER} (number) VALUES (?)", (FORMAT,))
 
 
 def _number(session: Session) -> int:
-    """The format of the tables that are there, 0 where there are none."""
-    if not session.has_table("quart_app_records_format"):
+    """The format of the tables that are there, 0 where one of them is not."""
+    if not all(map(session.has_table, TABLES)):
         return 0
-    found = session.execute("SELECT number FROM quart_app_records_format")
+    found = session.execute(f"SELECT number FROM {NUMBER}")
     return int(found[0][0]) if found else 0

@@ -8,6 +8,7 @@ BACKLOG rows before that is done beside the requests.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -151,6 +152,11 @@ class Writer:
                     logger.error("%d predictions are not recorded: %s", rows, error)
                     return
                 self._note_failure(error)
+                if error.full:
+                    self.dropped[DISK] += rows
+                    with contextlib.suppress(RecordsUnavailable):
+                        self.bounds.make_room(self._opened())
+                    return
             else:
                 self._note_success()
                 self.kept += rows

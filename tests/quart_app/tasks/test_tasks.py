@@ -39,7 +39,7 @@ from quart_app.tasks.task import (
 from quart_app.tasks.tasks import FIRST_TASKS, Tasks
 
 from ...conftest import started
-from ...databases import execute, postgres_schema
+from ...databases import Proxy, execute, postgres_schema, proxied
 from ...mounts import mounted
 
 LIMIT = 0.5
@@ -474,60 +474,11 @@ async def test_an_app_without_its_database_starts_and_serves(
 # PostgreSQL over a wire that fails ----------------------------------------------
 
 
-class Proxy:
-    """A port before PostgreSQL that can hang, and close with all connections."""
-
-    def __init__(self, target: str, port: int) -> None:
-        self.flows = asyncio.Event()
-        self.flows.set()
-        self.port = 0
-        self._target = (target, port)
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        self.flows.set()
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*self._target)
-        self._writers |= {writer, back}
-        try:
-            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-        finally:
-            self._writers -= {writer, back}
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self.flows.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-
 @pytest.fixture
 async def proxy(postgres_url: str) -> AsyncIterator[tuple[Proxy, str]]:
     """The proxy, and the URL of the database through it."""
-    from psycopg.conninfo import conninfo_to_dict
-
-    told = conninfo_to_dict(postgres_url)
-    target, port = str(told["host"]), int(told.get("port") or 5432)
-    found = Proxy(target, port)
-    await found.open()
-    place = postgres_url.partition("@")[2].partition("/")[0]
-    try:
-        yield found, postgres_url.replace(f"@{place}/", f"@127.0.0.1:{found.port}/")
-    finally:
-        await found.close()
+    async with proxied(postgres_url) as found:
+        yield found
 
 
 async def test_a_server_that_went_away_fails_until_it_is_back(proxy: tuple[Proxy, str]) -> None:
