@@ -116,8 +116,10 @@ class Recording:
     def _records(self) -> Records:
         from .memory.database import Database
         from .memory.store import Records
+        from .memory.versions import StoredSummaries, Versions
 
-        return Records(Database.at(self._config.database_url, seconds=SECONDS))
+        summaries = StoredSummaries(Versions(self._registry.store))
+        return Records(Database.at(self._config.database_url, seconds=SECONDS), summaries)
 
     def _look_for_drivers(self) -> list[str]:
         is_file = sqlite_file(self._config.database_url) is not None
