@@ -19,6 +19,7 @@ from .blueprints import (
     health,
     invocations,
     life,
+    live,
     mcp,
     metrics,
     pages,
@@ -138,7 +139,7 @@ def _tracing(config: Config) -> Traces | None:
 
 def _register_views(app: Quart, context: Context) -> None:
     config = context.config
-    for module in (pages, card, life, predict, files, v2, v1, invocations, health):
+    for module in (pages, card, life, live, predict, files, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     if config.metrics:
         app.register_blueprint(metrics.blueprint)

@@ -28,6 +28,7 @@ from model_store.store import DEFAULT_ROOT, require_name
 
 from .database_url import require_url
 from .keys import NO_KEYS, Keys
+from .window import seconds_of
 
 PREFIX: Final = "QUART_APP_"
 UNPREFIXED: Final = frozenset({"HOST", "PORT", "DATABASE_URL"})
@@ -194,6 +195,11 @@ def _model(value: str) -> str:
         require_name(value)
     except ModelStoreError:
         raise ValueError("the name of a model") from None
+    return value
+
+
+def _length(value: str) -> str:
+    seconds_of(value)
     return value
 
 
@@ -389,6 +395,12 @@ class Config:
         _hops,
         "Proxies of yours before the server, whose X-Forwarded-For and X-Forwarded-Proto are "
         "believed; 1 behind the router of a platform.",
+    )
+    drift_window: str = _setting(
+        "1d",
+        _length,
+        "How much time drift is looked for in at once, as 1d or 12h, by the home page and the "
+        "metrics: a model is marked when a column drifts in two such windows running.",
     )
     templates: Path | None = _setting(  # noqa: RUF009
         None, _folder, "A folder of templates that take the place of bundled ones by their names."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -12,6 +12,7 @@ from quart import Quart, current_app, request
 from .answering import Answering, Call
 from .asgi import RequestState, Scope, state_of
 from .config import Config
+from .figures import Drift
 from .keys import require_for
 from .middleware.access import Access
 from .middleware.clients import route_key
@@ -27,9 +28,11 @@ from .tables.jobs import Jobs
 from .tables.scoring import Scorer
 
 if TYPE_CHECKING:
+    from .memory.live import Live
     from .observe.traces import Traces
 
 EXTENSION = "quart_app"
+LIVE: Final = "quart_app.live"
 
 AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
@@ -71,6 +74,30 @@ def get_jobs() -> Jobs:
 
 def get_metrics() -> Metrics:
     return context_of(current_app).metrics
+
+
+def get_live() -> Live:
+    """What reads the records, made when it is first asked for: a server starts without."""
+    extensions = current_app.extensions
+    if LIVE not in extensions:
+        from .memory.live import Live
+
+        context = context_of(current_app)
+        extensions[LIVE] = Live(context.config.database_url, context.registry.store)
+    return cast("Live", extensions[LIVE])
+
+
+async def get_drifts() -> Mapping[str, Drift]:
+    """How far the models that are recorded are from their training data, by name."""
+    context = context_of(current_app)
+    models = {
+        name: entry.manifest.version
+        for name, entry in context.registry.entries.items()
+        if entry.manifest is not None and context.recording.state(name).share
+    }
+    if not models:
+        return {}
+    return await get_live().drifts(models, context.config.drift_window)
 
 
 def get_answering() -> Answering:

@@ -21,9 +21,10 @@ class Marks(msgspec.Struct, frozen=True):
     `predicts`: it predicts, or hands out what was predicted. `keeps`: it leaves something behind,
     so that no page of another site may send it. `changes`: it changes what the server serves.
     `guarded`: it needs a key where predictions do. `records`: it hands out what was recorded of
-    predictions, and needs a key whatever the settings say. `page`: without a query it is a mere
-    page. `protocol`: the one that it speaks. `answers`: what answers it without Quart, where that
-    can. `only_with`: the setting without which none of this holds.
+    predictions, and needs a key whatever the settings say. `figures`: it hands out figures of that,
+    and needs a key where there are any. `page`: without a query it is a mere page. `protocol`: the
+    one that it speaks. `answers`: what answers it without Quart, where that can. `only_with`: the
+    setting without which none of this holds.
     """
 
     predicts: bool = False
@@ -31,6 +32,7 @@ class Marks(msgspec.Struct, frozen=True):
     changes: bool = False
     guarded: bool = False
     records: bool = False
+    figures: bool = False
     page: bool = False
     protocol: Protocol | None = None
     answers: Callable[..., Any] | None = None
@@ -83,6 +85,11 @@ def keeps_feedback(view: View) -> View:
 def records(view: View) -> View:
     """Mark a view that hands out what was recorded, which nobody reads without a key."""
     return mark(records=True)(view)
+
+
+def figures(view: View) -> View:
+    """Mark a view that hands out figures of what was recorded."""
+    return mark(figures=True)(view)
 
 
 def form_page(view: View) -> View:

@@ -13,6 +13,7 @@ from . import extras
 from .answering import Answering
 from .config import Config
 from .database_url import sqlite_file
+from .figures import RecordState
 from .middleware.request_record import Observer
 from .serving.registry import Registry
 from .serving.threads import run_in_daemon
@@ -29,6 +30,12 @@ REMOVED: Final = ("age", "rows", "disk")
 """The reasons."""
 
 logger = logging.getLogger(__name__)
+
+OFF: Final = (
+    "Recording is off, so nothing more is kept of what this model is asked. Turn it on with "
+    "QUART_APP_RECORD=1 for all models, or with quart-app models edit {name} --record 1 for this "
+    "one."
+)
 
 Describe = Callable[[Exception], tuple[int, str]]
 
@@ -55,10 +62,14 @@ class Recording:
         self._observers = observers
         self._describe = describe
         self._is_closed = False
-        self._missing = self._look_for_drivers()
+        self._missing = missing_drivers(config)
         registry.on_record_settings(self._note_settings)
         if config.record:
             self._tell_missing()
+
+    def state(self, name: str) -> RecordState:
+        """Which share of the predictions of a model is recorded."""
+        return record_state(self._config, self._registry.record_settings(name), name)
 
     @property
     def kept(self) -> int:
@@ -121,10 +132,6 @@ class Recording:
         summaries = StoredSummaries(Versions(self._registry.store))
         return Records(Database.at(self._config.database_url, seconds=SECONDS), summaries)
 
-    def _look_for_drivers(self) -> list[str]:
-        is_file = sqlite_file(self._config.database_url) is not None
-        return extras.missing(extras.RECORD_SQLITE if is_file else extras.RECORD_POSTGRES)
-
     def _tell_missing(self) -> None:
         if self._missing:
             logger.warning(
@@ -132,3 +139,23 @@ class Recording:
                 "that, and QUART_APP_RECORD=0 says that nothing is to be recorded",
                 ", ".join(self._missing),
             )
+
+
+def record_state(config: Config, settings: RecordSettings | None, name: str) -> RecordState:
+    """Which share of the predictions of a model is recorded, as its head says, else the server."""
+    share = settings.share if settings is not None and settings.share is not None else config.record
+    if not share:
+        return RecordState(share=0.0, reason=OFF.format(name=name))
+    if missing := missing_drivers(config):
+        return RecordState(
+            share=0.0,
+            reason=f"Nothing is recorded without {', '.join(missing)}: "
+            "pip install 'quart-app[record]'.",
+        )
+    return RecordState(share=share, reason=None)
+
+
+def missing_drivers(config: Config) -> list[str]:
+    """The packages that records in this database lack."""
+    is_file = sqlite_file(config.database_url) is not None
+    return extras.missing(extras.RECORD_SQLITE if is_file else extras.RECORD_POSTGRES)

@@ -32,6 +32,7 @@ from ..about.description import describe_stored
 from ..config import Config
 from ..server import sockets
 from .life import COMMANDS, record_options, why_option
+from .monitor import monitor
 from .options import (
     Option,
     allow_version_option,
@@ -632,7 +633,7 @@ def sign(
     click.echo(f"{name} version {number} is signed.")
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, monitor):
     models.add_command(command)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -26,6 +27,9 @@ BATCHES: Final = 8
 """Batches of the journal that are unpacked in one transaction."""
 
 HOUR: Final = 3600
+
+EARLY: Final = 24 * HOUR
+"""Seconds by which a truth may come before the record of what was predicted."""
 
 COLUMNS: Final = (
     'id, "row", at, model, version, digest, variant, door, status, milliseconds, error, inputs, '
@@ -234,6 +238,28 @@ class Records:
             for *row, truth in pieces.read(model, since, until, limit, after):
                 yield prediction_of(row), msgspec.json.decode(truth)
 
+    def scored(
+        self, model: str, since: float, until: float, limit: int
+    ) -> Iterator[tuple[Prediction, Any]]:
+        """What `with_truth` has, those first whose truth was told last, and without their inputs.
+
+        It goes through truths, of which there may be few, and not through all predictions. One
+        that was told more than EARLY before `since` is passed over.
+        """
+        with self.session() as session:
+            self.unpack_all(session)
+            place: tuple[Any, ...] = (math.inf, "", 0, "")
+            while limit > 0:
+                size = min(PIECE, limit)
+                found = session.execute(_SCORED, (model, since - EARLY, since, until, *place, size))
+                for _, *row, truth in found:
+                    yield prediction_of(row), msgspec.json.decode(truth)
+                if len(found) < size:
+                    return
+                limit -= len(found)
+                last = found[-1]
+                place = (last[0], last[1], last[2], last[7])
+
     def summaries(self, model: str, since: float, until: float) -> list[Summed]:
         """The summaries of the hours of a model that begin from the hour of `since` on and before
         `until`."""
@@ -246,6 +272,17 @@ class Records:
             )
         return [Summed(Key(*key), bytes(body)) for *key, body in found]
 
+
+_SCORED: Final = (
+    f"SELECT t.at, {_PREDICTION_COLUMNS.replace('p.inputs', 'NULL')}, t.truth "
+    # SQLite keeps this order of tables, and finds predictions by their key, as all else of them is
+    # an expression; PostgreSQL finds a way of its own.
+    "FROM quart_app_truths AS t CROSS JOIN quart_app_predictions AS p "
+    'WHERE t.model = ? AND t.at >= ? AND p.id = t.id AND p."row" = t."row" '
+    "AND p.model || '' = t.model AND p.at + 0 >= ? AND p.at + 0 < ? "
+    'AND (t.at, t.id, t."row", p.variant) < (?, ?, ?, ?) '
+    'ORDER BY t.at DESC, t.id DESC, t."row" DESC, p.variant DESC LIMIT ?'
+)
 
 _OF_KEY: Final = (
     "FROM quart_app_summaries WHERE model = ? AND version = ? AND variant = ? AND hour = ?"

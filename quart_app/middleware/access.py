@@ -79,6 +79,7 @@ class Guard:
         self._config = config
         self._views = app.view_functions
         self._router = app.url_map.bind("localhost")
+        self._keys_are_set = bool(config.api_keys)
 
     @property
     def is_for_predictions(self) -> bool:
@@ -90,7 +91,7 @@ class Guard:
         if method == "OPTIONS":
             return False
         marks = self._marks(method, path)
-        if marks.records:
+        if self._reads(marks):
             return True
         if not self.is_for_predictions and method in READING:  # which changes nothing
             return False
@@ -100,11 +101,15 @@ class Guard:
 
     def wants_key(self, marks: Marks) -> bool:
         """Whether what is marked so is answered with a key alone."""
-        if marks.records:
+        if self._reads(marks):
             return True
         if self._config.keys_for == "none":
             return False
         return marks.changes or (self.is_for_predictions and (marks.predicts or marks.guarded))
+
+    def _reads(self, marks: Marks) -> bool:
+        """Whether a key alone lets read what was recorded; figures of it where there are keys."""
+        return marks.records or (marks.figures and self._keys_are_set)
 
     def changes(self, method: str, path: str) -> bool:
         """Whether something may be different afterwards."""

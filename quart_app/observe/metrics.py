@@ -6,10 +6,13 @@ Source: https://prometheus.io/docs/practices/naming/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from ..asgi import Record
+from ..figures import Drift
 from ..middleware.limits import InFlight
 from ..recording import Recording
 from ..serving.registry import Registry
@@ -18,6 +21,9 @@ from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .prometheus import Exposition, Page
+
+
+NO_DRIFTS: Final[Mapping[str, Drift]] = MappingProxyType({})
 
 
 class Metrics:
@@ -41,9 +47,10 @@ class Metrics:
         """Count a request that has ended."""
         self._counters.count(record)
 
-    def page(self, accept: str = "") -> Page:
-        """All of them as text, in the format of OpenMetrics where `Accept` names it."""
-        return self._exposition.page(accept)
+    def page(self, accept: str = "", drifts: Mapping[str, Drift] = NO_DRIFTS) -> Page:
+        """All of them as text, in the format of OpenMetrics where `Accept` names it; `drifts` by
+        the names of models."""
+        return self._exposition.page(accept, drifts)
 
     @cached_property
     def _exposition(self) -> Exposition:

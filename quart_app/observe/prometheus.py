@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ..documents import State
+from ..figures import ColumnFigures, Drift
 from ..middleware.limits import InFlight
 from ..recording import Recording
 from ..serving.registry import Registry
@@ -57,11 +58,14 @@ class Exposition:
         self._registry.register(RequestCollector(counters, in_flight))
         self._registry.register(ModelCollector(models))
         self._registry.register(RecordCollector(recording))
+        self._drift = DriftCollector()
+        self._registry.register(self._drift)
         if spans is not None:
             self._registry.register(SpanCollector(spans))
 
-    def page(self, accept: str = "") -> Page:
+    def page(self, accept: str, drifts: Mapping[str, Drift]) -> Page:
         """All of them as text, in the format of OpenMetrics where `Accept` names it."""
+        self._drift.found = drifts
         if OPENMETRICS in accept.lower():
             return Page(
                 openmetrics.generate_latest(self._registry),  # type: ignore[no-untyped-call]
@@ -335,6 +339,54 @@ class RecordCollector(Collector):
             (),
             [((), recording.waiting_rows)],
         )
+
+
+class DriftCollector(Collector):
+    """How far models that are recorded are from their training data, as was `found` last."""
+
+    def __init__(self) -> None:
+        self.found: Mapping[str, Drift] = {}
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering it looks at nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """A family each; none where nothing is recorded."""
+        if not self.found:
+            return
+        yield _gauge(
+            "quart_app_model_drifts",
+            "1 where a column drifts in two windows running.",
+            MODEL,
+            (
+                ((name, str(drift.version)), bool(drift.marked))
+                for name, drift in self.found.items()
+            ),
+        )
+        columns = [
+            ((name, str(drift.version), column.name, _side(column)), column)
+            for name, drift in self.found.items()
+            for column in drift.columns
+            if column.distance is not None and column.threshold is not None
+        ]
+        labels = (*MODEL, "column", "side")
+        yield _gauge(
+            "quart_app_drift_distance",
+            "How far a column is from the training data, or what is predicted.",
+            labels,
+            ((told, column.distance or 0.0) for told, column in columns),
+        )
+        yield _gauge(
+            "quart_app_drift_threshold",
+            "From which distance on that is more than chance.",
+            labels,
+            ((told, column.threshold or 0.0) for told, column in columns),
+        )
+
+
+def _side(column: ColumnFigures) -> str:
+    return "predictions" if column.answers else "inputs"
 
 
 Labels = tuple[str, ...]

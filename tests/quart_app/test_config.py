@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "REQUIRE_SIGNATURE": None,
     "RATE_LIMIT": (),
     "PROXIES": 0,
+    "DRIFT_WINDOW": "1d",
     "TEMPLATES": None,
     "ACCESS_LOG": True,
     "METRICS": True,
@@ -135,6 +136,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("RATE_LIMIT", "", ()),
     ("RATE_LIMIT", "1/second, 100/minute ,5000/day", ("1/second", "100/minute", "5000/day")),
     ("PROXIES", "2", 2),
+    ("DRIFT_WINDOW", "90m", "90m"),
     ("TEMPLATES", ".", Path(".")),
     ("TEMPLATES", str(Path(__file__).parent), Path(__file__).parent),
     ("ACCESS_LOG", "false", False),
@@ -268,6 +270,10 @@ BAD: list[tuple[str, str, str]] = [
         for text in ("", "300", "300m", "300 M", "15M", "-1G", "0.5G", "half", "²M", "9" * 40)
     ),
     *(("DEFAULT_MODEL", text, "the name of a model") for text in ("", "a b", "../a", "-a")),
+    *(
+        ("DRIFT_WINDOW", text, "a length of time such as 7d, 24h, 90m or 30s, up to 400d")
+        for text in ("", "0d", "7", "d", "-1d", "1.5h", "401d", "7 d")
+    ),
     *(("TEMPLATES", text, "a folder that exists") for text in ("", "no/such/folder", __file__)),
     ("ACCESS_LOG", "-", "true or false"),
     ("METRICS", "/metrics", "true or false"),

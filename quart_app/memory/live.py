@@ -1,0 +1,97 @@
+"""The figures of models in use, for the event loop: what blocks is done in threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from model_store import ModelStore
+
+from ..figures import Drift, Monitor, RecordState
+from ..serving.threads import run_in_daemon
+from ..window import MINUTE, Window, seconds_of
+from .database import Database, RecordsUnavailable
+from .monitor import Question, asked_of, drift_of, monitor
+from .pieces import read_pieces
+from .store import Records
+from .versions import StoredSummaries, Versions
+
+AT_ONCE: Final = 2
+"""Questions that are answered at a time: each reads for some tenths of a second."""
+FRESH: Final = MINUTE
+"""How old what is known of all models may be; less where windows are short."""
+PATIENCE: Final = 1.0
+"""Seconds that a page waits for it to be looked at again."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Watched:
+    """What was last found of all models that are recorded, and when, in seconds of the loop."""
+
+    drifts: Mapping[str, Drift] = field(default_factory=dict)
+    at: float = float("-inf")
+
+
+class Live:
+    """Reads the records of the models of one app. Belongs to its event loop."""
+
+    def __init__(self, url: str, store: ModelStore) -> None:
+        self._versions = Versions(store)
+        self._records = Records(Database.at(url), StoredSummaries(self._versions))
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._watched = Watched()
+        self._looking: asyncio.Task[None] | None = None
+
+    async def figures(
+        self, model: str, version: int, length: str, recording: RecordState, *, exact: bool = False
+    ) -> Monitor:
+        """How a model does in the window of this length that ends now.
+
+        Raises:
+            ValueError: the length is none. The message says what was expected.
+            RecordsUnavailable
+        """
+        window = Window.before(length, time.time())
+        question = Question(model, version, window, recording, exact)
+        async with self._places:
+            return await run_in_daemon(partial(monitor, self._records, self._versions, question))
+
+    async def drifts(self, models: Mapping[str, int], length: str) -> Mapping[str, Drift]:
+        """How far each of these models, by the version that serves, is from its training data; as
+        it was found before where it is not looked at in time again."""
+        loop = asyncio.get_running_loop()
+        fresh = min(FRESH, seconds_of(length) / 4)
+        if models and loop.time() - self._watched.at > fresh and self._looking is None:
+            self._looking = loop.create_task(self._look(dict(models), length), name="drift")
+        if self._looking is not None:
+            await asyncio.wait([self._looking], timeout=PATIENCE)
+        return {name: self._watched.drifts[name] for name in models if name in self._watched.drifts}
+
+    async def _look(self, models: Mapping[str, int], length: str) -> None:
+        try:
+            window = Window.before(length, time.time())
+            async with self._places:
+                found = await run_in_daemon(partial(self._drifts, models, window))
+            self._watched.drifts = found
+        except RecordsUnavailable as error:
+            logger.warning("Drift cannot be looked for: %s", error)
+        except Exception:
+            logger.exception("Drift cannot be looked for.")
+        finally:
+            self._watched.at = asyncio.get_running_loop().time()
+            self._looking = None
+
+    def _drifts(self, models: Mapping[str, int], window: Window) -> dict[str, Drift]:
+        found = {}
+        for name, version in models.items():
+            pieces = read_pieces(self._records, self._versions, name, window)
+            now, former = (asked_of(each, version) for each in (pieces.now, pieces.former))
+            found[name] = drift_of(self._versions.find(name, version), version, now, former)
+        return found
