@@ -117,6 +117,7 @@ class Server:
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "quart_app", "serve"],
+            cwd=root,
             env=environment,
             stdout=subprocess.PIPE,
             text=True,

@@ -127,14 +127,17 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         if isinstance(method, Unary):
 
             async def answer(_: Any, context: aio.ServicerContext) -> bytes:
-                with self.connections.busy(_client(context.peer())):
-                    return await self._answer(path, method, context)
+                return await self._answer(path, method, context)
 
             return grpc.stream_unary_rpc_method_handler(answer)
 
         async def stream(_: Any, context: aio.ServicerContext) -> None:
-            with self.connections.busy(_client(context.peer())):
+            client = _client(context.peer())
+            self.connections.enter(client)
+            try:
                 await self._stream(path, method, context)
+            finally:
+                self.connections.leave(client)
 
         return grpc.stream_stream_rpc_method_handler(stream)
 
@@ -142,6 +145,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _answer(self, path: str, method: Unary, context: aio.ServicerContext) -> bytes:
         exchange = self._begin(path, context, is_counted=method.is_counted)
+        client = _client(context.peer())
+        self.connections.enter(client)
         try:
             self._admit(exchange, method.marks, is_counted=method.is_counted)
             message = await self.arrivals.read(context, exchange.until)
@@ -155,6 +160,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             await self._abort(context, exchange, error)
             raise
         finally:
+            self.connections.leave(client)
             self._tell(exchange)
 
     async def _answered(self, exchange: Exchange, answer: Answer, message: bytes) -> bytes:

@@ -14,6 +14,7 @@ import contextlib
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -38,21 +39,19 @@ class Connections:
         self._since: dict[Client, float] = {}  # when those without a call were last seen with one
         self._looking: asyncio.Task[None] | None = None
 
-    @contextlib.contextmanager
-    def busy(self, client: Client | None) -> Iterator[None]:
-        """Count a call for as long as it is answered."""
+    def enter(self, client: Client | None) -> None:
+        """Count a call that begins on a connection."""
+        if client is not None:
+            self._calls[client] = self._calls.get(client, 0) + 1
+
+    def leave(self, client: Client | None) -> None:
+        """Count a call no more."""
         if client is None:
-            yield
             return
-        calls = self._calls
-        calls[client] = calls.get(client, 0) + 1
-        try:
-            yield
-        finally:
-            calls[client] -= 1
-            if not calls[client]:
-                del calls[client]
-                self._since[client] = asyncio.get_running_loop().time()
+        calls = self._calls[client] = self._calls[client] - 1
+        if not calls:
+            del self._calls[client]
+            self._since[client] = time.monotonic()
 
     def watch(self, port: int, most: int) -> None:
         """Make room from now on, on this port, where there may be `most`."""
@@ -65,13 +64,13 @@ class Connections:
             self._looking.cancel()
 
     async def _watch(self, port: int, enough: int) -> None:
-        now = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(LOOK_AGAIN)
-            self._look(port, enough, now())
+            self._look(port, enough)
 
-    def _look(self, port: int, enough: int, now: float) -> None:
+    def _look(self, port: int, enough: int) -> None:
         """Close those that have been without a call for longest, where there are too many."""
+        now = time.monotonic()
         with contextlib.ExitStack() as stack:
             found = {client: stack.enter_context(sock) for sock, client in connections_on(port)}
             self._since = {client: self._since.get(client, now) for client in found}
