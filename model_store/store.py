@@ -1,6 +1,6 @@
 """A folder of published pipelines: write once, resolve, verify, load.
 
-    <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json
+    <store>/<name>/<version>/manifest.json, pipeline.joblib, sample.json [, reference.json]
                              [, model.json, model.bin [, reasons.json] | pipeline.onnx]
                              [, model.sig]
     <store>/<name>/head.json, history.jsonl

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PROTOCOLS = (ROOT / "docs/protocols.md").read_text()
 EXPLAINING = (ROOT / "docs/explaining.md").read_text()
+DRIFT = (ROOT / "docs/drift.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -90,7 +91,9 @@ def test_the_commands_of_the_readme_print_what_stands_below_them(
         assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), (command, ran.stdout)
 
 
-SCRIPTS = [script for page in (README, PROTOCOLS, EXPLAINING) for script in blocks("python", page)]
+SCRIPTS = [
+    script for page in (README, PROTOCOLS, EXPLAINING, DRIFT) for script in blocks("python", page)
+]
 
 
 @pytest.mark.process

@@ -186,6 +186,18 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether there are rows enough to say anything of drift."""
         return self.rows >= LEAST_ROWS
 
+    @property
+    def sentence(self) -> str:
+        """What it is good for, for a person."""
+        if not self.is_enough:
+            return f"{self.rows} rows of the training data: {TOO_FEW[0].lower()}{TOO_FEW[1:]}"
+        if self.calibration is None:
+            return f"{self.rows} rows of the training data; no accuracy is expected without truth."
+        return (
+            f"{self.rows} rows of the training data; its accuracy can be expected without truth, "
+            f"by {self.calibration.rows} rows that it was not trained on."
+        )
+
 
 def read_reference(data: bytes) -> Reference:
     """What `ModelStore.reference` has the bytes of.

@@ -108,6 +108,7 @@ def show(store: ModelStore, name: str, version: str | None, as_json: bool) -> No
 
 def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
     libraries, source = manifest.libraries, manifest.source
+    reference = store.reference(manifest.name, manifest.version)
     about = {
         "model": f"{manifest.name} version {manifest.version}, of {manifest.created}",
         "title": manifest.title,
@@ -126,6 +127,7 @@ def _about(store: ModelStore, manifest: Manifest) -> dict[str, Any]:
         "code": manifest.code,
         "reading": manifest.reading,
         "varies": manifest.variation,
+        "drifts from": None if reference is None else reference.sentence,
     }
     if source is not None:
         about["imported"] = ", ".join(source.files)
