@@ -78,6 +78,12 @@ def _deploy() -> click.Command:
     return deploy
 
 
+def _predictions() -> click.Command:
+    from .predictions import predictions
+
+    return predictions
+
+
 def _score() -> click.Command:
     from .score import score
 
@@ -87,6 +93,7 @@ def _score() -> click.Command:
 IMPORTED: Final[Mapping[str, Callable[[], click.Command]]] = {
     "deploy": _deploy,
     "models": _models,
+    "predictions": _predictions,
     "score": _score,
 }
 """Commands that are imported when they are asked for, by name."""

@@ -40,21 +40,21 @@ class Deleted(NamedTuple):
         return self.predictions > 0 or self.truths > 0
 
 
-def delete_id(records: Records, model: str, id: str) -> Deleted:
-    """Delete all rows of a request.
+def delete_ids(records: Records, model: str, ids: Iterable[str]) -> Deleted:
+    """Delete all rows of requests.
 
     Raises:
         RecordsUnavailable
     """
-    id = record_id(id)
     with records.session() as session:
         records.unpack_all(session)
-        places: dict[Place, None] = {}
-        for table in TABLES[1:]:
-            found = session.execute(
-                f'SELECT id, "row" FROM {table} WHERE model = ? AND id = ?', (model, id)
-            )
-            places |= dict.fromkeys(found)
+        places: list[Place] = []
+        for id in map(record_id, ids):
+            for table in TABLES[1:]:
+                found = session.execute(
+                    f'SELECT id, "row" FROM {table} WHERE model = ? AND id = ?', (model, id)
+                )
+                places += [(of, row) for of, row in found]
         deleted = _delete(session, model, places)
         session.rewrite(TABLES)
     return deleted

@@ -87,7 +87,7 @@ def test_what_is_deleted_is_in_no_file(records: Records) -> None:
     seeded = random.Random(8)
     one, *others = seeded.sample(range(500, REQUESTS), 600)
     assert left(records.database, marks_of([one])) == marks_of([one])
-    assert deletion.delete_id(records, "iris", ids[one]) == Deleted(1, 2)
+    assert deletion.delete_ids(records, "iris", [ids[one]]) == Deleted(1, 2)
     assert deletion.delete_before(records, "iris", 1500.0) == Deleted(500, 1000)
     values = {f"secret{number:06d}" for number in others}
     assert deletion.delete_where(
@@ -105,7 +105,7 @@ def test_what_is_deleted_is_in_no_file(records: Records) -> None:
 def test_a_batch_that_is_still_in_the_journal_is_deleted_too(records: Records) -> None:
     add(records, entry("one", columns=[[1.0], ["secret000001"]]), entry("two"))
     assert left(records.database, ["secret000001"])
-    assert deletion.delete_id(records, "iris", "one") == Deleted(1, 0)
+    assert deletion.delete_ids(records, "iris", ["one"]) == Deleted(1, 0)
     assert not left(records.database, ["secret000001"])
     assert [each.id for each in records.predictions("iris")] == ["two"]
 
@@ -113,7 +113,7 @@ def test_a_batch_that_is_still_in_the_journal_is_deleted_too(records: Records) -
 def test_only_what_belongs_to_the_model_is_deleted(records: Records) -> None:
     add(records, entry("one", rows=2), entry("two", source=1, columns=[[1]], labels=[1]))
     truths.keep(records, "iris", [Told("one", 1, "a"), Told("early", 3, "b")], 1500.0)
-    assert deletion.delete_id(records, "iris", "two") == Deleted(0, 0)
+    assert deletion.delete_ids(records, "iris", ["two"]) == Deleted(0, 0)
     assert deletion.delete_before(records, "exam", 900.0) == Deleted(0, 0)
     assert deletion.delete_where(records, "exam", lambda each: each.id == "one") == Deleted(0, 0)
     assert deletion.delete_where(records, "iris", lambda each: each.row == 1) == Deleted(1, 1)
