@@ -25,6 +25,7 @@ from .blueprints import (
     pages,
     predict,
     predictions,
+    records,
     v1,
     v2,
 )
@@ -139,7 +140,7 @@ def _tracing(config: Config) -> Traces | None:
 
 def _register_views(app: Quart, context: Context) -> None:
     config = context.config
-    for module in (pages, card, life, live, predict, files, v2, v1, invocations, health):
+    for module in (pages, card, life, live, records, predict, files, v2, v1, invocations, health):
         app.register_blueprint(module.blueprint)
     if config.metrics:
         app.register_blueprint(metrics.blueprint)

@@ -1,4 +1,5 @@
-"""A client of this server, for Python programs: predictions, what the models are, CSV in and out.
+"""A client of this server, for Python programs: predictions and what turned out true of them, what
+the models are, CSV in and out.
 
     async with AsyncClient("http://127.0.0.1:8000") as client:
         answer = await client.predict("exam", {"X1": 61.1, "X2": 17.3})
@@ -47,7 +48,7 @@ import msgspec
 
 from model_store.errors import Fault
 
-from .documents import ErrorBody, Label, ModelDescription, ModelList
+from .documents import ErrorBody, FeedbackAnswer, Label, ModelDescription, ModelList
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -330,6 +331,17 @@ class AsyncClient:
             with self._translated():
                 async for chunk in answer.aiter_bytes():
                     yield chunk
+
+    async def feedback(
+        self, name: str, truths: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> FeedbackAnswer:
+        """Say what turned out true of one prediction, or of many: each a mapping of the `id` of the
+        prediction, its `truth`, and of one among many rows its `row`, counted from 0.
+
+        A later truth takes the place of a former one; told again it changes nothing.
+        """
+        content = dict(truths) if isinstance(truths, Mapping) else [dict(each) for each in truths]
+        return await self._post(FeedbackAnswer, f"models/{_quoted(name)}/feedback", content)
 
     async def models(self) -> list[ModelDescription]:
         """All models, with what they take and what they tell."""

@@ -29,10 +29,12 @@ from .tables.scoring import Scorer
 
 if TYPE_CHECKING:
     from .memory.live import Live
+    from .memory.opened import SharedRecords
     from .observe.traces import Traces
 
 EXTENSION = "quart_app"
 LIVE: Final = "quart_app.live"
+RECORDS: Final = "quart_app.records"
 
 AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
@@ -98,6 +100,23 @@ async def get_drifts() -> Mapping[str, Drift]:
     if not models:
         return {}
     return await get_live().drifts(models, context.config.drift_window)
+
+
+def get_records() -> SharedRecords:
+    """The records of predictions, opened when they are first asked for: a server starts without."""
+    extensions = current_app.extensions
+    if RECORDS not in extensions:
+        from .memory.opened import SharedRecords, open_records
+
+        context = context_of(current_app)
+        records = open_records(context.config.database_url, context.registry.store)
+        extensions[RECORDS] = SharedRecords(records)
+    return cast("SharedRecords", extensions[RECORDS])
+
+
+def is_recorded(name: str) -> bool:
+    """Whether predictions of a model are recorded, all or some."""
+    return context_of(current_app).recording.state(name).share > 0
 
 
 def get_answering() -> Answering:

@@ -126,6 +126,47 @@ class ModelList(msgspec.Struct, frozen=True):
     models: list[ModelDescription]
 
 
+class Place(msgspec.Struct, frozen=True):
+    """One row of a prediction, by the id of its response."""
+
+    id: str
+    row: int
+
+
+class FeedbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of truths that were sent: so many are `kept`, of which `replaced` took the place
+    of others. `unknown` are those of which no prediction of this model was recorded, or not yet;
+    they are kept as well, unless they are known to be another model's. `empty` rows of a table had
+    no truth."""
+
+    model: str
+    kept: int
+    replaced: int
+    unknown: Sequence[Place] = ()
+    empty: int = 0
+
+
+class FormerTruth(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told before, from one moment to another."""
+
+    truth: Label | list[Label]
+    at: str
+    replaced_at: str
+
+
+class RecordedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of one row of a request: the `predictions` of the version that answered, and of
+    what was tried beside it, each as in an export; the truth, when it was told, and what was told
+    before, the latest last."""
+
+    id: str
+    row: int
+    predictions: Sequence[dict[str, Any]]
+    truth: Label | list[Label] | None
+    told_at: str | None
+    former: Sequence[FormerTruth] = ()
+
+
 class ErrorBody(msgspec.Struct, omit_defaults=True):
     """What a client reads when a request was not answered."""
 

@@ -125,12 +125,9 @@ class Recording:
         return recorder
 
     def _records(self) -> Records:
-        from .memory.database import Database
-        from .memory.store import Records
-        from .memory.versions import StoredSummaries, Versions
+        from .memory.opened import open_records
 
-        summaries = StoredSummaries(Versions(self._registry.store))
-        return Records(Database.at(self._config.database_url, seconds=SECONDS), summaries)
+        return open_records(self._config.database_url, self._registry.store, seconds=SECONDS)
 
     def _tell_missing(self) -> None:
         if self._missing:

@@ -25,7 +25,7 @@ from model_store.manifest import Evaluation
 
 from ..about.card import read_card
 from ..about.description import describe
-from ..context import get_drifts, get_registry, get_until
+from ..context import get_drifts, get_registry, get_until, is_recorded
 from ..documents import ErrorBody, ModelDescription, ModelList
 from ..errors import note_error, sentence_of
 from ..inference import InferenceRequest, InferenceResponse
@@ -185,7 +185,16 @@ async def _result(
     reasons = await why(servable, asked, until=get_until())
     found = await what_if(servable, asked, until=get_until())
     url = urljoin(request.host_url, link.partition("?")[0])
-    return result(servable.manifest, answer, row, found, reasons, url=url, link=link)
+    return result(
+        servable.manifest,
+        answer,
+        row,
+        found,
+        reasons,
+        url=url,
+        link=link,
+        recorded=is_recorded(servable.manifest.name),
+    )
 
 
 @blueprint.get("/models/<name>/about")

@@ -14,6 +14,7 @@ import msgspec
 
 from model_store import Manifest
 from model_store.column_facts import JSONLabel
+from model_store.labels import json_labels
 from model_store.literals import shown_category
 from model_store.manifest import Target
 
@@ -22,6 +23,7 @@ from ..about.what_if import Effect, TargetEffects, WhatIf
 from ..about.why import Why
 from ..inference import InferenceResponse
 from ..protocols import form, native
+from .was_right import Question, question
 
 WIDTH: Final = 320
 MARGIN: Final = 8
@@ -83,6 +85,8 @@ class Result:
     reason: str | None
     """Why there is no what-if."""
     why: Why
+    question: Question | None
+    """Whether it was right, where that is kept."""
 
 
 def result(
@@ -94,9 +98,10 @@ def result(
     *,
     url: str,
     link: str,
+    recorded: bool = False,
 ) -> Result:
     """All that the page shows of the answer to one row. `url` is where it was asked, and `link`
-    asks it again."""
+    asks it again. Where it was `recorded`, the page asks whether it was right."""
     answers = form.encode(answer, manifest.words, manifest.measures)
     labels = _numbers(manifest, answer)
     told = [
@@ -111,7 +116,14 @@ def result(
         what_if=[_curves(each, manifest.words) for each in found.targets],
         reason=found.reason,
         why=reasons,
+        question=_question(manifest, answer) if recorded else None,
     )
+
+
+def _question(manifest: Manifest, answer: InferenceResponse) -> Question | None:
+    """Whether the answer was right."""
+    (labels,) = json_labels(answer.labels[:1])
+    return question(manifest, answer.id, labels=labels if isinstance(labels, list) else [labels])
 
 
 def _numbers(manifest: Manifest, answer: InferenceResponse) -> list[float | None]:

@@ -25,7 +25,7 @@ from ..negotiation import JSON
 from ..serving.servable import Servable
 from ..version import VERSION
 from .failures import add_failures
-from .operations import add_classic, add_invocations, add_model, add_protocol
+from .operations import add_classic, add_invocations, add_model, add_protocol, add_records
 from .schemas import PROTOCOLS, REFERENCE, Schema, answer_schema, row_schema
 
 __all__ = ["Provider", "answer_schema", "register", "row_schema"]
@@ -92,6 +92,7 @@ class Provider(OpenAPIProvider):
         errors = [protocol.error_schema for protocol in context.protocols]
         named = {schema["title"]: schema for schema in errors if schema is not None}
         document["components"]["schemas"] |= PROTOCOLS | named
+        add_records(document)
         for servable in servables:
             add_model(document, servable)
         add_invocations(document, servables)

@@ -98,6 +98,35 @@ def add_invocations(document: Schema, servables: Iterable[Servable]) -> None:
     }
 
 
+def add_records(document: Schema) -> None:
+    """Say what bodies feedback has, and in what kinds an export comes."""
+    told = {
+        "type": "object",
+        "required": ["id", "truth"],
+        "properties": {
+            "id": {"type": "string", "minLength": 1, "description": "That of the response."},
+            "row": {"type": "integer", "minimum": 0, "default": 0},
+            "truth": {"description": "What the model could have predicted."},
+        },
+        "additionalProperties": False,
+    }
+    document["paths"]["/models/{name}/feedback"]["post"]["requestBody"] = {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {"oneOf": [told, {"type": "array", "items": told, "minItems": 1}]},
+            },
+            CSV: {"schema": TEXT},
+            jsonl.CONTENT_TYPE: {"schema": TEXT},
+            form.CONTENT_TYPE: {"schema": told},
+        },
+    }
+    document["paths"]["/models/{name}/predictions"]["get"]["responses"][200] = {
+        "description": "The records, the oldest first.",
+        "content": {jsonl.CONTENT_TYPE: {"schema": TEXT}, CSV: {"schema": TEXT}},
+    }
+
+
 def add_protocol(document: Schema, protocol: Protocol) -> None:
     """Add the routes of a protocol of which no more is known than what it says of itself."""
     if protocol in BUNDLED:

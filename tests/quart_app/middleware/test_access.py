@@ -74,6 +74,17 @@ TASKS: dict[str, tuple[str, str, Any]] = {
     "removed task": ("/tour/tasks/2", "DELETE", None),
     "more slashes to a task": ("//tour/tasks/3", "DELETE", None),
 }
+# What needs a key where predictions do, as it is told of them.
+TELLING: dict[str, tuple[str, str, Any]] = {
+    "feedback": ("/models/exam/feedback", "POST", {"id": "a", "truth": 1}),
+}
+# What needs a key whatever the settings say.
+RECORDS: dict[str, tuple[str, str, Any]] = {
+    "records": ("/models/exam/predictions", "GET", None),
+    "a record": ("/models/exam/predictions/x", "GET", None),
+    "more slashes to records": ("//models/exam/predictions", "GET", None),
+    "the head of records": ("/models/exam/predictions", "HEAD", None),
+}
 OPEN: dict[str, tuple[str, str, Any]] = {
     "home": ("/", "GET", None),
     "model": ("/models/exam", "GET", None),
@@ -104,11 +115,11 @@ async def test_what_needs_a_key_is_what_the_setting_says(
 ) -> None:
     settings = {"RECIPES": "", "DATABASE_URL": f"sqlite:///{tmp_path}/tasks.sqlite3"}
     app = create_app(MODEL_STORE=bundled_root, API_KEYS=KEYS, KEYS_FOR=keys_for, **settings)
-    every = {**CHANGING, **ROUTES, **TASKS}
-    closed = {"changes": CHANGING, "predictions": every, "none": {}}[keys_for]
+    every = {**CHANGING, **ROUTES, **TASKS, **TELLING}
+    closed = {"changes": CHANGING, "predictions": every, "none": {}}[keys_for] | RECORDS
     async with started(app) as running:
         client = running.test_client()
-        for routes in (ROUTES, CHANGING, TASKS, OPEN):
+        for routes in (ROUTES, CHANGING, TASKS, TELLING, RECORDS, OPEN):
             for name, route in routes.items():
                 answer = await asked(client, route)
                 if closed.get(name) == route:
@@ -128,6 +139,7 @@ def marked(app: Quart) -> dict[str, set[str]]:
         "keeps": set(),
         "changes": set(),
         "guarded": set(),
+        "records": set(),
         "page": set(),
     }
     for endpoint, view in app.view_functions.items():
@@ -146,9 +158,10 @@ def test_every_view_that_predicts_keeps_or_changes_something_says_so(tmp_path: P
     spoken |= {"v1.predict", "v1_explain.predict"}
     assert marked(create_app(MODEL_STORE=tmp_path)) == {
         "predicts": files | older | spoken | {"predict.by_query", "pages.ask", "pages.home"},
-        "keeps": files,
+        "keeps": files | {"records.tell"},
         "changes": {"v2.load", "v2.unload"} | life,
-        "guarded": {f"tour.{name}" for name in tasks},
+        "guarded": {f"tour.{name}" for name in tasks} | {"records.tell"},
+        "records": {"records.export", "records.show"},
         "page": {"classic.ml_model", "pages.home"},
     }
 
@@ -163,7 +176,8 @@ def test_every_view_that_takes_values_of_a_model_is_marked(tmp_path: Path) -> No
 async def test_without_keys_what_needs_one_is_refused(make_app: MakeApp) -> None:
     async with make_app(KEYS_FOR="predictions") as app:
         client = app.test_client()
-        for route in (*ROUTES.values(), *CHANGING.values(), *TASKS.values()):
+        closed = ROUTES | CHANGING | TASKS | TELLING | RECORDS
+        for route in closed.values():
             answer = await asked(client, route, **{"x_api_key": SECRET})
             assert answer.status_code == 403
             assert "WWW-Authenticate" not in answer.headers

@@ -248,6 +248,8 @@ async def test_what_changes_the_server_says_that_it_needs_a_key(kinds_client: Cl
     assert guarded == {
         *(f"/v2/repository/models/{{name}}/{action}" for action in ("load", "unload")),
         *(f"/models/{{name}}/{action}" for action in changes),
+        "/models/{name}/predictions",
+        "/models/{name}/predictions/{id}",
     }
 
 
