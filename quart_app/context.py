@@ -12,7 +12,7 @@ from quart import Quart, current_app, request
 from .answering import Answering, Call
 from .asgi import RequestState, Scope, state_of
 from .config import Config
-from .figures import Drift
+from .figures import Watched
 from .keys import require_for
 from .middleware.access import Access
 from .middleware.clients import route_key
@@ -89,8 +89,8 @@ def get_live() -> Live:
     return cast("Live", extensions[LIVE])
 
 
-async def get_drifts() -> Mapping[str, Drift]:
-    """How far the models that are recorded are from their training data, by name."""
+async def get_watched() -> Mapping[str, Watched]:
+    """How the models that are recorded do, by name."""
     context = context_of(current_app)
     models = {
         name: entry.manifest.version
@@ -99,7 +99,7 @@ async def get_drifts() -> Mapping[str, Drift]:
     }
     if not models:
         return {}
-    return await get_live().drifts(models, context.config.drift_window)
+    return await get_live().watched(models, context.config.drift_window)
 
 
 def get_records() -> SharedRecords:

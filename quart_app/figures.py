@@ -151,6 +151,13 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
 
 
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """What the home page and the metrics are told of a model."""
+
+    drift: Drift
+    scores: Scores
+
+
 class RecordState(msgspec.Struct, frozen=True, kw_only=True):
     """Which share of the predictions is recorded; `reason` says why there is none."""
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from quart import Blueprint, Response, current_app, render_template, request
 from quart_schema import document_querystring, document_response, hide, tag
+from werkzeug.exceptions import ServiceUnavailable
 
 from model_store import Manifest
 
 from ..context import context_of, get_live, get_registry, get_until
 from ..documents import ErrorBody
-from ..errors import note_error, status_of
+from ..errors import answer_with
 from ..figures import ColumnFigures, Monitor
 from ..inference import InvalidRequest
 from ..marks import figures
@@ -23,11 +25,15 @@ from ..negotiation import html_response, json_response, varied
 if TYPE_CHECKING:
     from ..memory import drawing
 
+logger = logging.getLogger(__name__)
+
 blueprint = Blueprint("live", __name__, url_prefix="/models/<name>")
 
 WINDOW: Final = "7d"
 """How far back, where nothing is said."""
 WINDOWS: Final = (("1h", "Hour"), ("24h", "Day"), ("7d", "7 days"), ("30d", "30 days"))
+UNREADABLE: Final = "The records cannot be read at the moment; the server's log says why."
+UNREADABLE_KIND: Final = "records_unavailable"
 MOST_DRAWN: Final = 9
 """Columns that are drawn, those that are farthest from the training data; a table has all."""
 
@@ -59,6 +65,8 @@ class Drawn(NamedTuple):
 async def monitor(name: str) -> Response:
     """How a model does in use: requests, answers, and drift from its training data."""
     found = await _figures(name, await _serving(name), _query())
+    if found is None:
+        return await answer_with(ServiceUnavailable(UNREADABLE), 503, UNREADABLE_KIND)
     return json_response(found)
 
 
@@ -69,28 +77,20 @@ async def page(name: str) -> Response:
     """How a model does in use, in charts."""
     servable = await get_registry().servable(name, until=get_until())
     manifest, query = servable.manifest, _query()
-    found: Monitor | None = None
-    problem = None
-    try:
-        found = await _figures(name, manifest.version, query)
-    except Exception as error:
-        if status_of(error) != 503:
-            raise
-        note_error(error)
-        problem = f"The records cannot be read: {error}"
+    found = await _figures(name, manifest.version, query)
     titles = _titles(manifest)
     html = await render_template(
         "pages/live.html",
         manifest=manifest,
         found=found,
-        problem=problem,
+        problem=UNREADABLE if found is None else None,
         drawn=None if found is None else _drawn(found, titles, manifest.words),
         drifting=[] if found is None else [each for each in found.drift.columns if each.drifts],
         titles=titles,
         window=query.window,
         windows=WINDOWS,
     )
-    return varied(html_response(html, 200 if problem is None else 503))
+    return varied(html_response(html, 503 if found is None else 200))
 
 
 def _query() -> Query:
@@ -118,10 +118,20 @@ async def _serving(name: str) -> int:
     return await asyncio.to_thread(registry.store.resolve, name)
 
 
-async def _figures(name: str, version: int, query: Query) -> Monitor:
+async def _figures(name: str, version: int, query: Query) -> Monitor | None:
+    """The figures; None where the records cannot be read, which is logged.
+
+    Raises:
+        InvalidRequest: the query names no window.
+    """
+    from ..memory.database import RecordsUnavailable
+
     recording = context_of(current_app).recording.state(name)
     try:
         return await get_live().figures(name, version, query.window, recording, exact=query.exact)
+    except RecordsUnavailable as error:
+        logger.warning("The records of %s cannot be read: %s", name, error)
+        return None
     except ValueError as error:
         raise InvalidRequest(f"window: expected {error}, got {query.window!r:.60}.") from None
 

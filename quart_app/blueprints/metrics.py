@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 from quart_schema import tag
 
-from ..context import get_drifts, get_metrics
+from ..context import get_metrics, get_watched
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -14,5 +14,5 @@ blueprint = Blueprint("metrics", __name__)
 @tag({"health"})
 async def metrics() -> Response:
     """The metrics, in the text format of Prometheus or OpenMetrics."""
-    page = get_metrics().page(request.headers.get("Accept", ""), await get_drifts())
+    page = get_metrics().page(request.headers.get("Accept", ""), await get_watched())
     return Response(page.body, content_type=page.content_type)

@@ -25,7 +25,7 @@ from model_store.manifest import Evaluation
 
 from ..about.card import read_card
 from ..about.description import describe
-from ..context import get_drifts, get_registry, get_until, is_recorded
+from ..context import get_registry, get_until, get_watched, is_recorded
 from ..documents import ErrorBody, ModelDescription, ModelList
 from ..errors import note_error, sentence_of
 from ..inference import InferenceRequest, InferenceResponse
@@ -82,7 +82,7 @@ async def home() -> Response:
     page = await render_template(
         "pages/home.html",
         models=models,
-        drifts=await get_drifts(),
+        watched=await get_watched(),
         older=predict is not None,
         tour=TOUR in current_app.view_functions,
         refresh=LOADING_RETRY_AFTER if registry.waiting else None,

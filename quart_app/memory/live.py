@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from model_store import ModelStore
 
-from ..figures import Drift, Monitor, RecordState
+from ..figures import Monitor, RecordState, Watched
 from ..serving.threads import run_in_daemon
 from ..window import MINUTE, Window, seconds_of
 from .database import Database, RecordsUnavailable
-from .monitor import Question, asked_of, drift_of, monitor
+from .monitor import Question, Scored, asked_of, drift_of, monitor
 from .pieces import read_pieces
+from .scoring import read_truths
 from .store import Records
 from .versions import StoredSummaries, Versions
 
@@ -25,18 +26,12 @@ AT_ONCE: Final = 2
 """Questions that are answered at a time: each reads for some tenths of a second."""
 FRESH: Final = MINUTE
 """How old what is known of all models may be; less where windows are short."""
+WATCHED_ROWS: Final = 10_000
+"""Rows with a truth that the scores of the metrics are of."""
 PATIENCE: Final = 1.0
 """Seconds that a page waits for it to be looked at again."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Watched:
-    """What was last found of all models that are recorded, and when, in seconds of the loop."""
-
-    drifts: Mapping[str, Drift] = field(default_factory=dict)
-    at: float = float("-inf")
 
 
 class Live:
@@ -46,7 +41,8 @@ class Live:
         self._versions = Versions(store)
         self._records = Records(Database.at(url), StoredSummaries(self._versions))
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._watched = Watched()
+        self._watched: Mapping[str, Watched] = {}
+        self._at = -math.inf
         self._looking: asyncio.Task[None] | None = None
 
     async def figures(
@@ -63,35 +59,38 @@ class Live:
         async with self._places:
             return await run_in_daemon(partial(monitor, self._records, self._versions, question))
 
-    async def drifts(self, models: Mapping[str, int], length: str) -> Mapping[str, Drift]:
-        """How far each of these models, by the version that serves, is from its training data; as
-        it was found before where it is not looked at in time again."""
+    async def watched(self, models: Mapping[str, int], length: str) -> Mapping[str, Watched]:
+        """What is known of each of these models, by the version that serves; as it was found before
+        where it is not looked at in time again."""
         loop = asyncio.get_running_loop()
         fresh = min(FRESH, seconds_of(length) / 4)
-        if models and loop.time() - self._watched.at > fresh and self._looking is None:
+        if models and loop.time() - self._at > fresh and self._looking is None:
             self._looking = loop.create_task(self._look(dict(models), length), name="drift")
         if self._looking is not None:
             await asyncio.wait([self._looking], timeout=PATIENCE)
-        return {name: self._watched.drifts[name] for name in models if name in self._watched.drifts}
+        return {name: self._watched[name] for name in models if name in self._watched}
 
     async def _look(self, models: Mapping[str, int], length: str) -> None:
         try:
             window = Window.before(length, time.time())
             async with self._places:
-                found = await run_in_daemon(partial(self._drifts, models, window))
-            self._watched.drifts = found
+                self._watched = await run_in_daemon(partial(self._watch, models, window))
         except RecordsUnavailable as error:
             logger.warning("Drift cannot be looked for: %s", error)
         except Exception:
             logger.exception("Drift cannot be looked for.")
         finally:
-            self._watched.at = asyncio.get_running_loop().time()
+            self._at = asyncio.get_running_loop().time()
             self._looking = None
 
-    def _drifts(self, models: Mapping[str, int], window: Window) -> dict[str, Drift]:
+    def _watch(self, models: Mapping[str, int], window: Window) -> dict[str, Watched]:
         found = {}
         for name, version in models.items():
             pieces = read_pieces(self._records, self._versions, name, window)
             now, former = (asked_of(each, version) for each in (pieces.now, pieces.former))
-            found[name] = drift_of(self._versions.find(name, version), version, now, former)
+            truths = read_truths(self._records, name, window, most=WATCHED_ROWS)
+            found[name] = Watched(
+                drift=drift_of(self._versions.find(name, version), version, now, former),
+                scores=Scored(self._versions, name, truths).of(version),
+            )
         return found

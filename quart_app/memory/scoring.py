@@ -57,15 +57,16 @@ class Truths(NamedTuple):
     left: bool
 
 
-def read_truths(records: Records, model: str, window: Window) -> Truths:
-    """Read them. Blocks.
+def read_truths(records: Records, model: str, window: Window, *, most: int | None = None) -> Truths:
+    """Read at most so many of them, else MOST_ROWS. Blocks.
 
     Raises:
         RecordsUnavailable
     """
     found: dict[tuple[int, str], list[Pair]] = defaultdict(list)
-    rows = records.scored(model, window.since, window.until, MOST_ROWS + 1)
-    for row, truth in islice(rows, MOST_ROWS):
+    most = MOST_ROWS if most is None else most
+    rows = records.scored(model, window.since, window.until, most + 1)
+    for row, truth in islice(rows, most):
         if row.status < FAILED and row.outputs is not None:
             found[row.version, row.variant].append(Pair(row.outputs, truth, row.probabilities))
     return Truths(found, next(rows, None) is not None)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..asgi import Record
-from ..figures import Drift
+from ..figures import Watched
 from ..middleware.limits import InFlight
 from ..recording import Recording
 from ..serving.registry import Registry
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .prometheus import Exposition, Page
 
 
-NO_DRIFTS: Final[Mapping[str, Drift]] = MappingProxyType({})
+NOTHING: Final[Mapping[str, Watched]] = MappingProxyType({})
 
 
 class Metrics:
@@ -47,10 +47,10 @@ class Metrics:
         """Count a request that has ended."""
         self._counters.count(record)
 
-    def page(self, accept: str = "", drifts: Mapping[str, Drift] = NO_DRIFTS) -> Page:
-        """All of them as text, in the format of OpenMetrics where `Accept` names it; `drifts` by
+    def page(self, accept: str = "", watched: Mapping[str, Watched] = NOTHING) -> Page:
+        """All of them as text, in the format of OpenMetrics where `Accept` names it; `watched` by
         the names of models."""
-        return self._exposition.page(accept, drifts)
+        return self._exposition.page(accept, watched)
 
     @cached_property
     def _exposition(self) -> Exposition:

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ..documents import State
-from ..figures import ColumnFigures, Drift
+from ..figures import ColumnFigures, Watched
 from ..middleware.limits import InFlight
 from ..recording import Recording
 from ..serving.registry import Registry
@@ -58,14 +58,14 @@ class Exposition:
         self._registry.register(RequestCollector(counters, in_flight))
         self._registry.register(ModelCollector(models))
         self._registry.register(RecordCollector(recording))
-        self._drift = DriftCollector()
-        self._registry.register(self._drift)
+        self._watch = WatchCollector()
+        self._registry.register(self._watch)
         if spans is not None:
             self._registry.register(SpanCollector(spans))
 
-    def page(self, accept: str, drifts: Mapping[str, Drift]) -> Page:
+    def page(self, accept: str, watched: Mapping[str, Watched]) -> Page:
         """All of them as text, in the format of OpenMetrics where `Accept` names it."""
-        self._drift.found = drifts
+        self._watch.found = watched
         if OPENMETRICS in accept.lower():
             return Page(
                 openmetrics.generate_latest(self._registry),  # type: ignore[no-untyped-call]
@@ -341,11 +341,11 @@ class RecordCollector(Collector):
         )
 
 
-class DriftCollector(Collector):
-    """How far models that are recorded are from their training data, as was `found` last."""
+class WatchCollector(Collector):
+    """How models that are recorded do, as was `found` last."""
 
     def __init__(self) -> None:
-        self.found: Mapping[str, Drift] = {}
+        self.found: Mapping[str, Watched] = {}
 
     def describe(self) -> list[Metric]:
         """Nothing: registering it looks at nothing."""
@@ -360,14 +360,14 @@ class DriftCollector(Collector):
             "1 where a column drifts in two windows running.",
             MODEL,
             (
-                ((name, str(drift.version)), bool(drift.marked))
-                for name, drift in self.found.items()
+                ((name, str(each.drift.version)), bool(each.drift.marked))
+                for name, each in self.found.items()
             ),
         )
         columns = [
-            ((name, str(drift.version), column.name, _side(column)), column)
-            for name, drift in self.found.items()
-            for column in drift.columns
+            ((name, str(each.drift.version), column.name, _side(column)), column)
+            for name, each in self.found.items()
+            for column in each.drift.columns
             if column.distance is not None and column.threshold is not None
         ]
         labels = (*MODEL, "column", "side")
@@ -382,6 +382,17 @@ class DriftCollector(Collector):
             "From which distance on that is more than chance.",
             labels,
             ((told, column.threshold or 0.0) for told, column in columns),
+        )
+        yield _gauge(
+            "quart_app_live_score",
+            "How good the predictions were whose truth is known.",
+            (*MODEL, "target", "score"),
+            (
+                ((name, str(each.drift.version), of.target or "", score.name), score.value)
+                for name, each in self.found.items()
+                for of in each.scores.targets
+                for score in of.scores
+            ),
         )
 
 
