@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -49,12 +50,16 @@ def _numbers(reference: NumberReference, now: Counts) -> list[Part]:
         )
     low, high = np.interp(ENDS, SHARES, reference.quantiles)
     bounds = ticks(float(low), float(high), MOST_RANGES)
+    whole = reference.reading == "number" and all(map(float.is_integer, reference.sample))
+    if whole:
+        bounds = sorted({float(math.floor(bound)) for bound in bounds})
     texts = [_text(reference, bound) for bound in bounds]
-    labels = [
-        f"up to {texts[0]}",
-        *(f"{first} to {last}" for first, last in itertools.pairwise(texts)),
-        f"above {texts[-1]}",
-    ]
+    labels = [f"up to {texts[0]}"]
+    for (first, last), (begin, end) in zip(
+        itertools.pairwise(texts), itertools.pairwise(bounds), strict=True
+    ):
+        labels.append(last if whole and end - begin == 1 else f"{first} to {last}")
+    labels.append(f"above {texts[-1]}")
     sides = (_in_ranges(reference, each, bounds) for each in (reference.seen, now))
     return _parts(labels, *sides, empty=False)
 
@@ -76,7 +81,7 @@ def _in_ranges(
     means = np.asarray(counts.sums, np.float64)[there] / found[there]
     means = means * (reference.spread or 1.0) + reference.center
     # A mean that is a bound but for its last digits belongs to what ends there.
-    places = np.searchsorted(np.asarray(bounds) * (1 + 1e-9 * np.sign(bounds)), means, "left")
+    places = np.searchsorted(np.asarray(bounds) + 1e-9 * reference.spread, means, "left")
     ranges: list[float] = np.bincount(places, found[there], len(bounds) + 1).tolist()
     return ranges
 
