@@ -205,9 +205,9 @@ async def test_what_is_wrong_is_told_by_its_kind_and_is_an_error_where_it_is_the
         client = app.test_client()
         await client.post("/models/exam/predict", json={"X1": "many"})
         await client.get("/models/exam/predict?X1=1&X2=1&model=exam", headers={"Accept": "x"})
-        await client.post("/mcp", data=json.dumps(faulty), headers=JSON)
         context_of(app.app).registry.entry("exam").servable._workers.shutdown()  # type: ignore
         await client.post("/models/exam/predict", json=ROW)
+        await client.post("/mcp", data=json.dumps(faulty), headers=JSON)
         spans = await arrived(collector, "tools/call exam")
     told = [
         (span.attributes["http.response.status_code"], span.attributes.get("error.type"))
