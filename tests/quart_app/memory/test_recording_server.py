@@ -68,6 +68,36 @@ def test_term_loses_nothing_and_kill_what_came_in_the_last_second(
     assert len(kept) > len(ids)
 
 
+def test_what_came_by_grpc_is_recorded(sqlite_url: str, bundled_root: Path, tmp_path: Path) -> None:
+    # Imported here: grpc starts threads, and this module is collected with others.
+    import grpc
+
+    from quart_app import protobuf
+
+    request = protobuf.message_class("inference.ModelInferRequest")
+    tensor = {"name": "x", "datatype": "FP64", "shape": [2, 2]}
+    contents = {"contents": {"fp64_contents": [61.1, 17.3, 1, 2]}}
+    sent = {"model_name": "exam", "id": "mine", "inputs": [tensor | contents]}
+    bad = sent | {"inputs": [tensor]}
+    port = {"QUART_APP_GRPC_PORT": 0}
+    with serving(cwd=tmp_path, **settings(sqlite_url, bundled_root), **port) as server:
+        address = server.grpc_address()
+        server.wait_until_ready()
+        with grpc.insecure_channel(address) as channel:
+            infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            infer(request(**sent).SerializeToString(), timeout=30)
+            with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
+                infer(request(**bad).SerializeToString(), timeout=30)
+        assert server.stop() == 0
+    rows = list(Records(Database.at(sqlite_url)).predictions("exam"))
+    found = {(row.id, row.row, row.inputs["X1"]) for row in rows if row.inputs is not None}
+    assert found == {("mine", 0, 61.1), ("mine", 1, 1)}
+    assert {(row.door, row.status, row.error) for row in rows} == {
+        ("grpc", 200, None),
+        ("grpc", 400, "invalid_request"),
+    }
+
+
 def test_predictions_are_as_fast_while_the_file_is_locked(
     sqlite_url: str, bundled_root: Path, tmp_path: Path
 ) -> None:
