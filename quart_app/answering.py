@@ -19,7 +19,7 @@ from model_store.errors import Unanswerable
 
 from .asgi import Record
 from .config import Config
-from .inference import Bound, InferenceRequest, InferenceResponse
+from .inference import Bound, InferenceRequest, InferenceResponse, InvalidRequest
 from .keys import require_for
 from .protocols.explained import settled
 from .protocols.protocol import Limits, Payload, Protocol, Reply
@@ -152,11 +152,14 @@ class Answering:
             payload = Payload(payload.body, payload.content_type, payload.headers, columns)
             request = await self.decode(protocol, payload)
         else:
-            request = await self.decode(protocol, payload)
+            try:
+                request = await self.decode(protocol, payload)
+            except InvalidRequest as error:
+                _note_named(call.record, call.name or error.model)
+                raise
             if request.model is not None and call.name is None:
                 call = structs.replace(call, name=request.model, version=request.version)
-                if call.record is not None:
-                    call.record.named = call.name
+                _note_named(call.record, call.name)
             chosen = self.choose(call, self._loaded(call) or await self.find(call, request.names))
         if in_json and request.in_bytes:
             raise InBytes
@@ -309,6 +312,11 @@ class Answering:
         if call.name is None or (call.models is not None and call.name not in call.models):
             return None
         return self._registry.loaded(call.name, call.version)
+
+
+def _note_named(record: Record | None, name: str | None) -> None:
+    if record is not None:
+        record.named = name
 
 
 def note(record: Record | None, servable: Servable, rows: int | None = None) -> None:

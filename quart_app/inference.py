@@ -35,7 +35,9 @@ class InferenceError(Exception):
 
 
 class InvalidRequest(InferenceError):
-    pass
+    """`model` is the one that the request itself names, where that much could be read of it."""
+
+    model: str | None = None
 
 
 class RequestTooLarge(InvalidRequest):

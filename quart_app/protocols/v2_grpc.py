@@ -80,20 +80,11 @@ def decode(payload: Payload, limits: Limits) -> InferenceRequest:
         raise InvalidRequest(str(error)) from None
     if not message.model_name:
         raise InvalidRequest("model_name: expected the name of a model, got nothing.")
-    raw = message.raw_input_contents
-    is_raw = len(raw) > 0
-    if is_raw:
-        _require_raw(message)
-        values: v2.ReadValues = _Raw(iter(raw)).read
-    else:
-        values = _Typed(iter(message.inputs)).read
-    return v2.read(
-        _request(message, is_raw),
-        values,
-        max_rows=limits.tensor_rows if is_raw else limits.rows,
-        model=message.model_name,
-        version=message.model_version or None,
-    )
+    try:
+        return _read_tensors(message, limits)
+    except InvalidRequest as error:
+        error.model = message.model_name
+        raise
 
 
 def encode(response: InferenceResponse, request: InferenceRequest) -> Reply:
@@ -135,6 +126,23 @@ PROTOCOL: Final = Protocol(
 
 
 # Reading ------------------------------------------------------------------------
+
+
+def _read_tensors(message: Message, limits: Limits) -> InferenceRequest:
+    raw = message.raw_input_contents
+    is_raw = len(raw) > 0
+    if is_raw:
+        _require_raw(message)
+        values: v2.ReadValues = _Raw(iter(raw)).read
+    else:
+        values = _Typed(iter(message.inputs)).read
+    return v2.read(
+        _request(message, is_raw),
+        values,
+        max_rows=limits.tensor_rows if is_raw else limits.rows,
+        model=message.model_name,
+        version=message.model_version or None,
+    )
 
 
 def _request(message: Message, is_raw: bool) -> v2.Request:

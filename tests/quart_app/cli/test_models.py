@@ -370,6 +370,10 @@ def test_edit_changes_the_words_and_leaves_the_artifact(plans: ModelStore) -> No
         ),
         (["--explain", "left=x"], "There is a description for 'left'"),
         (["--label", "plan"], "expected NAME=TEXT, got 'plan'"),
+        (["--record", "2"], "expected a share from 0 to 1 such as 5% or 0.05, got '2'"),
+        (["--record-column", "plan"], "expected COLUMN={keep|hash|drop}, as age=hash, got 'plan'"),
+        (["--record-column", "plan=show"], "expected COLUMN={keep|hash|drop}"),
+        (["--record-column", "left=drop"], "plans has no column 'left'; expected one of a=b, plan"),
         ([], "there is nothing to change"),
     ],
 )
@@ -380,6 +384,19 @@ def test_edit_refuses_what_is_not_there(
     assert ended.code in {1, 2}
     assert sentence in ended.stderr
     assert plans.manifest("plans").revision == 1
+
+
+def test_edit_says_what_is_recorded(plans: ModelStore) -> None:
+    edit = ("models", "edit", "plans")
+    result = run(*edit, "--record", "10%", "--record-column", "a=b=hash", store=plans)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "plans is recorded: 10 %; columns that are not kept: a=b (hash).\n",
+    )
+    result = run(*edit, "--record", "0", "--title", "Plans", store=plans)
+    assert (result.exit_code, result.stdout) == (0, "plans version 1 is now revision 2.\n")
+    result = run(*edit, "--record-column", "plan=drop", "--json", store=plans)
+    assert json.loads(result.stdout) == {"share": 0, "columns": {"a=b": "hash", "plan": "drop"}}
 
 
 async def test_the_page_shows_the_words_that_were_edited(plans: ModelStore) -> None:

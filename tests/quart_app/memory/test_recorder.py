@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pytest
 from quart.typing import TestClientProtocol as Client
 
 from model_store import ModelStore
+from model_store.recipes import RECIPES
 from quart_app import create_app
-from quart_app.context import context_of
+from quart_app.context import Context, context_of
 from quart_app.memory.database import Database
 from quart_app.memory.prediction import Prediction
 from quart_app.memory.store import Records
-from quart_app.recording import Recording
 
 from ...conftest import started
 
@@ -29,9 +31,10 @@ PATIENCE = 20.0
 class Recorded:
     """An app that records, with what it has recorded."""
 
-    def __init__(self, client: Client, recording: Recording, url: str) -> None:
+    def __init__(self, client: Client, context: Context, url: str) -> None:
         self.client = client
-        self.recording = recording
+        self.recording = context.recording
+        self.registry = context.registry
         self._records = Records(Database.at(url, seconds=10))
 
     async def rows(self, count: int, model: str = "exam") -> list[Prediction]:
@@ -57,7 +60,7 @@ async def recorded(url: str, store: Path, **settings: Any) -> AsyncIterator[Reco
     settings = {"RECORD": 1, "MODEL_STORE": store, "RECIPES": "", **settings}
     app = create_app(DATABASE_URL=url, **settings)
     async with started(app) as running:
-        yield Recorded(running.test_client(), context_of(app).recording, url)
+        yield Recorded(running.test_client(), context_of(app), url)
 
 
 async def test_a_prediction_is_recorded_under_the_id_of_its_answer(
@@ -188,6 +191,30 @@ async def test_a_running_server_follows_what_the_head_says(
         settings = store.head("exam").records
     assert one.inputs == two.inputs == {"X2": settings.hashed(17.3)}
     assert settings.key not in str(one.inputs)
+
+
+@pytest.mark.parametrize("kind", ["shadow", "canary"])
+async def test_what_a_challenger_said_is_recorded_as_such(
+    kind: Literal["shadow", "canary"], sqlite_url: str, store: ModelStore
+) -> None:
+    RECIPES["exam"].train(store)
+    store.challenge("exam", 1, kind, share=1)
+    async with recorded(sqlite_url, store.root, FOLLOW=0.05) as app:
+        await until(lambda: "exam" in app.registry.challenges)
+        for _ in range(5):
+            await app.client.post("/models/exam/predict", json=EXAM)
+        rows = await app.rows(10 if kind == "shadow" else 5)
+    found = Counter((row.variant, row.version, row.status) for row in rows)
+    if kind == "canary":
+        assert found == {("canary", 1, 200): 5}
+        return
+    assert found == {("champion", 2, 200): 5, ("shadow", 1, 200): 5}
+    champion, shadow = (
+        sorted(row.id for row in rows if row.variant == variant)
+        for variant in ("champion", "shadow")
+    )
+    assert champion == shadow
+    assert {row.outputs for row in rows} == {0}
 
 
 async def test_tables_are_recorded_by_summary_alone(sqlite_url: str, bundled_root: Path) -> None:
