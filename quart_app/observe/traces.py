@@ -62,7 +62,15 @@ FLUSH_SECONDS: Final = 1.0
 """For what waits to be sent when the server ends."""
 
 SECONDS_BETWEEN_LINES: Final = 60.0
-"""An exporter logs each failure; of these one line a minute is enough."""
+"""An exporter logs each failure, and what reads headers logs each that it cannot read; of these one
+line a minute is enough."""
+
+READERS: Final = (
+    "opentelemetry.baggage.propagation",
+    "opentelemetry.trace.propagation.tracecontext",
+    "opentelemetry.trace.span",
+)
+"""The loggers of what reads headers."""
 
 NANOSECONDS: Final = 1_000_000_000
 
@@ -89,9 +97,12 @@ class Traces:
 
     def __init__(self, config: Config) -> None:
         self._exporters = [_exporter(name, config) for name in config.trace_exporters]
-        self._quiet = _Seldom()
-        for exporter in self._exporters:
-            logging.getLogger(type(exporter).__module__).addFilter(self._quiet)
+        self._quiet = [
+            (logging.getLogger(name), _Seldom())
+            for name in (*(type(exporter).__module__ for exporter in self._exporters), *READERS)
+        ]
+        for noisy, seldom in self._quiet:
+            noisy.addFilter(seldom)
         self._resource = _resource(config)
         self.outbox: Outbox[Record | ReadableSpan] = Outbox(
             self._send,
@@ -113,8 +124,7 @@ class Traces:
         """Give the record of a request a trace, that of who called, if that is told."""
         if record.path.startswith(PROBES):
             return
-        called = self._called(scope["headers"])
-        record.trace = self._begun(record, propagate.extract(called, NOBODY) if called else NOBODY)
+        record.trace = self._begun(record, self._around(scope["headers"]))
         if "scheme" in scope:
             record.trace.attributes["url.scheme"] = scope["scheme"]
 
@@ -123,8 +133,11 @@ class Traces:
         known = record.trace
         if not isinstance(known, RequestTrace) or known.caller is not None:
             return
-        said = {key: [value] for key, value in meta.items() if isinstance(value, str)}
-        around = propagate.extract(said, NOBODY)
+        around = self._around(
+            (name.encode("utf-8", "replace"), value.encode("utf-8", "replace"))
+            for name, value in meta.items()
+            if isinstance(value, str)
+        )
         if trace.get_current_span(around).get_span_context().is_valid:
             found = self._begun(record, around)
             found.name, found.attributes = known.name, known.attributes
@@ -155,14 +168,17 @@ class Traces:
         await self.outbox.close(FLUSH_SECONDS)
         for exporter in self._exporters:
             exporter.shutdown()
-            logging.getLogger(type(exporter).__module__).removeFilter(self._quiet)
+        for noisy, seldom in self._quiet:
+            noisy.removeFilter(seldom)
 
-    def _called(self, headers: RawHeaders) -> dict[str, list[str]]:
+    def _around(self, headers: RawHeaders) -> Context:
+        """What headers say of who called. What cannot be printed is no header, and could forge a
+        line of the log."""
         found: dict[str, list[str]] = {}
         for name, value in headers:
-            if name in self._fields:
-                found.setdefault(name.decode(), []).append(value.decode("latin-1"))
-        return found
+            if name in self._fields and (text := value.decode("latin-1")).isprintable():
+                found.setdefault(name.decode(), []).append(text)
+        return propagate.extract(found, NOBODY) if found else NOBODY
 
     def _begun(self, record: Record, around: Context) -> RequestTrace:
         caller = trace.get_current_span(around).get_span_context()

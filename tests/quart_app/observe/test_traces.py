@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from opentelemetry import propagate, trace
 from quart import Quart
+from quart.typing import TestAppProtocol as RunningApp
 from quart.typing import TestClientProtocol as Client
 
 from quart_app import create_app
@@ -120,9 +121,14 @@ async def arrived(collector: Collector, *names: str) -> list[Span]:
     return await asyncio.to_thread(collector.wait_for, *names)
 
 
-async def counted(outbox: Outbox[Any] | None, count: int) -> None:
+def outbox_of(app: RunningApp) -> Outbox[Any]:
+    tracing = context_of(app.app).tracing  # type: ignore[attr-defined]
+    assert tracing is not None
+    return tracing.outbox
+
+
+async def counted(outbox: Outbox[Any], count: int) -> None:
     """Return once so many things were sent, or were not."""
-    assert outbox is not None
     async with asyncio.timeout(20):
         while outbox.sent + outbox.failed < count:  # noqa: ASYNC110 - a thread counts
             await asyncio.sleep(0.005)
@@ -172,7 +178,8 @@ async def test_a_request_that_nobody_has_traced_begins_a_trace_and_probes_have_n
         await client.get("/metrics")
         for _ in range(2):
             await ask(client, "own JSON", traceparent="00-nonsense-01")
-        spans = await arrived(collector, "predict")
+        await counted(outbox_of(app), 2 * 3)
+    spans = collector.spans
     requests = [span for span in spans if not span.parent]
     assert [span.name for span in requests] == ["POST /models/<name>/predict"] * 2
     assert len({span.trace for span in requests}) == 2
@@ -197,6 +204,22 @@ async def test_an_agent_says_in_the_message_itself_who_calls(
     assert only(spans, "tools/list").trace == "1" * 32
 
 
+async def test_what_a_stranger_says_of_the_caller_forges_and_floods_no_log(
+    make_app: MakeApp, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    meta = {"traceparent": CALLER, "baggage": "a b\nERROR forged", "tracestate": "\u2028=1"}
+    call = {**CALL, "params": {**CALL["params"], "_meta": meta}}  # type: ignore[dict-item]
+    async with make_app(**settings(collector)) as app:
+        client = app.test_client()
+        for _ in range(3):
+            await ask(client, "own JSON", traceparent=CALLER, baggage="a b", tracestate="a b=c")
+            await client.post("/mcp", data=json.dumps(call), headers=JSON)
+        await arrived(collector, "tools/call exam", "predict")
+    lines = [each for each in caplog.records if each.name.startswith("opentelemetry")]
+    assert len(lines) <= 2
+    assert "forged" not in caplog.text
+
+
 async def test_what_is_wrong_is_told_by_its_kind_and_is_an_error_where_it_is_the_servers(
     make_app: MakeApp, collector: Collector
 ) -> None:
@@ -204,7 +227,6 @@ async def test_what_is_wrong_is_told_by_its_kind_and_is_an_error_where_it_is_the
     async with make_app(**settings(collector)) as app:
         client = app.test_client()
         await client.post("/models/exam/predict", json={"X1": "many"})
-        await client.get("/models/exam/predict?X1=1&X2=1&model=exam", headers={"Accept": "x"})
         context_of(app.app).registry.entry("exam").servable._workers.shutdown()  # type: ignore
         await client.post("/models/exam/predict", json=ROW)
         await client.post("/mcp", data=json.dumps(faulty), headers=JSON)
@@ -226,8 +248,8 @@ async def test_requests_that_are_predicted_together_say_so(
     async with make_app(**settings(collector)) as app:
         client = app.test_client()
         await asyncio.gather(*(ask(client, "own JSON") for _ in range(8)))
-        await asyncio.sleep(0.1)
-        spans = await arrived(collector, "predict")
+        await counted(outbox_of(app), 8 * 3)
+    spans = collector.spans
     batches = [span.attributes["quart_app.batch_requests"] for span in spans if not span.parent]
     assert len(batches) == 8
     assert max(batches) > 1
@@ -325,7 +347,7 @@ async def test_a_collector_that_does_not_answer_holds_up_no_request_and_spans_ar
     waiting = told["quart_app_waiting_spans"]
     dropped = told['quart_app_spans_total{outcome="dropped"}']
     assert 0 < waiting <= 10
-    assert waiting + dropped + 3 == 30  # three are on their way
+    assert 30 - 3 <= waiting + dropped <= 30  # three may be on their way
     assert told['quart_app_spans_total{outcome="sent"}'] == 0
 
 
@@ -334,7 +356,7 @@ async def test_a_collector_that_refuses_is_logged_once_and_counted(
 ) -> None:
     collector.status = 401
     async with make_app(**settings(collector)) as app:
-        outbox = context_of(app.app).tracing.outbox  # type: ignore
+        outbox = outbox_of(app)
         for count in (3, 6):
             await ask(app.test_client(), "own JSON")
             await counted(outbox, count)
