@@ -40,6 +40,7 @@ from .errors import (
     CorruptVersion,
     HeadChanged,
     InvalidName,
+    StoreForbidden,
     StoreNotWritable,
     StoreUnreachable,
     Unsigned,
@@ -240,8 +241,10 @@ class BucketStore(ModelStore):
         return published
 
     def _not_writable(self, error: StoreUnreachable) -> StoreNotWritable:
+        forbidden = isinstance(error, StoreForbidden)
+        why = "does not allow it to this key" if forbidden else "cannot be reached"
         return StoreNotWritable(
-            f"The store {self.place} cannot be written: the bucket cannot be reached.", error.words
+            f"The store {self.place} cannot be written: the bucket {why}.", error.words
         )
 
     def _claim(self, name: str) -> int:

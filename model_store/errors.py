@@ -16,6 +16,7 @@ ModelStoreError
 ├── CorruptVersion        size, digest or manifest is wrong; nothing was unpickled
 │   ├── Unsigned          a signature is required, and the version has none by that key
 │   └── StoreUnreachable  the bucket does not answer, and nothing is known of what was asked
+│       └── StoreForbidden    it answers that this key may not write
 ├── MissingExtra          an optional package is not installed
 ├── IncompatibleVersion   made with another scikit-learn minor, or there is none here; nothing was
 │                         unpickled
@@ -118,6 +119,10 @@ class Unsigned(CorruptVersion):
 
 
 class StoreUnreachable(CorruptVersion):
+    pass
+
+
+class StoreForbidden(StoreUnreachable):
     pass
 
 

@@ -2,8 +2,8 @@
 
 What went wrong is one of three things here: an object is there already (`AlreadyThere`), it is
 another one than that which was read (`Changed`), or the bucket did not answer as a bucket does
-(`Unreachable`). After a failure nothing is asked of the bucket for a moment, so that nobody waits
-for it again and again. obstore is imported at first use (the extra `objects`).
+(`StoreUnreachable`). After a failure nothing is asked of the bucket for a moment, so that nobody
+waits for it again and again. obstore is imported at first use (the extra `objects`).
 
 A request that was repeated since its answer was lost may be told that its own first try is in its
 way. So whoever makes or replaces an object gives it bytes that nobody else writes, and looks.
@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from .errors import CorruptVersion, MissingExtra, StoreUnreachable, words_of
+from .errors import CorruptVersion, MissingExtra, StoreForbidden, StoreUnreachable, words_of
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -202,7 +202,7 @@ class Objects:
         """
         import obstore
 
-        self._asked(lambda: obstore.put(self._bulk, key, data))
+        self._written(lambda: obstore.put(self._bulk, key, data))
 
     def listed(self, prefix: str) -> list[Listed]:
         """The objects whose keys begin with a folder, and when they were written, by the bucket's
@@ -229,7 +229,7 @@ class Objects:
 
         for key in keys:
             try:
-                self._asked(partial(obstore.delete, self._small, key))
+                self._written(partial(obstore.delete, self._small, key))
             except FileNotFoundError:
                 continue
 
@@ -237,8 +237,23 @@ class Objects:
         import obstore
 
         put = obstore.put
-        answer = self._asked(lambda: put(self._small, key, data, mode=mode, use_multipart=False))
+        answer = self._written(lambda: put(self._small, key, data, mode=mode, use_multipart=False))
         return Tag(answer["e_tag"], answer["version"])
+
+    def _written(self, write: Callable[[], T]) -> T:
+        """What the bucket answers to a write. One that it forbids says nothing of whether it can be
+        read."""
+        from obstore import exceptions as told
+
+        def ask() -> T:
+            try:
+                return write()
+            except (told.PermissionDeniedError, told.UnauthenticatedError) as error:
+                raise StoreForbidden(
+                    "The bucket does not allow writing to this key.", words_of(error)[:WORDS]
+                ) from error
+
+        return self._asked(ask)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """What the bucket answers; what it says of an object is raised as it is."""
