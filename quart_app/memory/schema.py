@@ -7,6 +7,7 @@ those of others.
 - `quart_app_journal` holds batches as they were written, each packed in one row (`journal.py`),
   until they are unpacked.
 - `quart_app_predictions` has a row for each row of a request and each variant that answered it.
+  Clients choose ids, and may choose one again: what was said at another moment is another row.
 - `quart_app_truths` has what turned out true of a row, whether or not it was recorded (yet), and
   `quart_app_former_truths` what was said before.
 - `quart_app_summaries` has one for each hour of a version and variant; they outlast the rows.
@@ -29,7 +30,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "at {real} NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT, "
         "variant TEXT NOT NULL, door TEXT NOT NULL, status INTEGER NOT NULL, "
         "milliseconds {real} NOT NULL, error TEXT, inputs TEXT, outputs TEXT, probabilities TEXT, "
-        'PRIMARY KEY (id, "row", variant))',
+        'PRIMARY KEY (id, "row", variant, at))',
         "CREATE INDEX IF NOT EXISTS quart_app_predictions_at ON quart_app_predictions (model, at)",
         "CREATE TABLE IF NOT EXISTS quart_app_truths "
         '(id TEXT NOT NULL, "row" INTEGER NOT NULL, '

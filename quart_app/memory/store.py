@@ -39,15 +39,15 @@ _PREDICTION_COLUMNS: Final = ", ".join(f"p.{name.strip()}" for name in COLUMNS.s
 
 _ADD_BATCH: Final = "INSERT INTO quart_app_journal (at, rows, body) VALUES (?, ?, ?)"
 
-# A client that sends an id again means its last request by it.
 _ADD_PREDICTION: Final = (
     f"INSERT INTO quart_app_predictions ({COLUMNS}) VALUES ({', '.join('?' * 14)}) "
-    'ON CONFLICT (id, "row", variant) DO UPDATE SET '
-    + ", ".join(
-        f"{name} = excluded.{name}"
-        for name in map(str.strip, COLUMNS.split(","))
-        if name not in {"id", '"row"', "variant"}
-    )
+    'ON CONFLICT (id, "row", variant, at) DO NOTHING'
+)
+
+# A client that sends an id again means its last request by it.
+_IS_LAST: Final = (
+    "NOT EXISTS (SELECT 1 FROM quart_app_predictions AS q WHERE q.id = p.id "
+    'AND q."row" = p."row" AND q.variant = p.variant AND q.at > p.at)'
 )
 
 logger = logging.getLogger(__name__)
@@ -226,14 +226,15 @@ class Records:
         limit: int | None = None,
         after: Prediction | None = None,
     ) -> Iterator[tuple[Prediction, Any]]:
-        """As `predictions`, those of which the truth is known, each with it."""
+        """As `predictions`, those of which the truth is known, each with it. Of requests with the
+        same id it is that of the last."""
         with self.session() as session:
             self.unpack_all(session)
             pieces = _Pieces(
                 session,
                 f"{_PREDICTION_COLUMNS}, t.truth",
                 "quart_app_predictions AS p JOIN quart_app_truths AS t "
-                'ON t.id = p.id AND t."row" = p."row" AND t.model = p.model',
+                f'ON t.id = p.id AND t."row" = p."row" AND t.model = p.model AND {_IS_LAST}',
             )
             for *row, truth in pieces.read(model, since, until, limit, after):
                 yield prediction_of(row), msgspec.json.decode(truth)
@@ -279,7 +280,7 @@ _SCORED: Final = (
     # an expression; PostgreSQL finds a way of its own.
     "FROM quart_app_truths AS t CROSS JOIN quart_app_predictions AS p "
     'WHERE t.model = ? AND t.at >= ? AND p.id = t.id AND p."row" = t."row" '
-    "AND p.model || '' = t.model AND p.at + 0 >= ? AND p.at + 0 < ? "
+    f"AND p.model || '' = t.model AND p.at + 0 >= ? AND p.at + 0 < ? AND {_IS_LAST} "
     'AND (t.at, t.id, t."row", p.variant) < (?, ?, ?, ?) '
     'ORDER BY t.at DESC, t.id DESC, t."row" DESC, p.variant DESC LIMIT ?'
 )

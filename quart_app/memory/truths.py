@@ -140,16 +140,18 @@ def _as_kept(told: Told) -> Told:
 def _keep(session: Session, model: str, told: Sequence[Told], at: float) -> Kept:
     places = [(each.id, each.row) for each in told]
     predicted = _at(session, "quart_app_predictions", "model", places)
-    owners = {place: of for place, (of,) in predicted}
+    owners: dict[Place, set[str]] = {}
+    for place, (of,) in predicted:
+        owners.setdefault(place, set()).add(of)
     before = dict(_at(session, "quart_app_truths", "model, at, truth", places))
     added, former, unknown = [], [], []
     kept = 0
     for each in told:
         place = (each.id, each.row)
         known = before.get(place)
-        if owners.get(place) != model:
+        if model not in owners.get(place, ()):
             unknown.append(place)
-        if owners.get(place, known[0] if known else model) != model:
+        if model not in owners.get(place, {known[0] if known else model}):
             continue
         kept += 1
         if known is not None and same(_value(known[2]), each.truth):

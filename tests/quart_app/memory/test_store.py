@@ -109,11 +109,20 @@ def test_rows_come_in_the_order_of_their_moments_and_in_pieces(
     assert list(records.predictions("exam")) == []
 
 
-def test_an_id_that_comes_again_means_the_last_request_by_it(records: Records) -> None:
+def test_of_requests_with_one_id_all_are_kept_and_the_last_has_the_truth(
+    records: Records, url: str
+) -> None:
     add(records, entry("same", labels=["old"]))
     add(records, entry("same", 1001.0, labels=["new"]))
-    (found,) = records.predictions("iris")
-    assert (found.at, found.outputs) == (1001.0, "new")
+    add(records, entry("same", 1001.0, labels=["new"]))  # written twice: a commit without an answer
+    assert [row.outputs for row in records.predictions("iris")] == ["old", "new"]
+    execute(
+        url,
+        'INSERT INTO quart_app_truths (id, "row", at, model, truth) '
+        "VALUES ('same', 0, 1002, 'iris', '\"true\"')",
+    )
+    assert [row.outputs for row, _ in records.with_truth("iris")] == ["new"]
+    assert [row.outputs for row, _ in records.scored("iris", 0, 2000, 9)] == ["new"]
 
 
 def test_what_a_shadow_said_stands_beside_what_the_champion_said(records: Records) -> None:
