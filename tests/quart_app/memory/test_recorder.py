@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,8 @@ from quart_app.context import Context, context_of
 from quart_app.memory.database import Database
 from quart_app.memory.prediction import Prediction
 from quart_app.memory.store import Records
+from quart_app.memory.summary import Summary
+from quart_app.memory.versions import StoredSummaries, Versions, read
 
 from ...conftest import started
 
@@ -32,10 +35,11 @@ class Recorded:
     """An app that records, with what it has recorded."""
 
     def __init__(self, client: Client, context: Context, url: str) -> None:
+        summaries = StoredSummaries(Versions(context.registry.store))
         self.client = client
         self.recording = context.recording
         self.registry = context.registry
-        self._records = Records(Database.at(url, seconds=10))
+        self._records = Records(Database.at(url, seconds=10), summaries)
 
     async def rows(self, count: int, model: str = "exam") -> list[Prediction]:
         """The rows of a model, once there are so many."""
@@ -45,6 +49,11 @@ class Recorded:
     async def all(self, model: str = "exam") -> list[Prediction]:
         """The rows of a model that are in the database now."""
         return await asyncio.to_thread(lambda: list(self._records.predictions(model)))
+
+    async def summaries(self, model: str = "exam") -> list[Summary]:
+        """The hourly summaries of a model."""
+        found = await asyncio.to_thread(self._records.summaries, model, 0, math.inf)
+        return [read(each.body) for each in found]
 
 
 async def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
@@ -219,9 +228,13 @@ async def test_what_a_challenger_said_is_recorded_as_such(
 
 async def test_tables_are_recorded_by_summary_alone(sqlite_url: str, bundled_root: Path) -> None:
     async with recorded(sqlite_url, bundled_root) as app:
-        table = "X1,X2\n" + "61.1,17.3\n" * 300
+        table = "X1,X2\n" + "61.1,17.3\n" * 2_500
         headers = {"Content-Type": "text/csv"}
         response = await app.client.post("/models/exam/predict", data=table, headers=headers)
-        assert len((await response.get_data()).splitlines()) == 301
-        assert await app.rows(300) == []
+        assert len((await response.get_data()).splitlines()) == 2_501
+        assert await app.rows(2_500) == []
         assert app.recording.dropped.total() == 0
+        summaries = await app.summaries()
+    assert sum(summary.traffic.rows for summary in summaries) == 2_500
+    assert {door for summary in summaries for door in summary.traffic.doors} == {"csv"}
+    assert sum(summary.answers[0].labels["0"] for summary in summaries) == 2_500
