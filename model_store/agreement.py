@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
+from .drift.calibration import Calibration, confidences_of
 from .labels import json_labels
 from .literals import told_category
 from .manifest import Target
@@ -98,11 +99,13 @@ def clearly_better(losses: NDArray[np.float64], others: NDArray[np.float64]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a pipeline says of the sample's rows for one target, and what the sample says."""
+    """What a pipeline says of the sample's rows for one target, and what the sample says. `shares`
+    are the probabilities of the classes, where it knows them."""
 
     target: Target
     answers: NDArray[Any]
     truth: NDArray[Any]
+    shares: NDArray[np.float64] | None = None
 
     @property
     def agreement(self) -> Agreement:
@@ -120,6 +123,14 @@ class Compared:
         error = found.error
         assert error is not None
         return {"mean_absolute_error_on_the_rows_given": error} if math.isfinite(error) else {}
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How often it is right when it is so sure, where it gives probabilities."""
+        if self.target.classes is None or self.shares is None:
+            return None
+        confidences = confidences_of(self.target.classes, json_labels(self.answers), self.shares)
+        return Calibration.of(confidences, 1 - _wrong(self.answers, self.truth))
 
     @property
     def doubt(self) -> str | None:

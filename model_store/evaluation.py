@@ -19,6 +19,8 @@ SEED: Final = 20
 
 GIVEN: Final = "measured on the rows given, which may be those it was trained on"
 """What `validation` says of a pipeline that came fitted."""
+HELD_OUT: Final = "measured on the rows given, which it was not trained on"
+"""The same where whoever gave them says so."""
 
 
 def evaluate(

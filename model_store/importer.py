@@ -32,7 +32,7 @@ from .errors import (
     Unsound,
     Untrusted,
 )
-from .evaluation import GIVEN, evaluate
+from .evaluation import GIVEN, HELD_OUT, evaluate
 from .inspection import Inspection
 from .label_words import encoded, is_encoder, words_of
 from .manifest import File, Sample, Source, Target
@@ -65,7 +65,9 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     `drop` those that it does not take; `types` says by name what others were, and `missing` which
     missing value they had. `store` is where it is to be published, for sentences that say how.
     `allow_varying` takes a pipeline whose answer to a row is not that row's alone. With
-    `no_background` no rows of the sample are kept to explain answers against. Without `attempt`
+    `no_background` no rows of the sample are kept to explain answers against. `held_out` says that
+    the pipeline was not trained on the sample, from which then is learned how often it is right
+    when it is so sure. Without `attempt`
     nothing of the files is run: they are read by the rules of the default, or not at all.
     `publish` asks for a draft.
     """
@@ -84,6 +86,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     allow_version: bool = False
     allow_varying: bool = False
     no_background: bool = False
+    held_out: bool = False
     attempt: bool = True
     publish: bool = True
 
@@ -162,6 +165,11 @@ def import_files(
     )
     if order.no_background:
         inspection = replace(inspection, drawn=None)
+    if order.held_out and not compared:
+        raise InvalidPipeline(
+            "Rows that the pipeline was not trained on tell how often it is right, for which the "
+            "sample has to have what it tells (--sample rows.csv --target column)."
+        )
     about = _worded(_about(order, sample, compared), encoders, inspection.targets)
     draft = Draft.of(
         order.name,
@@ -171,6 +179,7 @@ def import_files(
         artifact=artifact,
         trust=trust,
         source=source,
+        calibration=compared[0].calibration if order.held_out and len(compared) == 1 else None,
         progress=progress,
     )
     if draft.manifest.runs_code:
@@ -460,14 +469,18 @@ def _compared(
     fits = np.ones(len(training), bool) if checked.unfit is None else ~checked.unfit.mask
     if not fits.any():
         return []
-    labels = answers_of(pipeline, signature, checked.fit).labels
-    answered = told_of(labels, [target.classes for target in inspection.targets])
+    prediction = answers_of(pipeline, signature, checked.fit)
+    answered = told_of(prediction.labels, [target.classes for target in inspection.targets])
+    tables = prediction.probabilities or [None] * len(answered)
     found = []
-    for target, answers, column in zip(inspection.targets, answered, truth.columns, strict=True):
+    for target, answers, column, shares in zip(
+        inspection.targets, answered, truth.columns, tables, strict=True
+    ):
         told = column[fits]
         known = ~missing(told)
         if known.any():
-            found.append(Compared(target, answers[known], told[known]))
+            table = None if shares is None else shares[known]
+            found.append(Compared(target, answers[known], told[known], table))
     return found
 
 
@@ -515,7 +528,7 @@ def _about(
     doubts = [each.doubt for each in compared if each.doubt is not None]
     return Metadata(
         metrics=compared[0].metrics if len(compared) == 1 else {},
-        validation=GIVEN,
+        validation=HELD_OUT if order.held_out else GIVEN,
         evaluations=tuple(
             evaluate(each.truth, each.answers, classes=each.target.classes, target=each.target.name)
             for each in compared

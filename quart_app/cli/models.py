@@ -308,6 +308,11 @@ def _intake_options(command: Any) -> Any:
             help="Keep no rows of the sample to explain answers against.",
         ),
         click.option(
+            "--held-out",
+            is_flag=True,
+            help="It was not trained on the sample; learn from that how often it is right.",
+        ),
+        click.option(
             "--time-limit",
             type=click.FloatRange(min=0, min_open=True),
             help=f"In seconds; {SECONDS:g}, and more for large files.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
@@ -15,9 +17,11 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
 from model_store import ModelStore
-from model_store.drift import Calibration
+from model_store.drift import Calibration, Reference
 from model_store.drift.calibration import confidences_of
 from model_store.errors import InvalidPipeline
+from model_store.evaluation import HELD_OUT
+from model_store.importer import ImportRequest, import_files
 
 PIPELINES: dict[str, Any] = {
     "logistic regression": LogisticRegression(),
@@ -117,6 +121,41 @@ def test_a_version_keeps_it_or_says_why_there_is_none(tmp_path: Path) -> None:
         store.publish("m", numbers, X[:500], y[:500], calibration=calibration)
     with pytest.raises(ValueError, match="needs a classifier of one target"):
         Calibration.of_held_out(numbers, X, y)
+
+
+def test_an_import_learns_it_of_a_sample_that_was_held_out(tmp_path: Path) -> None:
+    X, y = problem(3, 1500)
+    pipeline = RandomForestClassifier(20, random_state=1).fit(X[:500], y[:500])
+    model, sample = tmp_path / "model.pkl", tmp_path / "rows.csv"
+    model.write_bytes(pickle.dumps(pipeline))
+    pd.DataFrame(X[500:]).assign(kind=y[500:]).to_csv(sample, index=False)
+    store = ModelStore(tmp_path / "store")
+
+    def imported(*target: str, held_out: bool) -> Reference:
+        request = ImportRequest(
+            name="m",
+            files=(str(model),),
+            sample=str(sample),
+            target=target,
+            drop=() if target else ("kind",),
+            held_out=held_out,
+        )
+        _, draft = import_files(request)
+        assert draft is not None
+        store.add(draft)
+        found = store.reference("m")
+        assert found is not None
+        return found
+
+    assert imported("kind", held_out=False).calibration is None
+    found = imported("kind", held_out=True).calibration
+    assert found is not None
+    expected = Calibration.of_held_out(pipeline, X[500:], y[500:])
+    assert (found.rows, found.accuracy) == (1000, expected.accuracy)
+    assert found.accuracies == pytest.approx(expected.accuracies)
+    assert store.manifest("m").validation == HELD_OUT
+    with pytest.raises(InvalidPipeline, match="the sample has to have what it tells"):
+        imported(held_out=True)
 
 
 @pytest.mark.parametrize("name", ["iris", "exam", "blood-donation", "titanic"])

@@ -15,6 +15,7 @@ OTHERWISE: Final = {
     "y": "target",
     "target_name": "target",
     "background": "no_background",
+    "calibration": "held_out",
 }
 """What is called otherwise where it comes from a file."""
 IN_A_NOTEBOOK: Final = {
