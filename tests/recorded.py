@@ -118,7 +118,14 @@ def record(
     return [each.id for each in entries]
 
 
-def refuse(records: Records, at: Sequence[float], kind: str = "invalid_rows", **facts: Any) -> None:
+def refuse(
+    records: Records,
+    at: Sequence[float],
+    kind: str = "invalid_rows",
+    *,
+    name: str = NAME,
+    **facts: Any,
+) -> None:
     """Leave requests that were refused."""
     given: dict[str, Any] = {"variant": "champion", "door": "v2", "status": 400}
     entries = [
@@ -136,7 +143,7 @@ def refuse(records: Records, at: Sequence[float], kind: str = "invalid_rows", **
         )
         for moment in at
     ]
-    _write(records, Source(NAME, 1, "0" * 64, ()), entries)
+    _write(records, Source(name, 1, "0" * 64, ()), entries)
 
 
 def tell(records: Records, truths: Mapping[str, Any], at: float, name: str = NAME) -> None:

@@ -6,11 +6,13 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -18,7 +20,8 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from model_store import ModelStore
-from tests import kinds
+from quart_app.window import DAY
+from tests import kinds, recorded
 from tests.conftest import Server, serving
 
 from .page import Page, launch
@@ -45,9 +48,29 @@ def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for publish in kinds.PUBLISHED.values():
         publish(store)
     shutil.copytree(store.root / "exam", store.root / "broken")
-    with serving(cwd=folder, QUART_APP_MODEL_STORE=store.root, QUART_APP_RECIPES="") as server:
+    settings = {"QUART_APP_MODEL_STORE": store.root, "QUART_APP_RECIPES": ""}
+    settings["DATABASE_URL"] = _record(folder, store)
+    with serving(cwd=folder, **settings) as server:
         server.wait_until_ready()
         yield server
+
+
+def _record(folder: Path, store: ModelStore) -> str:
+    """Leave records of `exam`, whose points are not those of training any more, and of `odd`, and
+    what half of them turned out to be; the URL of their database."""
+    url = f"sqlite:///{folder}/records.sqlite3"
+    records, _ = recorded.records_of(url, store)
+    random, now = np.random.default_rng(0), time.time()
+    points = pd.DataFrame(random.uniform(0, 60, (600, 2)), columns=["X1", "X2"])
+    odd = pd.DataFrame(random.uniform(-1, 1, (150, 3)), columns=[*ODD_NAMES])
+    for name, rows in (("exam", points), ("odd", odd)):
+        asked = recorded.ask(store, rows, name)
+        at = np.linspace(now - 6 * DAY, now - 60, len(rows)).tolist()
+        ids = recorded.record(records, asked, at, name=name, milliseconds=3.0)
+        truths = dict(zip(ids, [*asked.labels[: len(ids) // 3], *asked.labels], strict=False))
+        recorded.tell(records, truths, now, name)
+        recorded.refuse(records, [now - 50, now - 3600], name=name)
+    return url
 
 
 def _publish_odd(store: ModelStore) -> None:
