@@ -29,7 +29,7 @@ from .blueprints import (
     v1,
     v2,
 )
-from .config import Config
+from .config import Config, ConfigError
 from .context import EXTENSION, Context, template_context
 from .fast_path import FastPath
 from .lazy_rules import Rule
@@ -124,18 +124,26 @@ def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
 
 
 def _tracing(config: Config) -> Traces | None:
+    """What follows requests, where traces are asked for.
+
+    Raises:
+        ConfigError: an exporter is not installed, or OpenTelemetry finds fault with a variable.
+    """
     if not config.trace_exporters:
         return None
     try:
         # Imported where traces are asked for only.
         from .observe.traces import Traces
+
+        return Traces(config)
     except ImportError as error:
         logger.warning(
             "there are no traces: they need the extra otel, pip install 'quart-app[otel]' (%s)",
             error,
         )
         return None
-    return Traces(config)
+    except ValueError as error:
+        raise ConfigError(f"A variable OTEL_...: OpenTelemetry says {str(error)!r}.") from None
 
 
 def _register_views(app: Quart, context: Context) -> None:

@@ -53,7 +53,7 @@ def register(app: Quart) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(context.recording.close)
             if context.tracing is not None:
-                stack.push_async_callback(context.tracing.close)
+                await stack.enter_async_context(context.tracing.running())
             await stack.enter_async_context(running(context.registry, context.config))
             stack.push_async_callback(context.jobs.close)
             yield

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -46,11 +46,6 @@ from .outbox import Outbox
 
 EXPORTERS: Final = "opentelemetry_traces_exporter"
 """The group of entry points by which packages bring exporters."""
-
-PACKAGES: Final = {
-    "otlp_proto_http": "opentelemetry-exporter-otlp-proto-http",
-    "otlp_proto_grpc": "opentelemetry-exporter-otlp-proto-grpc",
-}
 
 PROBES: Final = ("/health/", "/v2/health/", "/metrics")
 """How the addresses begin that have no span: a platform asks them every few seconds."""
@@ -97,12 +92,6 @@ class Traces:
 
     def __init__(self, config: Config) -> None:
         self._exporters = [_exporter(name, config) for name in config.trace_exporters]
-        self._quiet = [
-            (logging.getLogger(name), _Seldom())
-            for name in (*(type(exporter).__module__ for exporter in self._exporters), *READERS)
-        ]
-        for noisy, seldom in self._quiet:
-            noisy.addFilter(seldom)
         self._resource = _resource(config)
         self.outbox: Outbox[Record | ReadableSpan] = Outbox(
             self._send,
@@ -163,13 +152,19 @@ class Traces:
         if record.turns is not None:
             self.outbox.put(record, 1 + 2 * len(record.turns))
 
-    async def close(self) -> None:
-        """Send what waits, for a moment, and no more."""
-        await self.outbox.close(FLUSH_SECONDS)
-        for exporter in self._exporters:
-            exporter.shutdown()
-        for noisy, seldom in self._quiet:
-            noisy.removeFilter(seldom)
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send spans while the body runs, and afterwards for a moment what waits."""
+        loggers = (*(type(exporter).__module__ for exporter in self._exporters), *READERS)
+        with contextlib.ExitStack() as stack:
+            for name in loggers:
+                stack.enter_context(_seldom(logging.getLogger(name)))
+            try:
+                yield
+            finally:
+                await self.outbox.close(FLUSH_SECONDS)
+                for exporter in self._exporters:
+                    exporter.shutdown()
 
     def _around(self, headers: RawHeaders) -> Context:
         """What headers say of who called. What cannot be printed is no header, and could forge a
@@ -276,6 +271,17 @@ class _Seldom(logging.Filter):
         return True
 
 
+@contextlib.contextmanager
+def _seldom(noisy: logging.Logger) -> Iterator[None]:
+    """Let a logger say little meanwhile."""
+    seldom = _Seldom()
+    noisy.addFilter(seldom)
+    try:
+        yield
+    finally:
+        noisy.removeFilter(seldom)
+
+
 # What is set --------------------------------------------------------------------
 
 
@@ -295,17 +301,22 @@ def _exporter(name: str, config: Config) -> SpanExporter:
     Raises:
         ConfigError: it is not installed.
     """
+    protocol = config.otel_exporter_otlp_traces_protocol or config.otel_exporter_otlp_protocol
+    is_grpc = protocol == "grpc"
     options = {}
+    package = name
     if name == "otlp":
-        protocol = config.otel_exporter_otlp_traces_protocol or config.otel_exporter_otlp_protocol
-        name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
-        if endpoint := _endpoint(config, below="" if protocol == "grpc" else "/v1/traces"):
+        package = "otlp_proto_grpc" if is_grpc else "otlp_proto_http"
+        if endpoint := _endpoint(config, below="" if is_grpc else "/v1/traces"):
             options["endpoint"] = endpoint
-    for entry in entry_points(group=EXPORTERS, name=name):
+    for entry in entry_points(group=EXPORTERS, name=package):
         found: SpanExporter = entry.load()(**options)
         return found
-    wanted = PACKAGES.get(name, "a package that brings it")
-    raise ConfigError(f"OTEL_TRACES_EXPORTER: the exporter {name} needs {wanted}.")
+    if name == "otlp" and is_grpc:
+        raise ConfigError(
+            "OTEL_EXPORTER_OTLP_PROTOCOL: grpc needs opentelemetry-exporter-otlp-proto-grpc."
+        )
+    raise ConfigError(f"OTEL_TRACES_EXPORTER: there is no exporter {name} here.")
 
 
 def _endpoint(config: Config, *, below: str) -> str | None:

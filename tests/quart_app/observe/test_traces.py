@@ -305,9 +305,35 @@ async def test_lines_of_a_failure_refer_to_the_trace(
 # Where it goes -------------------------------------------------------------------
 
 
-def test_an_exporter_that_is_not_installed_is_refused_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^OTEL_TRACES_EXPORTER: the exporter zipkin needs "):
-        create_app(MODEL_STORE=tmp_path, OTEL_TRACES_EXPORTER="zipkin")
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {"OTEL_TRACES_EXPORTER": "zipkin"},
+            "OTEL_TRACES_EXPORTER: there is no exporter zipkin here.",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "OTEL_EXPORTER_OTLP_PROTOCOL: grpc needs opentelemetry-exporter-otlp-proto-grpc.",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SPAN_EVENT_COUNT_LIMIT": "many"},
+            "A variable OTEL_...: OpenTelemetry says ",
+        ),
+    ],
+    ids=["an exporter", "a protocol", "what OpenTelemetry reads itself"],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    sentence: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        create_app(MODEL_STORE=tmp_path)
+    assert str(caught.value).startswith(sentence)
 
 
 @pytest.mark.parametrize(
