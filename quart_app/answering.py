@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -242,9 +242,32 @@ class Answering:
         challenge.answered(variant, request, response, time.perf_counter_ns() - begun, door)
         return structs.replace(response, variant=variant)
 
+    async def predict_by(
+        self,
+        names: Mapping[str, str],
+        chosen: Chosen,
+        request: InferenceRequest,
+        call: Call,
+        *,
+        door: str,
+    ) -> InferenceResponse:
+        """As `predict`, of a request that calls some columns by other names, keyed by the column.
+
+        Raises:
+            InvalidRows: the faults name the columns as the request does.
+            As `Servable.infer`.
+        """
+        model = AliasedModel(chosen.servable, names)
+        own = model.own(request)
+        try:
+            return await self.predict(chosen, own, call, door=door)
+        except InvalidRows:
+            await asyncio.to_thread(model.require_fit, request)
+            raise
+
     async def infer(
         self,
-        model: Servable | AliasedModel,
+        model: Servable,
         request: InferenceRequest,
         *,
         until: float | None = None,
@@ -255,11 +278,8 @@ class Answering:
         """The model's response, of which the subscribers are told.
 
         Raises:
-            InvalidRows: the faults name the columns as the request does.
             As `Servable.infer`.
         """
-        if isinstance(model, AliasedModel):
-            return await self._infer_aliased(model, request, until, record, door)
         note(record, model, request.rows)
         turns = None if record is None else record.turns
         begun = time.perf_counter_ns()
@@ -283,21 +303,6 @@ class Answering:
             failure.record.told = True
         for subscriber in self._on_failure:
             subscriber(failure)
-
-    async def _infer_aliased(
-        self,
-        model: AliasedModel,
-        request: InferenceRequest,
-        until: float | None,
-        record: Record | None,
-        door: str,
-    ) -> InferenceResponse:
-        own = model.own(request)
-        try:
-            return await self.infer(model.servable, own, until=until, record=record, door=door)
-        except InvalidRows:
-            await asyncio.to_thread(model.require_fit, request)
-            raise
 
     async def encode(
         self, protocol: Protocol, response: InferenceResponse, request: InferenceRequest

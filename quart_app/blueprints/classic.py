@@ -23,14 +23,13 @@ from model_store.labels import json_labels
 from model_store.manifest import Target
 from model_store.recipes import RECIPES
 
-from ..answering import Call
+from ..answering import Call, Chosen
 from ..context import (
     MODEL,
     get_answering,
     get_call,
     get_config,
     get_registry,
-    get_state,
     get_until,
     require_allowed,
 )
@@ -107,8 +106,8 @@ async def classify() -> Body:
     asked = await _sent()
     if _nothing(asked) and kind_wanted(request, usual="page") == "page":
         return varied(redirect(url_for("classic.home")))
-    iris = AliasedModel(await _servable(IRIS), SHORT_NAMES)
-    return await _answer(iris, asked, _home_form(), usual="page", show=_variety_page)
+    chosen = await _chosen(await _servable(IRIS))
+    return await _answer(chosen, SHORT_NAMES, asked, _home_form(), usual="page", show=_variety_page)
 
 
 @blueprint.route("/ml-model", methods=["GET", "POST"])
@@ -116,15 +115,13 @@ async def classify() -> Body:
 @hide
 async def ml_model() -> Response:
     """The form of the blood donation, and the result in it."""
-    asked = await _sent()
+    asked, action = await _sent(), Form(request.path)
     servable = await _servable(BLOOD_DONATION)
-    donation, action = (
-        AliasedModel(servable, by_synonym(servable.manifest, asked.names)),
-        Form(request.path),
-    )
     if _nothing(asked):
-        return await _form_page(donation, action)
-    return await _answer(donation, asked, action, usual="page")
+        return await _form_page(AliasedModel(servable), action)
+    chosen = await _chosen(servable)
+    names = by_synonym(chosen.servable.manifest, asked.names)
+    return await _answer(chosen, names, asked, action, usual="page")
 
 
 # Predictions ---------------------------------------------------------------------
@@ -137,11 +134,12 @@ async def predict() -> Response:
     """Predict by the model that has these columns, or that `?model=` names."""
     asked = await _sent(choosing=True)
     servable = await _choose(asked)
-    chosen = AliasedModel(servable, by_synonym(servable.manifest, asked.names))
     action = Form(await _predict_url(servable))
     if _nothing(asked) and wants_html(request):
-        return await _form_page(chosen, action)
-    return await _answer(chosen, asked, action, usual="json")
+        return await _form_page(AliasedModel(servable), action)
+    chosen = await _chosen(servable)
+    names = by_synonym(chosen.servable.manifest, asked.names)
+    return await _answer(chosen, names, asked, action, usual="json")
 
 
 @blueprint.post("/predict_api")
@@ -153,11 +151,9 @@ async def predict_api() -> Response:
     asked = await answering.decode(native.PROTOCOL, Payload(call.payload.body))
     if asked.many:
         raise InvalidRequest("Expected a JSON object of features, got a list.")
-    servable = await _servable(BLOOD_DONATION)
-    donation = AliasedModel(servable, by_position(servable.manifest, asked.names))
-    response = await answering.infer(
-        donation, asked, until=call.until, record=call.record, door=DOOR
-    )
+    chosen = answering.choose(call, await _servable(BLOOD_DONATION))
+    names = by_position(chosen.servable.manifest, asked.names)
+    response = await answering.predict_by(names, chosen, asked, call, door=DOOR)
     return json_bytes(msgspec.json.encode(json_labels(response.labels)[0]))
 
 
@@ -203,6 +199,11 @@ async def _servable(name: str) -> Servable:
         raise _absent(name) from None
 
 
+async def _chosen(servable: Servable) -> Chosen:
+    """Which version of a model answers: this one, or the canary that is tried beside it."""
+    return get_answering().choose(await get_call(), servable)
+
+
 async def _choose(asked: InferenceRequest) -> Servable:
     call = await get_call()
     try:
@@ -229,19 +230,18 @@ def _absent(name: str) -> ModelNotFound:
 
 
 async def _answer(
-    model: AliasedModel,
+    chosen: Chosen,
+    names: Mapping[str, str],
     asked: InferenceRequest,
     action: Form,
     *,
     usual: Literal["page", "json"],
     show: ShowAnswer | None = None,
 ) -> Response:
-    """The answer in the client's own kind; its page, if none other is given, is that of the form
-    with what was sent."""
-    answering, state = get_answering(), get_state()
-    infer = partial(
-        answering.infer, model, asked, until=state.until, record=state.record, door=DOOR
-    )
+    """The answer in the client's own kind, who calls the columns by these names; its page, if none
+    other is given, is that of the form with what was sent."""
+    answering, model = get_answering(), AliasedModel(chosen.servable, names)
+    infer = partial(answering.predict_by, names, chosen, asked, await get_call(), door=DOOR)
     kind = kind_wanted(request, usual=usual)
     if asked.many or kind != "page":
         response = await infer()

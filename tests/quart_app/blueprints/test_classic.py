@@ -24,6 +24,7 @@ from quart.typing import TestClientProtocol as Client
 from model_store import ModelStore
 from model_store.recipes import RECIPES
 from quart_app import create_app
+from quart_app.context import context_of
 
 from ...conftest import started
 
@@ -606,6 +607,40 @@ async def test_a_version_that_was_put_back_answers_from_the_next_start_on(
             assert (answer["prediction"], answer["version"]) == (0, serves)
         if serves == 2:
             store.rollback("exam")
+
+
+async def test_a_canary_answers_its_share_of_these_routes_too(store: ModelStore) -> None:
+    for name in ("iris", "exam", "blood-donation"):
+        store.promote(name, 1)
+        RECIPES[name].train(store)
+        store.challenge(name, 2, "canary", share=1)
+    donor = {"Recency": 2, "Frequency": 50, "Monetary": 12500, "Time": 98}
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/classify", {"query_string": VIRGINICA}),
+        ("POST", "/ml-model", {"form": DONOR}),
+        ("POST", "/predict", {"form": STUDENT}),
+        ("POST", "/predict", {"json": STUDENT}),
+        ("GET", "/predict", {"query_string": STUDENT}),
+        ("POST", "/predict_api", {"json": donor}),
+    ]
+    app = create_app(MODEL_STORE=store.root, RECIPES="")
+    async with started(app) as running:
+        registry, client = context_of(app).registry, running.test_client()
+        for name in ("iris", "exam", "blood-donation"):
+            await registry.follow(name)
+        for method, path, given in asked:
+            for accept in (JSON, HTML):
+                answer = await client.open(path, method=method, headers=accept, **given)
+                assert answer.status_code == 200, path
+                assert answer.headers["X-Model-Version"] == "2", path
+        answer = await ask(client, "/predict", json=STUDENT)
+        assert (answer["version"], answer["variant"]) == (2, "canary")
+        wrong = await client.get("/classify", query_string={"slen": "x"}, headers=JSON)
+        assert (wrong.status_code, "slen" in await wrong.get_data(as_text=True)) == (400, True)
+        counted = {
+            name: registry.challenges[name].comparison.challenger for name in ("iris", "exam")
+        }
+        assert {name: side.requests for name, side in counted.items()} == {"iris": 2, "exam": 7}
 
 
 @pytest.mark.process
