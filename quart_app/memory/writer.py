@@ -33,8 +33,11 @@ BATCH_ROWS: Final = 128
 TOGETHER: Final = 16
 """Batches that are added in one transaction, where so much waits."""
 
-GATHER: Final = 0.05
-"""Seconds in which rows are gathered, so that the thread is not woken for each of them."""
+GATHER: Final = 0.2
+"""Seconds in which rows are gathered: a transaction costs as much as to pack a hundred of them."""
+
+BREATH: Final = 0.0005
+"""Seconds after each batch in which others may have the interpreter."""
 
 TICK: Final = 1.0
 """Seconds between two looks at what can wait, where nothing comes."""
@@ -129,6 +132,7 @@ class Writer:
             while len(batches) < TOGETHER and (some := self._waiting.take(BATCH_ROWS)):
                 taken += some
                 batches += self._packed([item for item, _ in some])
+                time.sleep(BREATH)
             if not taken:
                 return
             try:
