@@ -61,6 +61,7 @@ def server(kinds_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     root = tmp_path_factory.mktemp("client")
     store = ModelStore(shutil.copytree(kinds_root, root / "models"))
     RECIPES["iris"].train(store)
+    store.record("iris", share=1.0)
     with serving(cwd=root, QUART_APP_MODEL_STORE=store.root) as running:
         running.wait_until_ready()
         yield running
@@ -904,3 +905,24 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+# What turned out true --------------------------------------------------------------------
+
+
+async def test_what_turned_out_true_is_told_one_by_one_or_at_once(client: AsyncClient) -> None:
+    alone = await client.predict("iris", VIRGINICA)
+    many = await client.predict_many("iris", [VIRGINICA, SETOSA])
+    first = await client.feedback("iris", {"id": alone.id, "truth": np.str_("versicolor")})
+    assert (first.kept, first.replaced, first.unknown) == (1, 0, [])
+    truths = [{"id": many.id, "row": row, "truth": "setosa"} for row in range(3)]
+    told = await client.feedback("iris", [{"id": alone.id, "truth": "virginica"}, *truths])
+    assert (told.kept, told.replaced) == (4, 1)
+    assert [(place.id, place.row) for place in told.unknown] == [(many.id, 2)]
+    with pytest.raises(Rejected) as raised:
+        await client.feedback("iris", {"id": alone.id, "truth": "rose"})
+    assert raised.value.details == (
+        Fault(0, "truth", "one of setosa, versicolor, virginica", '"rose"'),
+    )
+    with pytest.raises(Rejected, match="Predictions of mixed are not recorded"):
+        await client.feedback("mixed", {"id": "x", "truth": 1})
