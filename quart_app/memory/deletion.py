@@ -9,6 +9,8 @@ and the log of PostgreSQL, for as long as these are kept.
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -17,8 +19,11 @@ from .prediction import Prediction, record_id
 from .store import Records
 from .truths import Place
 
-STEP: Final = 500
+STEP: Final = 200
 """Rows that are deleted in one transaction, so that nobody who writes waits for long."""
+
+LEAST_PAUSE, MOST_PAUSE = 0.002, 0.1
+"""Seconds between two transactions, in which others may write: as many as the last one took."""
 
 TABLES: Final = (
     "quart_app_journal",
@@ -26,8 +31,6 @@ TABLES: Final = (
     "quart_app_truths",
     "quart_app_former_truths",
 )
-
-_OF_PLACE: Final = 'model = ? AND id = ? AND "row" = ?'
 
 
 class Deleted(NamedTuple):
@@ -51,10 +54,9 @@ def delete_ids(records: Records, model: str, ids: Iterable[str]) -> Deleted:
         places: list[Place] = []
         for id in map(record_id, ids):
             for table in TABLES[1:]:
-                found = session.execute(
-                    f'SELECT id, "row" FROM {table} WHERE model = ? AND id = ?', (model, id)
-                )
-                places += [(of, row) for of, row in found]
+                # By the id alone, so that it is found by the index that begins with it.
+                found = session.execute(f'SELECT model, "row" FROM {table} WHERE id = ?', (id,))
+                places += [(id, row) for of, row in found if of == model]
         deleted = _delete(session, model, places)
         session.rewrite(TABLES)
     return deleted
@@ -103,14 +105,22 @@ def _before(session: Session, model: str, moment: float) -> Iterator[Sequence[Pl
 
 def _delete(session: Session, model: str, places: Iterable[Place]) -> Deleted:
     wanted = list(dict.fromkeys(places))
-    predictions = truths = 0
+    deleted = Deleted(0, 0)
     for start in range(0, len(wanted), STEP):
-        with session.transaction():
-            for id, row in wanted[start : start + STEP]:
-                of = (model, id, row)
-                predictions += session.change(
-                    f"DELETE FROM quart_app_predictions WHERE {_OF_PLACE}", of
-                )
-                for table in TABLES[2:]:
-                    truths += session.change(f"DELETE FROM {table} WHERE {_OF_PLACE}", of)
-    return Deleted(predictions, truths)
+        begun = time.monotonic()
+        found = _delete_step(session, model, wanted[start : start + STEP])
+        deleted = Deleted(*map(sum, zip(deleted, found, strict=True)))
+        # Who waits for SQLite only looks now and then whether it is free.
+        time.sleep(min(max(time.monotonic() - begun, LEAST_PAUSE), MOST_PAUSE))
+    return deleted
+
+
+def _delete_step(session: Session, model: str, places: Sequence[Place]) -> Deleted:
+    one = "(CAST(? AS TEXT), CAST(? AS INTEGER))"  # PostgreSQL takes no type from where it compares
+    condition = f'model = ? AND (id, "row") IN (VALUES {", ".join([one] * len(places))})'
+    values = [model, *itertools.chain.from_iterable(places)]
+    with session.transaction():
+        predictions, *truths = [
+            session.change(f"DELETE FROM {table} WHERE {condition}", values) for table in TABLES[1:]
+        ]
+    return Deleted(predictions, sum(truths))
