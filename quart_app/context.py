@@ -114,6 +114,12 @@ def get_records() -> SharedRecords:
     return cast("SharedRecords", extensions[RECORDS])
 
 
+async def settle() -> None:
+    """Wait until what was predicted before is recorded, for a moment at most: who reads a record,
+    or tells its truth, may have been answered just now."""
+    await context_of(current_app).recording.settle()
+
+
 def is_recorded(name: str) -> bool:
     """Whether predictions of a model are recorded, all or some."""
     return context_of(current_app).recording.state(name).share > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 5.0
 """What a transaction of the recorder may take, and how long another's lock is waited for."""
+
+SETTLE_LOOKS: Final = 100
+SETTLE_STEP: Final = 0.01
+"""How often it is looked whether what waits is written, and seconds from one look to the next."""
 
 DROPPED: Final = ("full", "disk", "unfit", "unwritten")
 REMOVED: Final = ("age", "rows", "disk")
@@ -96,6 +101,17 @@ class Recording:
     def waiting_rows(self) -> int:
         """Rows that wait to be written."""
         return 0 if self.recorder is None else self.recorder.waiting_rows
+
+    async def settle(self) -> None:
+        """Wait until what was predicted before is in the database, for a moment at most."""
+        if self.recorder is None:
+            return
+        waiting = self.recorder.waiting
+        mark = waiting.mark()
+        for _ in range(SETTLE_LOOKS):
+            if waiting.is_past(mark):
+                return
+            await asyncio.sleep(SETTLE_STEP)
 
     async def close(self) -> None:
         """Write what waits, within the time that there is for it."""

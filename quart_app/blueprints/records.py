@@ -17,7 +17,15 @@ from model_store import InvalidRows, Manifest
 from model_store.truth import Truths
 
 from ..answering import LARGE
-from ..context import get_answering, get_call, get_records, get_registry, get_until, is_recorded
+from ..context import (
+    get_answering,
+    get_call,
+    get_records,
+    get_registry,
+    get_until,
+    is_recorded,
+    settle,
+)
 from ..documents import ErrorBody, FeedbackAnswer, Place, RecordedRow
 from ..errors import note_error
 from ..inference import InvalidRequest
@@ -71,6 +79,7 @@ async def tell(name: str) -> Response:
             raise
         note_error(error)
         return await _page(manifest, error=error)
+    await settle()
     # Imported where something is told only.
     from ..memory.truths import keep
 
@@ -131,6 +140,7 @@ async def export(name: str) -> Response:
     manifest = (await get_registry().servable(name, until=get_until())).manifest
     span = _span()
     since, until = _moment("since", span.since, 0.0), _moment("until", span.until, float("inf"))
+    await settle()
     pieces = get_records().stream(
         lambda found: pieces_of(found, manifest, since, until, format=span.format, truth=span.truth)
     )
@@ -159,6 +169,7 @@ async def show(name: str, id: str) -> Response:
     from ..memory.export import recorded
     from ..memory.truths import find
 
+    await settle()
     found = await get_records().call(partial(find, id=id, model=name), get_until())
     if not found:
         raise NotFound(f"Nothing is kept of {id!r:.60}.")

@@ -15,6 +15,7 @@ from model_store import Manifest, ModelStore
 from model_store.column_facts import JSONLabel
 from model_store.errors import ModelNotFound
 from model_store.literals import parse_number
+from model_store.record_settings import RecordSettings
 from model_store.truth import Told, Truths
 
 from ..config import Config
@@ -292,12 +293,24 @@ def _split(text: str, known: Sequence[str] | None) -> tuple[str, str]:
 
 
 def _spellings(store: ModelStore, name: str, text: str) -> set[tuple[type, Any]]:
-    """What a record may have for a value that was typed: the text, a number, a truth, nothing."""
+    """What a record may have for a value that was typed: the text, a number, a truth, nothing; and
+    what is kept of these where the column is hashed."""
     values: list[JSONLabel | None] = [text]
     number = parse_number(text)
     values += [] if number is None else [number]
     values += [value for word, value in _WORDS if word == text.lower()]
+    settings = _record_settings(store, name)
+    if settings.key:
+        values += [settings.hashed(value) for value in values if value is not None]
     return {_key(value) for value in values}
+
+
+def _record_settings(store: ModelStore, name: str) -> RecordSettings:
+    """What is kept of a model; of one that was removed nothing is known."""
+    try:
+        return store.head(name).records
+    except ModelNotFound:
+        return RecordSettings()
 
 
 _WORDS: Final[Sequence[tuple[str, bool | None]]] = (("true", True), ("false", False), ("", None))

@@ -79,6 +79,11 @@ class Recorder:
         return self._writer.bounds.removed
 
     @property
+    def waiting(self) -> Waiting:
+        """The queue."""
+        return self._waiting
+
+    @property
     def waiting_rows(self) -> int:
         """Rows in the queue."""
         return self._waiting.rows

@@ -64,6 +64,14 @@ class Waiting:
         """Rows that were put and are not done yet."""
         return self._rows_put - self._rows_done
 
+    def mark(self) -> int:
+        """What has been put by now, for `is_past`."""
+        return self._rows_put
+
+    def is_past(self, mark: int) -> bool:
+        """Whether all that had been put by that mark is done."""
+        return self._rows_done >= mark
+
     def put(self, item: Item) -> bool:
         """Put something at the end, unless there is no room for it. Never blocks."""
         size = _size(item)

@@ -94,6 +94,13 @@ async def test_truths_come_in_json_alone_or_as_a_list_and_the_later_one_counts(a
     assert second["predictions"][0]["prediction"] == 1
 
 
+async def test_a_truth_that_follows_its_prediction_at_once_finds_it(app: App) -> None:
+    for _ in range(3):
+        response = await app.client.post("/models/exam/predict", json=EXAM)
+        id = (await response.get_json())["id"]
+        assert (await app.tell("exam", {"id": id, "truth": 1}))[1]["unknown"] == []
+
+
 async def test_a_table_of_truths_is_told_row_by_row(app: App) -> None:
     id = await app.predict("iris", IRIS, IRIS)
     table = f"row,id,note,truth\n1,{id},,virginica\n0,{id},not yet,\n0,lost,,setosa\n"
