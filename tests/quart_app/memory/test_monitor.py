@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
@@ -218,7 +219,8 @@ def test_a_version_without_a_reference_says_so_and_has_all_else(
 # Truth ---------------------------------------------------------------------------
 
 
-def test_scores_are_those_of_scikit_learn(place: Place, asked: Asked) -> None:
+def test_scores_are_those_of_scikit_learn(loans: ModelStore, url: str, asked: Asked) -> None:
+    place = Place(loans, url)
     ids = recorded.record(place.records, asked, spread(1_000, 5))
     truth = recorded.truth_of(recorded.customers(1_000, 5), 7).tolist()
     recorded.tell(place.records, dict(zip(ids[:800], truth, strict=False)), NOW)
@@ -326,3 +328,30 @@ def test_a_summary_that_cannot_be_read_is_passed_over(place: Place, asked: Asked
             (b"damaged",),
         )
     assert 0 < place.look().requests.requests < 300
+
+
+# Without truth -------------------------------------------------------------------
+
+
+def test_the_expected_accuracy_is_near_the_one_that_turns_out(
+    bundled: ModelStore, sqlite_url: str
+) -> None:
+    place = Place(bundled, sqlite_url)
+    random = np.random.default_rng(11)
+    points = pd.DataFrame(random.uniform(30, 100, (2_000, 2)), columns=["X1", "X2"])
+    passed = (points.sum(axis=1) + random.normal(0, 8, 2_000) > 130).astype(int).tolist()
+    asked = recorded.ask(bundled, points, "exam")
+    recorded.record(place.records, asked, spread(2_000, 5), name="exam")
+    found = place.look(name="exam").estimate
+    assert (found.reason, found.rows) == (None, 2_000)
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(passed, asked.labels), abs=0.04)
+    assert "an estimate" in (found.assumes or "")
+
+
+def test_an_estimate_needs_a_classifier_and_probabilities(
+    bundled: ModelStore, sqlite_url: str
+) -> None:
+    place = Place(bundled, sqlite_url)
+    recorded.record(place.records, Asked({}, [1, 0], None), spread(2, 5), name="exam")
+    assert "no probabilities" in (place.look(name="exam").estimate.reason or "")
+    assert "classifiers alone" in (place.look(name="diabetes").estimate.reason or "")
