@@ -84,8 +84,7 @@ def get_live() -> Live:
     if LIVE not in extensions:
         from .memory.live import Live
 
-        context = context_of(current_app)
-        extensions[LIVE] = Live(context.config.database_url, context.registry.store)
+        extensions[LIVE] = Live(get_records(), get_registry().store)
     return cast("Live", extensions[LIVE])
 
 

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from quart import Blueprint, Response, current_app, render_template, request
 from quart_schema import document_querystring, document_response, hide, tag
-from werkzeug.exceptions import ServiceUnavailable
 
 from model_store import Manifest
 
 from ..context import context_of, get_live, get_registry, get_until
 from ..documents import ErrorBody
-from ..errors import answer_with
+from ..errors import note_error
 from ..figures import ColumnFigures, Monitor
-from ..inference import InvalidRequest
+from ..inference import InvalidRequest, NotReady
 from ..marks import figures
 from ..negotiation import html_response, json_response, varied
+from ..window import Window
 
 if TYPE_CHECKING:
     from ..memory import drawing
-
-logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("live", __name__, url_prefix="/models/<name>")
 
 WINDOW: Final = "7d"
 """How far back, where nothing is said."""
 WINDOWS: Final = (("1h", "Hour"), ("24h", "Day"), ("7d", "7 days"), ("30d", "30 days"))
-UNREADABLE: Final = "The records cannot be read at the moment; the server's log says why."
-UNREADABLE_KIND: Final = "records_unavailable"
 MOST_DRAWN: Final = 9
 """Columns that are drawn, those that are farthest from the training data; a table has all."""
 
@@ -64,10 +60,7 @@ class Drawn(NamedTuple):
 @document_response(ErrorBody, 503)
 async def monitor(name: str) -> Response:
     """How a model does in use: requests, answers, and drift from its training data."""
-    found = await _figures(name, await _serving(name), _query())
-    if found is None:
-        return await answer_with(ServiceUnavailable(UNREADABLE), 503, UNREADABLE_KIND)
-    return json_response(found)
+    return json_response(await _figures(name, await _serving(name), _query()))
 
 
 @blueprint.get("/live")
@@ -77,13 +70,19 @@ async def page(name: str) -> Response:
     """How a model does in use, in charts."""
     servable = await get_registry().servable(name, until=get_until())
     manifest, query = servable.manifest, _query()
-    found = await _figures(name, manifest.version, query)
+    found: Monitor | None = None
+    problem = None
+    try:
+        found = await _figures(name, manifest.version, query)
+    except NotReady as error:
+        note_error(error)
+        problem = str(error)
     titles = _titles(manifest)
     html = await render_template(
         "pages/live.html",
         manifest=manifest,
         found=found,
-        problem=UNREADABLE if found is None else None,
+        problem=problem,
         drawn=None if found is None else _drawn(found, titles, manifest.words),
         drifting=[] if found is None else [each for each in found.drift.columns if each.drifts],
         titles=titles,
@@ -118,22 +117,23 @@ async def _serving(name: str) -> int:
     return await asyncio.to_thread(registry.store.resolve, name)
 
 
-async def _figures(name: str, version: int, query: Query) -> Monitor | None:
-    """The figures; None where the records cannot be read, which is logged.
+async def _figures(name: str, version: int, query: Query) -> Monitor:
+    """The figures.
 
     Raises:
         InvalidRequest: the query names no window.
+        NotReady: the records cannot be read.
+        DeadlineExceeded
     """
-    from ..memory.database import RecordsUnavailable
+    from ..memory.monitor import Question
 
-    recording = context_of(current_app).recording.state(name)
     try:
-        return await get_live().figures(name, version, query.window, recording, exact=query.exact)
-    except RecordsUnavailable as error:
-        logger.warning("The records of %s cannot be read: %s", name, error)
-        return None
+        window = Window.before(query.window, time.time())
     except ValueError as error:
         raise InvalidRequest(f"window: expected {error}, got {query.window!r:.60}.") from None
+    state = context_of(current_app).recording.state(name)
+    question = Question(name, version, window, state, query.exact)
+    return await get_live().figures(question, get_until())
 
 
 def _drawn(found: Monitor, titles: Mapping[str, str], words: Mapping[str, str]) -> Drawn:

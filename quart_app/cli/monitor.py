@@ -46,19 +46,17 @@ def monitor(store: ModelStore, name: str, window: Window, exact: bool, as_json: 
     It reads what servers have recorded in DATABASE_URL.
     """
     # Imported here, as numpy and the driver of the database are only needed for this.
-    from ..memory.database import Database, RecordsUnavailable
+    from ..memory.database import RecordsUnavailable
     from ..memory.monitor import Question
     from ..memory.monitor import monitor as look
-    from ..memory.store import Records
-    from ..memory.versions import StoredSummaries, Versions
+    from ..memory.opened import open_records
+    from ..memory.versions import Versions
 
     config, version = Config.read(), store.resolve(name)
-    versions = Versions(store)
-    records = Records(Database.at(config.database_url), StoredSummaries(versions))
     recording = record_state(config, store.head(name).records, name)
     question = Question(name, version, window, recording, exact)
     try:
-        found = look(records, versions, question)
+        found = look(open_records(config.database_url, store), Versions(store), question)
     except RecordsUnavailable as error:
         raise click.ClickException(f"The records cannot be read: {error}") from None
     if as_json:

@@ -117,6 +117,11 @@ class Database(ABC):
         return SQLite(file, seconds)
 
     @property
+    def is_there(self) -> bool:
+        """Whether there may be something in it; a server always may."""
+        return True
+
+    @property
     @abstractmethod
     def types(self) -> dict[str, str]:
         """The names of this database for the types in `schema.py`."""
@@ -154,6 +159,10 @@ class SQLite(Database):
         super().__init__(str(file))
         self.file = file.absolute()
         self._seconds = seconds
+
+    @property
+    def is_there(self) -> bool:
+        return self.file.exists()
 
     @property
     def types(self) -> dict[str, str]:

@@ -12,18 +12,16 @@ from typing import Final
 
 from model_store import ModelStore
 
-from ..figures import Monitor, RecordState, Watched
-from ..serving.threads import run_in_daemon
+from ..figures import Monitor, Watched
+from ..inference import NotReady
 from ..window import MINUTE, Window, seconds_of
-from .database import Database, RecordsUnavailable
 from .monitor import Question, Scored, asked_of, drift_of, monitor
+from .opened import SharedRecords
 from .pieces import read_pieces
 from .scoring import read_truths
 from .store import Records
-from .versions import StoredSummaries, Versions
+from .versions import Versions
 
-AT_ONCE: Final = 2
-"""Questions that are answered at a time: each reads for some tenths of a second."""
 FRESH: Final = MINUTE
 """How old what is known of all models may be; less where windows are short."""
 WATCHED_ROWS: Final = 10_000
@@ -37,27 +35,22 @@ logger = logging.getLogger(__name__)
 class Live:
     """Reads the records of the models of one app. Belongs to its event loop."""
 
-    def __init__(self, url: str, store: ModelStore) -> None:
+    def __init__(self, records: SharedRecords, store: ModelStore) -> None:
+        self._records = records
         self._versions = Versions(store)
-        self._records = Records(Database.at(url), StoredSummaries(self._versions))
-        self._places = asyncio.Semaphore(AT_ONCE)
         self._watched: Mapping[str, Watched] = {}
         self._at = -math.inf
         self._looking: asyncio.Task[None] | None = None
 
-    async def figures(
-        self, model: str, version: int, length: str, recording: RecordState, *, exact: bool = False
-    ) -> Monitor:
-        """How a model does in the window of this length that ends now.
+    async def figures(self, question: Question, until: float | None) -> Monitor:
+        """The figures of a model, before the moment `until` of the loop's time.
 
         Raises:
-            ValueError: the length is none. The message says what was expected.
-            RecordsUnavailable
+            NotReady: the database does not answer.
+            DeadlineExceeded
         """
-        window = Window.before(length, time.time())
-        question = Question(model, version, window, recording, exact)
-        async with self._places:
-            return await run_in_daemon(partial(monitor, self._records, self._versions, question))
+        look = partial(monitor, versions=self._versions, question=question)
+        return await self._records.call(look, until)
 
     async def watched(self, models: Mapping[str, int], length: str) -> Mapping[str, Watched]:
         """What is known of each of these models, by the version that serves; as it was found before
@@ -73,22 +66,24 @@ class Live:
     async def _look(self, models: Mapping[str, int], length: str) -> None:
         try:
             window = Window.before(length, time.time())
-            async with self._places:
-                self._watched = await run_in_daemon(partial(self._watch, models, window))
-        except RecordsUnavailable as error:
-            logger.warning("Drift cannot be looked for: %s", error)
+            look = partial(self._watch, models=models, window=window)
+            self._watched = await self._records.call(look, None)
+        except NotReady as error:
+            logger.warning("Drift cannot be looked for: %s", error.words)
         except Exception:
             logger.exception("Drift cannot be looked for.")
         finally:
             self._at = asyncio.get_running_loop().time()
             self._looking = None
 
-    def _watch(self, models: Mapping[str, int], window: Window) -> dict[str, Watched]:
+    def _watch(
+        self, records: Records, models: Mapping[str, int], window: Window
+    ) -> dict[str, Watched]:
         found = {}
         for name, version in models.items():
-            pieces = read_pieces(self._records, self._versions, name, window)
+            pieces = read_pieces(records, self._versions, name, window)
             now, former = (asked_of(each, version) for each in (pieces.now, pieces.former))
-            truths = read_truths(self._records, name, window, most=WATCHED_ROWS)
+            truths = read_truths(records, name, window, most=WATCHED_ROWS)
             found[name] = Watched(
                 drift=drift_of(self._versions.find(name, version), version, now, former),
                 scores=Scored(self._versions, name, truths).of(version),

@@ -52,6 +52,8 @@ def read_pieces(
     Raises:
         RecordsUnavailable
     """
+    if not records.database.is_there:  # nor need it be made to be read
+        return Pieces(window, [], [], records=False)
     if exact or window.is_fine:
         former = window.former()
         found = _of_records(records, versions, model, former.since, window)

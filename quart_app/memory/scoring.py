@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_store import Manifest
 from model_store.column_facts import JSONLabel
@@ -24,6 +25,8 @@ from .versions import Version
 
 MOST_ROWS: Final = 100_000
 """Rows with a truth that are read for one window."""
+
+PIECE: Final = 5_000
 
 NO_TRUTH: Final = (
     "No truth is known yet of what was predicted in this time. Send it to POST "
@@ -64,6 +67,8 @@ def read_truths(records: Records, model: str, window: Window, *, most: int | Non
         RecordsUnavailable
     """
     found: dict[tuple[int, str], list[Pair]] = defaultdict(list)
+    if not records.database.is_there:
+        return Truths({}, left=False)
     most = MOST_ROWS if most is None else most
     rows = records.scored(model, window.since, window.until, most + 1)
     for row, truth in islice(rows, most):
@@ -126,8 +131,14 @@ def _classes(classes: Sequence[JSONLabel], pairs: Iterable[Pair]) -> list[LiveSc
         classes,
         [pair.truth for pair in fit],
         [pair.answer for pair in fit],
-        np.array([pair.probabilities for pair in fit]) if complete and fit else None,
+        _table([pair.probabilities for pair in fit]) if complete and fit else None,
     )
+
+
+def _table(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Rows as an array, made of some at a time: numpy keeps the interpreter to itself meanwhile."""
+    starts = range(0, len(rows), PIECE)
+    return np.concatenate([np.array(rows[at : at + PIECE], np.float64) for at in starts])
 
 
 def _is_in(value: Any, known: set[JSONLabel]) -> bool:

@@ -149,11 +149,12 @@ async def test_the_page_of_a_model_that_nobody_asked_says_so(client: Client) -> 
 
 
 async def test_where_nothing_is_recorded_the_page_says_how_it_would_be(
-    settings: dict[str, Any], url: str
+    settings: dict[str, Any], url: str, tmp_path: Path
 ) -> None:
     async with started(create_app(DATABASE_URL=url, **settings)) as app:
         page = await text_of(app.test_client(), f"/models/{NAME}/live")
     assert "quart-app models edit loans --record 1" in page
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
     assert "Nothing was recorded of it in this time." in page
 
 
@@ -164,7 +165,7 @@ async def test_a_database_that_fails_is_said_and_all_else_goes_on(
     url = f"sqlite:///{tmp_path}/folder"
     async with started(create_app(DATABASE_URL=url, RECORD="1", **settings)) as app:
         client = app.test_client()
-        assert "The records cannot be read at the moment" in await text_of(
+        assert "The records are not available at the moment." in await text_of(
             client, f"/models/{NAME}/live", status=503
         )
         assert (await client.get(f"/models/{NAME}/monitor")).status_code == 503
