@@ -30,6 +30,12 @@ from quart_app.protocols import v2_grpc
 from .conftest import Server, serving
 
 SERVICE: Final = "/inference.GRPCInferenceService/"
+ELSEWHERE: Final = (
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+)
+"""Methods of other services that take a message and answer with one."""
 PATIENCE: Final = 300
 """Seconds for a call: others may need the machine, and only what hangs is a fault."""
 MEMORY: Final = 256 * 1024 * 1024
@@ -37,8 +43,10 @@ EXPECTED: Final = frozenset(
     {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED"}
 )
 OTHERS: Final = (
-    *("ServerLive", "ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"),
-    *("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"),
+    *(f"{SERVICE}Model{name}" for name in ("Ready", "Metadata", "Config", "Statistics")),
+    *(f"{SERVICE}Repository{name}" for name in ("Index", "ModelLoad", "ModelUnload")),
+    f"{SERVICE}ServerLive",
+    *ELSEWHERE,
 )
 SIZES: Final = (0, 1, 2, 127, 128, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 """Lengths and numbers at which something changes."""
@@ -107,15 +115,15 @@ def calls(draw: random.Random, channel: grpc.Channel) -> Iterator[str]:
     while True:
         messages = [mutated(draw, draw.choice(whole)) for _ in range(20)]
         for message in messages:
-            name = "ModelInfer" if draw.random() < 0.8 else draw.choice(OTHERS)
-            yield told(code_of(channel, name, message), name, [message])
+            path = SERVICE + "ModelInfer" if draw.random() < 0.8 else draw.choice(OTHERS)
+            yield told(code_of(channel, path, message), path, [message])
         for code in codes_of_stream(channel, messages):
-            yield told(code, "ModelStreamInfer", messages)
+            yield told(code, SERVICE + "ModelStreamInfer", messages)
 
 
-def code_of(channel: grpc.Channel, name: str, message: bytes) -> str:
+def code_of(channel: grpc.Channel, path: str, message: bytes) -> str:
     try:
-        channel.unary_unary(SERVICE + name)(message, timeout=PATIENCE)
+        channel.unary_unary(path)(message, timeout=PATIENCE)
     except grpc.RpcError as error:
         return str(error.code().name)
     return "OK"
@@ -135,9 +143,9 @@ def codes_of_stream(channel: grpc.Channel, messages: list[bytes]) -> Iterator[st
     yield from ("INTERNAL" for each in found if "logged" in each.error_message)
 
 
-def told(code: str, name: str, messages: list[bytes]) -> str:
+def told(code: str, path: str, messages: list[bytes]) -> str:
     if code not in EXPECTED:
-        print(code, name, *(message.hex() for message in messages), file=sys.stderr, flush=True)
+        print(code, path, *(message.hex() for message in messages), file=sys.stderr, flush=True)
     return code
 
 

@@ -175,7 +175,7 @@ def _require_raw(message: Message) -> None:
             f"{len(message.raw_input_contents)}."
         )
     for each in message.inputs:
-        if each.contents.ByteSize():
+        if each.HasField("contents") and each.contents.ByteSize():
             raise InvalidRequest(
                 f"{each.name}: expected no contents, as there are raw_input_contents."
             )
