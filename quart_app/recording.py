@@ -67,6 +67,7 @@ class Recording:
         self._observers = observers
         self._describe = describe
         self._is_closed = False
+        self._is_told = False
         self._missing = missing_drivers(config)
         registry.on_record_settings(self._note_settings)
         if config.record:
@@ -146,7 +147,8 @@ class Recording:
         return open_records(self._config.database_url, self._registry.store, seconds=SECONDS)
 
     def _tell_missing(self) -> None:
-        if self._missing:
+        if self._missing and not self._is_told:
+            self._is_told = True
             logger.warning(
                 "predictions are not recorded without %s; pip install 'quart-app[record]' brings "
                 "that, and QUART_APP_RECORD=0 says that nothing is to be recorded",

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -59,6 +60,8 @@ class Recorder:
         self._ids = RandomIds()
         self._waiting = Waiting()
         self._refused = 0
+        # The labels of the answers that are recorded, as long as somebody holds them.
+        self._recorded: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._writer = Writer(self._waiting, records, Bounds(config))
 
     @property
@@ -103,6 +106,7 @@ class Recorder:
         settings = self._settings(answer.manifest.name)
         if settings is None:
             return
+        self._recorded[id(answer.response.labels)] = answer.response.labels
         response, record, request = answer.response, answer.record, answer.request
         # Of a part of a table it is summaries that are made, for which some of its rows will do.
         every = 1 if record is not None else -(-request.rows // PART_ROWS)
@@ -145,10 +149,13 @@ class Recorder:
         )
 
     def shadowed(self, shadowed: Shadowed) -> None:
-        """Take note of what a shadow said to a request that another answered, by the same id."""
+        """Take note of what a shadow said to a request whose answer is recorded, by the same id."""
         manifest, copy, outcome = shadowed
-        settings = None if copy.response is None else self._settings(manifest.name)
+        settings = self._registry.record_settings(manifest.name)
         if copy.response is None or settings is None:
+            return
+        labels = copy.response.labels
+        if self._recorded.get(id(labels)) is not labels:
             return
         status, kind = (200, None) if outcome.prediction is not None else _FAILED[outcome.unfit]
         prediction = outcome.prediction

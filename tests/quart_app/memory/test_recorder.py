@@ -202,6 +202,39 @@ async def test_a_running_server_follows_what_the_head_says(
     assert settings.key not in str(one.inputs)
 
 
+async def test_what_is_missing_is_told_at_the_start_and_all_else_goes_on(
+    bundled_root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quart_app.extras.RECORD_POSTGRES", ("no_such_driver",))
+    async with recorded("postgresql://127.0.0.1:1/none", bundled_root) as app:
+        (line,) = [each.message for each in caplog.records if "recorded" in each.message]
+        assert line == (
+            "predictions are not recorded without no_such_driver; pip install 'quart-app[record]' "
+            "brings that, and QUART_APP_RECORD=0 says that nothing is to be recorded"
+        )
+        assert (await app.client.post("/models/exam/predict", json=EXAM)).status_code == 200
+
+
+async def test_of_a_share_the_shadow_has_the_same_requests(
+    sqlite_url: str, store: ModelStore
+) -> None:
+    RECIPES["exam"].train(store)
+    store.challenge("exam", 1, "shadow", share=1)
+    async with recorded(sqlite_url, store.root, FOLLOW=0.05, RECORD=0.5) as app:
+        await until(lambda: "exam" in app.registry.challenges)
+        for _ in range(40):
+            await app.client.post("/models/exam/predict", json=EXAM)
+        compared = app.registry.challenges["exam"].comparison
+        await until(lambda: compared.challenger.requests == 40)
+        await until(lambda: not app.recording.waiting_rows)
+        rows = await app.all("exam")
+    champion, shadow = (
+        {row.id for row in rows if row.variant == variant} for variant in ("champion", "shadow")
+    )
+    assert champion == shadow
+    assert 5 < len(champion) < 35
+
+
 @pytest.mark.parametrize("kind", ["shadow", "canary"])
 async def test_what_a_challenger_said_is_recorded_as_such(
     kind: Literal["shadow", "canary"], sqlite_url: str, store: ModelStore
