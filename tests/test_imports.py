@@ -76,6 +76,7 @@ ALLOWED = {
     "quart_app/tables": {"model_store"},
     "quart_app/memory": {"model_store", "msgspec", "numpy"},
     "quart_app/memory/database.py": {"psycopg"},
+    "quart_app/memory/runs.py": {"model_store", "pyarrow"},
     "quart_app/observe": {"msgspec"},
     "quart_app/observe/prometheus.py": {"prometheus_client"},
     "quart_app/observe/traces.py": {"opentelemetry"},
@@ -94,6 +95,7 @@ ALLOWED = {
     "quart_app/server/hypercorn_server.py": {"hypercorn"},
     "quart_app/server/uvicorn_server.py": {"hypercorn", "uvicorn"},
     "quart_app/server/connections.py": {"h11", "hypercorn"},
+    "quart_app/cli/score.py": {"click", "model_store", "msgspec", "pyarrow"},
     "quart_app/cli": {"click", "model_store", "msgspec", "quart", "werkzeug"},
 }
 

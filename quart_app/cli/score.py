@@ -140,7 +140,35 @@ def score(
         click.echo(f"Error: {error.told}", err=True)
         sys.exit(CALLED_WRONGLY)
     _tell(summary, as_json=as_json)
+    if summary.complete and summary.resumed < summary.parts:
+        _record(run, config)
     sys.exit(_exit_code(summary))
+
+
+def _record(run: Run, config: Config) -> None:
+    """Count the answers in the summaries of the model, where that is to be recorded. What goes
+    wrong with that is told, and the run is done all the same."""
+    store = config.store()
+    found = store.head(run.record.model).records
+    share = config.record if found.share is None else found.share
+    if not share:
+        return
+    # Imported where predictions are recorded only.
+    from pyarrow import ArrowException
+
+    from ..memory.database import Database, RecordsUnavailable
+    from ..memory.runs import record_run
+    from ..memory.store import Records
+    from ..memory.versions import StoredSummaries, Versions
+
+    records = Records(Database.at(config.database_url), StoredSummaries(Versions(store)))
+    try:
+        rows = record_run(records, run, found, share)
+    except (RecordsUnavailable, OSError, ArrowException) as error:
+        click.echo(f"The run is not counted among the predictions: {error}", err=True)
+    else:
+        counted = _counted(rows, "row")
+        click.echo(f"{counted} counted in the summaries of {run.record.model}", err=True)
 
 
 def _columns(text: str) -> Any:
