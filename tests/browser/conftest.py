@@ -48,6 +48,8 @@ def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for publish in kinds.PUBLISHED.values():
         publish(store)
     shutil.copytree(store.root / "exam", store.root / "broken")
+    for name in ("diabetes", "exam", "odd", "several"):
+        store.record(name, share=1.0)
     settings = {"QUART_APP_MODEL_STORE": store.root, "QUART_APP_RECIPES": ""}
     settings["DATABASE_URL"] = _record(folder, store)
     with serving(cwd=folder, **settings) as server:

@@ -13,10 +13,14 @@ from .page import Page
 
 pytestmark = pytest.mark.browser
 
+DIABETES = {"age": 59, "sex": 2, "bmi": 32.1, "bp": 101, "s1": 157, "s2": 93.2}
+DIABETES |= {"s3": 38, "s4": 4, "s5": 4.86, "s6": 87}
+
 PAGES = {
     "home": "/",
     "form": "/models/iris",
     "result": "/models/exam/predict?X1=70&X2=80",
+    "result that is a number": "/models/diabetes/predict?" + urlencode(DIABETES),
     "errors": "/models/iris/predict?" + urlencode({"sepal length (cm)": "w" * 200, "x" * 90: "1"}),
     "odd": "/models/odd/predict?" + urlencode(dict.fromkeys(ODD_NAMES, "1")),
     "wide": f"/models/{WIDE}",
