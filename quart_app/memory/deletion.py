@@ -10,11 +10,12 @@ and the log of PostgreSQL, for as long as these are kept.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from .database import Session
+from .database import Row, Session
 from .prediction import Prediction, record_id
 from .store import Records
 from .truths import Place
@@ -25,12 +26,8 @@ STEP: Final = 200
 LEAST_PAUSE, MOST_PAUSE = 0.002, 0.1
 """Seconds between two transactions, in which others may write: as many as the last one took."""
 
-TABLES: Final = (
-    "quart_app_journal",
-    "quart_app_predictions",
-    "quart_app_truths",
-    "quart_app_former_truths",
-)
+TRUTHS: Final = ("quart_app_truths", "quart_app_former_truths")
+TABLES: Final = ("quart_app_journal", "quart_app_predictions", *TRUTHS)
 
 
 class Deleted(NamedTuple):
@@ -39,8 +36,18 @@ class Deleted(NamedTuple):
     predictions: int
     truths: int
 
-    def __bool__(self) -> bool:
-        return self.predictions > 0 or self.truths > 0
+    def with_others(self, more: Deleted) -> Deleted:
+        """Both together."""
+        return Deleted(self.predictions + more.predictions, self.truths + more.truths)
+
+
+class _Key(NamedTuple):
+    """A prediction; or with the last moment of all the truth alone, of whatever was predicted."""
+
+    id: str
+    row: int
+    variant: str = ""
+    at: float = math.inf
 
 
 def delete_ids(records: Records, model: str, ids: Iterable[str]) -> Deleted:
@@ -51,26 +58,34 @@ def delete_ids(records: Records, model: str, ids: Iterable[str]) -> Deleted:
     """
     with records.session() as session:
         records.unpack_all(session)
-        places: list[Place] = []
+        keys: list[_Key] = []
         for id in map(record_id, ids):
-            for table in TABLES[1:]:
-                # By the id alone, so that it is found by the index that begins with it.
+            # By the id alone, so that it is found by the index that begins with it.
+            found = session.execute(
+                'SELECT model, "row", variant, at FROM quart_app_predictions WHERE id = ?', (id,)
+            )
+            keys += [_Key(id, *key) for of, *key in found if of == model]
+            for table in TRUTHS:
                 found = session.execute(f'SELECT model, "row" FROM {table} WHERE id = ?', (id,))
-                places += [(id, row) for of, row in found if of == model]
-        deleted = _delete(session, model, places)
+                keys += [_Key(id, row) for of, row in found if of == model]
+        deleted = _delete(session, model, keys)
         session.rewrite(TABLES)
     return deleted
 
 
 def delete_where(records: Records, model: str, is_meant: Callable[[Prediction], bool]) -> Deleted:
-    """Delete the rows of requests of which a prediction is meant.
+    """Delete the predictions that are meant.
 
     Raises:
         RecordsUnavailable
     """
     with records.session() as session:
-        places = ((each.id, each.row) for each in records.predictions(model) if is_meant(each))
-        deleted = _delete(session, model, dict.fromkeys(places))
+        keys = [
+            _Key(each.id, each.row, each.variant, each.at)
+            for each in records.predictions(model)
+            if is_meant(each)
+        ]
+        deleted = _delete(session, model, keys)
         session.rewrite(TABLES)
     return deleted
 
@@ -85,42 +100,76 @@ def delete_before(records: Records, model: str, moment: float) -> Deleted:
     deleted = Deleted(0, 0)
     with records.session() as session:
         records.unpack_all(session)
-        for places in _before(session, model, moment):
-            found = _delete(session, model, places)
-            deleted = Deleted(*map(sum, zip(deleted, found, strict=True)))
+        for keys in _before(session, model, moment):
+            deleted = deleted.with_others(_delete(session, model, keys))
         session.rewrite(TABLES)
     return deleted
 
 
-def _before(session: Session, model: str, moment: float) -> Iterator[Sequence[Place]]:
-    """The places that are to be deleted, each piece read when the former has been."""
+def _before(session: Session, model: str, moment: float) -> Iterator[Sequence[_Key]]:
+    """What is to be deleted, each piece read when the former has been."""
     for query in (
-        'SELECT id, "row" FROM quart_app_predictions WHERE model = ? AND at < ? LIMIT ?',
+        'SELECT id, "row", variant, at FROM quart_app_predictions WHERE model = ? AND at < ? '
+        "LIMIT ?",
         'SELECT id, "row" FROM quart_app_truths AS t WHERE model = ? AND at < ? AND NOT EXISTS ('
-        "SELECT 1 FROM quart_app_predictions AS p WHERE p.id = t.id) LIMIT ?",
+        'SELECT 1 FROM quart_app_predictions AS p WHERE p.id = t.id AND p."row" = t."row") LIMIT ?',
     ):
         while found := session.execute(query, (model, moment, STEP)):
-            yield [(id, row) for id, row in found]
+            yield [_Key(*key) for key in found]
 
 
-def _delete(session: Session, model: str, places: Iterable[Place]) -> Deleted:
-    wanted = list(dict.fromkeys(places))
+def _delete(session: Session, model: str, keys: Sequence[_Key]) -> Deleted:
     deleted = Deleted(0, 0)
-    for start in range(0, len(wanted), STEP):
+    for start in range(0, len(keys), STEP):
         begun = time.monotonic()
-        found = _delete_step(session, model, wanted[start : start + STEP])
-        deleted = Deleted(*map(sum, zip(deleted, found, strict=True)))
+        with session.transaction():
+            found = _delete_step(session, model, keys[start : start + STEP])
+        deleted = deleted.with_others(found)
         # Who waits for SQLite only looks now and then whether it is free.
         time.sleep(min(max(time.monotonic() - begun, LEAST_PAUSE), MOST_PAUSE))
     return deleted
 
 
-def _delete_step(session: Session, model: str, places: Sequence[Place]) -> Deleted:
-    one = "(CAST(? AS TEXT), CAST(? AS INTEGER))"  # PostgreSQL takes no type from where it compares
-    condition = f'model = ? AND (id, "row") IN (VALUES {", ".join([one] * len(places))})'
+def _delete_step(session: Session, model: str, keys: Sequence[_Key]) -> Deleted:
+    predictions = session.change(
+        f'DELETE FROM quart_app_predictions WHERE model = ? AND (id, "row", variant, at) IN '
+        f"(VALUES {_casts(keys, 'TEXT', 'INTEGER', 'TEXT', 'DOUBLE PRECISION')})",
+        [model, *itertools.chain.from_iterable(keys)],
+    )
+    # The truth is that of the last request by an id: it stays where that does.
+    last: dict[Place, float] = {}
+    for key in keys:
+        last[key.id, key.row] = max(key.at, last.get((key.id, key.row), -math.inf))
+    left = {(id, row): at for id, row, at in _last(session, model, [*last])}
+    gone = [place for place, at in last.items() if left.get(place, -math.inf) < at]
+    return Deleted(
+        predictions,
+        _delete_places(session, TRUTHS[0], model, gone)
+        + _delete_places(session, TRUTHS[1], model, [*last]),
+    )
+
+
+def _last(session: Session, model: str, places: Sequence[Place]) -> list[Row]:
+    """The moment of the last prediction that there still is, after each of these places."""
+    return session.execute(
+        f'SELECT id, "row", max(at) FROM quart_app_predictions WHERE {_of(places)} '
+        'GROUP BY id, "row"',
+        [model, *itertools.chain.from_iterable(places)],
+    )
+
+
+def _delete_places(session: Session, table: str, model: str, places: Sequence[Place]) -> int:
+    if not places:
+        return 0
     values = [model, *itertools.chain.from_iterable(places)]
-    with session.transaction():
-        predictions, *truths = [
-            session.change(f"DELETE FROM {table} WHERE {condition}", values) for table in TABLES[1:]
-        ]
-    return Deleted(predictions, sum(truths))
+    return session.change(f"DELETE FROM {table} WHERE {_of(places)}", values)
+
+
+def _of(places: Sequence[Place]) -> str:
+    return f'model = ? AND (id, "row") IN (VALUES {_casts(places, "TEXT", "INTEGER")})'
+
+
+def _casts(rows: Sequence[object], *types: str) -> str:
+    """Marks for rows of values of these types, which PostgreSQL takes from nowhere else."""
+    row = f"({', '.join(f'CAST(? AS {type})' for type in types)})"
+    return ", ".join([row] * len(rows))

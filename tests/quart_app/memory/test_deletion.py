@@ -120,3 +120,21 @@ def test_only_what_belongs_to_the_model_is_deleted(records: Records) -> None:
     assert deletion.delete_before(records, "iris", 1400.0) == Deleted(1, 0)
     assert deletion.delete_before(records, "iris", 1600.0) == Deleted(0, 1)
     assert [each.id for each in records.predictions("exam")] == ["two"]
+
+
+def test_of_requests_by_one_id_only_those_that_are_meant_are_deleted(records: Records) -> None:
+    for at, kind in ((1000.0, "first"), (2000.0, "second"), (3000.0, "third")):
+        add(records, entry("again", at=at, columns=[[1.0], [kind]]))
+        truths.keep(records, "iris", [Told("again", 0, f"true of the {kind}")], at + 1)
+
+    def kinds() -> list[object]:
+        return [(each.inputs or {})["kind"] for each in records.predictions("iris")]
+
+    # What was said of those before may be of the one that is meant.
+    assert deletion.delete_where(
+        records, "iris", lambda each: (each.inputs or {})["kind"] == "second"
+    ) == Deleted(1, 2)
+    assert kinds() == ["first", "third"]
+    assert deletion.delete_before(records, "iris", 1500.0) == Deleted(1, 0)
+    assert [truth for _, truth in records.with_truth("iris")] == ["true of the third"]
+    assert deletion.delete_before(records, "iris", 9000.0) == Deleted(1, 1)
