@@ -19,7 +19,9 @@ from .reference import SIZES
 from .verdict import CATEGORY_SIGMAS, FLOOR, SIGMAS
 
 REDRAWS: Final = 300
-SEED: Final = 20261201
+SEED: Final = 20261203
+"""Of 60 seeds the one with which thresholds for 100 and 500 rows are nearest to those of 20,000
+redraws, within 2 %: all columns share the luck of the draw."""
 
 _FINEST: Final = 1e-4
 """The share of the rows that the outermost groups hold, where single rows matter."""
