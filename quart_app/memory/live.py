@@ -26,6 +26,9 @@ FRESH: Final = MINUTE
 """How old what is known of all models may be; less where windows are short."""
 WATCHED_ROWS: Final = 10_000
 """Rows with a truth that the scores of the metrics are of."""
+RESTS: Final = 20
+"""How many times as long as the last look took nothing is looked at again: of many models that is
+longer than FRESH."""
 PATIENCE: Final = 1.0
 """Seconds that a page waits for it to be looked at again."""
 
@@ -39,7 +42,7 @@ class Live:
         self._records = records
         self._versions = Versions(store)
         self._watched: Mapping[str, Watched] = {}
-        self._at = -math.inf
+        self._due = -math.inf
         self._looking: asyncio.Task[None] | None = None
 
     async def figures(self, question: Question, until: float | None) -> Monitor:
@@ -56,14 +59,15 @@ class Live:
         """What is known of each of these models, by the version that serves; as it was found before
         where it is not looked at in time again."""
         loop = asyncio.get_running_loop()
-        fresh = min(FRESH, seconds_of(length) / 4)
-        if models and loop.time() - self._at > fresh and self._looking is None:
+        if models and loop.time() >= self._due and self._looking is None:
             self._looking = loop.create_task(self._look(dict(models), length), name="drift")
         if self._looking is not None:
             await asyncio.wait([self._looking], timeout=PATIENCE)
         return {name: self._watched[name] for name in models if name in self._watched}
 
     async def _look(self, models: Mapping[str, int], length: str) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             window = Window.before(length, time.time())
             look = partial(self._watch, models=models, window=window)
@@ -73,7 +77,8 @@ class Live:
         except Exception:
             logger.exception("Drift cannot be looked for.")
         finally:
-            self._at = asyncio.get_running_loop().time()
+            now = loop.time()
+            self._due = now + max(min(FRESH, seconds_of(length) / 4), RESTS * (now - begun))
             self._looking = None
 
     def _watch(

@@ -32,7 +32,7 @@ NO_TRUTH: Final = (
     "No truth is known yet of what was predicted in this time. Send it to POST "
     "/models/{name}/feedback, or with quart-app predictions truth {name} FILE."
 )
-NOTHING_TRUE: Final = "Nobody says which answers are right here, so there is nothing to score."
+NOTHING_TRUE: Final = "Nobody has said which answers are right here, so there is nothing to score."
 UNFIT: Final = "The truths that came are none of what this version tells."
 NO_CLASSES: Final = "the expected accuracy is known of classifiers alone"
 NO_CALIBRATION: Final = (
@@ -79,10 +79,10 @@ def read_truths(records: Records, model: str, window: Window, *, most: int | Non
 
 def scores_of(version: Version | None, pairs: Sequence[Pair], *, name: str) -> Scores:
     """The scores of one version beside those that it was published with."""
-    if version is not None and version.manifest.task not in SUPERVISED:
-        return Scores(rows=0, reason=NOTHING_TRUE)
     if version is None or not pairs:
-        return Scores(rows=0, reason=NO_TRUTH.format(name=name))
+        is_unsupervised = version is not None and version.manifest.task not in SUPERVISED
+        reason = NOTHING_TRUE if is_unsupervised else NO_TRUTH.format(name=name)
+        return Scores(rows=0, reason=reason)
     manifest = version.manifest
     targets = [
         TargetScores(target=target.name, scores=scores)
