@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -41,25 +40,17 @@ def _categories(reference: CategoryReference, now: Counts) -> list[Part]:
 
 
 def _numbers(reference: NumberReference, now: Counts) -> list[Part]:
-    edges = reference.edges
-    if len(edges) <= MOST_VALUES:
-        # The first and the last bin hold the ends themselves, and what lies beyond.
-        labels = [_text(reference, float(edge)) for edge in edges]
-        return _parts(
-            [*labels, f"above {labels[-1]}"], reference.seen.counts, now.counts, empty=False
-        )
-    low, high = np.interp(ENDS, SHARES, reference.quantiles)
-    bounds = ticks(float(low), float(high), MOST_RANGES)
-    whole = reference.reading == "number" and all(map(float.is_integer, reference.sample))
-    if whole:
-        bounds = sorted({float(math.floor(bound)) for bound in bounds})
-    texts = [_text(reference, bound) for bound in bounds]
-    labels = [f"up to {texts[0]}"]
-    for (first, last), (begin, end) in zip(
-        itertools.pairwise(texts), itertools.pairwise(bounds), strict=True
-    ):
-        labels.append(last if whole and end - begin == 1 else f"{first} to {last}")
-    labels.append(f"above {texts[-1]}")
+    values = np.unique(reference.quantiles).tolist()
+    if len(values) <= MOST_VALUES:
+        bounds = values
+        labels = [_text(reference, value) for value in values]
+    else:
+        low, high = np.interp(ENDS, SHARES, reference.quantiles)
+        bounds = ticks(float(low), float(high), MOST_RANGES)
+        texts = [_text(reference, bound) for bound in bounds]
+        ranges = [f"{first} to {last}" for first, last in itertools.pairwise(texts)]
+        labels = [f"up to {texts[0]}", *ranges]
+    labels.append(f"above {_text(reference, bounds[-1])}")
     sides = (_in_ranges(reference, each, bounds) for each in (reference.seen, now))
     return _parts(labels, *sides, empty=False)
 
