@@ -16,7 +16,7 @@ from .store import Records, Summed
 from .summary import Summary
 from .versions import Versions, read
 
-MOST_ROWS: Final = 200_000
+MOST_ROWS: Final = 100_000
 """So many records are read for one window; of more the summaries are taken."""
 PIECE: Final = 2_000
 """Rows that are summarized together."""
@@ -84,13 +84,11 @@ def _of_records(
     records: Records, versions: Versions, model: str, since: float, window: Window
 ) -> list[Piece] | None:
     """Pieces of a step each; None where there are more records than are read."""
+    if records.count(model, since, window.until, MOST_ROWS + 1) > MOST_ROWS:
+        return None
     found: dict[tuple[float, int, str], Summary] = {}
-    rows = iter(records.predictions(model, since, window.until, limit=MOST_ROWS + 1))
-    total = 0
+    rows = iter(records.predictions(model, since, window.until))
     while part := [*islice(rows, PIECE)]:
-        total += len(part)
-        if total > MOST_ROWS:
-            return None
         groups: dict[tuple[float, int, str], list[Prediction]] = defaultdict(list)
         for row in part:
             groups[_begin(row.at, window), row.version, row.variant].append(row)

@@ -239,6 +239,17 @@ class Records:
             for *row, truth in pieces.read(model, since, until, limit, after):
                 yield prediction_of(row), msgspec.json.decode(truth)
 
+    def count(self, model: str, since: float, until: float, most: int) -> int:
+        """How many rows of a model there are from `since` until before `until`, or `most`."""
+        with self.session() as session:
+            self.unpack_all(session)
+            found = session.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM quart_app_predictions "
+                "WHERE model = ? AND at >= ? AND at < ? LIMIT ?) AS found",
+                (model, since, until, most),
+            )
+        return int(found[0][0])
+
     def scored(
         self, model: str, since: float, until: float, limit: int
     ) -> Iterator[tuple[Prediction, Any]]:
