@@ -15,13 +15,15 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..server.descriptors import open_descriptors
 
 LOOK_AGAIN: Final = 0.5
-"""Seconds from one look at the connections to the next."""
+LOOK_LATER: Final = 2.0
+"""Seconds from one look at the connections to the next: while there are many, and else, since each
+takes 8 ms where 1,000 descriptors are open."""
 
 MOST_SPARE: Final = 16
 SPARE_SHARE: Final = 8
@@ -64,29 +66,37 @@ class Connections:
             self._looking.cancel()
 
     async def _watch(self, port: int, enough: int) -> None:
+        there = 0
         while True:
-            await asyncio.sleep(LOOK_AGAIN)
-            self._look(port, enough)
+            await asyncio.sleep(LOOK_AGAIN if there > enough // 2 else LOOK_LATER)
+            there = self._look(port, enough)
 
-    def _look(self, port: int, enough: int) -> None:
-        """Close those that have been without a call for longest, where there are too many."""
+    def _look(self, port: int, enough: int) -> int:
+        """Close those that have been without a call for longest, where there are more than enough;
+        how many there are, or may be."""
+        numbers = open_descriptors()
+        if len(numbers) <= enough:
+            if len(self._since) > enough:
+                self._since.clear()  # of those that have gone, for the most part
+            return len(numbers)
         now = time.monotonic()
         with contextlib.ExitStack() as stack:
-            found = {client: stack.enter_context(sock) for sock, client in connections_on(port)}
+            found = {client: stack.enter_context(sock) for sock, client in found_on(port, numbers)}
             self._since = {client: self._since.get(client, now) for client in found}
             idle = [client for client in found if client not in self._calls]
             too_many = max(0, len(found) - enough)
             for client in sorted(idle, key=self._since.__getitem__)[:too_many]:
                 with contextlib.suppress(OSError):  # it has gone
                     found[client].shutdown(socket.SHUT_RDWR)
+            return len(found)
 
 
-def connections_on(port: int) -> Iterator[tuple[socket.socket, Client]]:
-    """The connections of this process that were accepted on a port, and who is at the other end.
+def found_on(port: int, numbers: Iterable[int]) -> Iterator[tuple[socket.socket, Client]]:
+    """Those of these descriptors that were accepted on a port, and who is at the other end.
 
     Each is a descriptor of its own, to be closed, whose number nobody gives to another meanwhile.
     """
-    for number in open_descriptors():
+    for number in numbers:
         with contextlib.suppress(OSError):  # it has gone
             if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
