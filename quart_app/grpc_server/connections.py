@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
 import time
-from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..server.descriptors import open_descriptors
@@ -80,35 +80,44 @@ class Connections:
                 self._since.clear()  # of those that have gone, for the most part
             return len(numbers)
         now = time.monotonic()
-        with contextlib.ExitStack() as stack:
-            found = {client: stack.enter_context(sock) for sock, client in found_on(port, numbers)}
-            self._since = {client: self._since.get(client, now) for client in found}
-            idle = [client for client in found if client not in self._calls]
-            too_many = max(0, len(found) - enough)
-            for client in sorted(idle, key=self._since.__getitem__)[:too_many]:
-                with contextlib.suppress(OSError):  # it has gone
-                    found[client].shutdown(socket.SHUT_RDWR)
-            return len(found)
+        found = {client: number for number in numbers if (client := client_at(number, port))}
+        self._since = {client: self._since.get(client, now) for client in found}
+        idle = [client for client in found if client not in self._calls]
+        too_many = max(0, len(found) - enough)
+        for client in sorted(idle, key=self._since.__getitem__)[:too_many]:
+            end(found[client], port, client)
+        return len(found)
 
 
-def found_on(port: int, numbers: Iterable[int]) -> Iterator[tuple[socket.socket, Client]]:
-    """Those of these descriptors that were accepted on a port, and who is at the other end.
+def client_at(number: int, port: int) -> Client | None:
+    """Who is at the other end of a descriptor; None where it is no connection to this port."""
+    with contextlib.suppress(OSError), opened(number) as sock:
+        if sock.type == socket.SOCK_STREAM and sock.getsockname()[1:2] == (port,):
+            return client_of(sock.getpeername())
+    return None
 
-    Each is a descriptor of its own, to be closed, whose number nobody gives to another meanwhile.
+
+def end(number: int, port: int, client: Client) -> None:
+    """Close the connection of this client, if it is still that of the descriptor."""
+    with contextlib.suppress(OSError), opened(number) as sock:
+        if sock.getsockname()[1:2] == (port,) and client_of(sock.getpeername()) == client:
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def opened(number: int) -> socket.socket:
+    """A socket by a descriptor of its own, whose number nobody gives to another meanwhile.
+
+    Raises:
+        OSError: it is none, or has gone.
     """
-    for number in numbers:
-        with contextlib.suppress(OSError):  # it has gone
-            if not stat.S_ISSOCK(os.fstat(number).st_mode):
-                continue
-            sock = socket.socket(fileno=os.dup(number))
-            try:
-                ours, theirs = sock.getsockname(), sock.getpeername()
-            except OSError:  # it listens
-                ours, theirs = (), ()
-            if sock.type == socket.SOCK_STREAM and ours[1:2] == (port,):
-                yield sock, client_of(theirs)
-            else:
-                sock.close()
+    if not stat.S_ISSOCK(os.fstat(number).st_mode):
+        raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
+    own = os.dup(number)
+    try:
+        return socket.socket(fileno=own)
+    except OSError:
+        os.close(own)
+        raise
 
 
 def client_of(address: tuple[str, int]) -> Client:
