@@ -70,10 +70,10 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
         stack.push_async_callback(_stop, start)
         watch = asyncio.create_task(registry.watch(), name="watch")
         stack.push_async_callback(_stop, watch)
-        if config.seconds_between_looks:
-            follower = Follower(registry, config.seconds_between_looks)
-            following = asyncio.create_task(follower.run(), name="follow")
-            stack.push_async_callback(_stop, following)
+        seconds = config.seconds_between_looks
+        looks = Follower(registry, seconds).run() if seconds else registry.begin_challenges()
+        following = asyncio.create_task(looks, name="follow")
+        stack.push_async_callback(_stop, following)
         yield
 
 

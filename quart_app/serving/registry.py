@@ -622,6 +622,16 @@ class Registry:
         """The challenger of a model that does not load."""
         return self._untried.get(name)
 
+    async def begin_challenges(self) -> None:
+        """Once all is loaded, try what the heads say: of a server that looks at its store at the
+        start alone."""
+        await self.started.wait()
+        for name in self.entries:
+            with contextlib.suppress(ModelStoreError):  # which its load has told
+                head = await run_in_daemon(partial(self.store.head, name))
+                if head.challenger is not None:
+                    await self.follow(name)
+
     async def _follow_challenger(self, name: str, wanted: Challenger | None) -> None:
         champion = self._entries[name].servable
         current, untried = self._challenges.get(name), self._untried.get(name)

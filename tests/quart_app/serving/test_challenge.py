@@ -165,7 +165,7 @@ async def test_a_canary_goes_on_over_a_restart(own: ModelStore, app: Callable[..
     own.promote("m", publish(own))
     own.challenge("m", 1, "canary", share=1)
     running = await app()
-    await registry_of(running).follow("m")
+    await until(lambda: "m" in registry_of(running).challenges)
     assert (await ask(running))["variant"] == "canary"
 
 
@@ -306,10 +306,15 @@ async def test_two_servers_of_one_store_have_the_same_routes(
     publish(own, flip=True)
     own.promote("m", 1)
     one, other = await app(), await app()
-    await change(one, "canary", version=2, share=0.5, max_different=0, after=5)
+    await change(one, "canary", version=2, share=0.5)
     await registry_of(other).follow("m")
     for key in map(str, range(40)):
         assert (await ask(one, key))["by"] == (await ask(other, key))["by"]
+    await change(one, "canary", version=2, share=1, max_different=0, after=5)
+    await registry_of(other).follow("m")
+    for _ in range(5):
+        await ask(one)
+        await ask(other)
     await until(lambda: own.head("m").challenger is None)
     await registry_of(other).follow("m")
     assert "m" not in registry_of(other).challenges
