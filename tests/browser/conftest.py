@@ -38,13 +38,15 @@ WIDE = "w" * 64
 @pytest.fixture(scope="session")
 def server(bundled_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves the bundled models, those of `tests.kinds`, `odd` (HTML in every name), a model of 30
-    columns with long names, `long` with long categories, and `broken`, which does not load."""
+    columns with long names, `long` with long categories, `tried` with a shadow, and `broken`, which
+    does not load."""
     folder = tmp_path_factory.mktemp("browser")
     shutil.copytree(bundled_root, folder / "models")
     store = ModelStore(folder / "models")
     _publish_odd(store)
     _publish_wide(store)
     _publish_long(store)
+    _publish_tried(store)
     for publish in kinds.PUBLISHED.values():
         publish(store)
     shutil.copytree(store.root / "exam", store.root / "broken")
@@ -104,6 +106,14 @@ def _publish_long(store: ModelStore) -> None:
     y = np.arange(24) % 2
     pipeline = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(X, y)
     store.publish("long", pipeline, X, y, feature_names=["buttons", "list"])
+
+
+def _publish_tried(store: ModelStore) -> None:
+    X, y = np.linspace(-1, 1, 20).reshape(10, 2), np.arange(10) > 4
+    for _ in range(3):
+        store.publish("tried", LogisticRegression().fit(X, y), X, y)
+    store.promote("tried", 1, why=ODD_TITLE)
+    store.challenge("tried", 3, "shadow", share=0.5, why=WIDE)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ PAGES = {
     "tour form alone": "/tour/prime",
     "file": "/models/mixed/file",
     "file of a wide model": f"/models/{WIDE}/file",
+    "versions": "/models/tried/versions",
     "file of odd names": "/models/odd/file",
     "agents": "/mcp",
     "unknown": "/models/" + "u" * 64,
