@@ -13,7 +13,8 @@ claims of a model, by who publishes.
 What is read of a version lies in the cache, a folder like that of a store. It is taken from the
 bucket where it is not there or damaged, and proven each time it is used: the manifest by the
 bucket's own, which is read once a process, all else by the manifest. Where the bucket is out of
-reach, what was read of it before goes on being served, and is found again at the next start.
+reach, what was read of it before goes on being served, and is found again at the next start. Beyond
+its size versions go from it, least recently used first.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -40,6 +41,7 @@ from .errors import (
     CorruptVersion,
     HeadChanged,
     InvalidName,
+    ModelNotFound,
     StoreForbidden,
     StoreNotWritable,
     StoreUnreachable,
@@ -93,7 +95,8 @@ def _again(
 class BucketStore(ModelStore):
     """The published pipelines below a prefix of a bucket.
 
-    `cache` is a folder of this store alone, which several processes may share. `place` is the URL.
+    `cache` is a folder of this store alone, which several processes may share, and `room` the bytes
+    beyond which versions go from it. `place` is the URL.
     """
 
     def __init__(
@@ -103,8 +106,10 @@ class BucketStore(ModelStore):
         *,
         place: str = "s3://",
         public_key: PublicKey | None = None,
+        room: int | None = None,
     ) -> None:
         super().__init__(cache, public_key=public_key)
+        self._room = room
         self._heads: HeadObjects = HeadObjects(objects, self.root)
         self._objects = objects
         self._place_name = place
@@ -116,7 +121,12 @@ class BucketStore(ModelStore):
 
     @classmethod
     def open(
-        cls, url: str, caches: str | os.PathLike[str], *, public_key: PublicKey | None = None
+        cls,
+        url: str,
+        caches: str | os.PathLike[str],
+        *,
+        public_key: PublicKey | None = None,
+        room: int | None = None,
     ) -> BucketStore:
         """The store at `s3://bucket/prefix`, with a folder of its own below `caches`.
 
@@ -125,7 +135,7 @@ class BucketStore(ModelStore):
             ValueError: it is no such URL.
         """
         own = Path(caches, hashlib.sha256(url.encode()).hexdigest()[:16])
-        return cls(Objects.open(url), own, place=url, public_key=public_key)
+        return cls(Objects.open(url), own, place=url, public_key=public_key, room=room)
 
     @property
     def place(self) -> str:
@@ -151,7 +161,7 @@ class BucketStore(ModelStore):
 
     def verify(self, name: str, version: int | str | None = None, **options: Any) -> Verified:
         try:
-            return super().verify(name, version, **options)
+            verified = super().verify(name, version, **options)
         except (Unsigned, StoreUnreachable):
             raise
         except CorruptVersion:
@@ -160,6 +170,9 @@ class BucketStore(ModelStore):
             with self._one_at_a_time(name, number):
                 self._fetch(name, number)
             return super().verify(name, version, **options)
+        with contextlib.suppress(OSError):  # which says that it was used
+            os.utime(self.root / name / str(verified.manifest.version))
+        return verified
 
     # Writing -----------------------------------------------------------------
 
@@ -369,6 +382,7 @@ class BucketStore(ModelStore):
                 files.discard(temporary)
         self._manifests[name, number] = hashlib.sha256(data).hexdigest()
         self._forget_removed(name)
+        self._make_room(folder / str(number))
 
     def _download(self, key: str, path: Path, expected: manifest.File, where: str) -> None:
         digest, size = hashlib.sha256(), 0
@@ -391,6 +405,56 @@ class BucketStore(ModelStore):
         for entry in files.entries(self.root / name):
             if entry.isdigit() and int(entry) not in versions:
                 files.discard(self.root / name / entry)
+
+    def _make_room(self, new: Path) -> None:
+        """Clear versions out of the cache until it has its size: least recently used first, those
+        that serve last, and never the new one. Who reads one of them meanwhile takes it anew."""
+        if self._room is None:
+            return
+        cached = [*_cached(self.root)]
+        too_much = sum(each.size for each in cached) - self._room
+        if too_much <= 0:
+            return
+        serving = {name: self._served(name) for name in {each.path.parent.name for each in cached}}
+        for each in sorted(cached, key=lambda each: (each.number == serving[each.name], each.used)):
+            if too_much <= 0:
+                return
+            if each.path != new:
+                files.discard(each.path)
+                too_much -= each.size
+
+    def _served(self, name: str) -> int | None:
+        """The version that serves, as far as is known."""
+        try:
+            return self.resolve(name)
+        except (ModelNotFound, CorruptVersion):
+            return None
+
+
+class _Cached(NamedTuple):
+    """A version in the cache: its bytes, and when it was last used, by the clock of its files."""
+
+    path: Path
+    size: int
+    used: float
+
+    @property
+    def name(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def number(self) -> int:
+        return int(self.path.name)
+
+
+def _cached(root: Path) -> Iterator[_Cached]:
+    for name in files.entries(root):
+        for entry in files.entries(root / name):
+            path = root / name / entry
+            with contextlib.suppress(OSError):  # another process was faster
+                if entry.isdigit():
+                    size = sum(file.stat().st_size for file in path.iterdir())
+                    yield _Cached(path, size, path.stat().st_mtime)
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:

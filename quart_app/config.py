@@ -299,6 +299,11 @@ class Config:
         _path,
         "A folder for what is read of a store in a bucket; it is proven each time it is used.",
     )
+    model_cache_size: int = _setting(
+        10 * 1024 * MIB,
+        memory_size,
+        "Size of that folder, as 2G, beyond which versions go, least recently used first.",
+    )
     database_url: str = _setting(
         DEFAULT_DATABASE,
         require_url,
@@ -585,7 +590,10 @@ class Config:
 
         try:
             return BucketStore.open(
-                self.model_store, self.model_cache.absolute(), public_key=self.require_signature
+                self.model_store,
+                self.model_cache.absolute(),
+                public_key=self.require_signature,
+                room=self.model_cache_size,
             )
         except (MissingExtra, ValueError) as error:
             raise ConfigError(str(error)) from None

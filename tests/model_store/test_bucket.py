@@ -334,6 +334,34 @@ def test_a_version_that_is_removed_leaves_bucket_and_caches(
     assert not (reader.root / "small" / "1").exists()
 
 
+def test_the_cache_has_room_for_what_serves_and_was_used_last(make: MakeStore) -> None:
+    writer = make()
+    for _ in range(4):
+        publish_small(writer)
+    writer.promote("small", 2)
+    proven(writer)
+    size = sum(file.stat().st_size for file in (writer.root / "small/2").iterdir())
+    reader = make("two", room=int(3.5 * size))
+
+    def cached() -> list[str]:
+        return sorted(path.name for path in (reader.root / "small").iterdir() if path.is_dir())
+
+    for version, expected in (
+        (2, ["2"]),
+        (1, ["1", "2"]),
+        (3, ["1", "2", "3"]),
+        (1, ["1", "2", "3"]),
+        (4, ["1", "2", "4"]),  # 2 is older, and serves
+        (3, ["2", "3", "4"]),
+    ):
+        reader.load(reader.verify("small", version)).replay()
+        assert cached() == expected
+        time.sleep(0.02)  # the clock of files is coarse
+    reader = make("three", room=1)
+    assert proven(reader) == [1, 2, 3, 4], "what is larger than the room alone is used and goes"
+    assert (reader.root / "small/4").exists()
+
+
 # Out of reach --------------------------------------------------------------------
 
 

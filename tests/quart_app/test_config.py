@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "GRPC_PORT": None,
     "MODEL_STORE": Path("instance/models"),
     "MODEL_CACHE": Path("instance/cache"),
+    "MODEL_CACHE_SIZE": 10 * 1024**3,
     "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
     "RECORD": 0.0,
     "RECORD_DAYS": 30.0,
@@ -195,6 +196,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("EXPLAIN_SECONDS", "0.5", 0.5),
     ("EXPLAIN_SAMPLING", "yes", True),
     ("MAX_MEMORY", "300M", 300 * 1024**2),
+    ("MODEL_CACHE_SIZE", "2G", 2 * 1024**3),
     ("MAX_MEMORY", "2G", 2 * 1024**3),
     ("MAX_MEMORY", "16384K", 16 * 1024**2),
     ("MAX_MEMORY", "16777216", 16 * 1024**2),
@@ -213,6 +215,7 @@ BAD: list[tuple[str, str, str]] = [
     ),
     ("MODEL_STORE", "", "a text"),
     ("MODEL_CACHE", "", "a text"),
+    ("MODEL_CACHE_SIZE", "0", "a size such as 300M, in K, M or G, from 16M on"),
     ("DATABASE_URL", "sqlite://", "a file after sqlite:///, and nothing after its name"),
     *(
         ("PORT", text, "a port, which is a number from 0 to 65535")
