@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, Protocol, TypeGuard, overload
 
 import numpy as np
@@ -101,17 +100,9 @@ class Texts(Sequence[object]):
         return _to_numpy(found), odd
 
 
-@cache
-def _numerals() -> NDArray[np.bool_]:
-    """Which bytes are characters of numbers."""
-    found = np.zeros(256, dtype=bool)
-    found[np.frombuffer(b"0123456789+-.eE", dtype=np.uint8)] = True
-    return found
-
-
 def _of_numerals(texts: Any) -> bool:
     """Whether all characters of an array of texts are those of numbers."""
-    return bool(_numerals()[np.frombuffer(text_bytes(texts), dtype=np.uint8)].all())
+    return not bytes(text_bytes(texts)).translate(None, b"0123456789+-.eE")
 
 
 def of_separated(texts: bytes) -> ArrowArray:
@@ -160,7 +151,11 @@ def of_numbers(numbers: NDArray[Any]) -> Any:
 def taken(values: ArrowArray, rows: Sequence[int] | Positions) -> ArrowArray:
     """The values in these places."""
 
+    from pyarrow import large_string, types
+
     array: Any = values
+    if types.is_string_view(array.type):  # of which pyarrow takes none
+        array = array.cast(large_string())
     found: ArrowArray = array.take(of_numbers(np.asarray(rows, dtype=np.int64)))
     return found
 

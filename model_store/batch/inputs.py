@@ -148,7 +148,7 @@ def _parquet(place: Place, name: str, stat: Stat) -> Source:
         schema = footer.schema.to_arrow_schema().remove_metadata()
     _require_once(place, schema.names)
     groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
-    partitions = partitions_of(name, schema.names)
+    partitions = partitions_of(place.path, schema.names)
     return Source(name, "parquet", stat, schema, partitions, footer.num_rows, groups)
 
 
@@ -157,7 +157,7 @@ def _csv(place: Place, name: str, stat: Stat) -> Source:
 
     names = _csv_names(place)
     schema = pyarrow.schema([(column, pyarrow.string()) for column in names])
-    return Source(name, "csv", stat, schema, partitions_of(name, names))
+    return Source(name, "csv", stat, schema, partitions_of(place.path, names))
 
 
 def _csv_names(place: Place) -> tuple[str, ...]:
@@ -180,11 +180,12 @@ def _require_once(place: Place, names: Sequence[str]) -> None:
         raise InvalidRun(f"{place} has more than one column {', '.join(twice)}.")
 
 
-def partitions_of(name: str, columns: Iterable[str]) -> dict[str, str | None]:
-    """The columns that the folders of a path name, but for those that the file itself has."""
+def partitions_of(path: str, columns: Iterable[str]) -> dict[str, str | None]:
+    """The columns that the folders of a path name, also those above the input's, but for those that
+    the file itself has."""
     known = set(columns)
     found: dict[str, str | None] = {}
-    for part in name.split("/")[:-1]:
+    for part in path.split("/")[:-1]:
         if (named := _PARTITION.fullmatch(part)) and unquote(named[1]) not in known:
             value = unquote(named[2])
             found[unquote(named[1])] = None if value == HIVE_NULL else value

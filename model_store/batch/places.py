@@ -12,16 +12,20 @@ import contextlib
 import fnmatch
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import InvalidRun, RunStopped, words_of
+from ..errors import InvalidRun, InvalidTable, RunStopped, words_of
 
 TEMPORARY: Final = ".writing-"
 """How the names of files begin that are not in their place yet."""
+
+LONGEST_SHOWN: Final = 40
+"""Letters of a file's name that its name has meanwhile, since a name has 255 bytes at most."""
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MAGIC: Final = re.compile(r"[*?\[]")
@@ -105,10 +109,14 @@ class Place:
         """As `files`, with those that are hidden."""
         from pyarrow import fs
 
+        start = len(self.path) + 1
+        if self.local:  # pyarrow passes over links to nothing, and follows others in circles
+            with self._readable():
+                found = sorted(path[start:] for path in _below(self.path))
+            return _require_text(self, found)
         selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
         with self._readable():
             infos = self.filesystem.get_file_info(selector)
-        start = len(self.path) + 1
         return sorted(info.path[start:] for info in infos if info.type == fs.FileType.File)
 
     def stat(self) -> Stat:
@@ -116,9 +124,12 @@ class Place:
 
         Raises:
             OSError: there is no such file.
+            InvalidTable: it is a device, a pipe or a folder.
         """
         if self.local:
             found = os.stat(self.path)
+            if not stat.S_ISREG(found.st_mode):
+                raise InvalidTable(f"{self} is no regular file.")
             return Stat(found.st_size, f"{found.st_mtime_ns:x}-{found.st_ino:x}")
         with self.filesystem.open_input_stream(self.path) as stream:
             told = stream.metadata()
@@ -162,7 +173,8 @@ class Place:
         ended well, and removed when it has not. `run` is a word of the file's name meanwhile."""
         path = Path(self.path)
         folder = path.parent if self.local else None
-        prefix = f"{TEMPORARY}{path.name}.{run}.{os.getpid()}."
+        shown = path.name[:LONGEST_SHOWN]
+        prefix = f"{TEMPORARY}{shown}.{run}.{os.getpid()}."
         handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=folder)
         try:
             os.fchmod(handle, 0o644)
@@ -271,6 +283,36 @@ def _match(pattern: list[str], path: list[str]) -> bool:
     if not path or not fnmatch.fnmatchcase(path[0], pattern[0]):
         return False
     return _match(pattern[1:], path[1:])
+
+
+def _below(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """The paths of all below a folder that are no folders themselves; none where there is none.
+
+    Raises:
+        InvalidRun: a link leads from a folder to one above it.
+    """
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        found = os.stat(folder)
+        here = (found.st_dev, found.st_ino)
+        if here in above:
+            raise InvalidRun(f"{folder} leads back to a folder above it.")
+        for entry in entries:
+            if entry.is_dir():
+                yield from _below(entry.path, (*above, here))
+            else:
+                yield entry.path
+
+
+def _require_text(folder: Place, names: list[str]) -> list[str]:
+    """Raises InvalidRun where a name is no text, which nothing but its own system can open."""
+    for name in names:
+        if not name.isprintable() and "\\udc" in ascii(name):
+            raise InvalidRun(f"{folder} has a file whose name is not UTF-8: {name!a}.")
+    return names
 
 
 def _is_hidden(name: str) -> bool:

@@ -105,16 +105,20 @@ def _names(sources: Sequence[Source]) -> dict[str, str]:
     """By file what its parts are called: without the end of its name, where no other has the
     same."""
     counts = Counter(stem(source.name) for source in sources)
-    return {
+    called = {
         source.name: stem(source.name) if counts[stem(source.name)] == 1 else source.name
         for source in sources
     }
+    if len(set(called.values())) < len(called):  # x.csv, x.tsv and x.csv.csv
+        return {name: name for name in called}
+    return called
 
 
 def _parts(source: Source, called: str, format: Format) -> Iterator[Part]:
     folder, slash, name = called.rpartition("/")
+    digits = max(5, len(str(len(source.groups))))  # so that parts sort by name
     for first, end in _ranges(source.groups) if source.groups else [(0, 0)]:
-        path = f"{folder}{slash}{_PREFIX}{name}-{first:05}.{format}"
+        path = f"{folder}{slash}{_PREFIX}{name}-{first:0{digits}}.{format}"
         rows = sum(source.groups[first:end]) if source.format == "parquet" else None
         yield Part(path, source, first, end, sum(source.groups[:first]), rows)
 
@@ -160,7 +164,7 @@ def require_type(where: str, column: Column, kind: Any) -> None:
 
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         kind = kind.value_type
-    texts = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    texts = _is_text(kind)
     numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
     moments = types.is_date(kind) or types.is_timestamp(kind)
     truths = types.is_boolean(kind)
@@ -208,7 +212,7 @@ def _schema(found: Input, kept: Sequence[str], format: Format, added: list[Any])
     for name in kept:
         kind = _common_type(found, name)
         if format == "csv":
-            _require_flat(name, kind)
+            kind = _in_csv(name, kind)
         fields.append(pyarrow.field(name, kind))
     return pyarrow.schema([*fields, *added])
 
@@ -257,7 +261,7 @@ def _together(one: Any, other: Any) -> Any:
     for is_kind in (types.is_signed_integer, types.is_unsigned_integer, types.is_floating):
         if all(map(is_kind, kinds)):
             return max(kinds, key=lambda kind: kind.bit_width)
-    if all(types.is_string(kind) or types.is_large_string(kind) for kind in kinds):
+    if all(map(_is_text, kinds)):
         return pyarrow.large_string()
     return None
 
@@ -268,14 +272,30 @@ def _plain(kind: Any) -> Any:
     return kind.value_type if types.is_dictionary(kind) else kind
 
 
-def _require_flat(name: str, kind: Any) -> None:
+def _is_text(kind: Any) -> bool:
     from pyarrow import types
 
-    if types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind):
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _in_csv(name: str, kind: Any) -> Any:
+    """The type in which a column is written to CSV; whether pyarrow can is found out by a row."""
+    import pyarrow
+    from pyarrow import csv, types
+
+    if types.is_string_view(kind):
+        return pyarrow.large_string()
+    bytes_ = types.is_binary(kind) or types.is_large_binary(kind)
+    try:
+        if types.is_nested(kind) or bytes_ or types.is_fixed_size_binary(kind):
+            raise pyarrow.ArrowInvalid(str(kind))
+        csv.write_csv(pyarrow.table({name: pyarrow.nulls(1, kind)}), pyarrow.BufferOutputStream())
+    except pyarrow.ArrowException:
         raise InvalidRun(
             f"The column {name} is of the type {kind}, which CSV cannot hold; leave it out by "
             "--columns, or write Parquet."
-        )
+        ) from None
+    return kind
 
 
 def shown_schema(schema: Any) -> list[tuple[str, str]]:

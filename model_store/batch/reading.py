@@ -24,6 +24,9 @@ BATCH_ROWS: Final = 65_536
 BATCH_CELLS: Final = 16 * 1024 * 1024
 """And at most so many cells of input, of tables with many columns."""
 
+BUFFER: Final = 1024 * 1024
+FAR_BUFFER: Final = 4 * BUFFER
+"""Bytes of a column of Parquet that are read at a time, from a disk and from a bucket."""
 BLOCK: Final = 4 * 1024 * 1024
 """Bytes of CSV that are read at a time."""
 
@@ -61,7 +64,9 @@ def _parquet(place: Place, part: Part, wanted: Sequence[str], size: int) -> Iter
     from pyarrow import parquet
 
     with place.open() as file:
-        reader = parquet.ParquetFile(file)
+        # Otherwise the columns of a row group are read as a whole, however many rows it has.
+        buffer = BUFFER if place.local else FAR_BUFFER
+        reader = parquet.ParquetFile(file, buffer_size=buffer, pre_buffer=False)
         found = reader.iter_batches(
             size, list(range(part.first, part.end)), columns=list(wanted), use_threads=False
         )

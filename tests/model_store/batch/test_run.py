@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -324,3 +326,125 @@ def test_a_file_that_changes_meanwhile_has_no_part(models: ModelStore, tmp_path:
     (reason,) = done.reasons.values()
     assert "2.parquet has changed since the run was planned" in reason
     assert "_SUCCESS" not in written(tmp_path / "out")
+
+
+# Inputs as people have them --------------------------------------------------------
+
+
+def memory_of(folder: Path, rows: int) -> int:
+    """The most bytes that pyarrow holds while a file of one row group is read."""
+    random = np.random.default_rng(0)
+    table = pa.table({"id": np.arange(rows)} | {name: random.normal(size=rows) for name in NAMES})
+    write(folder, "one.parquet", table, row_group_size=rows)
+    program = (
+        "import sys, pyarrow\n"
+        "from model_store.batch.inputs import find\n"
+        "from model_store.batch.plan import Part\n"
+        "from model_store.batch.reading import batches\n"
+        "found = find(sys.argv[1])\n"
+        "(source,) = found.sources\n"
+        "part = Part('x', source, 0, len(source.groups))\n"
+        "place = found.folder.below(source.name)\n"
+        "read = sum(batch.rows for batch in batches(place, part, source.schema.names))\n"
+        "assert read == source.rows\n"
+        "print(pyarrow.default_memory_pool().max_memory())\n"
+    )
+    path = str(folder / "one.parquet")
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.process
+def test_memory_does_not_grow_with_the_rows_of_a_row_group(tmp_path: Path) -> None:
+    few, many = memory_of(tmp_path, 300_000), memory_of(tmp_path, 1_200_000)
+    assert many < 1.2 * few
+
+
+def test_what_is_in_a_folder_and_no_table_is_told_and_not_passed_over(
+    models: ModelStore, tmp_path: Path
+) -> None:
+    for name in ("broken", "pipe", "circle", "bytes"):
+        write(tmp_path, f"{name}/x.parquet", rows_of(3))
+    (tmp_path / "broken/y.parquet").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe/y.parquet")
+    (tmp_path / "circle/again").symlink_to(tmp_path / "circle")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bytes/\xff.parquet")).write_bytes(b"")
+    for name, said in {
+        "broken": r"broken/y.parquet cannot be read: FileNotFoundError",
+        "pipe": r"pipe/y.parquet is no regular file",
+        "circle": r"circle/again leads back to a folder above it",
+        "bytes": r"bytes has a file whose name is not UTF-8: '\\udcff.parquet'",
+    }.items():
+        with pytest.raises(InvalidRun, match=said):
+            score("classes", tmp_path / name, tmp_path / "out", store=models)
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_file_has_its_part_whatever_it_is_called(models: ModelStore, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    names = ["x.csv", "x.tsv", "x.csv.csv", f"{'y' * 230}.csv", "day\n=1.csv"]
+    for number, name in enumerate(names):
+        (tmp_path / "in" / name).write_text(f"id,a,b,c\n{number},1,2,3\n")
+    done = score("classes", tmp_path / "in", tmp_path / "out", store=models)
+    assert (done.complete, done.rows) == (True, len(names))
+    assert sorted(result(tmp_path / "out").column("id").to_pylist()) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("address", ["c=1.5", "c=1.5/x.parquet", "c=1.*/**/*.parquet"])
+def test_a_folder_names_a_column_also_where_the_input_is_within_it(
+    address: str, models: ModelStore, tmp_path: Path
+) -> None:
+    table = rows_of(10).drop_columns(["c"])
+    write(tmp_path, "c=1.5/x.parquet", table)
+    score("classes", str(tmp_path / address), tmp_path / "out", store=models)
+    expected = score("classes", table.append_column("c", pa.array([1.5] * 10)), store=models)
+    shares = result(tmp_path / "out").column("probability_above")
+    assert shares.to_pylist() == expected.column("probability_above").to_pylist()
+
+
+def test_texts_of_every_arrow_type_are_numbers_of_the_model(
+    models: ModelStore, tmp_path: Path
+) -> None:
+    texts = ["1", "2.5", "much", None]
+    results = []
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        table = rows_of(4).set_column(1, "a", pa.array(texts, kind))
+        write(tmp_path, "in.parquet", table)
+        done = score(
+            "classes", tmp_path / "in.parquet", tmp_path / "out", store=models, overwrite=True
+        )
+        assert (done.complete, done.rows) == (True, 4)
+        found = result(tmp_path / "out")
+        assert found.column("a").to_pylist() == texts
+        results.append(found.select(["prediction", "error"]).to_pylist())
+        score(
+            "classes",
+            tmp_path / "in.parquet",
+            tmp_path / "csv",
+            store=models,
+            format="csv",
+            overwrite=True,
+        )
+        assert len((tmp_path / "csv/part-in-00000.csv").read_text().splitlines()) == 5
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1], None, []]),
+        pa.array([b"\xff\xfe", None, b"ab"], pa.binary(2)),
+        pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"x" * 16, None, None], pa.binary(16))),
+    ],
+)
+def test_what_csv_cannot_hold_is_told_before_anything_is_written(
+    values: Any, models: ModelStore, tmp_path: Path
+) -> None:
+    write(tmp_path, "in.parquet", rows_of(3, odd=values))
+    with pytest.raises(InvalidRun, match=r"odd is of the type .*, which CSV cannot hold"):
+        score("classes", tmp_path / "in.parquet", tmp_path / "out", store=models, format="csv")
+    assert not (tmp_path / "out").exists()
+    score("classes", tmp_path / "in.parquet", tmp_path / "out", store=models)
+    assert result(tmp_path / "out").column("odd").to_pylist() == values.to_pylist()
