@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from ..errors import InvalidRun, RunStopped, words_of
 from .part import Done, Failed, Outcome, Tell, Work, score_part
 from .plan import Part
-from .process import one_thread, settle_process
+from .process import end_with_parent, one_thread, settle_process
 
 AHEAD: Final = 2
 """Parts that are handed out for each worker, so that none waits for the next."""
@@ -89,6 +89,7 @@ _received: list[Work] = []
 
 def _receive(work: Work) -> None:
     settle_process()
+    end_with_parent()
     _received[:] = [work]
 
 
@@ -111,7 +112,7 @@ class Cluster:
             except (concurrent.futures.CancelledError, OSError) as error:
                 raise RunStopped(
                     f"The scheduler at {self.address} is gone; run again with --resume.",
-                    words_of(error),
+                    words_of(error).partition("\n")[0],
                 ) from error
 
     @contextlib.contextmanager
@@ -127,39 +128,61 @@ class Cluster:
         except (OSError, ValueError) as error:
             raise RunStopped(f"No scheduler answers at {self.address}.", words_of(error)) from error
         try:
-            try:
-                client.wait_for_workers(1, timeout=WORKERS_WAIT)
-            except TimeoutError as error:
-                raise RunStopped(f"The scheduler at {self.address} has no workers.") from error
+            _require_workers(client)
             yield client
         finally:
             client.close(timeout=5)
 
 
 def _submitted(client: Any, work: Work, parts: Sequence[Part]) -> Iterator[Outcome]:
-    from distributed import as_completed
-
     # A task's result is made again where the workers that had it are gone.
     sent = client.submit(_same, work, key=f"work-{work.run}", pure=False)
     waiting = iter(parts)
-    names: dict[str, str] = {}
+    futures: dict[str, Any] = {}
 
-    def submit(part: Part) -> Any:
-        future = client.submit(_work, sent, part, key=f"{part.name}-{work.run}", pure=False)
-        names[future.key] = part.name
-        return future
+    def hand_out() -> None:
+        for part in islice(waiting, max(0, _window(client) - len(futures))):
+            key = f"{part.name}-{work.run}"
+            futures[part.name] = client.submit(_work, sent, part, key=key, pure=False)
 
-    done = as_completed(loop=client.loop)
-    for part in islice(waiting, _window(client)):
-        done.add(submit(part))
-    for future in done:
-        if future.status == "cancelled":
-            raise concurrent.futures.CancelledError(future.key)
-        error = future.exception()
-        name = names.pop(future.key)
-        yield future.result() if error is None else _lost(name, error)
-        for part in islice(waiting, max(0, _window(client) - len(names))):
-            done.add(submit(part))
+    hand_out()
+    while futures:
+        finished = _finished(client, [*futures.values()])
+        done = {name: future for name, future in futures.items() if future in finished}
+        for name in done:
+            del futures[name]
+        hand_out()
+        for name, future in done.items():
+            error = future.exception()
+            yield future.result() if error is None else _lost(name, error)
+
+
+def _finished(client: Any, futures: Sequence[Any]) -> set[Any]:
+    """Those of the futures that are done, at least one.
+
+    Raises:
+        RunStopped: there is no worker any more, and none comes.
+        concurrent.futures.CancelledError: the scheduler is gone.
+    """
+    from distributed import wait
+
+    while True:
+        try:
+            with client.as_current():
+                found: set[Any] = wait(futures, WORKERS_WAIT, "FIRST_COMPLETED").done
+            return found
+        except TimeoutError:
+            _require_workers(client)
+
+
+def _require_workers(client: Any) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_WAIT)
+    except TimeoutError as error:
+        raise RunStopped(
+            f"The scheduler at {client.scheduler.address} has no workers; start some, and run "
+            "again with --resume."
+        ) from error
 
 
 def _window(client: Any) -> int:

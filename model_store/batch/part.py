@@ -16,6 +16,7 @@ from .bundle import Bundle
 from .places import Place, Stat
 from .plan import Part, added_fields
 from .reading import Batch, batches, given, rules_of
+from .record import RECORD
 
 DIGEST: Final = b"quart-app.score"
 """The key in the metadata of a part below which stands what it is a part of."""
@@ -24,6 +25,9 @@ FAULTY: Final = b"quart-app.faulty"
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
+LOOKED_AT: Final = 16_384
+"""Rows that tell whether the values of a column repeat themselves."""
+
 Tell = Callable[[int], None]
 """Is told how many rows were answered since it was told the last time."""
 
@@ -31,13 +35,15 @@ Tell = Callable[[int], None]
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
     """What all parts of a run have in common, sent to each worker once. `digest` tells what a run
-    writes, and `run` the attempt. Where a part has more than `most` faulty rows it is given up."""
+    writes, `run` the attempt, and `record` is what the run's record is in the output's folder.
+    Where a part has more than `most` faulty rows it is given up."""
 
     run: str
     digest: str
     bundle: Bundle
     input: Place
     output: Place
+    record: Stat
     kept: tuple[str, ...]
     schema: Any
     most: int | None = None
@@ -126,6 +132,7 @@ def _score(work: Work, part: Part, place: Place, answerer: Answerer, tell: Tell)
         _require_same(place, part.source.stat)
         if part.rows is not None and rows != part.rows:
             raise InvalidTable(f"{place} has {rows} rows where its footer tells {part.rows}.")
+        _require_current(work)
     return Done(part.name, rows, faulty)
 
 
@@ -133,6 +140,17 @@ def _require_same(place: Place, stat: Stat) -> None:
     """Raises InvalidTable where a file is not what it was when the run was planned."""
     if place.stat() != stat:
         raise InvalidTable(f"{place} has changed since the run was planned; run again.")
+
+
+def _require_current(work: Work) -> None:
+    """Raises InvalidTable where another run was begun in the output's folder, of which a worker
+    that has outlived its driver knows nothing."""
+    try:
+        current = work.output.below(RECORD).stat() == work.record
+    except OSError:
+        current = False
+    if not current:
+        raise InvalidTable(f"{work.output} is another run's by now.")
 
 
 def _first_faulty(place: Place, before: int, answers: Answers) -> str:
@@ -158,22 +176,45 @@ def _record_batch(batch: Batch, answers: Answers, work: Work, added: list[Any]) 
 
 
 class _Parquet:
-    """Writes Parquet: floats as they are, all else by dictionaries, as long as these are short."""
+    """Writes Parquet: by dictionaries what is no float and repeats itself in the first rows, all
+    else as it is, for which a dictionary costs more than the rest of writing."""
 
     def __init__(self, path: str, schema: Any) -> None:
-        from pyarrow import parquet, types
-
-        coded = [field.name for field in schema if not types.is_floating(field.type)]
-        self._writer = parquet.ParquetWriter(path, schema, use_dictionary=coded)
+        self._path = path
+        self._schema = schema
+        self._writer: Any = None
 
     def write(self, batch: Any) -> None:
-        self._writer.write_batch(batch)
+        self._begun(batch).write_batch(batch)
 
     def add(self, told: dict[bytes, str]) -> None:
-        self._writer.add_key_value_metadata({key.decode(): text for key, text in told.items()})
+        writer = self._begun(self._schema.empty_table())
+        writer.add_key_value_metadata({key.decode(): text for key, text in told.items()})
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _begun(self, first: Any) -> Any:
+        from pyarrow import parquet
+
+        if self._writer is None:
+            coded = [field.name for field in self._schema if _repeats(first.column(field.name))]
+            self._writer = parquet.ParquetWriter(self._path, self._schema, use_dictionary=coded)
+        return self._writer
+
+
+def _repeats(column: Any) -> bool:
+    import pyarrow
+    from pyarrow import types
+
+    if types.is_floating(column.type):
+        return False
+    some = column.slice(0, LOOKED_AT)
+    try:
+        return len(some.unique()) <= len(some) * 3 / 4
+    except pyarrow.ArrowNotImplementedError:  # lists and structs, which have none
+        return False
 
 
 class _Csv:

@@ -8,7 +8,10 @@ each block of a batch: 30 to 45 % more CPU. mallopt(3) undoes that in a process 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -37,6 +40,19 @@ def settle_process() -> None:
         if mallopt is not None:
             mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
             mallopt(M_TRIM_THRESHOLD, FREE_BLOCK)
+
+
+@cache
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is gone: a pool of processes waits some
+    minutes for work that its driver, once killed, does not send."""
+
+    def watch(parent: int = os.getppid()) -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 @contextmanager

@@ -188,6 +188,9 @@ class _Attempt:
     begun: float = field(default_factory=time.monotonic)
     rows: int = 0
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    parts_done: int = 0
+    rows_done: int = 0
+    faulty: int = 0
     reason: str | None = None
 
     def done(self) -> Summary:
@@ -198,7 +201,8 @@ class _Attempt:
         if RECORD not in there:
             self.run.record.write(output, self.id)
         resumed = self._written(there)
-        self.outcomes.update(resumed)
+        for outcome in resumed.values():
+            self._note(outcome)
         self._tell(sum(each.rows for each in resumed.values()))
         left = [part for part in plan.parts if part.name not in self.outcomes]
         if left and SUCCESS in there:
@@ -246,7 +250,7 @@ class _Attempt:
         outcomes = self._engine(left).run(self._work(), left, self._tell)
         try:
             for outcome in outcomes:
-                self.outcomes[outcome.name] = outcome
+                self._note(outcome)
                 if isinstance(outcome, Failed) and (outcome.ends or outcome.faulty):
                     self.reason = outcome.reason
                     return
@@ -259,6 +263,13 @@ class _Attempt:
             close = getattr(outcomes, "close", None)
             if close is not None:
                 close()
+
+    def _note(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.name] = outcome
+        if isinstance(outcome, Done):
+            self.parts_done += 1
+            self.rows_done += outcome.rows
+            self.faulty += outcome.faulty
 
     def _engine(self, left: Sequence[Part]) -> Engine:
         import joblib
@@ -280,6 +291,7 @@ class _Attempt:
             bundle=Bundle.of(run.verified, allow_version=run.allow_version),
             input=run.plan.input.folder,
             output=run.output,
+            record=run.output.below(RECORD).stat(),
             kept=run.plan.kept,
             schema=run.plan.schema,
             most=self._limit,
@@ -294,31 +306,26 @@ class _Attempt:
         self.rows += rows
         self.progress(self.rows, self.run.plan.rows)
 
-    def _parts_done(self) -> list[Done]:
-        return [each for each in self.outcomes.values() if isinstance(each, Done)]
-
     def _require_few(self) -> None:
         """Let the run end where more rows are faulty than may be."""
-        done = self._parts_done()
-        rows, faulty = sum(each.rows for each in done), sum(each.faulty for each in done)
         limit = self._limit
         if limit is None and self.options.share is not None:
-            whole = len(done) == len(self.run.plan.parts)
-            limit = int(self.options.share * rows) if whole else None
-        if limit is not None and faulty > limit:
-            self.reason = f"{faulty} rows have no answer, and {limit} may have none."
+            whole = self.parts_done == len(self.run.plan.parts)
+            limit = int(self.options.share * self.rows_done) if whole else None
+        if limit is not None and self.faulty > limit:
+            self.reason = f"{self.faulty} rows have no answer, and {limit} may have none."
 
     def _summary(self, resumed: int) -> Summary:
-        plan, done = self.run.plan, self._parts_done()
+        plan = self.run.plan
         failed = {name: each for name, each in self.outcomes.items() if isinstance(each, Failed)}
         return Summary(
             model=self.run.record.model,
             version=self.run.record.version,
             output=self.run.output.address,
-            rows=sum(each.rows for each in done),
-            faulty=sum(each.faulty for each in done),
-            parts=len(done),
-            missing=len(plan.parts) - len(done),
+            rows=self.rows_done,
+            faulty=self.faulty,
+            parts=self.parts_done,
+            missing=len(plan.parts) - self.parts_done,
             resumed=resumed,
             seconds=round(time.monotonic() - self.begun, 3),
             reason=self.reason,

@@ -448,3 +448,21 @@ def test_what_csv_cannot_hold_is_told_before_anything_is_written(
     assert not (tmp_path / "out").exists()
     score("classes", tmp_path / "in.parquet", tmp_path / "out", store=models)
     assert result(tmp_path / "out").column("odd").to_pylist() == values.to_pylist()
+
+
+def test_a_worker_of_a_run_that_was_written_anew_leaves_no_part(
+    models: ModelStore, tmp_path: Path
+) -> None:
+    for number in range(2):
+        write(tmp_path, f"in/{number}.parquet", rows_of(50, 50 * number))
+    arguments = (tmp_path / "in", tmp_path / "out")
+
+    def begin_another(rows: int, total: int | None) -> None:
+        """As after the death of a driver whose worker is still at its last part."""
+        if rows == 50:
+            (tmp_path / "out/_score.json").write_text("{}")
+
+    left = score("classes", *arguments, store=models, workers=1, progress=begin_another)
+    assert (left.complete, left.parts, left.missing) == (False, 0, 2)
+    assert "is another run's by now" in left.reasons["part-0-00000.parquet"]
+    assert [name for name in written(tmp_path / "out") if "part" in name] == []
