@@ -18,11 +18,57 @@ from sklearn.linear_model import LinearRegression
 from model_store import ModelStore
 from quart_app import create_app
 from quart_app.context import context_of
+from quart_app.figures import ColumnFigures, Drift, Score, Scores, TargetScores, Watched
 from quart_app.observe.access_log import MAX_PATH, Line, TracedLine
 from quart_app.observe.line_writer import MAX_LINES
+from quart_app.observe.prometheus import WatchCollector
 
 from .conftest import serving, started
 
+WATCHED = Watched(
+    drift=Drift(
+        version=1,
+        rows=500,
+        reason=None,
+        columns=[
+            ColumnFigures(
+                name="x",
+                answers=False,
+                measure="wasserstein",
+                rows=500,
+                drifts=False,
+                lasting=False,
+                reason=None,
+                distance=0.1,
+                threshold=0.2,
+                missing=None,
+                unseen=None,
+                parts=(),
+            )
+        ],
+    ),
+    scores=Scores(
+        rows=500,
+        reason=None,
+        targets=[
+            TargetScores(
+                target="y",
+                scores=[
+                    Score(
+                        name="mae",
+                        value=1.0,
+                        low=None,
+                        high=None,
+                        interval="",
+                        rows=500,
+                        published=None,
+                    )
+                ],
+            )
+        ],
+    ),
+)
+"""A model of which there are all figures that metrics have."""
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/observing.md").read_text()
 
@@ -99,7 +145,9 @@ async def test_the_table_of_metrics_is_the_one_of_the_code(
         await client.get("/nothing")
         text = await (await client.get("/metrics")).get_data(as_text=True)
     found = {}
-    for family in text_string_to_metric_families(text):
+    watched = WatchCollector()
+    watched.found = {"small": WATCHED}
+    for family in (*text_string_to_metric_families(text), *watched.collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         if name.startswith("quart_app_"):
