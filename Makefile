@@ -57,7 +57,7 @@ run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 test: $(VENV)/.installed-test ## run the tests that need no browser and no programs beside them
 	@$(BIN)/python -m pytest -m "not browser and not clients and not process and not property and not forms and not guests" $(PYTEST_ARGS)
 
-form-test: $(VENV)/.installed-test ## compare plain forms of every family of estimators with their pipelines
+form-test: $(VENV)/.installed-test ## go through every family of estimators: plain forms beside pipelines, files that are read
 	@$(BIN)/python -m pytest -m "forms and not guests" $(PYTEST_ARGS)
 
 process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own

@@ -473,6 +473,7 @@ def fitted(name: str, kind: Any) -> Any:
     return None
 
 
+@pytest.mark.forms
 @pytest.mark.filterwarnings("ignore")
 def test_the_estimators_of_scikit_learn_are_read_without_any_trust() -> None:
     seen = 0

@@ -101,6 +101,7 @@ def fitted(kind: Any) -> Any:
     return None
 
 
+@pytest.mark.forms
 @pytest.mark.filterwarnings("ignore")
 def test_every_estimator_of_scikit_learn_is_welcome_and_listed_pickled_or_by_skops() -> None:
     seen = 0
