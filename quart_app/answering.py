@@ -66,7 +66,7 @@ class Chosen(NamedTuple):
     variant: Variant = "champion"
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A prediction that was made: what a subscriber is told.
 
     The columns of `request` have the names of the model. `record` is that of the HTTP request, None

@@ -23,7 +23,7 @@ from model_store.record_settings import RecordSettings
 from ..answering import Answer, Failure
 from ..asgi import Record
 from ..config import Config
-from ..inference import InferenceRequest
+from ..inference import InferenceRequest, InferenceResponse
 from ..random_ids import RandomIds
 from ..serving.challenge import Shadowed
 from ..serving.registry import Registry
@@ -36,8 +36,8 @@ FULL: Final = "full"
 """Why rows are not kept: too many waited for the database."""
 
 PART_ROWS: Final = 1_000
-"""Rows of a part of a table that are counted, evenly spread. A quick model answers 8,000 at a time,
-and to count them all would take as long again."""
+"""Rows of a part of a table that are counted, evenly spread. Summaries are made of them alone, and
+a quick model answers 8,000 at a time: to count them all would take as long again."""
 
 MILLION: Final = 1e6
 
@@ -106,23 +106,26 @@ class Recorder:
         settings = self._settings(answer.manifest.name)
         if settings is None:
             return
-        self._recorded[id(answer.response.labels)] = answer.response.labels
         response, record, request = answer.response, answer.record, answer.request
-        # Of a part of a table it is summaries that are made, for which some of its rows will do.
-        every = 1 if record is not None else -(-request.rows // PART_ROWS)
+        if self._registry.has_challenges:
+            self._recorded[id(response.labels)] = response.labels
+        if record is None and request.rows > PART_ROWS:
+            request, response = _some_rows(request, response)
         self._put(
             Item(
                 answer.manifest,
                 settings,
-                request if every == 1 else _some_rows(request, every),
+                request,
                 response.id,
                 time.time(),
                 answer.variant,
                 answer.door,
                 _milliseconds(record, answer.nanoseconds),
-                labels=response.labels[::every],
-                probabilities=[each[::every] for each in response.probabilities or ()],
-                summed=record is None,
+                200,
+                None,
+                response.labels,
+                response.probabilities,
+                record is None,
             )
         )
 
@@ -217,14 +220,22 @@ _FAILED: Final = {True: (400, "invalid_rows"), False: (500, "prediction_failed")
 """The status and the kind of a shadow's failure, by whether it was the rows that did not fit."""
 
 
-def _some_rows(request: InferenceRequest, every: int) -> InferenceRequest:
-    """One of so many rows of a request, each in its turn."""
+def _some_rows(
+    request: InferenceRequest, response: InferenceResponse
+) -> tuple[InferenceRequest, InferenceResponse]:
+    """At most PART_ROWS of the rows of a request, evenly spread, with what was answered to them."""
+    every = -(-request.rows // PART_ROWS)
     columns: Any
     if isinstance(request.columns, Mapping):
         columns = {name: values[::every] for name, values in request.columns.items()}
     else:
         columns = [values[::every] for values in request.columns]
-    return replace(request, columns=columns, rows=-(-request.rows // every))
+    labels = response.labels[::every]
+    probabilities = [each[::every] for each in response.probabilities or ()]
+    return (
+        replace(request, columns=columns, rows=len(labels)),
+        replace(response, labels=labels, probabilities=probabilities),
+    )
 
 
 def _milliseconds(record: Record | None, nanoseconds: int) -> float:

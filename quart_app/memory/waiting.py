@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from model_store import Manifest
 from model_store.record_settings import RecordSettings
@@ -20,7 +22,7 @@ CELL_BYTES: Final = 80
 """About what a number takes on its way: an object of Python, and its place in a list."""
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """A request that was answered, failed or was refused, as it was.
 
     Of an answer there are `labels`, and perhaps `probabilities`. There is no `request` of one that

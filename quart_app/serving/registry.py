@@ -218,6 +218,11 @@ class Registry:
         """What is tried beside the champions, by the name of the model."""
         return dict(self._challenges)
 
+    @property
+    def has_challenges(self) -> bool:
+        """Whether anything is tried beside a champion."""
+        return bool(self._challenges)
+
     def _all_loaded(self) -> Iterator[Servable]:
         """Those that answer, those that are kept, and those that have answers to give yet."""
         yield from self.servables
