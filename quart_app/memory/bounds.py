@@ -27,7 +27,8 @@ LEAST_SHARE: Final = 0.05
 REUSED: Final = 0.01
 """The share of the file that is free in itself with which it goes on beside a full disk."""
 
-TABLES: Final = (("quart_app_predictions", "at"), ("quart_app_truths", "at"))
+PREDICTIONS: Final = "quart_app_predictions"
+TABLES: Final = (PREDICTIONS, "quart_app_truths")
 
 AGE: Final = "age"
 ROWS: Final = "rows"
@@ -40,14 +41,14 @@ class Bounds:
     def __init__(self, config: Config) -> None:
         self.removed: Counter[str] = Counter()
         self._age = config.record_days * DAY
-        self._most = config.record_max_rows
+        self.most = config.record_max_rows
         self._looked = 0.0
         self._counted = 0.0
         self._rows: Counter[str] = Counter()
 
     def added(self, rows: int) -> None:
         """Count rows that were added."""
-        self._rows[TABLES[0][0]] += rows
+        self._rows[PREDICTIONS] += rows
 
     def is_due(self) -> bool:
         """Whether it is time to look."""
@@ -75,20 +76,21 @@ class Bounds:
         session.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._delete_oldest(session, DISK)
 
-    def step(self, session: Session) -> None:
-        """Delete some of what is too old or too many."""
+    def step(self, session: Session, packed: int) -> None:
+        """Delete some of what is too old or too many, so many rows in the journal included."""
         now = time.monotonic()
         if now - self._counted > COUNT or not self._counted:
-            for table, _ in TABLES:
+            for table in TABLES:
                 self._rows[table] = session.execute(f"SELECT count(*) FROM {table}")[0][0]
             self._counted = now
         cutoff = time.time() - self._age
-        aged = sum(self._delete_before(session, table, cutoff) for table, _ in TABLES)
+        aged = sum(self._delete_before(session, table, cutoff) for table in TABLES)
         session.change("DELETE FROM quart_app_former_truths WHERE replaced_at < ?", (cutoff,))
         many = 0
-        for table, _ in TABLES:
-            if self._rows[table] > self._most:
-                excess = self._rows[table] - self._most
+        for table in TABLES:
+            rows = self._rows[table]
+            excess = rows - self.most + (packed if table == PREDICTIONS else 0)
+            if rows and excess > 0:
                 many += self._delete_oldest(session, ROWS, table, min(STEP, excess))
         if not aged and not many:
             self._looked = now
@@ -100,7 +102,7 @@ class Bounds:
         return self._delete(session, table, found[0], STEP, AGE, cutoff)
 
     def _delete_oldest(
-        self, session: Session, reason: str, table: str = TABLES[0][0], rows: int = STEP
+        self, session: Session, reason: str, table: str = PREDICTIONS, rows: int = STEP
     ) -> int:
         found = _oldest(session, table)
         if found is None:

@@ -46,7 +46,8 @@ UNPACKED: Final = 2
 """Batches that are unpacked at a time."""
 
 BACKLOG: Final = 200_000
-"""Rows in the journal beyond which they are unpacked also while others want the processor."""
+"""Rows in the journal beyond which they are unpacked also while others want the processor; a
+quarter of those that are kept where that is less."""
 
 REST: Final = 1.0
 BUSY_REST: Final = 9.0
@@ -192,7 +193,7 @@ class Writer:
             if not self._backlog and not self.bounds.is_due():
                 return
             idle = self._pace.is_idle()
-            if not idle and self._backlog < BACKLOG:
+            if not idle and self._backlog < min(BACKLOG, self.bounds.most // 4):
                 return
             begun = time.monotonic()
             self._tidy(self._opened())
@@ -202,7 +203,7 @@ class Writer:
     def _tidy(self, session: Session) -> None:
         """Unpack some batches, or delete some rows."""
         if self.bounds.is_due():
-            self.bounds.step(session)
+            self.bounds.step(session, self._backlog)
             return
         rows = self._records.unpack(session, UNPACKED)
         self.bounds.added(rows)
