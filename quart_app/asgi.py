@@ -70,7 +70,8 @@ class Record(msgspec.Struct):
     is the pattern of the address, None where none fits. `error` is the kind of error that it ended
     in. `aborted` says that the response was not handed over whole. `named` is the model that a
     request for a prediction names, whether or not there is one, and `door` what it came by; `told`
-    says that who subscribes to predictions was told what became of it.
+    says that who subscribes to predictions was told what became of it, and `recorded` that the
+    prediction is kept, or on its way to be.
     """
 
     began: float
@@ -90,6 +91,7 @@ class Record(msgspec.Struct):
     named: str | None = None
     door: str | None = None
     told: bool = False
+    recorded: bool = False
     clock: float = msgspec.field(default_factory=time.perf_counter)
     trace: Trace | None = None
 

@@ -25,7 +25,7 @@ from model_store.manifest import Evaluation
 
 from ..about.card import read_card
 from ..about.description import describe
-from ..context import get_registry, get_until, get_watched, is_recorded
+from ..context import get_registry, get_state, get_until, get_watched
 from ..documents import ErrorBody, ModelDescription, ModelList
 from ..errors import note_error, sentence_of
 from ..inference import InferenceRequest, InferenceResponse
@@ -185,6 +185,7 @@ async def _result(
     reasons = await why(servable, asked, until=get_until())
     found = await what_if(servable, asked, until=get_until())
     url = urljoin(request.host_url, link.partition("?")[0])
+    record = get_state().record
     return result(
         servable.manifest,
         answer,
@@ -193,7 +194,7 @@ async def _result(
         reasons,
         url=url,
         link=link,
-        recorded=is_recorded(servable.manifest.name),
+        recorded=record is not None and record.recorded,
     )
 
 

@@ -111,7 +111,7 @@ class Recorder:
             self._recorded[id(response.labels)] = response.labels
         if record is None and request.rows > PART_ROWS:
             request, response = _some_rows(request, response)
-        self._put(
+        is_put = self._put(
             Item(
                 answer.manifest,
                 settings,
@@ -128,6 +128,8 @@ class Recorder:
                 record is None,
             )
         )
+        if record is not None:
+            record.recorded = is_put
 
     def failed(self, failure: Failure) -> None:
         """Take note of a request that a model did not answer."""
@@ -211,9 +213,11 @@ class Recorder:
         share = self._usual if settings.share is None else settings.share
         return settings if share >= 1 or random.random() < share else None
 
-    def _put(self, item: Item) -> None:
-        if not self._waiting.put(item):
+    def _put(self, item: Item) -> bool:
+        is_put = self._waiting.put(item)
+        if not is_put:
             self._refused += item.rows
+        return is_put
 
 
 _FAILED: Final = {True: (400, "invalid_rows"), False: (500, "prediction_failed")}

@@ -145,6 +145,18 @@ async def test_of_a_model_that_is_not_recorded_nothing_is_told(
         assert "Was that right?" not in await page.get_data(as_text=True)
 
 
+async def test_a_page_asks_of_those_answers_alone_that_are_recorded(
+    bundled_root: Path, tmp_path: Path
+) -> None:
+    async with recording(bundled_root, tmp_path, RECORD=0.5) as app:
+        asked = 0
+        for _ in range(24):
+            page = await app.client.post("/models/exam/predict", form=EXAM, headers=HTML)
+            asked += "Was that right?" in await page.get_data(as_text=True)
+        await until(lambda: app.recording.kept == asked)
+        assert 0 < asked < 24
+
+
 def forms(page: str) -> list[tuple[str, list[tuple[str, str]], list[str]]]:
     """The forms of a page that send feedback: where to, their hidden fields, their controls."""
     found = []
