@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_facts import JSONLabel
-from .drift.calibration import Calibration, confidences_of
+from .drift.calibration import Calibration, HeldOut, confidences_of
 from .labels import json_labels
 from .literals import told_category
 from .manifest import Target
@@ -125,12 +125,13 @@ class Compared:
         return {"mean_absolute_error_on_the_rows_given": error} if math.isfinite(error) else {}
 
     @property
-    def calibration(self) -> Calibration | None:
-        """How often it is right when it is so sure, where it gives probabilities."""
+    def held_out(self) -> HeldOut:
+        """What is learned from these answers, if it was not trained on these rows."""
         if self.target.classes is None or self.shares is None:
-            return None
+            return HeldOut(self.answers)
         confidences = confidences_of(self.target.classes, json_labels(self.answers), self.shares)
-        return Calibration.of(confidences, 1 - _wrong(self.answers, self.truth))
+        right = 1 - _wrong(self.answers, self.truth)
+        return HeldOut(self.answers, Calibration.of(confidences, right))
 
     @property
     def doubt(self) -> str | None:

@@ -14,7 +14,7 @@ import msgspec
 from . import formats, manifest, pickles
 from .backend import Served
 from .comparison import Candidate, candidate, labels_follow
-from .drift import Calibration
+from .drift import HeldOut
 from .drift.learning import learn
 from .errors import InvalidPipeline, Untrusted, words_of
 from .inspection import Inspection
@@ -66,7 +66,7 @@ class Draft:
         trust: Trust | None = None,
         code: Code | None = None,
         source: Source | None = None,
-        calibration: Calibration | None = None,
+        held_out: HeldOut | None = None,
         progress: Progress = lambda step: None,
     ) -> Draft:
         """The pipeline as it will lie in the store, once it answered its golden rows from there.
@@ -76,8 +76,8 @@ class Draft:
         caller's own pipeline. `code` is then the module in which its own classes are.
 
         Raises:
-            InvalidPipeline: it cannot be pickled, or does not come back; or it has no probabilities
-                that a `calibration` could be of.
+            InvalidPipeline: it cannot be pickled, or does not come back; or what was `held_out` is
+                not of it.
             Untrusted: its artifact names what `trust` does not allow.
         """
         progress("packing the pipeline")
@@ -99,7 +99,7 @@ class Draft:
         progress("loading it as a server does, and looking for what answers faster")
         model, sample = _answered(draft, inspection, artifact, trust)
         contents[SAMPLE] = manifest.write(sample)
-        reference = learn(model, inspection, calibration)
+        reference = learn(model, inspection, held_out)
         if reference is not None:
             contents[REFERENCE] = msgspec.json.encode(reference)
         found = candidate(model, inspection.drawn)

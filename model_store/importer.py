@@ -179,7 +179,7 @@ def import_files(
         artifact=artifact,
         trust=trust,
         source=source,
-        calibration=compared[0].calibration if order.held_out and len(compared) == 1 else None,
+        held_out=compared[0].held_out if order.held_out and len(compared) == 1 else None,
         progress=progress,
     )
     if draft.manifest.runs_code:

@@ -91,7 +91,7 @@ from .user_module import Code
 
 if TYPE_CHECKING:
     from .draft import Draft
-    from .drift import Calibration, Reference
+    from .drift import HeldOut, Reference
     from .head_files import Heads
     from .signing import PublicKey, Signed
     from .trust import Trust
@@ -364,7 +364,7 @@ class ModelStore:
         code: str | os.PathLike[str] | None = None,
         allow_varying: bool = False,
         background: bool = True,
-        calibration: Calibration | None = None,
+        held_out: HeldOut | None = None,
         progress: Progress = lambda step: None,
         who: str | None = None,
         why: str | None = None,
@@ -383,8 +383,9 @@ class ModelStore:
         `allow_varying` takes a pipeline whose answer to a row depends on the rows beside it, or
         changes from call to call: then each row is asked alone. `progress` is told each step as it
         begins, in words: `print` shows them.
-        `calibration` was learned from rows that the pipeline was not fitted on
-        (`Calibration.of_held_out`), and lets its accuracy be estimated where no truth is known.
+        `held_out` is what the pipeline said of rows that it was not fitted on (`HeldOut.of`): later
+        answers are measured against these, and of a classifier the accuracy can be estimated where
+        no truth is known.
         `about` are the fields of `Metadata`: title, description, notice, words, labels, units,
         descriptions, metrics, validation, evaluations and data.
 
@@ -423,7 +424,7 @@ class ModelStore:
             inspection,
             told,
             code=module,
-            calibration=calibration,
+            held_out=held_out,
             progress=progress,
         )
         return self.add(draft, progress, who=who, why=why)

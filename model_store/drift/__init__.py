@@ -5,7 +5,7 @@ can be added up, and `verdict` says column by column how far they are from the r
 where on that is more than chance. docs/drift.md has the formulas. Only numpy is needed.
 """
 
-from .calibration import Calibration
+from .calibration import Calibration, HeldOut
 from .counts import Counts, Observed
 from .reference import CategoryReference, NumberReference, Reference, read_reference
 from .verdict import ColumnDrift, Compared, drifting, verdict
@@ -16,6 +16,7 @@ __all__ = [
     "ColumnDrift",
     "Compared",
     "Counts",
+    "HeldOut",
     "NumberReference",
     "Observed",
     "Reference",

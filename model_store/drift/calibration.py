@@ -9,6 +9,7 @@ on, as a function that only rises with the probability of the class that was ans
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -86,6 +87,24 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         mean is the expected accuracy."""
         found: Floats = np.interp(confidences, self.confidences, self.accuracies)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What a pipeline answered to rows that it was not fitted on, as labels of shape (rows,) or
+    (rows, targets), and what was learned from their truth, where that can be."""
+
+    answers: Any
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, pipeline: Any, X: Any, y: Any) -> HeldOut:
+        """Ask a fitted pipeline for such rows, whose truth is `y`."""
+        classes = getattr(pipeline, "classes_", None)
+        if hasattr(pipeline, "predict_proba") and isinstance(classes, np.ndarray):
+            calibration = Calibration.of_held_out(pipeline, X, y)
+            return cls(pipeline.predict(X), calibration)
+        return cls(pipeline.predict(X))
 
 
 def confidences_of(

@@ -14,11 +14,11 @@ from ..column_facts import JSONLabel
 from ..column_types.base import Reading
 from ..errors import InvalidPipeline, PredictionFailed
 from ..inspection import Inspection
-from ..labels import Labels, json_labels
+from ..labels import Labels, json_labels, labels_of
 from ..manifest import Manifest
 from ..model import Model
 from ..signature import Matrix
-from .calibration import WIDEST, Calibration
+from .calibration import WIDEST, Calibration, HeldOut
 from .counts import Counts
 from .redraws import category_thresholds, number_thresholds
 from .reference import (
@@ -34,6 +34,7 @@ from .reference import (
 
 ANSWERED: Final = 1_000
 """Rows whose answers are counted."""
+MOST_HELD_OUT: Final = 10_000
 ALONE: Final = 200
 """The same of a pipeline that is asked each row by itself."""
 PREDICTION: Final = "prediction"
@@ -51,16 +52,21 @@ MOST_LENGTH: Final = 200
 
 
 def learn(
-    model: Model, inspection: Inspection, calibration: Calibration | None = None
+    model: Model, inspection: Inspection, held_out: HeldOut | None = None
 ) -> Reference | None:
     """What the training data of a model is like, and what it answers to that; None without data.
 
-    Values are kept, beyond quantiles and categories, only where rows are kept to explain against.
+    A pipeline may know its own rows by heart, so that its answers to others have another mix: those
+    that were `held_out` are taken where they are enough. Values are kept, beyond quantiles and
+    categories, only where rows are kept to explain against.
 
     Raises:
-        InvalidPipeline: there is a calibration of probabilities that it does not give.
+        InvalidPipeline: what was held out is of other targets, or there is a calibration of
+            probabilities that it does not give.
     """
     found, matrix = model.manifest, inspection.learned
+    calibration = None if held_out is None else held_out.calibration
+    told = None if held_out is None else _held_out(found, held_out)
     uncalibrated = _uncalibrated(found, calibration)
     if matrix is None:
         return None
@@ -69,7 +75,8 @@ def learn(
         Cells(column.name, column.plain_all(matrix[:, place]), column.kind.reading)
         for place, column in enumerate(found.signature.columns)
     ]
-    learned = learn_columns([*columns, *_answers(model, matrix)], sample=sample)
+    answers = _answers(found, told if told is not None else _labels(model, matrix))
+    learned = learn_columns([*columns, *answers], sample=sample)
     return Reference(
         rows=len(matrix),
         columns=tuple(learned[: len(columns)]),
@@ -139,15 +146,9 @@ def _repeats(texts: Sequence[Any]) -> bool:
     )
 
 
-def _answers(model: Model, matrix: Matrix) -> list[Cells]:
-    """The answers to rows, by target; none where the pipeline has no answer to one of them."""
-    found = model.manifest
-    try:
-        with warnings.catch_warnings():
-            # What a pipeline says of its training data is nobody's concern.
-            warnings.simplefilter("ignore")
-            labels = _labels(model, matrix)
-    except PredictionFailed:
+def _answers(found: Manifest, labels: Labels | None) -> list[Cells]:
+    """Answers by target."""
+    if labels is None:
         return []
     columns = labels if labels.ndim > 1 else labels[:, np.newaxis]
     return [
@@ -156,11 +157,31 @@ def _answers(model: Model, matrix: Matrix) -> list[Cells]:
     ]
 
 
-def _labels(model: Model, matrix: Matrix) -> Labels:
-    if model.manifest.varies is None:
-        return model.said(matrix[:ANSWERED]).labels
-    parts = [model.said(matrix[at : at + 1]).labels for at in range(min(len(matrix), ALONE))]
-    return np.concatenate(parts)
+def _held_out(found: Manifest, held_out: HeldOut) -> Labels | None:
+    """The answers that were held out; None of too few."""
+    labels = labels_of(held_out.answers)
+    if not found.several and labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape[1:] != ((len(found.targets),) if found.several else ()):
+        raise InvalidPipeline(
+            f"The answers that were held out have the shape {labels.shape}, and there should be "
+            f"one of each of {len(found.targets)} targets in a row."
+        )
+    return labels[:MOST_HELD_OUT] if len(labels) >= LEAST_ROWS else None
+
+
+def _labels(model: Model, matrix: Matrix) -> Labels | None:
+    """The answers to rows; None where the pipeline has no answer to one of them."""
+    try:
+        with warnings.catch_warnings():
+            # What a pipeline says of its training data is nobody's concern.
+            warnings.simplefilter("ignore")
+            if model.manifest.varies is None:
+                return model.said(matrix[:ANSWERED]).labels
+            alone = range(min(len(matrix), ALONE))
+            return np.concatenate([model.said(matrix[at : at + 1]).labels for at in alone])
+    except PredictionFailed:
+        return None
 
 
 def _numbers(name: str, cells: Sequence[Any], reading: Reading, sample: bool) -> _Learned:

@@ -24,7 +24,7 @@ from ..store import ModelStore, Progress
 from ..tables import Table
 
 if TYPE_CHECKING:
-    from ..drift import Calibration
+    from ..drift import HeldOut
 
 FOLDS: Final = 5
 SEED: Final = 20
@@ -97,7 +97,7 @@ class Recipe(msgspec.Struct, frozen=True):
         progress("loading the data")
         data = self.data() if table is None else self.of_table(table)
         progress(f"scoring on {FOLDS} folds")
-        metrics, held_out = self._score(data)
+        metrics, folds = self._score(data)
         progress(f"fitting on {len(data.X)} rows")
         pipeline = self.pipeline().fit(data.X, data.y)
         progress("publishing")
@@ -117,8 +117,8 @@ class Recipe(msgspec.Struct, frozen=True):
             descriptions=self.descriptions,
             metrics=metrics,
             validation=f"mean and standard deviation of {FOLDS}-fold cross-validation",
-            evaluations=(held_out.evaluation,),
-            calibration=held_out.calibration,
+            evaluations=(folds.evaluation,),
+            held_out=folds.held_out,
             data=data.source if source is None else source,
         )
 
@@ -174,7 +174,7 @@ class Recipe(msgspec.Struct, frozen=True):
             y = integers(table, target) if own.y.dtype.kind in "iu" else _numbers(table, target)
         return Dataset(X, y, own.feature_names, own.target_name)
 
-    def _score(self, data: Dataset) -> tuple[dict[str, float], _HeldOut]:
+    def _score(self, data: Dataset) -> tuple[dict[str, float], _Folds]:
         from sklearn.base import is_classifier
         from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 
@@ -203,17 +203,17 @@ class Recipe(msgspec.Struct, frozen=True):
         if "accuracy" in metrics:
             _, counts = np.unique(data.y, return_counts=True)
             metrics["accuracy_of_the_majority"] = float(counts.max() / counts.sum())
-        return metrics, _HeldOut.of(data, found)
+        return metrics, _Folds.of(data, found)
 
 
-class _HeldOut(msgspec.Struct, frozen=True):
-    """What is learned from the answers to each row of the pipeline that was fitted without it."""
+class _Folds(msgspec.Struct, frozen=True):
+    """What each row was answered by the pipeline that was fitted without it."""
 
     evaluation: Evaluation
-    calibration: Calibration | None
+    held_out: HeldOut
 
     @classmethod
-    def of(cls, data: Dataset, folds: Mapping[str, Any]) -> _HeldOut:
+    def of(cls, data: Dataset, folds: Mapping[str, Any]) -> _Folds:
         rows, pipelines = folds["indices"]["test"], folds["estimator"]
         parts = [data.X[held] for held in rows]
         truth = data.y[np.concatenate(rows)]
@@ -222,16 +222,17 @@ class _HeldOut(msgspec.Struct, frozen=True):
         )
         classes = json_labels(np.unique(data.y)) if hasattr(pipelines[0], "classes_") else None
         evaluation = evaluate(truth, answers, classes=classes, target=data.target_name)
+        # A server that trains nothing goes without what drift is found by.
+        from ..drift.calibration import Calibration, HeldOut, confidences_of
+
         if classes is None or not hasattr(pipelines[0], "predict_proba"):
-            return cls(evaluation, None)
+            return cls(evaluation, HeldOut(answers))
         shares = np.concatenate(
             [fitted.predict_proba(part) for fitted, part in zip(pipelines, parts, strict=True)]
         )
-        # A server that trains nothing goes without what drift is found by.
-        from ..drift.calibration import Calibration, confidences_of
-
         confidences = confidences_of(classes, json_labels(answers), shares)
-        return cls(evaluation, Calibration.of(confidences, answers == truth))
+        calibration = Calibration.of(confidences, answers == truth)
+        return cls(evaluation, HeldOut(answers, calibration))
 
 
 def _require_folds(data: Dataset) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
 from model_store import ModelStore
-from model_store.drift import Calibration, Reference
+from model_store.drift import Calibration, HeldOut, Observed, Reference, verdict
 from model_store.drift.calibration import confidences_of
 from model_store.errors import InvalidPipeline
 from model_store.evaluation import HELD_OUT
@@ -91,11 +91,29 @@ def test_of_few_distinct_confidences_it_is_scikit_learns_isotonic_regression() -
     assert sorted(set(expected.predict(confidences).round(6))) == pytest.approx(found.accuracies)
 
 
+def test_answers_are_measured_against_those_to_rows_that_were_held_out(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(2500, 4))
+    y = X[:, 0] + random.normal(size=2500) * 3
+    # It knows its own rows by heart, and answers others nearer to the mean.
+    pipeline = RandomForestRegressor(30, random_state=0).fit(X[:1000], y[:1000])
+    store = ModelStore(tmp_path)
+    later = pipeline.predict(X[2000:]).tolist()
+    found = []
+    for held_out in (None, HeldOut.of(pipeline, X[1000:2000], y[1000:2000])):
+        store.publish("m", pipeline, X[:1000], y[:1000], held_out=held_out)
+        reference = store.reference("m")
+        assert reference is not None
+        (drift,) = verdict(reference, Observed.of(reference, {}, [later]))
+        found.append(drift.drifts)
+    assert found == [True, False]
+
+
 def test_a_version_keeps_it_or_says_why_there_is_none(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     X, y = problem(2, 1500)
     pipeline = LogisticRegression().fit(X[:500], y[:500])
-    calibration = Calibration.of_held_out(pipeline, X[500:], y[500:])
+    held_out = HeldOut.of(pipeline, X[500:], y[500:])
 
     def why_none(*arguments: Any, **options: Any) -> str | None:
         store.publish("m", *arguments, **options)
@@ -104,21 +122,23 @@ def test_a_version_keeps_it_or_says_why_there_is_none(tmp_path: Path) -> None:
         assert (reference.calibration is None) == (reference.uncalibrated is not None)
         return reference.uncalibrated
 
-    assert why_none(pipeline, X[:500], y[:500], calibration=calibration) is None
+    assert why_none(pipeline, X[:500], y[:500], held_out=held_out) is None
     kept = store.reference("m")
     assert kept is not None
-    assert kept.calibration == calibration
-    few = Calibration.of_held_out(pipeline, X[500:600], y[500:600])
-    assert why_none(pipeline, X[:500], y[:500], calibration=few) == (
+    assert kept.calibration == held_out.calibration
+    few = HeldOut.of(pipeline, X[500:600], y[500:600])
+    assert why_none(pipeline, X[:500], y[:500], held_out=few) == (
         "100 rows that it was not trained on tell its accuracy only within 0.07, and 0.04 is needed"
     )
     without = "it was published without answers to rows that it was not trained on"
     assert why_none(pipeline, X[:500], y[:500]) == without
     numbers = LinearRegression().fit(X[:500], y[:500])
     told = "accuracy is of classifiers, and its task is regression"
-    assert why_none(numbers, X[:500], y[:500]) == told
+    assert why_none(numbers, X[:500], y[:500], held_out=HeldOut.of(numbers, X, y)) == told
     with pytest.raises(InvalidPipeline, match=told):
-        store.publish("m", numbers, X[:500], y[:500], calibration=calibration)
+        store.publish("m", numbers, X[:500], y[:500], held_out=held_out)
+    with pytest.raises(InvalidPipeline, match=r"have the shape \(9, 2\), and there should be one"):
+        store.publish("m", pipeline, X[:500], y[:500], held_out=HeldOut(np.zeros((9, 2))))
     with pytest.raises(ValueError, match="needs a classifier of one target"):
         Calibration.of_held_out(numbers, X, y)
 

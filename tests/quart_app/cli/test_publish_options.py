@@ -15,7 +15,6 @@ OTHERWISE: Final = {
     "y": "target",
     "target_name": "target",
     "background": "no_background",
-    "calibration": "held_out",
 }
 """What is called otherwise where it comes from a file."""
 IN_A_NOTEBOOK: Final = {
