@@ -34,9 +34,10 @@ from .reference import (
 
 ANSWERED: Final = 1_000
 """Rows whose answers are counted."""
-MOST_HELD_OUT: Final = 10_000
 ALONE: Final = 200
 """The same of a pipeline that is asked each row by itself."""
+MOST_HELD_OUT: Final = 10_000
+"""The same of those that were held out."""
 PREDICTION: Final = "prediction"
 """What the answers of a target without a name are called."""
 MOST_TARGETS: Final = 20
