@@ -230,17 +230,20 @@ class Scored:
         self._versions = versions
         self._model = model
         self._truths = truths
+        self._found: dict[tuple[tuple[int, str], ...], Scores] = {}
 
     def of(self, version: int, variant: str | None = None) -> Scores:
-        """The scores of a version, as one variant or as all but a shadow."""
-        pairs = [
-            pair
-            for (number, role), found in self._truths.pairs.items()
-            if number == version and role == (variant or role) and (variant or role != SHADOW)
-            for pair in found
-        ]
-        found = scores_of(self._versions.find(self._model, version), pairs, name=self._model)
-        return msgspec.structs.replace(found, left=self._truths.left)
+        """The scores of a version, as one variant or as all but a shadow; most have one."""
+        keys = tuple(
+            (number, role)
+            for number, role in self._truths.pairs
+            if number == version and (role == variant if variant else role != SHADOW)
+        )
+        if keys not in self._found or not keys:
+            pairs = [pair for key in keys for pair in self._truths.pairs[key]]
+            found = scores_of(self._versions.find(self._model, version), pairs, name=self._model)
+            self._found[keys] = msgspec.structs.replace(found, left=self._truths.left)
+        return self._found[keys]
 
 
 # Drift ---------------------------------------------------------------------------
