@@ -3,6 +3,7 @@ command, of records that servers have left."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
@@ -98,6 +99,32 @@ async def test_the_figures_are_json(client: Client) -> None:
     }
     assert found["drift"]["columns"][0]["name"] == "age"
     assert found["drift"]["columns"][0]["drifts"]
+
+
+async def test_what_a_server_is_asked_stands_in_its_figures(
+    settings: dict[str, Any], url: str, drifted: Asked
+) -> None:
+    async with started(create_app(DATABASE_URL=url, RECORD="1", **settings)) as app:
+        client = app.test_client()
+        rows = [
+            dict(zip(drifted.columns, values, strict=True))
+            for values in zip(*drifted.columns.values(), strict=True)
+        ]
+        for start in range(0, 600, 150):
+            answer = await client.post(f"/models/{NAME}/predict", json=rows[start : start + 150])
+            assert answer.status_code == 200
+        await client.post(f"/models/{NAME}/predict", json={"age": "old"})
+        for length in ("7d", "1h"):
+            found: dict[str, Any] = {"requests": {"requests": 0}}
+            async with asyncio.timeout(20):
+                while found["requests"]["requests"] < 5:
+                    await asyncio.sleep(0.1)
+                    reply = await client.get(f"/models/{NAME}/monitor?window={length}")
+                    found = await reply.get_json()
+            requests = found["requests"]
+            assert (requests["requests"], requests["rows"], requests["errors"]) == (5, 600, 1)
+            assert found["answers"][0]["rows"] == 600
+            assert found["drift"]["columns"][0]["name"] == "age"
 
 
 async def test_each_record_is_read_on_wish(client: Client) -> None:
