@@ -369,17 +369,13 @@ class BucketStore(ModelStore):
         with files.writing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             remove_abandoned(folder)
-            temporary = Path(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=folder))
-            try:
-                temporary.chmod(0o755)
+            with files.temporary_folder(folder) as temporary:
                 for file, expected in listed.items():
                     self._download(f"{name}/{number}/{file}", temporary / file, expected, where)
                 if signature is not None:
                     files.write(temporary / SIGNATURE, signature.data)
                 files.write(temporary / MANIFEST, data)
                 _put_in_place(temporary, folder / str(number))
-            finally:
-                files.discard(temporary)
         self._manifests[name, number] = hashlib.sha256(data).hexdigest()
         self._forget_removed(name)
         self._make_room(folder / str(number))

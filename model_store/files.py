@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import mmap
 import os
 import shutil
@@ -88,6 +89,40 @@ def _regular(path: Path) -> Iterator[tuple[IO[bytes], int]]:
 def _open_itself(path: str, flags: int) -> int:
     """Open without following a link, and without waiting for the writer of a pipe."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+@contextlib.contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """A new folder in this one, which is held meanwhile, and is gone afterwards if it was not given
+    another name."""
+    path = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
+    holder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(holder, fcntl.LOCK_EX)
+        path.chmod(0o755)
+        yield path
+    finally:
+        discard(path)
+        os.close(holder)
+
+
+def is_held(path: Path) -> bool:
+    """Whether the program that made a temporary folder is at work in it, whatever the clock says:
+    the kernel lets go what a killed one held."""
+    try:
+        holder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(holder)
+    return False
 
 
 @contextlib.contextmanager

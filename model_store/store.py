@@ -28,8 +28,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -871,16 +869,11 @@ class ModelStore:
         with files.writing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             remove_abandoned(folder)
-            temporary = Path(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=folder))
-            try:
-                temporary.chmod(0o755)
+            with files.temporary_folder(folder) as temporary:
                 for file, data in contents.items():
                     files.write(temporary / file, data)
                 with self._heads.locked(draft.name):
                     return self._place(temporary, draft, who, why)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
 
     def _place(
         self, temporary: Path, draft: Manifest, who: str | None, why: str | None
@@ -1099,5 +1092,6 @@ def remove_abandoned(folder: Path) -> None:
             files.empty(path)
         elif entry.startswith(files.TEMPORARY):
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+                age = time.time() - path.stat().st_mtime
+                if age > ABANDONED_AFTER and not files.is_held(path):
                     files.discard(path)

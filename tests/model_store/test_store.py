@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
-from model_store import Manifest, ModelStore, Verified, formats, pickles
+from model_store import Manifest, ModelStore, Verified, files, formats, pickles
 from model_store.errors import (
     CorruptVersion,
     GoldenMismatch,
@@ -859,6 +859,15 @@ def test_what_another_writer_is_writing_now_is_left_alone(small: ModelStore) -> 
     young = leftover(small, ABANDONED_AFTER - 60)
     assert publish_small(small).version == 2
     assert (young / ARTIFACT).read_bytes() == b"half"
+
+
+def test_a_writer_at_work_is_left_alone_whatever_the_clock_says(small: ModelStore) -> None:
+    with files.temporary_folder(small.root / "small") as path:
+        (path / ARTIFACT).write_bytes(b"half")
+        os.utime(path, (0, 0))  # so old it is by a clock that was set forward
+        assert publish_small(small).version == 2
+        assert (path / ARTIFACT).read_bytes() == b"half"
+    assert not path.exists()
 
 
 def test_a_model_with_leftovers_only_is_not_there(empty: ModelStore) -> None:

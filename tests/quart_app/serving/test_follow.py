@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 import weakref
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,43 @@ async def test_a_load_beside_keeps_nobody_waiting_and_the_server_ready(
     await looking
     assert await answer(registry, "m") == (2, 2.0)
     assert await answer(registry, "new") == (1, 3.0)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_no_clock_decides_what_serves(
+    hours: int, own: ModelStore, make: MakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_plain(own, 1)
+    registry = await loaded(make(own), "m")
+    follower = await following(registry)
+
+    def off() -> str:
+        return (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="milliseconds")
+
+    # A publisher whose clock is off, also by what its files say.
+    with monkeypatch.context() as publisher:
+        publisher.setattr("model_store.head.now", off)
+        publish_plain(own, 2)
+        then = time.time() + 3600 * hours
+        for path in (own.root / "m").rglob("*"):
+            os.utime(path, (then, then))
+    await follower.look()
+    assert await answer(registry, "m") == (2, 2.0)
+    # Then one whose clock is right, and a server whose own is set meanwhile.
+    publish_plain(own, 3)
+    real = time.time
+    with monkeypatch.context() as server:
+        server.setattr(time, "time", lambda: real() + 3600 * hours)
+        await follower.look()
+        registry.expire()
+        assert await answer(registry, "m") == (3, 3.0)
+        assert (await registry.servable("m", "2")) is registry._former["m"].servable
+        own.rollback("m")
+        await follower.look()
+        assert await answer(registry, "m") == (2, 2.0)
+    changes = own.history("m")
+    assert [each.what for each in changes] == ["publish", "publish", "publish", "rollback"]
+    assert [each.generation for each in changes] == [1, 2, 3, 4]
 
 
 def damage(store: ModelStore, version: int) -> None:
