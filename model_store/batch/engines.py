@@ -43,10 +43,9 @@ class Here:
     """This process, one part after another."""
 
     def run(self, work: Work, parts: Sequence[Part], tell: Tell) -> Iterator[Outcome]:
-        for part in parts:
-            with one_thread():
-                outcome = score_part(work, part, tell)
-            yield outcome
+        with one_thread():
+            for part in parts:
+                yield score_part(work, part, tell)
 
 
 class Processes:

@@ -49,20 +49,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """All files of an input, in the order of their names, below one folder."""
+    """All files of an input, in the order of their names, below one folder. `rows` are those of all
+    files; None where that is not known before they are read."""
 
     folder: Place
     sources: tuple[Source, ...]
+    rows: int | None
 
     @property
     def format(self) -> Format:
         return self.sources[0].format
-
-    @property
-    def rows(self) -> int | None:
-        """All rows; None where that is not known yet."""
-        known = [source.rows for source in self.sources]
-        return None if None in known else sum(rows for rows in known if rows is not None)
 
 
 def find(address: str | os.PathLike[str]) -> Input:
@@ -80,7 +76,8 @@ def find(address: str | os.PathLike[str]) -> Input:
         )
     with ThreadPoolExecutor(READERS) as readers:
         sources = list(readers.map(lambda name: _source(folder, name), names))
-    return Input(folder, tuple(sources))
+    known = [source.rows for source in sources if source.rows is not None]
+    return Input(folder, tuple(sources), sum(known) if len(known) == len(sources) else None)
 
 
 def _named(address: str) -> tuple[Place, list[str]]:

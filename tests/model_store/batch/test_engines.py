@@ -77,7 +77,7 @@ def children(process: int) -> list[int]:
         with contextlib.suppress(OSError, ValueError):
             pid = int(entry.name)
             command = (entry / "cmdline").read_bytes()
-            if pid != process and os.getpgid(pid) == process and b"tracker" not in command:
+            if pid != process and os.getpgid(pid) == process and b"resource_tracker" not in command:
                 found.append(pid)
     return found
 
@@ -102,8 +102,10 @@ def test_a_killed_worker_ends_a_run_in_a_sentence_and_a_killed_driver_in_none(
         if victims and process.poll() is None:
             os.kill(draw.choice(victims), signal.SIGKILL)
         process.wait(120)
-        with contextlib.suppress(ProcessLookupError):  # workers that outlive the driver
-            os.killpg(process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while children(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not children(process.pid)  # which would wait some minutes for work
         _, err = process.communicate()
         if attempt != 1 and process.returncode:
             assert process.returncode == 1
@@ -200,6 +202,7 @@ def test_a_killed_worker_costs_nothing_on_dask_and_a_killed_scheduler_a_sentence
         process = begun(root, tables, tmp_path / "out", *options)
         until_parts(tmp_path / "out", 2, process)
         victims = children(processes[1].pid)  # the nanny's own, which it starts again
+        assert victims or process.poll() is not None
         if victims:
             os.kill(victims[0], signal.SIGKILL)
         _, err = process.communicate(timeout=120)
@@ -215,6 +218,35 @@ def test_a_killed_worker_costs_nothing_on_dask_and_a_killed_scheduler_a_sentence
     code, _, _ = finished(root, tables, tmp_path / "again", "--resume", "--workers", "1")
     assert code == 0
     require_whole(tmp_path / "again")
+
+
+def test_a_cluster_that_has_lost_its_workers_for_good_ends_a_run_in_a_sentence(
+    models: ModelStore, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    from model_store.batch import engines
+
+    with cluster(tmp_path, 1) as (address, processes):
+
+        def kill(rows: int, total: int | None) -> None:
+            if rows:
+                monkeypatch.setattr(engines, "WORKERS_WAIT", 1)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(processes[1].pid, signal.SIGKILL)
+
+        done = score(
+            "whole",
+            tables,
+            tmp_path / "out",
+            store=models,
+            engine="dask",
+            scheduler=address,
+            progress=kill,
+        )
+    assert isinstance(done, Summary)
+    assert (done.complete, done.parts + done.missing) == (False, PARTS)
+    assert done.reason is not None
+    assert "has no workers; start some, and run again with --resume" in done.reason
 
 
 # In a bucket ----------------------------------------------------------------------
