@@ -407,6 +407,13 @@ async def test_the_page_shows_the_words_that_were_edited(plans: ModelStore) -> N
         assert '&lt;Plan&gt; <span class="unit">(kg)</span>' in text
 
 
+def test_show_says_what_drift_is_measured_against(bundled: ModelStore, plans: ModelStore) -> None:
+    told = run("models", "show", "iris", store=bundled).stdout
+    assert "drifts from   150 rows of the training data; its accuracy can be expected" in told
+    told = run("models", "show", "plans", store=plans).stdout
+    assert "too little to say below 100 rows" in told
+
+
 # train ---------------------------------------------------------------------------------
 
 
