@@ -210,6 +210,7 @@ def results(venvs: Path, bundled_root: Path, tmp_path_factory: pytest.TempPathFa
         "QUART_APP_DEFAULT_MODEL": DEFAULT,
         "QUART_APP_API_KEYS": f"tests:{hashlib.sha256(key.encode()).hexdigest()}",
         "QUART_APP_GRPC_PORT": 0,
+        "QUART_APP_KEEP_ALIVE": 120,  # a client may be slow to ask again, on a busy machine
     }
     with serving(cwd=folder, **settings) as server:
         address = server.grpc_address()
