@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from .database import Row, Session
+from .database import Session
 from .prediction import Prediction, record_id
 from .store import Records
 from .truths import Place
 
-STEP: Final = 200
+STEP: Final = 150
 """Rows that are deleted in one transaction, so that nobody who writes waits for long."""
 
 LEAST_PAUSE, MOST_PAUSE = 0.002, 0.1
@@ -28,6 +28,13 @@ LEAST_PAUSE, MOST_PAUSE = 0.002, 0.1
 
 TRUTHS: Final = ("quart_app_truths", "quart_app_former_truths")
 TABLES: Final = ("quart_app_journal", "quart_app_predictions", *TRUTHS)
+
+
+PLACE: Final = ("id", '"row"')
+PLACE_TYPES: Final = ("TEXT", "INTEGER")
+
+OF_MODEL: Final = "model || '' = ?"
+"""An expression, so that SQLite takes the index of ids for it, not that of models and moments."""
 
 
 class Deleted(NamedTuple):
@@ -131,16 +138,17 @@ def _delete(session: Session, model: str, keys: Sequence[_Key]) -> Deleted:
 
 
 def _delete_step(session: Session, model: str, keys: Sequence[_Key]) -> Deleted:
+    condition, values = _among(
+        ("id", '"row"', "variant", "at"), ("TEXT", "INTEGER", "TEXT", "DOUBLE PRECISION"), keys
+    )
     predictions = session.change(
-        f'DELETE FROM quart_app_predictions WHERE model = ? AND (id, "row", variant, at) IN '
-        f"(VALUES {_casts(keys, 'TEXT', 'INTEGER', 'TEXT', 'DOUBLE PRECISION')})",
-        [model, *itertools.chain.from_iterable(keys)],
+        f"DELETE FROM quart_app_predictions WHERE {OF_MODEL} AND {condition}", [model, *values]
     )
     # The truth is that of the last request by an id: it stays where that does.
     last: dict[Place, float] = {}
     for key in keys:
         last[key.id, key.row] = max(key.at, last.get((key.id, key.row), -math.inf))
-    left = {(id, row): at for id, row, at in _last(session, model, [*last])}
+    left = _last(session, model, [*last])
     gone = [place for place, at in last.items() if left.get(place, -math.inf) < at]
     return Deleted(
         predictions,
@@ -149,27 +157,33 @@ def _delete_step(session: Session, model: str, keys: Sequence[_Key]) -> Deleted:
     )
 
 
-def _last(session: Session, model: str, places: Sequence[Place]) -> list[Row]:
-    """The moment of the last prediction that there still is, after each of these places."""
-    return session.execute(
-        f'SELECT id, "row", max(at) FROM quart_app_predictions WHERE {_of(places)} '
+def _last(session: Session, model: str, places: Sequence[Place]) -> dict[Place, float]:
+    """The moment of the last prediction that there still is, at each of these places."""
+    condition, values = _among(PLACE, PLACE_TYPES, places)
+    found = session.execute(
+        f'SELECT id, "row", max(at) FROM quart_app_predictions WHERE {OF_MODEL} AND {condition} '
         'GROUP BY id, "row"',
-        [model, *itertools.chain.from_iterable(places)],
+        [model, *values],
     )
+    return {(id, row): at for id, row, at in found}
 
 
 def _delete_places(session: Session, table: str, model: str, places: Sequence[Place]) -> int:
     if not places:
         return 0
-    values = [model, *itertools.chain.from_iterable(places)]
-    return session.change(f"DELETE FROM {table} WHERE {_of(places)}", values)
+    condition, values = _among(PLACE, PLACE_TYPES, places)
+    return session.change(f"DELETE FROM {table} WHERE {OF_MODEL} AND {condition}", [model, *values])
 
 
-def _of(places: Sequence[Place]) -> str:
-    return f'model = ? AND (id, "row") IN (VALUES {_casts(places, "TEXT", "INTEGER")})'
-
-
-def _casts(rows: Sequence[object], *types: str) -> str:
-    """Marks for rows of values of these types, which PostgreSQL takes from nowhere else."""
+def _among(
+    columns: Sequence[str], types: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> tuple[str, list[object]]:
+    """The condition that these columns, of which the first is the id, are among the rows, and its
+    values. The ids alone lead to the index; PostgreSQL takes types from nowhere else."""
+    ids = list(dict.fromkeys(row[0] for row in rows))
     row = f"({', '.join(f'CAST(? AS {type})' for type in types)})"
-    return ", ".join([row] * len(rows))
+    condition = (
+        f"id IN ({', '.join('?' * len(ids))}) AND "
+        f"({', '.join(columns)}) IN (VALUES {', '.join([row] * len(rows))})"
+    )
+    return condition, [*ids, *itertools.chain.from_iterable(rows)]
