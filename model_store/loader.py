@@ -31,6 +31,14 @@ DEPTH: Final = 50
 _FILLED: Final = (list, dict, set)
 
 
+def _size_of(file: io.BytesIO) -> int:
+    """The bytes of a file that is read from its beginning. Its own buffer would be a copy of all of
+    them, made while no other thread runs."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size
+
+
 class Loader(Reader):
     """Makes the objects.
 
@@ -50,7 +58,7 @@ class Loader(Reader):
         self._depth: int = 0 if outer is None else outer._depth + 1
         self._freed: dict[int, Any] = {}
         self._whole: dict[int, tuple[Any, Row]] = {}
-        self._room: Room = Room(file.getbuffer().nbytes) if outer is None else outer._room
+        self._room: Room = Room(_size_of(file)) if outer is None else outer._room
         self._waiting = 0
 
     def load(self) -> Any:

@@ -106,9 +106,8 @@ class Reader(_PythonUnpickler):  # type: ignore[misc]
         """
         if padded:
             self.file.seek(int.from_bytes(self.file.read(1), "little"), io.SEEK_CUR)
-        start = self.file.tell()
-        found = self.file.getbuffer()[start : start + size]
-        if len(found) < size:
+        # The file's own buffer would be a copy of the whole, made while no other thread runs.
+        found = self.file.read(max(size, 0))
+        if len(found) != size:
             raise pickle.UnpicklingError("an array is cut off")
-        self.file.seek(size, io.SEEK_CUR)
-        return found
+        return memoryview(found)

@@ -33,8 +33,9 @@ from sklearn.preprocessing import FunctionTransformer, SplineTransformer, Standa
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
 
-from model_store import pickles
+from model_store import formats, pickles
 from model_store.errors import LoadFailed, ModelStoreError, UnreadableFile, Untrusted
+from model_store.loader import Loader
 from model_store.reconstruct.row import Row
 from model_store.reconstruct.table import TABLE
 from model_store.trust import Trust
@@ -891,3 +892,13 @@ def test_each_row_says_what_it_takes() -> None:
             assert row.state is None or row.state.words
             with pytest.raises(Untrusted, match=r"which no estimator's pickle does: expected "):
                 row.call((object(),) * 20)
+
+
+def test_a_file_is_not_copied_as_a_whole_while_no_other_thread_runs() -> None:
+    data = formats.dump({"weights": np.zeros(200_000), "more": np.ones((3, 4))})
+    file = io.BytesIO(data)
+    made = Loader(file, DEFAULT, "ASCII").load()
+    assert made["weights"].shape == (200_000,)
+    assert made["more"].sum() == 12
+    # What a file holds of its own; it shares the bytes that it was given.
+    assert sys.getsizeof(file) < len(data)
