@@ -130,6 +130,7 @@ def test_a_dry_run_writes_nothing_and_a_wrong_call_ends_with_2(folder: Path) -> 
     assert "prediction (int64)" in done.stdout
     assert not (folder / "out").exists()
     for arguments, said in {
+        "nobody passengers.csv out": "There is no model 'nobody'",
         "titanic nothing.csv out": "There is no file or folder nothing.csv.",
         "exam passengers.csv out": "has not the columns of exam: it lacks X1, X2",
         "titanic passengers.csv out --engine dask": "needs the address of a scheduler",

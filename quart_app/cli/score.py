@@ -14,7 +14,7 @@ import msgspec
 from model_store.batch.plan import ALL, NONE
 from model_store.batch.record import Summary
 from model_store.batch.run import Options, Run, limits
-from model_store.errors import InvalidRun
+from model_store.errors import InvalidRun, ModelNotFound
 
 from ..config import PICKLES, Config
 from .options import allow_version_option, json_option, settings, store_option, version_option
@@ -136,7 +136,7 @@ def score(
             click.echo("Stopped; go on by running it again with --resume.", err=True)
             sys.exit(PARTS_MISSING)
         shown.end()
-    except InvalidRun as error:
+    except (InvalidRun, ModelNotFound) as error:
         click.echo(f"Error: {error.told}", err=True)
         sys.exit(CALLED_WRONGLY)
     _tell(summary, as_json=as_json)
