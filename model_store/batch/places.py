@@ -193,15 +193,18 @@ class Place:
             Path(temporary).write_bytes(data)
 
     def settle(self) -> None:
-        """Wait until this file and its name are on the disk. What was written a while ago mostly is
-        there already, so this is done once for all files of a run.
+        """Wait until this file, or the names in this folder, are on the disk. What was written a
+        while ago mostly is there already, so this is done once for all of a run.
 
         Raises:
             OSError: it cannot be written there.
         """
         if self.local:
-            _sync(self.path, os.O_RDONLY)
-            _sync(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY)
+            handle = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def remove(self) -> None:
         """Remove this file."""
@@ -317,11 +320,3 @@ def _require_text(folder: Place, names: list[str]) -> list[str]:
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "_")) for part in name.split("/"))
-
-
-def _sync(path: str, flags: int) -> None:
-    handle = os.open(path, flags)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -219,10 +219,11 @@ class _Attempt:
 
     def _settle(self) -> None:
         """Wait until all that `_SUCCESS` is to vouch for is on the disk."""
-        output = self.run.output
+        output, plan = self.run.output, self.run.plan
         if output.local:
+            folders = [output.below(folder) if folder else output for folder in plan.folders]
             with ThreadPoolExecutor(READERS) as writers:
-                list(writers.map(lambda name: output.below(name).settle(), self.outcomes))
+                list(writers.map(Place.settle, [*map(output.below, self.outcomes), *folders]))
 
     def _prepare(self) -> set[str]:
         """The files that are in the output's folder to be gone on with."""
