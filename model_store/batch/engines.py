@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -18,7 +19,7 @@ from typing import Any, Final, Protocol
 from ..errors import InvalidRun, RunStopped, words_of
 from .part import Done, Failed, Outcome, Tell, Work, score_part
 from .plan import Part
-from .process import end_with_parent, one_thread, settle_process
+from .process import end_with, one_thread, settle_process
 
 AHEAD: Final = 2
 """Parts that are handed out for each worker, so that none waits for the next."""
@@ -59,7 +60,7 @@ class Processes:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         backend = joblib.parallel_config(
-            "loky", inner_max_num_threads=1, initializer=_receive, initargs=(work,)
+            "loky", inner_max_num_threads=1, initializer=_receive, initargs=(work, os.getpid())
         )
         try:
             with backend:
@@ -86,9 +87,9 @@ _received: list[Work] = []
 """The work of the run that this process is a worker of: sent once, when it is started."""
 
 
-def _receive(work: Work) -> None:
+def _receive(work: Work, driver: int) -> None:
+    end_with(driver)
     settle_process()
-    end_with_parent()
     _received[:] = [work]
 
 

@@ -43,11 +43,11 @@ def settle_process() -> None:
 
 
 @cache
-def end_with_parent() -> None:
-    """Let this process end when the one that started it is gone: a pool of processes waits some
+def end_with(parent: int) -> None:
+    """Let this process end when the one that started it is gone, perhaps already: a pool of processes waits some
     minutes for work that its driver, once killed, does not send."""
 
-    def watch(parent: int = os.getppid()) -> None:
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
