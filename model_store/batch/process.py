@@ -44,8 +44,8 @@ def settle_process() -> None:
 
 @cache
 def end_with(parent: int) -> None:
-    """Let this process end when the one that started it is gone, perhaps already: a pool of processes waits some
-    minutes for work that its driver, once killed, does not send."""
+    """Let this process end when the one that started it is gone, perhaps already: a pool of
+    processes waits some minutes for work that its driver, once killed, does not send."""
 
     def watch() -> None:
         while os.getppid() == parent:
