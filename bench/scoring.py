@@ -131,11 +131,35 @@ def spent(arguments: list[str]) -> tuple[float, float, float]:
     begun = time.monotonic()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)
+    most = 0.0
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        most = max(most, *map(peak, family(process.pid)))
+        time.sleep(0.1)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}.")
-    return used.ru_utime + used.ru_stime, time.monotonic() - begun, used.ru_maxrss / 1024
+    return used.ru_utime + used.ru_stime, time.monotonic() - begun, most
+
+
+def family(process: int) -> list[int]:
+    """A process and those below it."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:  # it has ended
+        return [process]
+    return [process, *(each for child in children for each in family(int(child)))]
+
+
+def peak(process: int) -> float:
+    """The megabytes that a process has had at most. `ru_maxrss` would count those of the process
+    that started it, before it became another program."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 # A cluster --------------------------------------------------------------------------

@@ -139,7 +139,9 @@ def _score(work: Work, part: Part, place: Place, answerer: Answerer, tell: Tell)
 def _require_same(place: Place, stat: Stat) -> None:
     """Raises InvalidTable where a file is not what it was when the run was planned."""
     if place.stat() != stat:
-        raise InvalidTable(f"{place} has changed since the run was planned; run again.")
+        raise InvalidTable(
+            f"{place} has changed since the run was planned; begin again with --overwrite."
+        )
 
 
 def _require_current(work: Work) -> None:
