@@ -54,13 +54,15 @@ help: ## list the targets
 run: $(VENV)/.installed ## install what is missing, then serve on HOST and PORT
 	@$(BIN)/python -m quart_app serve
 
+# Three, since many of them wait for something.
+test: PYTEST_ARGS = -n 3 --dist worksteal
 test: $(VENV)/.installed-test ## run the tests that need no browser and no programs beside them
 	@$(BIN)/python -m pytest -m "not browser and not clients and not process and not property and not forms and not guests" $(PYTEST_ARGS)
 
 form-test: $(VENV)/.installed-test ## go through every family of estimators: plain forms beside pipelines, files that are read
 	@$(BIN)/python -m pytest -m "forms and not guests" $(PYTEST_ARGS)
 
-process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own
+process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own, and of databases that fail
 	@$(BIN)/python -m pytest -m "process and not guests" $(PYTEST_ARGS)
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium

@@ -17,6 +17,9 @@ from quart_app.memory.store import Records
 
 from .test_store import add, entry
 
+# What a database does to it is waited for.
+pytestmark = pytest.mark.process
+
 REQUESTS = 2000
 
 

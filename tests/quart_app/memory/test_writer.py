@@ -27,6 +27,9 @@ from quart_app.memory.writer import Writer
 from ...databases import execute, proxied
 from ...mounts import mounted
 
+# What a database does to it is waited for.
+pytestmark = pytest.mark.process
+
 PATIENCE = 20.0
 
 
