@@ -272,10 +272,13 @@ class Answering:
         *,
         until: float | None = None,
         record: Record | None = None,
-        door: str,
+        door: str = "page",
         variant: Variant = "champion",
     ) -> InferenceResponse:
         """The model's response, of which the subscribers are told.
+
+        Records call the way that it came by `door`; without the `record` of its request it is
+        counted in their summaries alone.
 
         Raises:
             As `Servable.infer`.
