@@ -110,7 +110,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     now: float
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class ShareChange(msgspec.Struct, frozen=True, kw_only=True):
     """A share of the training data and now; a difference of `threshold` is more than chance."""
 
     training: float
@@ -134,8 +134,8 @@ class ColumnFigures(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     distance: float | None
     threshold: float | None
-    missing: Change | None
-    unseen: Change | None
+    missing: ShareChange | None
+    unseen: ShareChange | None
     parts: Sequence[Part]
 
 

@@ -20,7 +20,6 @@ from model_store.drift.reference import NO_REFERENCE, TOO_FEW
 from model_store.manifest import Target
 
 from ..figures import (
-    Change,
     ColumnFigures,
     Drift,
     Mix,
@@ -28,6 +27,7 @@ from ..figures import (
     RecordState,
     Requests,
     Scores,
+    ShareChange,
     Step,
     VersionFigures,
 )
@@ -308,7 +308,7 @@ def _column(
     )
 
 
-def _change(found: Compared | None) -> Change | None:
+def _change(found: Compared | None) -> ShareChange | None:
     if found is None:
         return None
-    return Change(training=found.before, now=found.now, threshold=found.threshold)
+    return ShareChange(training=found.before, now=found.now, threshold=found.threshold)

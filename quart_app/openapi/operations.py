@@ -118,7 +118,6 @@ def add_records(document: Schema) -> None:
             },
             CSV: {"schema": TEXT},
             jsonl.CONTENT_TYPE: {"schema": TEXT},
-            form.CONTENT_TYPE: {"schema": told},
         },
     }
     document["paths"]["/models/{name}/predictions"]["get"]["responses"][200] = {

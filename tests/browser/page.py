@@ -123,8 +123,8 @@ class Page:
         return self.one(selector).text
 
     def values(self) -> list[str | None]:
-        """What stands in the fields of the form."""
-        return [field.get_property("value") for field in self.all("form input")]  # type: ignore[misc]
+        """What stands in the fields of the form that asks the model."""
+        return [field.get_property("value") for field in self.all("form.ask input")]  # type: ignore[misc]
 
     def sent(self) -> dict[str, str]:
         """What the form would send as it stands."""

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from quart.typing import TestClientProtocol as Client
+from quart_schema.validation import QUART_SCHEMA_RESPONSE_ATTRIBUTE
 from sklearn.dummy import DummyRegressor
 
 from model_store import ModelStore
@@ -289,3 +291,12 @@ async def test_an_error_is_described_in_the_shape_of_its_protocol(kinds_client: 
         assert answer.status_code == 400
         told = await answer.json
         assert set(schema["required"]) <= told.keys() <= set(schema["properties"])
+
+
+def test_no_two_structures_of_responses_have_the_same_name(tmp_path: Path) -> None:
+    views = create_app(MODEL_STORE=tmp_path).view_functions.values()
+    schemas = [getattr(view, QUART_SCHEMA_RESPONSE_ATTRIBUTE, {}) for view in views]
+    models = {model for found in schemas for model, _ in found.values()}
+    _, components = msgspec.json.schema_components(models)
+    assert len(components) > 20
+    assert [name for name in components if "." in name] == []
