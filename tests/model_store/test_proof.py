@@ -375,7 +375,14 @@ def test_the_neighbours_of_a_threshold_lie_on_both_sides_of_it_in_both_widths() 
 
 
 @pytest.mark.parametrize("framed", [False, True])
-@pytest.mark.parametrize("kind", [DecisionTreeRegressor, HistGradientBoostingRegressor, Ridge])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        DecisionTreeRegressor,
+        pytest.param(HistGradientBoostingRegressor, marks=pytest.mark.forms),
+        Ridge,
+    ],
+)
 def test_fractions_among_integers_are_compared_and_answered_as_by_the_pipeline(
     kind: Any, framed: bool, store: ModelStore
 ) -> None:

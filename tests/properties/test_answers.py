@@ -22,6 +22,7 @@ ROWS: Final = 50
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.forms
 def test_each_door_answers_what_the_pipeline_answers(trials: Trials) -> None:
     def prove(fitted: Fitted) -> None:
         trials.prove(fitted, SHORT_ROWS, everywhere=False)

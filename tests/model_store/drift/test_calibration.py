@@ -54,6 +54,7 @@ def estimated(calibration: Calibration, pipeline: Any, X: Any) -> float:
     return float(calibration.expected(sure).mean())
 
 
+@pytest.mark.forms
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("name", PIPELINES)
 def test_it_is_within_four_hundredths_of_the_truth_where_nothing_shifted(

@@ -17,7 +17,7 @@ from .pipelines import CASES
 
 # One in eight is tried with all other tests.
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.forms] if place % 8 else [])
+    pytest.param(name, marks=[pytest.mark.forms] if place % 8 or "histogram" in name else [])
     for place, name in enumerate(CASES)
 ]
 
