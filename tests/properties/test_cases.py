@@ -11,7 +11,7 @@ from .dtypes import DTYPES
 from .pipelines import NAMES, ColumnPlan, Container, Fitted, Plan, Shape
 from .trials import Trials
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.forms, pytest.mark.filterwarnings("ignore")]
 
 ROWS: Final = 30
 MISSING: Final = ", missing"

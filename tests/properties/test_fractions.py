@@ -16,7 +16,7 @@ from .rows import SEEN, Answer, Question, agrees, said
 from .served import Served
 from .trials import Trials
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.forms, pytest.mark.filterwarnings("ignore")]
 
 FRACTION: Final = 2.5
 ONE: Final[Shape] = "column by column"

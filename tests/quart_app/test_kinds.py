@@ -319,7 +319,13 @@ def shares_of(row: Any, number: int, shares: Any, labels: Any) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-@pytest.mark.parametrize("name", KINDS)
+def marked(name: str) -> Any:
+    """The name of a kind, with those of families that take seconds apart."""
+    slow = "boosting" in name or "features" in name
+    return pytest.param(name, marks=[pytest.mark.forms] if slow else [])
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in KINDS])
 async def test_every_wire_answers_what_the_pipeline_answers(name: str, tmp_path: Path) -> None:
     kind, store = KINDS[name], ModelStore(tmp_path / "models")
     pipeline = kind.pipeline().fit(kind.X, kind.y)
@@ -351,7 +357,7 @@ async def test_every_wire_answers_what_the_pipeline_answers(name: str, tmp_path:
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.alone])
+@pytest.mark.parametrize("name", [marked(name) for name, kind in KINDS.items() if kind.alone])
 def test_a_pipeline_alone_tells_columns_that_its_training_rows_fit(
     name: str, tmp_path: Path
 ) -> None:
