@@ -15,6 +15,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -139,14 +140,9 @@ class Database(ABC):
         is not possible."""
         return None
 
-    @contextlib.contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self) -> AbstractContextManager[Session]:
         """A connection that is closed afterwards."""
-        session = self.open()
-        try:
-            yield session
-        finally:
-            session.close()
+        return contextlib.closing(self.open())
 
 
 # SQLite ---------------------------------------------------------------------------

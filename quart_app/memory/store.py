@@ -11,6 +11,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -93,14 +94,9 @@ class Records:
         self.database = database
         self._summaries = summaries
 
-    @contextlib.contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self) -> AbstractContextManager[Session]:
         """A connection to tables of this format."""
-        session = self.open()
-        try:
-            yield session
-        finally:
-            session.close()
+        return contextlib.closing(self.open())
 
     def open(self) -> Session:
         """As `session`, to be closed by the caller."""
