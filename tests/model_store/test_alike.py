@@ -148,6 +148,7 @@ def test_columns_whose_gaps_an_indicator_knows_may_be_missing() -> None:
     assert [place for place, column in enumerate(columns) if column.missing] == KEPT
 
 
+@pytest.mark.forms
 def test_encoders_that_refuse_unseen_categories_are_told_from_those_that_take_them() -> None:
     letters = np.random.default_rng(1).choice(list("abc"), size=(ROWS, 80))
     data = pandas.DataFrame(letters, columns=[f"k{i}" for i in range(80)])

@@ -224,6 +224,7 @@ def test_writers_at_once_get_a_version_each_and_every_change_is_told(make: MakeS
     )
 
 
+@pytest.mark.process
 def test_a_writer_that_is_killed_at_any_step_leaves_only_whole_versions(make: MakeStore) -> None:
     publish_pickle(make())
     seen = [1]

@@ -79,6 +79,7 @@ def fitted(pipeline: Any, labels: NDArray[Any]) -> Any:
         return pipeline.fit(X, labels)
 
 
+@pytest.mark.forms
 @pytest.mark.parametrize("labels", [TWO, THREE], ids=["two texts", "three integers"])
 @pytest.mark.parametrize("name", GREATEST)
 def test_labels_that_follow_are_those_of_predict(

@@ -192,6 +192,7 @@ def others() -> Iterator[Case]:
     yield LogisticRegression(random_state=np.random.RandomState(0)), X, Y
 
 
+@pytest.mark.forms
 @pytest.mark.parametrize("cases", [trees, boosting, neighbours, machines, encoders, others])
 def test_honest_pipelines_are_welcome(cases: Any) -> None:
     fitted = 0

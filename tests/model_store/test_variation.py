@@ -180,6 +180,7 @@ def test_a_row_that_lacks_what_others_fill_is_met_wherever_it_stands(empty: Mode
         empty.publish("m", pipeline.fit(rows, NUMBERS), rows, NUMBERS)
 
 
+@pytest.mark.forms
 @pytest.mark.parametrize("name", HONEST)
 @pytest.mark.parametrize("single", [False, True])
 def test_last_bits_are_no_variation(name: str, single: bool, empty: ModelStore) -> None:

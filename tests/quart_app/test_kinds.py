@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -318,14 +318,20 @@ def shares_of(row: Any, number: int, shares: Any, labels: Any) -> bool:
     return same(list(row.values()), shares[number].tolist())
 
 
-@pytest.mark.filterwarnings("ignore:Found unknown categories")
-def marked(name: str) -> Any:
-    """The name of a kind, with those of families that take seconds apart."""
-    slow = "boosting" in name or "features" in name
-    return pytest.param(name, marks=[pytest.mark.forms] if slow else [])
+def marked(names: Iterable[str]) -> list[Any]:
+    """The kinds by name, every fourth for every run, and none that takes seconds."""
+    return [
+        pytest.param(
+            name,
+            marks=[pytest.mark.forms]
+            if place % 4 or "boosting" in name or "features" in name
+            else [],
+        )
+        for place, name in enumerate(names)
+    ]
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in KINDS])
+@pytest.mark.parametrize("name", marked(KINDS))
 async def test_every_wire_answers_what_the_pipeline_answers(name: str, tmp_path: Path) -> None:
     kind, store = KINDS[name], ModelStore(tmp_path / "models")
     pipeline = kind.pipeline().fit(kind.X, kind.y)
@@ -357,7 +363,7 @@ async def test_every_wire_answers_what_the_pipeline_answers(name: str, tmp_path:
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-@pytest.mark.parametrize("name", [marked(name) for name, kind in KINDS.items() if kind.alone])
+@pytest.mark.parametrize("name", marked(name for name, kind in KINDS.items() if kind.alone))
 def test_a_pipeline_alone_tells_columns_that_its_training_rows_fit(
     name: str, tmp_path: Path
 ) -> None:

@@ -227,10 +227,12 @@ async def misread(root: Path, names: Mapping[str, str], doors: Iterable[str]) ->
     return wrong
 
 
+@pytest.mark.forms
 async def test_a_label_of_any_type_is_told_as_itself_by_every_door(root: Path) -> None:
     assert await misread(root, NAMES, DOORS) == {}
 
 
+@pytest.mark.forms
 async def test_labels_that_a_tree_was_fitted_on_come_back_as_they_are(tmp_path: Path) -> None:
     """By its plain form, which answers in place of the pipeline."""
     store, names = ModelStore(tmp_path), {}

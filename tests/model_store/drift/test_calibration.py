@@ -179,6 +179,7 @@ def test_an_import_learns_it_of_a_sample_that_was_held_out(tmp_path: Path) -> No
         imported(held_out=True)
 
 
+@pytest.mark.forms
 @pytest.mark.parametrize("name", ["iris", "exam", "blood-donation", "titanic"])
 def test_the_bundled_classifiers_have_one_of_their_folds(name: str, bundled_root: Path) -> None:
     store = ModelStore(bundled_root)

@@ -294,6 +294,7 @@ def test_each_kind_is_found_by_its_name_and_no_two_have_one() -> None:
 # Forms of all kinds --------------------------------------------------------------
 
 
+@pytest.mark.forms
 @pytest.mark.parametrize("name", subjects.NAMES)
 def test_a_form_is_written_as_it_was_read(name: str) -> None:
     files, _ = subjects.form(name)

@@ -94,6 +94,7 @@ def test_contributions_are_those_of_enumeration(name: str) -> None:
 X10, Y10 = make_classification(300, 10, n_informative=6, random_state=0)
 
 
+@pytest.mark.forms
 @pytest.mark.parametrize(
     ("make", "way"),
     [

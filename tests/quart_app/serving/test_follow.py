@@ -258,6 +258,7 @@ async def test_other_versions_go_least_recently_used_first(
     assert [version for _, version in registry.others] == [3, 2]
 
 
+@pytest.mark.process
 async def test_five_hundred_swaps_and_loads_leave_no_model_behind(
     own: ModelStore, make: MakeRegistry
 ) -> None:
