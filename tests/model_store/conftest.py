@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,16 @@ def empty(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "models")
 
 
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of such a store, published once, since that takes a while."""
+    store = ModelStore(tmp_path_factory.mktemp("small"))
+    publish_small(store)
+    return store.root
+
+
 @pytest.fixture
-def small(empty: ModelStore) -> ModelStore:
+def small(empty: ModelStore, small_root: Path) -> ModelStore:
     """A store with one version of one small classifier, named `small`."""
-    publish_small(empty)
+    shutil.copytree(small_root, empty.root)
     return empty
