@@ -27,14 +27,37 @@ Link = Literal["identity", "exp"]
 Shares = Literal["logistic", "softmax", "one_vs_rest", "modified_huber"]
 
 
+ALONE: Final = 1 << 18
+"""Multiplications in a product of matrices up to which OpenBLAS takes the caller's thread alone."""
+
+NARROW: Final = 1 << 12
+"""Coefficients up to which rows are taken in blocks."""
+
+
 def product(rows: Rows, coefficients: Array) -> Array:
     """Rows times coefficients, in the order of sums that scikit-learn has."""
     if not isinstance(rows, Sparse):
-        found: Array = (rows if rows.dtype.kind == "f" else as_floats(rows)) @ coefficients
-        return found
+        return _dense_product(rows if rows.dtype.kind == "f" else as_floats(rows), coefficients)
     if coefficients.ndim == 1:
         return rows.product(coefficients[:, np.newaxis])[:, 0]
     return rows.product(coefficients)
+
+
+def _dense_product(rows: Array, coefficients: Array) -> Array:
+    """`rows @ coefficients`, in blocks of rows where there are few coefficients. Of the whole
+    OpenBLAS would make a task for each processor and wait for the slowest, which takes many times
+    as long as to multiply."""
+    block = ALONE // max(1, coefficients.size)
+    if coefficients.ndim == 1 or coefficients.size > NARROW or len(rows) <= block:
+        whole: Array = rows @ coefficients
+        return whole
+    found = np.empty(
+        (len(rows), coefficients.shape[1]), np.result_type(rows.dtype, coefficients.dtype)
+    )
+    for start in range(0, len(rows), block):
+        stop = start + block
+        np.matmul(rows[start:stop], coefficients, out=found[start:stop])
+    return found
 
 
 class Regression(Node, Predictor, frozen=True, kw_only=True):
