@@ -5,6 +5,10 @@ Three models: `logit` of four numbers, `titanic` of mixed columns with missing v
 that all meet the same machine. `raw` reads batches with pyarrow, calls the pipeline's
 `predict_proba` once, and writes the same columns; it checks nothing.
 
+What a run costs before its first row and after its last, the start, is measured by tables of as
+many files with few rows, and told apart: it does not grow with the table. All processes find
+bytecode, as they do where the packages are installed.
+
     python bench/scoring.py --before ../other-checkout
 """
 
@@ -23,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -32,8 +36,21 @@ sys.path.insert(0, str(ROOT))
 BATCH: Final = 65_536
 FILES: Final = 8
 ROWS: Final = {"logit": 4_000_000, "titanic": 2_000_000, "forest": 300_000}
+FEW: Final = 80
+"""Rows of a table whose cost is that of the start alone."""
 NAMES: Final = ("x0", "x1", "x2", "x3")
+MOST_CPU: Final = {"two": 1.15, "dask": 1.25}
+LEAST_SPEED: Final = {"two": 1.7, "dask": 1.6}
+"""What is wanted of two workers, beside one process."""
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Spent(NamedTuple):
+    """Seconds of CPU and of time, and the megabytes of the largest process."""
+
+    cpu: float
+    wall: float
+    size: float
 
 
 # What is measured -------------------------------------------------------------------
@@ -64,7 +81,8 @@ def prepare(folder: Path, models: list[str], rows: dict[str, int]) -> None:
         else:
             store.publish(name, numeric[name].fit(X, y), X, y, feature_names=list(NAMES))
             joblib.dump((numeric[name], X, y, list(NAMES)), folder / f"{name}.joblib")
-        write_table(folder / name, name, rows[name])
+        write_table(folder / "all" / name, name, rows[name])
+        write_table(folder / "few" / name, name, FEW)
 
 
 def write_table(folder: Path, name: str, rows: int) -> None:
@@ -73,7 +91,7 @@ def write_table(folder: Path, name: str, rows: int) -> None:
 
     from bench.columns import lists
 
-    folder.mkdir()
+    folder.mkdir(parents=True)
     each = rows // FILES
     if name == "titanic":
         columns: dict[str, Any] = {key: pyarrow.array(held) for key, held in lists(each).items()}
@@ -85,7 +103,7 @@ def write_table(folder: Path, name: str, rows: int) -> None:
         parquet.write_table(pyarrow.table({"id": ids} | columns), folder / f"{number}.parquet")
 
 
-def raw(folder: Path, name: str) -> None:
+def raw(folder: Path, name: str, table: Path) -> None:
     """The loop that anybody would write who trusts the table."""
     import pyarrow
     from pyarrow import parquet
@@ -96,7 +114,7 @@ def raw(folder: Path, name: str) -> None:
     store = ModelStore(folder / "models")
     model = store.load(store.verify(name, pickles="always"))
     signature, pipeline = model.manifest.signature, model.pipeline
-    for path in sorted((folder / name).glob("*.parquet")):
+    for path in sorted(table.glob("*.parquet")):
         writer = None
         for batch in parquet.ParquetFile(path).iter_batches(BATCH, use_threads=False):
             matrix = np.empty((len(batch), len(signature.columns)), dtype=signature.dtype)
@@ -119,18 +137,26 @@ def raw(folder: Path, name: str) -> None:
         writer.close()
 
 
-def command(folder: Path, name: str, *options: str) -> list[str]:
+def command(folder: Path, name: str, table: Path, *options: str) -> list[str]:
     """`score`, which writes the output anew."""
-    paths = [name, str(folder / name), str(folder / "out"), "--store", str(folder / "models")]
+    paths = [name, str(table), str(folder / "out"), "--store", str(folder / "models")]
     return [sys.executable, "-m", "quart_app", "score", *paths, "--overwrite", "--quiet", *options]
 
 
-def spent(arguments: list[str]) -> tuple[float, float, float]:
-    """Seconds of CPU and of time that a command takes with all its children, and the megabytes of
-    the largest of them."""
+def environment(folder: Path) -> dict[str, str]:
+    """That of all processes here: they run this checkout, and keep bytecode in the folder."""
+    found = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return found | {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
+def spent(folder: Path, arguments: list[str]) -> Spent:
+    """What a command takes with all its children."""
     begun = time.monotonic()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        arguments,
+        env=environment(folder) | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
     most = 0.0
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         most = max(most, *map(peak, family(process.pid)))
@@ -139,7 +165,7 @@ def spent(arguments: list[str]) -> tuple[float, float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}.")
-    return used.ru_utime + used.ru_stime, time.monotonic() - begun, most
+    return Spent(used.ru_utime + used.ru_stime, time.monotonic() - begun, most)
 
 
 def family(process: int) -> list[int]:
@@ -171,8 +197,7 @@ def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
     dask = shutil.which("dask", path=str(Path(sys.executable).parent))
     assert dask is not None, "the extra dask is not installed"
     log = folder / "scheduler.log"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    options: dict[str, Any] = {"env": environment, "cwd": folder, "start_new_session": True}
+    options: dict[str, Any] = {"env": environment(folder), "cwd": folder, "start_new_session": True}
     with log.open("wb") as out:
         started = [
             subprocess.Popen(
@@ -249,10 +274,9 @@ def csv_loop(folder: Path, checkout: Path) -> float:
         "        encoder.encode([*zip(*chunk), *answers_of(told), [''] * 1000])\n"
         "print(time.process_time() - begun)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)],
-        env=environment,
+        env=environment(folder) | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
         cwd=checkout,
         stdout=subprocess.PIPE,
         check=True,
@@ -263,17 +287,17 @@ def csv_loop(folder: Path, checkout: Path) -> float:
 def measure_csv(folder: Path, before: Path, turns: int) -> None:
     from pyarrow import csv, parquet
 
-    table = parquet.read_table(folder / "logit" / "0.parquet")
-    csv.write_csv(table, folder / "logit.csv")
-    alone = command(folder, "logit", "--workers", "1")
-    alone[alone.index(str(folder / "logit"))] = str(folder / "logit.csv")
-    few = folder / "few.csv"
+    table = parquet.read_table(folder / "all" / "logit" / "0.parquet")
+    whole, few = folder / "logit.csv", folder / "few.csv"
+    csv.write_csv(table, whole)
     csv.write_csv(table.slice(0, 10), few)
-    start = [str(few) if each == str(folder / "logit.csv") else each for each in alone]
     ratios = []
     for _ in range(turns):
-        mine = spent(alone)[0] - spent(start)[0]
-        ratios.append(csv_loop(folder, before) / mine)
+        cpu = [
+            spent(folder, command(folder, "logit", path, "--workers", "1")).cpu
+            for path in (whole, few)
+        ]
+        ratios.append(csv_loop(folder, before) / (cpu[0] - cpu[1]))
     print(f"CSV to Parquet: {statistics.median(ratios):.1f} times the server's loop before")
 
 
@@ -281,51 +305,107 @@ def measure_csv(folder: Path, before: Path, turns: int) -> None:
 
 
 def measure(models: list[str], rows: dict[str, int], turns: int, before: Path | None) -> None:
-    """Print the medians of each contender, and its CPU beside that of one process."""
+    """Print the medians of each contender, with its start and without, and its CPU and speed beside
+    those of one process."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         (folder / "raw").mkdir()
         prepare(folder, models, rows)
         for model in models:
             took = _turns(folder, model, turns)
+            one = took["one"]
             for contender, found in took.items():
-                cpu, wall, size = (statistics.median(cells) for cells in zip(*found, strict=True))
-                ratio = statistics.median(
-                    mine[0] / plain[0] for mine, plain in zip(found, took["one"], strict=True)
-                )
-                speed = statistics.median(
-                    plain[1] / mine[1] for mine, plain in zip(found, took["one"], strict=True)
-                )
-                pace = rows[model] / cpu / 1000
-                print(
-                    f"{model:<8} {contender:<5} {pace:7,.0f} k rows/CPU-s   CPU {ratio:4.2f}   "
-                    f"speed {speed:4.2f}   {wall:5.1f} s   {size:4.0f} MB",
-                    flush=True,
-                )
+                print(_line(model, contender, found, one, rows[model]), flush=True)
+                if contender in MOST_CPU:
+                    print(_from(contender, found, one, rows[model]), flush=True)
         if before is not None and "logit" in models:
             measure_csv(folder, before, turns)
 
 
-def _turns(folder: Path, model: str, turns: int) -> dict[str, list[tuple[float, float, float]]]:
-    itself = [sys.executable, __file__, "--raw", model, "--folder", str(folder)]
-    contenders: dict[str, Callable[[], tuple[float, float, float]]] = {
-        "raw": lambda: spent(itself),
-        "one": lambda: spent(command(folder, model, "--workers", "1")),
-        "two": lambda: spent(command(folder, model, "--workers", "2")),
-    }
-    took: dict[str, list[tuple[float, float, float]]] = {name: [] for name in [*contenders, "dask"]}
+class Runs(NamedTuple):
+    """Those of a contender over a table, and over a few rows, one of each a turn."""
+
+    whole: list[Spent]
+    start: list[Spent]
+
+    @property
+    def typical(self) -> tuple[Spent, Spent]:
+        """The medians of both."""
+        whole, start = (Spent(*map(statistics.median, zip(*runs, strict=True))) for runs in self)
+        return whole, start
+
+
+def _line(model: str, contender: str, found: Runs, one: Runs, rows: int) -> str:
+    whole, start = found.typical
+    pace = rows / max(whole.cpu - start.cpu, 1e-9) / 1000
+    cpu = statistics.median(
+        mine.cpu / plain.cpu for mine, plain in zip(found.whole, one.whole, strict=True)
+    )
+    speed = statistics.median(
+        plain.wall / mine.wall for mine, plain in zip(found.whole, one.whole, strict=True)
+    )
+    plain, plain_start = one.typical
+    return (
+        f"{model:<8} {contender:<5} {rows:12,} rows   {pace:6,.0f} k rows/CPU-s   "
+        f"start {start.cpu:4.2f} CPU-s {start.wall:4.2f} s   whole {whole.cpu:5.1f} CPU-s "
+        f"{whole.wall:5.1f} s   CPU {cpu:4.2f}, without the start "
+        f"{(whole.cpu - start.cpu) / (plain.cpu - plain_start.cpu):4.2f}   "
+        f"speed {speed:4.2f}, {(plain.wall - plain_start.wall) / (whole.wall - start.wall):4.2f}   "
+        f"{whole.size:3.0f} MB"
+    )
+
+
+def _from(contender: str, found: Runs, one: Runs, rows: int) -> str:
+    """From how many rows on two workers are as cheap and as fast as is wanted: both cost their
+    start, and so much a row."""
+    (mine, start), (plain, plain_start) = found.typical, one.typical
+    most, least = MOST_CPU[contender], LEAST_SPEED[contender]
+    cpu = _enough(
+        start.cpu - most * plain_start.cpu,
+        most * (plain.cpu - plain_start.cpu) - (mine.cpu - start.cpu),
+        rows,
+    )
+    speed = _enough(
+        least * start.wall - plain_start.wall,
+        (plain.wall - plain_start.wall) - least * (mine.wall - start.wall),
+        rows,
+    )
+    return f"{'':14} CPU at most {most} {cpu}; speed at least {least} {speed}"
+
+
+def _enough(behind: float, gained: float, rows: int) -> str:
+    """How many rows make up for what the start is behind, of which so many gain so much."""
+    if gained <= 0:
+        return "at no size"
+    return f"from {max(0.0, behind / gained * rows) / 1e6:.1f} million rows on"
+
+
+def _turns(folder: Path, model: str, turns: int) -> dict[str, Runs]:
+    def on(table: Path) -> dict[str, Callable[[], Spent]]:
+        itself = [sys.executable, __file__, "--raw", model, "--folder", str(folder)]
+        return {
+            "raw": lambda: spent(folder, [*itself, "--table", str(table)]),
+            "one": lambda: spent(folder, command(folder, model, table, "--workers", "1")),
+            "two": lambda: spent(folder, command(folder, model, table, "--workers", "2")),
+            "dask": lambda: on_dask(table),
+        }
+
     with cluster(folder, 2) as (address, sessions):
         options = ("--engine", "dask", "--scheduler", address)
 
-        def on_dask() -> tuple[float, float, float]:
+        def on_dask(table: Path) -> Spent:
             before = cpu_of(sessions)
-            cpu, wall, size = spent(command(folder, model, *options))
-            return cpu + cpu_of(sessions) - before, wall, size
+            found = spent(folder, command(folder, model, table, *options))
+            return found._replace(cpu=found.cpu + cpu_of(sessions) - before)
 
-        on_dask()  # Workers live on: what they import once is no cost of a run.
+        whole, start = (on(folder / table / model) for table in ("all", "few"))
+        for run in start.values():  # Bytecode is written, and workers of Dask have all imported.
+            run()
+        took = {name: Runs([], []) for name in whole}
         for _ in range(turns):
-            for name, run in [*contenders.items(), ("dask", on_dask)]:
-                took[name].append(run())
+            for name, runs in took.items():
+                runs.start.append(start[name]())
+                runs.whole.append(whole[name]())
     return took
 
 
@@ -339,9 +419,10 @@ def main() -> None:
     )
     parser.add_argument("--raw", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--table", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.raw:
-        raw(options.folder, options.raw)
+        raw(options.folder, options.raw, options.table)
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rows = {name: int(count * options.scale) // FILES * FILES for name, count in ROWS.items()}
