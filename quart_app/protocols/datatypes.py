@@ -59,6 +59,9 @@ DATATYPES: Final = {
 FEW: Final = 64
 """Values of a tensor up to which a list takes less time than an array."""
 
+LARGE: Final = 64 * 1024
+"""Bytes of a tensor from which on a copy of it is dear."""
+
 BOOL, INT64, UINT64, FP64, BYTES = (
     DATATYPES[name] for name in ("BOOL", "INT64", "UINT64", "FP64", "BYTES")
 )
@@ -144,10 +147,12 @@ def from_bytes(datatype: Datatype, data: memoryview, count: int, name: str) -> T
     return np.frombuffer(data, dtype=datatype.dtype)
 
 
-def to_bytes(tensor: Tensor) -> bytes:
-    """A tensor as it lies on the wire."""
+def to_bytes(tensor: Tensor) -> bytes | memoryview:
+    """A tensor as it lies on the wire; a large one where it is, if it lies there like that."""
     if tensor.dtype.kind != "O":
-        return tensor.tobytes()
+        if tensor.nbytes < LARGE:
+            return tensor.tobytes()
+        return memoryview(np.ascontiguousarray(tensor)).cast("B")
     encoded = [text.encode() for text in tensor.ravel().tolist()]
     return b"".join(part for text in encoded for part in (LENGTH.pack(len(text)), text))
 

@@ -67,7 +67,7 @@ def encode(response: InferenceResponse, request: InferenceRequest) -> Encoded:
     """The outputs that were asked for, each in bytes or in JSON as was asked."""
     binary = {wanted.name: wanted.binary for wanted in request.outputs}
     written: list[v2.ResponseOutput] = []
-    tail: list[bytes] = []
+    tail: list[bytes | memoryview] = []
     for output in v2.outputs(response, request):
         name, datatype, values, told = output
         if not binary.get(name, request.binary):

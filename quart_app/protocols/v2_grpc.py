@@ -15,7 +15,7 @@ docs/protocol/extension_binary_data.md; https://protobuf.dev/programming-guides/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -37,6 +37,9 @@ MAX_MEMBERS: Final = 20_000
 
 RAW_INPUT: Final = 7
 """The number of `raw_input_contents`."""
+
+RAW_OUTPUT: Final = 6
+"""The number of `raw_output_contents`."""
 
 INFER_RESPONSE: Final = 2
 """The number of `infer_response` in a `ModelStreamInferResponse`."""
@@ -71,9 +74,9 @@ def decode(payload: Payload, limits: Limits) -> InferenceRequest:
         InvalidRequest: it is no such message.
         RequestTooLarge: more rows, members or bytes beside raw tensors than may be.
     """
-    body = payload.body
+    body, raw = payload.body, None
     if len(body) > SMALL:
-        _require_bounded(body, limits.json_bytes)
+        body, raw = _apart(body, limits.json_bytes)
     try:
         message = protobuf.parsed(REQUEST, body)
     except InvalidMessage as error:
@@ -81,7 +84,7 @@ def decode(payload: Payload, limits: Limits) -> InferenceRequest:
     if not message.model_name:
         raise InvalidRequest("model_name: expected the name of a model, got nothing.")
     try:
-        return _read_tensors(message, limits)
+        return _read_tensors(message, message.raw_input_contents if raw is None else raw, limits)
     except InvalidRequest as error:
         error.model = message.model_name
         raise
@@ -94,20 +97,23 @@ def encode(response: InferenceResponse, request: InferenceRequest) -> Reply:
     )
     if response.notice is not None:
         message.parameters["notice"].string_param = response.notice
+    raw: list[bytes | memoryview] = []
     for name, datatype, tensor, parameters in v2.outputs(response, request):
         output = message.outputs.add(name=name, datatype=datatype.name, shape=tensor.shape)
         for parameter, told in (parameters or {}).items():
             output.parameters[parameter].string_param = str(told)
         if request.binary:
-            message.raw_output_contents.append(datatypes.to_bytes(tensor))
+            data = datatypes.to_bytes(tensor)
+            raw += (_head(RAW_OUTPUT, len(data)), data)
         else:
             getattr(output.contents, CONTENTS[datatype.name]).extend(_typed(datatype, tensor))
-    return Reply(message.SerializeToString(), CONTENT_TYPE)
+    # Tensors in bytes are put behind the message here: as its members they would be copied thrice.
+    return Reply(b"".join((message.SerializeToString(), *raw)), CONTENT_TYPE)
 
 
 def streamed(body: bytes) -> bytes:
     """The message of a stream with a response, whose bytes are these."""
-    return bytes((INFER_RESPONSE << 3 | _BYTES,)) + _varint(len(body)) + body
+    return _head(INFER_RESPONSE, len(body)) + body
 
 
 def body_limit(limits: Limits) -> int:
@@ -128,11 +134,12 @@ PROTOCOL: Final = Protocol(
 # Reading ------------------------------------------------------------------------
 
 
-def _read_tensors(message: Message, limits: Limits) -> InferenceRequest:
-    raw = message.raw_input_contents
+def _read_tensors(
+    message: Message, raw: Sequence[bytes | memoryview], limits: Limits
+) -> InferenceRequest:
     is_raw = len(raw) > 0
     if is_raw:
-        _require_raw(message)
+        _require_raw(message, len(raw))
         values: v2.ReadValues = _Raw(iter(raw)).read
     else:
         values = _Typed(iter(message.inputs)).read
@@ -168,11 +175,11 @@ def _parameters(message: Message) -> v2.Parameters | None:
     return found
 
 
-def _require_raw(message: Message) -> None:
-    if len(message.raw_input_contents) != len(message.inputs):
+def _require_raw(message: Message, count: int) -> None:
+    if count != len(message.inputs):
         raise InvalidRequest(
             f"raw_input_contents: expected one for each of {len(message.inputs)} inputs, got "
-            f"{len(message.raw_input_contents)}."
+            f"{count}."
         )
     for each in message.inputs:
         if each.HasField("contents") and each.contents.ByteSize():
@@ -184,7 +191,7 @@ def _require_raw(message: Message) -> None:
 class _Raw:
     """The values of inputs whose bytes stand in their order."""
 
-    def __init__(self, contents: Iterator[bytes]) -> None:
+    def __init__(self, contents: Iterator[bytes | memoryview]) -> None:
         self._contents = contents
 
     def read(self, each: v2.Input, datatype: Datatype, count: int) -> Values:
@@ -222,18 +229,22 @@ def _decoded(values: list[bytes], name: str) -> list[Any]:
     return found
 
 
-def _require_bounded(body: bytes | bytearray, limit: int) -> None:
-    """Look at the members of a message without making them.
+def _apart(body: bytes | bytearray, limit: int) -> tuple[bytes, list[memoryview]]:
+    """A message without its raw contents, and these where they lie, neither of which is made yet.
 
     Raises:
         InvalidRequest: it ends within a member, or has one of a kind that no such message has.
         RequestTooLarge: there are more than may be, or more bytes of what is not raw.
     """
-    at, members, plain = 0, 0, 0
+    view = memoryview(body)
+    raw: list[memoryview] = []
+    plain: list[memoryview] = []
+    at, members, size = 0, 0, 0
     while at < len(body):
         begun = at
         key, at = _read_varint(body, at)
         wire = key & 7
+        length = 0
         if wire == _BYTES:
             length, at = _read_varint(body, at)
             at += length
@@ -248,9 +259,14 @@ def _require_bounded(body: bytes | bytearray, limit: int) -> None:
         members += 1
         if members > MAX_MEMBERS:
             raise too_large(f"A message may have {MAX_MEMBERS} members", MAX_MEMBERS)
-        plain += 0 if key >> 3 == RAW_INPUT else at - begun
-    if plain > limit:
+        if key == RAW_INPUT << 3 | _BYTES:
+            raw.append(view[at - length : at])
+        else:
+            plain.append(view[begun:at])
+            size += at - begun
+    if size > limit:
         raise too_large(f"Beside raw_input_contents a message may have {limit} bytes", limit)
+    return b"".join(plain), raw
 
 
 def _read_varint(body: bytes | bytearray, at: int) -> tuple[int, int]:
@@ -272,6 +288,11 @@ def _read_varint(body: bytes | bytearray, at: int) -> tuple[int, int]:
 def _typed(datatype: Datatype, tensor: Tensor) -> list[Any]:
     values: list[Any] = np.ravel(tensor).tolist()
     return [text.encode() for text in values] if datatype is BYTES else values
+
+
+def _head(number: int, length: int) -> bytes:
+    """What stands before a member of so many bytes."""
+    return bytes((number << 3 | _BYTES,)) + _varint(length)
 
 
 def _varint(number: int) -> bytes:
