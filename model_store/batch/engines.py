@@ -1,10 +1,10 @@
 """What does the parts of a run: this process, processes beside it, or workers of a Dask cluster.
 
-Processes here are joblib's backend loky. On a cluster the parts are Dask's own futures: joblib's
-backend for it computes in the driver where there is one worker, and what it scatters is gone with
-the workers that had it, while the work that a task made is made again. Each engine gives outcomes
-as they come, and takes parts as they are needed. A part may be done twice, when a worker is lost:
-its file is then written twice under one name.
+Processes beside this one are loky's, joblib's backend. On a cluster the parts are Dask's own
+futures: joblib's backend for it computes in the driver where there is one worker, and what it
+scatters is gone with the workers that had it, while the work that a task made is made again. Each
+engine gives outcomes as they come, and takes parts as they are needed. A part may be done twice,
+when a worker is lost: its file is then written twice under one name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -23,6 +24,11 @@ from .process import end_with, one_thread, settle_process
 
 AHEAD: Final = 2
 """Parts that are handed out for each worker, so that none waits for the next."""
+THREADS: Final = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+)
+"""What native code reads when it is loaded: from then on one thread of each is all there is."""
 CONNECTING: Final = "15s"
 WORKERS_WAIT: Final = 30
 """Seconds until a cluster without workers is given up."""
@@ -50,37 +56,87 @@ class Here:
 
 
 class Processes:
-    """So many processes of this machine."""
+    """So many processes of this machine. This one is the first of them: it has imported all that
+    the others have yet to, and does parts while they start."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
     def run(self, work: Work, parts: Sequence[Part], tell: Tell) -> Iterator[Outcome]:
-        import joblib
-        from joblib.externals.loky.process_executor import BrokenProcessPool
+        from joblib.externals.loky import ProcessPoolExecutor
 
-        backend = joblib.parallel_config(
-            "loky", inner_max_num_threads=1, initializer=_receive, initargs=(work, os.getpid())
+        pool = ProcessPoolExecutor(
+            self.workers - 1,
+            initializer=_receive,
+            initargs=(work, os.getpid()),
+            env=dict.fromkeys(THREADS, "1"),
         )
         try:
-            with backend:
-                outcomes = joblib.Parallel(
-                    n_jobs=self.workers,
-                    return_as="generator_unordered",
-                    batch_size=1,
-                    pre_dispatch=AHEAD * self.workers,
-                )(joblib.delayed(_do)(part) for part in parts)
-            # Closed before its end, it kills the processes and hands out no more.
-            with contextlib.closing(outcomes):
-                for outcome in outcomes:
-                    _tell_rows(outcome, tell)
-                    yield outcome
-        except BrokenProcessPool as error:
+            with one_thread():
+                yield from _Shared(pool, self.workers - 1, work, deque(parts), tell).outcomes()
+        except concurrent.futures.BrokenExecutor as error:
             raise RunStopped(
                 "A worker was killed, perhaps for the memory that it took, and with it all others "
                 "ended; run again with --resume, or with fewer --workers.",
                 words_of(error).partition("\n")[0],
             ) from error
+        finally:
+            pool.shutdown(kill_workers=True)
+
+
+class _Shared:
+    """Parts that a pool of processes and this one take in turns."""
+
+    def __init__(
+        self, pool: Any, workers: int, work: Work, waiting: deque[Part], tell: Tell
+    ) -> None:
+        self._pool = pool
+        self._workers = workers
+        self._work = work
+        self._waiting = waiting
+        self._tell = tell
+        self._handed: list[Any] = []
+        self._broken: BaseException | None = None
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """The outcome of each part.
+
+        Raises:
+            concurrent.futures.BrokenExecutor: a process of the pool was killed.
+        """
+        self._hand_out()
+        while self._waiting or self._handed:
+            if self._waiting:
+                yield score_part(self._work, self._waiting.popleft(), self._go_on)
+            else:
+                concurrent.futures.wait(self._handed, return_when="FIRST_COMPLETED")
+            done = [future for future in self._handed if future.done()]
+            self._handed = [future for future in self._handed if future not in done]
+            self._hand_out()
+            if self._broken is not None:
+                raise self._broken
+            for future in done:
+                outcome = future.result()
+                _tell_rows(outcome, self._tell)
+                yield outcome
+
+    def _go_on(self, rows: int) -> None:
+        """Called within a part of this process."""
+        self._tell(rows)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Give parts to the pool. While many wait each process gets one ahead; of the last ones
+        none waits behind another while this process has nothing to do."""
+        many = len(self._waiting) > AHEAD * (self._workers + 1)
+        under_way = sum(not future.done() for future in self._handed)
+        wanted = (AHEAD if many else 1) * self._workers - under_way
+        try:
+            for _ in range(min(wanted, len(self._waiting))):
+                self._handed.append(self._pool.submit(_do, self._waiting[0]))
+                self._waiting.popleft()
+        except concurrent.futures.BrokenExecutor as error:  # told once the part here is done
+            self._broken = error
 
 
 _received: list[Work] = []

@@ -273,16 +273,19 @@ class _Attempt:
             self.faulty += outcome.faulty
 
     def _engine(self, left: Sequence[Part]) -> Engine:
-        import joblib
-
         if self.options.scheduler is not None:
             return Cluster(self.options.scheduler)
-        workers = self.options.workers
-        if workers is None:
-            rows = self.run.plan.rows
-            workers = 1 if rows is not None and rows <= FEW_ROWS else joblib.cpu_count()
-        workers = min(workers, len(left))
+        workers = min(self.options.workers or self._usual_workers(), len(left))
         return Here() if workers == 1 else Processes(workers)
+
+    def _usual_workers(self) -> int:
+        rows = self.run.plan.rows
+        if rows is not None and rows <= FEW_ROWS:
+            return 1
+        import joblib  # which knows the limits of containers as well
+
+        cores: int = joblib.cpu_count()
+        return cores
 
     def _work(self) -> Work:
         run = self.run
