@@ -93,7 +93,8 @@ def _array(values: NDArray[Any], kind: Any) -> Any:
     if values.dtype.kind == "O":
         return pyarrow.array(values.tolist(), kind)
     if values.dtype.kind in "iuf":
-        return of_numbers(values).cast(kind)
+        found = of_numbers(values)
+        return found if found.type == kind else found.cast(kind)
     return pyarrow.array(values, kind)
 
 

@@ -187,23 +187,24 @@ class _Parquet:
         self._writer: Any = None
 
     def write(self, batch: Any) -> None:
-        self._begun(batch).write_batch(batch)
+        if self._writer is None:
+            coded = [field.name for field in self._schema if _repeats(batch.column(field.name))]
+            self._writer = self._begun(coded)
+        self._writer.write_batch(batch)
 
     def add(self, told: dict[bytes, str]) -> None:
-        writer = self._begun(self._schema.empty_table())
-        writer.add_key_value_metadata({key.decode(): text for key, text in told.items()})
+        if self._writer is None:  # there was no batch
+            self._writer = self._begun([])
+        self._writer.add_key_value_metadata({key.decode(): text for key, text in told.items()})
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
 
-    def _begun(self, first: Any) -> Any:
+    def _begun(self, coded: list[str]) -> Any:
         from pyarrow import parquet
 
-        if self._writer is None:
-            coded = [field.name for field in self._schema if _repeats(first.column(field.name))]
-            self._writer = parquet.ParquetWriter(self._path, self._schema, use_dictionary=coded)
-        return self._writer
+        return parquet.ParquetWriter(self._path, self._schema, use_dictionary=coded)
 
 
 def _repeats(column: Any) -> bool:

@@ -115,6 +115,22 @@ def test_a_killed_worker_ends_a_run_in_a_sentence_and_a_killed_driver_in_none(
     require_whole(output)
 
 
+def test_a_run_imports_neither_pandas_nor_scikit_learn(
+    root: Path, tables: Path, tmp_path: Path
+) -> None:
+    """They cost each worker more than all else that it imports."""
+    script = (
+        "import sys\n"
+        "from model_store import score\n"
+        "done = score('whole', sys.argv[1], sys.argv[2], store=sys.argv[3], workers=1)\n"
+        "print(done.complete, {'pandas', 'sklearn', 'scipy'} & {*sys.modules})\n"
+    )
+    table = tables / "00.parquet"
+    arguments = [sys.executable, "-c", script, str(table), str(tmp_path / "out"), str(root)]
+    told = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told == "True set()\n"
+
+
 def test_an_interrupt_leaves_what_is_done_and_says_how_to_go_on(
     root: Path, tables: Path, tmp_path: Path
 ) -> None:
