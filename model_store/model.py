@@ -331,6 +331,11 @@ class Model:
         )
 
     @property
+    def is_steady(self) -> bool:
+        """Whether the time of a prediction follows from the number of rows, whatever is in them."""
+        return self.form is not None and self.form.is_steady
+
+    @property
     def decides(self) -> bool:
         """Whether the pipeline has a decision function."""
         if self.form is not None:

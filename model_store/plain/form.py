@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from .background import Background
-from .kinds import kind_of
+from .kinds import is_steady, kind_of
 from .node import (
     MAX_COLUMNS,
     MAX_DENSE,
@@ -92,6 +92,11 @@ class Form(
     def decides(self) -> bool:
         """Whether the pipeline has a decision function."""
         return self.root.decides
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the time of an answer follows from the number of rows, whatever is in them."""
+        return is_steady(self.root)
 
     @property
     def last(self) -> Predictor:

@@ -6,7 +6,9 @@ A module of them is imported when a form names one of its nodes: a server needs 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from .node import Node
 
@@ -41,6 +43,18 @@ MODULES: Final = {
 }
 """The nodes of each module, which lists them in its `KINDS`."""
 
+STEADY: Final = frozenset(
+    name
+    for module in (
+        *("bayes", "calibration", "categories", "columns", "constant", "curves", "discriminant"),
+        *("features", "linear", "multiclass", "multioutput", "networks", "numbers", "targets"),
+        *("thresholds", "trees", "voting"),
+    )
+    for name in MODULES[module].split()
+) | {"Fill", "Replace", "Flags"}
+"""Nodes whose time follows from the number of rows. That of others depends on how long a text is,
+or on how near rows are to those of training, or they ask much for each row."""
+
 _PLACES: Final = {
     name.lower(): (module, name) for module, names in MODULES.items() for name in names.split()
 }
@@ -58,3 +72,17 @@ def kind_of(name: object) -> type[Node] | None:
     module, kind = _PLACES[name]
     found: type[Node] = getattr(import_module(f"{__package__}.nodes.{module}"), kind)
     return found
+
+
+def is_steady(value: Any) -> bool:
+    """Whether a node and all nodes within it are of the `STEADY` kinds."""
+    if isinstance(value, Node) and type(value).__name__ not in STEADY:
+        return False
+    if isinstance(value, msgspec.Struct):
+        return all(is_steady(getattr(value, name)) for name in value.__struct_fields__)
+    if isinstance(value, list | tuple):
+        return all(is_steady(each) for each in value if not isinstance(each, _PLAIN))
+    return True
+
+
+_PLAIN: Final = (str, int, float)

@@ -1,7 +1,9 @@
 """Requests that wait for the same model share one call of predict.
 
 There is no timer. A request that finds the batcher idle is run at once; what arrives while a batch
-runs forms the next one. One batch of a model runs at a time, in a thread, and the loop stays free.
+runs forms the next one. One batch of a model runs at a time, in a thread, and the loop stays free;
+or in the loop, where that is so short that a thread would cost more (`short_calls.py`). What fails
+there is run again in a thread, where what is to blame is looked for.
 
 Whoever submits gets an answer or an error, whatever happens: a cancelled caller takes only its own
 future with it; when a batch fails, each of its requests is run once alone, so that only the
@@ -29,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..asgi import Turn
+from .short_calls import ShortCalls
 
 Rows = NDArray[Any]
 
@@ -100,8 +103,9 @@ class Batcher(Generic[Answer]):
     one taken whose turn would be more than `max_wait` seconds away, as fast as it has been going.
     `observe` is told of every batch that was answered.
 
-    A batch that takes longer than `patience` seconds is overtaken by the next one as soon as the
-    executor has a thread for that, which `spare` tells.
+    `short` takes what may be predicted in the loop. A batch that takes longer than `patience`
+    seconds is overtaken by the next one as soon as the executor has a thread for that, which
+    `spare` tells.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class Batcher(Generic[Answer]):
         patience: float = math.inf,
         spare: Callable[[], bool] = lambda: True,
         observe: Callable[[Batch], None] | None = None,
+        short: ShortCalls[Answer] | None = None,
     ) -> None:
         self._predict = predict
         self._executor = executor
@@ -124,6 +129,7 @@ class Batcher(Generic[Answer]):
         self._patience = patience
         self._spare = spare
         self._observe = observe
+        self._short = short
         self._pace = 0.0  # nanoseconds that a batch takes, of late
         self._waiting: deque[_Request[Answer]] = deque()
         self._waiting_rows = 0
@@ -203,8 +209,14 @@ class Batcher(Generic[Answer]):
         self._idle.set()
 
     def _start_next(self) -> None:
-        """Give the next batch to a thread, if there is one."""
+        """Answer the next batch, or give it to a thread, if there is one."""
         while batch := self._next_batch():
+            if self._answered_here(batch):
+                if self._waiting or self._alone:
+                    self._running = ()
+                    self._loop.call_soon(self._start_next)  # the loop has a turn in between
+                    return
+                continue
             self._running = batch
             self._begun = time.perf_counter_ns()
             settle = partial(self._settle, batch, self._begun)
@@ -220,6 +232,21 @@ class Batcher(Generic[Answer]):
         self._going = False
         if not self._overtaken:
             self._idle.set()
+
+    def _answered_here(self, batch: _Batch[Answer]) -> bool:
+        """Whether the loop itself has answered this batch. It does not where that might take long,
+        and not where it failed."""
+        short = self._short
+        if short is None or not short.take(sum(len(request.rows) for request in batch)):
+            return False
+        begun = time.perf_counter_ns()
+        try:
+            answer = _whole(short, _joined(batch))
+        except Exception:
+            return False
+        _note_turns(batch, begun)
+        self._answer(batch, begun, answer)
+        return True
 
     def _look_later(self) -> None:
         seconds = min(LOOK_AGAIN, self._patience)
@@ -294,11 +321,15 @@ class Batcher(Generic[Answer]):
         self._start_next()  # what failed with others is run alone
 
     def _answer(self, batch: _Batch[Answer], begun: int, answer: Answer) -> None:
-        start = 0
-        for request in batch:
-            stop = start + len(request.rows)
-            request.resolve(answer[start:stop])
-            start = stop
+        if len(batch) == 1:
+            batch[0].resolve(answer)
+            start = len(batch[0].rows)
+        else:
+            start = 0
+            for request in batch:
+                stop = start + len(request.rows)
+                request.resolve(answer[start:stop])
+                start = stop
         took = time.perf_counter_ns() - begun
         self._keep_pace(took)
         if self._observe is not None:
@@ -311,21 +342,26 @@ class Batcher(Generic[Answer]):
 
     def _predict_batch(self, batch: _Batch[Answer]) -> Answer:
         """Runs in the thread."""
-        parts = [request.rows for request in batch]
-        return self._predict_whole(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        return _whole(self._predict, _joined(batch))
 
-    def _predict_whole(self, rows: Rows) -> Answer:
-        """An answer to every row, or an error that a future can carry. Runs in the thread."""
-        try:
-            answer = self._predict(rows)
-        except BaseException as error:
-            ends_the_loop = not isinstance(error, Exception)  # SystemExit and its like
-            if ends_the_loop or isinstance(error, StopIteration | CancelledError):
-                raise RuntimeError(f"predict raised {type(error).__name__}: {error}") from error
-            raise
-        if len(answer) != len(rows):
-            raise RuntimeError(f"predict answered {len(rows)} rows with {len(answer)}.")
-        return answer
+
+def _joined(batch: _Batch[Answer]) -> Rows:
+    parts = [request.rows for request in batch]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _whole(predict: Callable[[Rows], Answer], rows: Rows) -> Answer:
+    """An answer to every row, or an error that a future can carry."""
+    try:
+        answer = predict(rows)
+    except BaseException as error:
+        ends_the_loop = not isinstance(error, Exception)  # SystemExit and its like
+        if ends_the_loop or isinstance(error, StopIteration | CancelledError):
+            raise RuntimeError(f"predict raised {type(error).__name__}: {error}") from error
+        raise
+    if len(answer) != len(rows):
+        raise RuntimeError(f"predict answered {len(rows)} rows with {len(answer)}.")
+    return answer
 
 
 def _note_turns(batch: _Batch[Answer], begun: int) -> None:

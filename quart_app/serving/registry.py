@@ -48,6 +48,7 @@ from ..pipeline_errors import shown
 from . import room
 from .challenge import Challenge, OnCopy
 from .servable import Servable
+from .short_calls import most_rows
 from .threads import run_in_daemon
 from .workers import Workers
 
@@ -783,6 +784,7 @@ class Registry:
             self._config,
             validator=self._validator,
             explaining=self._explaining,
+            short_rows=await run_in_daemon(partial(most_rows, model)),
         )
         servable.load_seconds = time.monotonic() - begun
         entry.servable = servable

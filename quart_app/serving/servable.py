@@ -1,4 +1,4 @@
-"""One version of one model, loaded: it validates, batches, predicts in a thread, and answers."""
+"""One version of one model, loaded: it validates, batches, predicts and answers."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from ..random_ids import RandomIds
 from .batcher import Batcher, Rows
 from .blame import blamed
 from .cycles import holds_cycles
+from .short_calls import ShortCalls
 from .statistics import Statistics
 from .workers import Workers
 
@@ -78,8 +79,11 @@ class Servable:
         *,
         validator: Executor,
         explaining: Executor | None = None,
+        short_rows: int = 0,
     ) -> None:
-        """With `explaining`, answers are explained in a thread of that, else of the validator."""
+        """With `explaining`, answers are explained in a thread of that, else of the validator. Up
+        to `short_rows` at a time are predicted in the event loop, as `short_calls.most_rows` found.
+        """
         self.manifest: Manifest = model.manifest
         self.sample: Sample = model.sample
         self.statistics = Statistics()
@@ -91,6 +95,7 @@ class Servable:
         self._workers = workers
         self._validator = validator
         self._explaining = explaining or validator
+        self._short_rows = short_rows
         self._explain_seconds = config.explain_seconds
         self._sampling = config.explain_sampling
         self._most_explained = Bound(config.max_explained_rows, "QUART_APP_MAX_EXPLAINED_ROWS")
@@ -106,7 +111,11 @@ class Servable:
             patience=min(PATIENCE, config.deadline / 4),
             spare=lambda: workers.spare,
         )
-        self._batcher: Batcher[Prediction] = batcher(model.predict, observe=self.statistics.observe)
+        self._batcher: Batcher[Prediction] = batcher(
+            model.predict,
+            observe=self.statistics.observe,
+            short=ShortCalls(model.said, short_rows) if short_rows else None,
+        )
         self._decider: Batcher[Scores] = batcher(model.decide)
 
     def again(
@@ -120,6 +129,7 @@ class Servable:
             self._config,
             validator=self._validator,
             explaining=self._explaining,
+            short_rows=self._short_rows,
         )
         found.load_seconds = self.load_seconds
         return found
