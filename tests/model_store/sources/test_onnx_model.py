@@ -43,7 +43,10 @@ def read(data: bytes) -> Any:
 @pytest.mark.parametrize("zipmap", [True, False])
 @pytest.mark.parametrize("truth", [Y, WORDS])
 def test_a_graph_tells_the_classes_of_its_pipeline(truth: Any, zipmap: bool) -> None:
-    pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(5)).fit(X, truth)
+    # Of one forest in twenty a row lies on a threshold, and the converter, which scales in float32,
+    # puts it on the other side than scikit-learn: such a graph differs, by whomever it is read.
+    forest = RandomForestClassifier(5, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), forest).fit(X, truth)
     options = {id(pipeline): {"zipmap": zipmap}}
     again = read(converted(pipeline, options=options))
     assert again.predict(X).tolist() == pipeline.predict(X).tolist()
