@@ -36,6 +36,7 @@ from .labels import Classes, json_labels, labels_of, numbers, plain, side_by_sid
 from .last_step import LastStep
 from .manifest import TEXTS, Manifest, Sample, Target
 from .plain import FORM_DATA, Answer, Form, Refused
+from .plain.node import all_finite
 from .signature import UnfitRows
 from .task import DEVIATION, SCORE, Measure, told_beside
 from .text_rules import JSON, TextRules
@@ -590,7 +591,7 @@ class Model:
             raise PredictionFailed(
                 f"The pipeline {name} answered {rows} rows with the shape {labels.shape}."
             )
-        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        if labels.dtype.kind == "f" and not all_finite(labels):
             raise self.no_answer("it would not be a finite number")
         if several:
             columns = list(labels.T)
@@ -648,7 +649,7 @@ class Model:
                 raise PredictionFailed(
                     f"The pipeline {name} gave probabilities of the shape {shares.shape}."
                 )
-            if not np.isfinite(shares).all():
+            if not all_finite(shares):
                 raise self.no_answer("a probability would not be a finite number")
 
 

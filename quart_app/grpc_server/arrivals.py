@@ -9,8 +9,6 @@ waits for nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from grpc import aio
@@ -92,9 +90,8 @@ class Arrivals:
         assert isinstance(message, bytes)
         return message
 
-    @contextmanager
-    def held(self, message: bytes) -> Iterator[None]:
-        """Count a message for as long as it is answered.
+    def hold(self, message: bytes) -> None:
+        """Count a message that is answered, until it is given up by `let_go`.
 
         Raises:
             Overloaded: too much is held already.
@@ -103,10 +100,10 @@ class Arrivals:
         if self._held and self._held + size > self._max_held:
             raise Overloaded("Too much is arriving at once.", BUSY_RETRY_AFTER)
         self._held += size
-        try:
-            yield
-        finally:
-            self._held -= size
+
+    def let_go(self, message: bytes) -> None:
+        """Count a message no more."""
+        self._held -= len(message)
 
     def close(self) -> None:
         """Let no task wait for a message any longer."""

@@ -34,7 +34,7 @@ from ..middleware.headers import apply_forwarded, identify
 from ..middleware.request_record import tell
 from ..random_ids import RandomIds
 from .arrivals import Arrivals, EndOfStream
-from .connections import Connections
+from .connections import Client, Connections
 from .status import code_of, details_of
 
 MAX_STREAMS: Final = 100
@@ -57,12 +57,14 @@ logger = logging.getLogger(__name__)
 class Exchange(msgspec.Struct):
     """A call, or a message of a stream, and what is known of it.
 
-    `until` is the moment, in the loop's time, by which it must be answered.
+    `until` is the moment, in the loop's time, by which it must be answered. `peer` is the other end
+    of its connection; whose the call is says the scope.
     """
 
     scope: Scope
     state: RequestState
     until: float
+    peer: Client | None
 
 
 Answer = Callable[[Exchange, bytes], Awaitable[bytes]]
@@ -145,7 +147,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _answer(self, path: str, method: Unary, context: aio.ServicerContext) -> bytes:
         exchange = self._begin(path, context, is_counted=method.is_counted)
-        client = _client(context.peer())
+        client = exchange.peer
         self.connections.enter(client)
         try:
             self._admit(exchange, method.marks, is_counted=method.is_counted)
@@ -170,8 +172,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             if full is not None:
                 raise full
-            with self.arrivals.held(message):
+            self.arrivals.hold(message)
+            try:
                 reply = await answer(exchange, message)
+            finally:
+                self.arrivals.let_go(message)
         finally:
             in_flight.leave()
         return _ended(exchange, reply)
@@ -265,7 +270,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             for name, value in context.invocation_metadata() or ()
             if name in self._metadata
         ]
-        scope: Scope = {"headers": headers, "client": _client(context.peer()), STATE: state}
+        peer = _client(context.peer())
+        scope: Scope = {"headers": headers, "client": peer, STATE: state}
         if self._config.proxies:
             apply_forwarded(scope, self._config.proxies)
         if self._tracing is not None and is_counted:
@@ -273,7 +279,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             _note_method(record, path)
         sent = [value for name, value in headers if name == b"x-request-id"]
         identify(state, sent[0] if len(sent) == 1 else None, self._ids)
-        return Exchange(scope, state, now + (deadline if left is None else min(left, deadline)))
+        until = now + (deadline if left is None else min(left, deadline))
+        return Exchange(scope, state, until, peer)
 
     def _admit(self, exchange: Exchange, marks: Marks, *, is_counted: bool = True) -> None:
         access = self._context.access

@@ -16,6 +16,7 @@ docs/protocol/extension_binary_data.md; https://protobuf.dev/programming-guides/
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +35,12 @@ SMALL: Final = 64 * 1024
 
 MAX_MEMBERS: Final = 20_000
 """Members that a message may have: tensors, raw contents and parameters."""
+
+ID: Final = 3
+"""The number of the `id` of a response."""
+
+KEPT: Final = 512
+"""Parts of responses that are kept for others like them."""
 
 RAW_INPUT: Final = 7
 """The number of `raw_input_contents`."""
@@ -92,23 +99,26 @@ def decode(payload: Payload, limits: Limits) -> InferenceRequest:
 
 def encode(response: InferenceResponse, request: InferenceRequest) -> Reply:
     """The outputs that were asked for, raw or typed as the request was."""
-    message = RESPONSE(
-        model_name=response.model, model_version=str(response.version), id=response.id
-    )
-    if response.notice is not None:
-        message.parameters["notice"].string_param = response.notice
+    # Messages one behind the other are one, with the members of all. So what is the same in most
+    # responses is kept, and raw tensors are copied once, as members of a message thrice.
+    parts: list[bytes | memoryview] = [_model(response.model, response.version, response.notice)]
+    parts += (_head(ID, len(id_ := response.id.encode())), id_)
     raw: list[bytes | memoryview] = []
     for name, datatype, tensor, parameters in v2.outputs(response, request):
-        output = message.outputs.add(name=name, datatype=datatype.name, shape=tensor.shape)
-        for parameter, told in (parameters or {}).items():
-            output.parameters[parameter].string_param = str(told)
         if request.binary:
             data = datatypes.to_bytes(tensor)
             raw += (_head(RAW_OUTPUT, len(data)), data)
-        else:
+            if not parameters:
+                parts.append(_raw_output(name, datatype.name, tensor.shape))
+                continue
+        message = _output(name, datatype.name, tensor.shape)
+        (output,) = message.outputs
+        for parameter, told in (parameters or {}).items():
+            output.parameters[parameter].string_param = str(told)
+        if not request.binary:
             getattr(output.contents, CONTENTS[datatype.name]).extend(_typed(datatype, tensor))
-    # Tensors in bytes are put behind the message here: as its members they would be copied thrice.
-    return Reply(b"".join((message.SerializeToString(), *raw)), CONTENT_TYPE)
+        parts.append(message.SerializeToString())
+    return Reply(b"".join((*parts, *raw)), CONTENT_TYPE)
 
 
 def streamed(body: bytes) -> bytes:
@@ -285,6 +295,26 @@ def _read_varint(body: bytes | bytearray, at: int) -> tuple[int, int]:
 # Writing ------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=KEPT)
+def _model(name: str, version: int, notice: str | None) -> bytes:
+    """The members of a response that are those of its model."""
+    message = RESPONSE(model_name=name, model_version=str(version))
+    if notice is not None:
+        message.parameters["notice"].string_param = notice
+    return bytes(message.SerializeToString())
+
+
+@lru_cache(maxsize=KEPT)
+def _raw_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """The members of a response that describe an output, whose values stand elsewhere."""
+    return bytes(_output(name, datatype, shape).SerializeToString())
+
+
+def _output(name: str, datatype: str, shape: tuple[int, ...]) -> Message:
+    """A response that has an output without values, and nothing else."""
+    return RESPONSE(outputs=[{"name": name, "datatype": datatype, "shape": shape}])
+
+
 def _typed(datatype: Datatype, tensor: Tensor) -> list[Any]:
     values: list[Any] = np.ravel(tensor).tolist()
     return [text.encode() for text in values] if datatype is BYTES else values
@@ -296,6 +326,8 @@ def _head(number: int, length: int) -> bytes:
 
 
 def _varint(number: int) -> bytes:
+    if number <= 0x7F:
+        return bytes((number,))
     found = bytearray()
     while number > 0x7F:
         found.append(number & 0x7F | 0x80)

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from ..node import (
+    FEW,
     Answer,
     Array,
     Classifier,
@@ -182,10 +183,20 @@ def _expit(score: float) -> float:
 
 def softmax(scores: Array) -> Array:
     """The probabilities of classes by a score each."""
+    if scores.size <= FEW and len(scores) == 1 and scores.dtype == np.float64:
+        return np.array([_softmax(scores[0].tolist())])
     found: Array = scores - scores.max(axis=1, keepdims=True)
     np.exp(found, out=found)
     found /= found.sum(axis=1, keepdims=True)
     return found
+
+
+def _softmax(scores: list[float]) -> list[float]:
+    """`softmax` of one row, for which numpy would take longer."""
+    top = max(scores)
+    powers = [math.exp(score - top) for score in scores]
+    total = sum(powers)
+    return [power / total for power in powers]
 
 
 def one_vs_rest(scores: Array) -> Array:
