@@ -24,11 +24,13 @@ SHORT_NS: Final = 200_000
 LONG_NS: Final = 1_000_000
 """When calls of late took longer on average, threads make them for `PAUSE` seconds."""
 
+MOST_NS: Final = 4_000_000
+"""What a call counts as at most: something else may have had the processor for longer."""
+
 PAUSE: Final = 10.0
 
 MEMORY: Final = 8
-"""How many calls that average is taken from. One alone may take a millisecond for something else,
-as the search for garbage does; one of ten is enough."""
+"""How many calls that average is taken from."""
 
 ROWS: Final = (64, 16, 4, 1)
 """How many rows a call in the loop may have."""
@@ -41,10 +43,7 @@ Answer = TypeVar("Answer")
 
 
 class ShortCalls(Generic[Answer]):
-    """Calls `predict`, of up to `most` rows. Belongs to one event loop.
-
-    Times are those of the processor: while something else has it, the model is not slow.
-    """
+    """Calls `predict`, of up to `most` rows. Belongs to one event loop."""
 
     def __init__(self, predict: Callable[[Rows], Answer], most: int) -> None:
         self._predict = predict
@@ -66,11 +65,12 @@ class ShortCalls(Generic[Answer]):
         Raises:
             Whatever `predict` raises.
         """
-        begun = time.thread_time_ns()
+        begun = time.perf_counter_ns()
         try:
             return self._predict(matrix)
         finally:
-            self._pace += (time.thread_time_ns() - begun - self._pace) / MEMORY
+            took = min(time.perf_counter_ns() - begun, MOST_NS)
+            self._pace += (took - self._pace) / MEMORY
             if self._pace > LONG_NS:
                 self._from = time.monotonic() + PAUSE
 
