@@ -1,7 +1,7 @@
 """Requests that wait for the same model share one call of predict.
 
 There is no timer. A request that finds the batcher idle is run at once; what arrives while a batch
-runs forms the next one. One batch of a model runs at a time, in a thread, and the loop stays free;
+runs forms the next one, as does what the next few turns of a busy loop bring. One batch of a model runs at a time, in a thread, and the loop stays free;
 or in the loop, where that is so short that a thread would cost more (`short_calls.py`). What fails
 there is run again in a thread, where what is to blame is looked for.
 
@@ -37,6 +37,12 @@ Rows = NDArray[Any]
 
 LOOK_AGAIN: Final = 0.1
 """Seconds from one look at who has waited for too long to the next."""
+
+MOST_TURNS: Final = 8
+"""Turns of a busy loop that a batch which is predicted there waits for others to join it."""
+
+IDLE_NS: Final = 10_000
+"""A turn of the loop that takes less has done nothing for anybody."""
 
 MEMORY: Final = 8
 """How many batches the usual time of one is taken from."""
@@ -174,7 +180,8 @@ class Batcher(Generic[Answer]):
         if not self._going:
             self._going = True
             self._idle.clear()
-            self._loop.call_soon(self._start_next)  # with all that come in this turn of the loop
+            # With all that come in this turn of the loop.
+            self._loop.call_soon(self._gather, MOST_TURNS, time.perf_counter_ns())
         if self._timer is None and (until is not None or self._patience < math.inf):
             self._look_later()
         return await request.future
@@ -207,6 +214,16 @@ class Batcher(Generic[Answer]):
         self._waiting.clear()
         self._waiting_rows = 0
         self._idle.set()
+
+    def _gather(self, turns: int, since: int) -> None:
+        """Begin at once where a thread predicts, since what comes meanwhile waits for the next
+        batch, or where the loop has nothing else to do. While it is busy, go on with what its next
+        turns bring as well: of requests that come one by one each would be a batch of its own."""
+        now = time.perf_counter_ns()
+        if self._short is None or not turns or now - since < IDLE_NS:
+            self._start_next()
+        elif not self._closed:
+            self._loop.call_soon(self._gather, turns - 1, now)
 
     def _start_next(self) -> None:
         """Answer the next batch, or give it to a thread, if there is one."""
