@@ -32,6 +32,11 @@ _WORD: Final = 64
 _BELOW: Final = np.array([(1 << bits) - 1 for bits in range(_WORD + 1)], dtype=np.uint64)
 """Words in which so many of the first bits are set."""
 
+_FEW_WORDS: Final = 8
+"""Of a tree, that are gone through one by one."""
+_BYTE: Final = 256
+"""Places that are counted in one."""
+
 
 class Column(NamedTuple):
     """A feature, and where its rows of masks are.
@@ -63,8 +68,8 @@ class Column(NamedTuple):
 
 
 class BitMasks(msgspec.Struct, frozen=True, dict=True):
-    """The masks of a table: `masks` of shape (rows of all columns, trees, words). `starts` are
-    one before the first leaf of each tree in `values`, which has them from left to right."""
+    """The masks of a table: `masks` of shape (rows of all columns, words, trees). `starts` are the
+    first leaf of each tree in `values`, which has them from left to right."""
 
     columns: tuple[Column, ...]
     masks: Array
@@ -78,7 +83,7 @@ class BitMasks(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def words(self) -> int:
-        return int(self.masks.shape[2])
+        return int(self.masks.shape[1])
 
     @cached_property
     def _flat(self) -> Array:
@@ -87,9 +92,10 @@ class BitMasks(msgspec.Struct, frozen=True, dict=True):
     def leaves(self, numbers: Array) -> Array:
         """The place of each leaf in `values`, of shape (trees, rows)."""
         if not self.columns:
-            return np.repeat(self.starts[:, np.newaxis] + 1, len(numbers), axis=1)
-        left = self._of_row(numbers[0]) if len(numbers) == 1 else self._of_rows(numbers)
-        return self._first(left.reshape(len(numbers), *self.masks.shape[1:])).T
+            return np.repeat(self.starts[:, np.newaxis], len(numbers), axis=1)
+        return self._first(
+            self._of_row(numbers[0]) if len(numbers) == 1 else self._of_rows(numbers)
+        )
 
     def _of_row(self, numbers: Array) -> Array:
         row = numbers.tolist()
@@ -112,32 +118,38 @@ class BitMasks(msgspec.Struct, frozen=True, dict=True):
         return found
 
     def _first(self, left: Array) -> Array:
-        """The first bits that are set, of shape (rows, trees), as places in `values`."""
-        words = left.shape[2]
-        if words == 1:
-            found: Array = _lowest(left[:, :, 0]) + self.starts
-            return found
-        flat = left.reshape(-1, words)
-        which = (flat != 0).argmax(axis=1)
-        which += np.arange(0, flat.size, words)
-        bits = _lowest(flat.ravel().take(which))
-        which %= words
-        which *= _WORD
-        which += bits
-        found = which.reshape(left.shape[:2]) + self.starts
-        return found
+        """The first bits that are set, of shape (trees, rows), as places in `values`. What is left
+        over is written over."""
+        words = left.reshape(-1, *self.masks.shape[1:])
+        bits = 8 * words.itemsize
+        if self.words > _FEW_WORDS:
+            which = (words != 0).argmax(axis=1)
+            one = np.take_along_axis(words, which[:, np.newaxis], axis=1)[:, 0]
+            return (which * bits + _trailing(one) + self.starts).T
+        zeros = _trailing(words)
+        found = zeros[:, -1]
+        if self.words * bits > _BYTE:
+            found = found.astype(np.uint16)
+        for word in range(self.words - 2, -1, -1):
+            # All of it is passed where none is set, else what comes behind does not count.
+            found = found * (zeros[:, word] >> (bits.bit_length() - 1))
+            found += zeros[:, word]
+        return (found + self.starts).T
 
 
-def _lowest(words: Array) -> Array:
-    """One more than the place of the lowest bit of each that is set."""
-    found: Array = _count(words ^ (words - 1))
-    return found
+def _trailing(words: Array) -> Array:
+    """How many bits stand below the lowest of each that is set; all bits where none is. The words
+    are written over."""
+    below = words - 1
+    np.invert(words, out=words)
+    below &= words
+    return _count(below)
 
 
 def _count_bits(words: Array) -> Array:
     """How many bits are set, if these are the lowest ones."""
     upper = (words >> 1) + (words & 1)  # what is exact as a float: half, rounded up
-    return np.frexp(upper.astype(np.float64))[1]
+    return np.frexp(upper.astype(np.float64))[1].astype(np.uint8)
 
 
 _count: Final[Callable[[Array], Array]] = getattr(np, "bitwise_count", _count_bits)
@@ -171,11 +183,12 @@ def _build(table: Table) -> BitMasks | None:
     if end > room:
         return None
     leaves = _Leaves.of(table)
-    masks = np.full((end, table.trees, words), np.iinfo(dtype).max, dtype=dtype)
+    masks = np.full((end, words, table.trees), np.iinfo(dtype).max, dtype=dtype)
+    by_tree = masks.swapaxes(1, 2)
     if cleared:
         rows, nodes = (np.concatenate([each[part] for each in cleared]) for part in (1, 2))
         trees = np.searchsorted(table.starts, nodes, "right") - 1
-        np.bitwise_and.at(masks, (rows, trees), _kept(table, leaves, nodes, words, dtype))
+        np.bitwise_and.at(by_tree, (rows, trees), _kept(table, leaves, nodes, words, dtype))
     for column, _, _ in cleared:
         if column.thresholds is not None:
             gaps = masks[column.start : column.start + len(column.thresholds)]
@@ -184,7 +197,7 @@ def _build(table: Table) -> BitMasks | None:
     return BitMasks(
         tuple(each.column for each in cleared),
         masks,
-        starts.astype(np.intp) - 1,
+        starts.astype(np.intp),
         _values(table, leaves, starts),
     )
 

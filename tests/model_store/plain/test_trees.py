@@ -194,10 +194,22 @@ def test_rows_that_walk_come_to_the_leaves_that_the_masks_say(
     np.testing.assert_array_equal(walking.predict(rows).shares, by_masks.shares)
 
 
+@pytest.mark.parametrize("leaves", [2, 8, 30, 64, 150, 256, 300, 700])
+def test_trees_of_so_many_leaves_come_to_those_that_scikit_learn_does(leaves: int) -> None:
+    random = np.random.default_rng(leaves)
+    X = random.normal(size=(2 * leaves + 50, 3))
+    forest = RandomForestRegressor(3, max_leaf_nodes=leaves, random_state=0)
+    forest.fit(X, random.normal(size=len(X)))
+    form, _ = packed(forest, X, X[:, 0])
+    rows = random.normal(size=(600, 3))
+    for some in (rows, rows[:1]):
+        np.testing.assert_array_equal(form.predict(some).labels, forest.predict(some))
+
+
 def test_bits_are_counted_alike_with_and_without_the_operation_of_numpy() -> None:
     for size in (8, 16, 32, 64):
-        words = np.array([(1 << bits) - 1 for bits in range(1, size + 1)], dtype=f"uint{size}")
-        assert bit_masks._count_bits(words).tolist() == list(range(1, size + 1))
+        words = np.array([(1 << bits) - 1 for bits in range(size + 1)], dtype=f"uint{size}")
+        assert bit_masks._count_bits(words).tolist() == list(range(size + 1))
 
 
 @pytest.mark.parametrize(
