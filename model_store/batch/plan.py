@@ -1,8 +1,9 @@
 """What a run is to do, known before anything is written: its parts, and the columns that come out.
 
-A part is a file of the input, or some row groups of one with many rows, of about a million rows.
-Its name follows from the file's and from the first row group alone, so that a part that was made
-twice is one. The schema of what comes out follows from the manifest and from the heads of the
+A part is a file of the input, or some row groups of one with many rows, of about a million rows, or
+fewer where the whole input has not many millions, so that several workers end at about the same
+time. Its name follows from the file's and from the first row group alone, so that a part that was
+made twice is one. The schema of what comes out follows from the manifest and from the heads of the
 input.
 """
 
@@ -23,7 +24,10 @@ from ..manifest import Manifest
 from .inputs import Format, Input, Source, stem
 
 PART_ROWS: Final = 1_000_000
-"""Rows of a part, about: a row group is not divided."""
+"""Rows of a part at most, about: a row group is not divided."""
+LEAST_PART_ROWS: Final = 250_000
+PARTS: Final = 16
+"""So many parts there are at least, where they do not get fewer rows than that."""
 
 ALL: Final = "all"
 NONE: Final = "none"
@@ -52,7 +56,8 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All of that. `kept` are the columns of the input that come out as well, and `schema` has
-    these and what is added, in their order. `explained` says whether reasons are added."""
+    these and what is added, in their order. `explained` says whether reasons are added, `part_rows`
+    how many rows a part of several row groups has at most."""
 
     input: Input
     parts: tuple[Part, ...]
@@ -60,6 +65,7 @@ class Plan:
     schema: Any
     format: Format
     explained: bool = False
+    part_rows: int = PART_ROWS
 
     @property
     def rows(self) -> int | None:
@@ -91,11 +97,16 @@ def make_plan(
     kept = _kept(found.sources, columns)
     schema = _schema(found, kept, format, added_fields(kept, manifest, explained=explained))
     names = _names(found.sources)
+    most = _part_rows(found)
     parts = sorted(
-        (part for source in found.sources for part in _parts(source, names[source.name], format)),
+        (
+            part
+            for source in found.sources
+            for part in _parts(source, names[source.name], format, most)
+        ),
         key=lambda part: part.name,
     )
-    return Plan(found, tuple(parts), kept, schema, format, explained)
+    return Plan(found, tuple(parts), kept, schema, format, explained, most)
 
 
 # Parts ---------------------------------------------------------------------------
@@ -114,20 +125,30 @@ def _names(sources: Sequence[Source]) -> dict[str, str]:
     return called
 
 
-def _parts(source: Source, called: str, format: Format) -> Iterator[Part]:
+def _part_rows(found: Input) -> int:
+    """Rows of a part at most, by the input alone."""
+    fewer = min(PART_ROWS, max(LEAST_PART_ROWS, (found.rows or 0) // PARTS))
+    divided = any(
+        [*_ranges(source.groups, fewer)] != [*_ranges(source.groups, PART_ROWS)]
+        for source in found.sources
+    )
+    return fewer if divided else PART_ROWS
+
+
+def _parts(source: Source, called: str, format: Format, most: int) -> Iterator[Part]:
     folder, slash, name = called.rpartition("/")
     digits = max(5, len(str(len(source.groups))))  # so that parts sort by name
-    for first, end in _ranges(source.groups) if source.groups else [(0, 0)]:
+    for first, end in _ranges(source.groups, most) if source.groups else [(0, 0)]:
         path = f"{folder}{slash}{_PREFIX}{name}-{first:0{digits}}.{format}"
         rows = sum(source.groups[first:end]) if source.format == "parquet" else None
         yield Part(path, source, first, end, sum(source.groups[:first]), rows)
 
 
-def _ranges(groups: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Row groups one after another, together until the next would make it more than a million."""
+def _ranges(groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Row groups one after another, together until the next would make it more than `most`."""
     first = rows = 0
     for group, size in enumerate(groups):
-        if group > first and rows + size > PART_ROWS:
+        if group > first and rows + size > most:
             yield first, group
             first, rows = group, 0
         rows += size

@@ -18,9 +18,10 @@ from ..manifest import Manifest
 from .bundle import answering_digest
 from .inputs import Source
 from .places import Place
-from .plan import Plan, shown_schema
+from .plan import PART_ROWS, Plan, shown_schema
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Since 2 parts may have fewer rows than a million."""
 RECORD: Final = "_score.json"
 SUCCESS: Final = "_SUCCESS"
 
@@ -40,7 +41,8 @@ class InputFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is. `digest` is that of the model's files, and `libraries` are those that it was
-    made with; `schema` has the names and types of what comes out, `columns` those that are kept."""
+    made with; `schema` has the names and types of what comes out, `columns` those that are kept.
+    `part_rows` is what a part of several row groups has at most."""
 
     format: int
     model: str
@@ -54,6 +56,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None
     parts: int
     schema: list[tuple[str, str]]
+    part_rows: int = PART_ROWS
 
     @classmethod
     def of(cls, manifest: Manifest, plan: Plan) -> Record:
@@ -70,13 +73,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             rows=plan.rows,
             parts=len(plan.parts),
             schema=shown_schema(plan.schema),
+            part_rows=plan.part_rows,
         )
 
     @property
     def identity(self) -> str:
         """A digest of what decides on the parts: of two runs that have the same, they are equal."""
         told = (self.model, self.version, self.digest, self.columns, self.output)
-        content = (*told, self.inputs, self.parts, self.schema)
+        # As it was in the format 1, whose runs are gone on with.
+        parts = self.parts if self.part_rows == PART_ROWS else (self.parts, self.part_rows)
+        content = (*told, self.inputs, parts, self.schema)
         return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
     def write(self, output: Place, run: str) -> None:
@@ -118,12 +124,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             ("the format", self.output, before.output),
             (self._changed_inputs(before), self.inputs, before.inputs),
             ("the schema", self.schema, before.schema),
-            ("the division into parts", self.parts, before.parts),
+            ("the division into parts", self._division, before._division),
         ]
 
     @property
     def _model(self) -> tuple[str, int, str]:
         return self.model, self.version, self.digest
+
+    @property
+    def _division(self) -> tuple[int, int]:
+        return self.parts, self.part_rows
 
     def _changed_inputs(self, before: Record) -> str:
         now = {each.name: each for each in self.inputs}

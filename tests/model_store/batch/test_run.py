@@ -87,6 +87,41 @@ def test_parts_and_the_record_stand_where_they_are_told(
     assert json.loads((tmp_path / "out/_SUCCESS").read_text())["parts"] == 5
 
 
+def test_a_table_of_not_many_rows_has_smaller_parts_and_a_run_with_larger_ones_is_not_gone_on_with(
+    models: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_store.batch.plan.LEAST_PART_ROWS", 20)
+    monkeypatch.setattr("model_store.batch.plan.PARTS", 4)
+    write(tmp_path, "in/x.parquet", rows_of(160), row_group_size=10)
+    write(tmp_path, "in/y.parquet", rows_of(40, 160))
+    arguments = "classes", tmp_path / "in", tmp_path / "out"
+    score(*arguments, store=models)
+    names = [f"part-x-{first:05}.parquet" for first in (0, 5, 10, 15)]
+    assert written(tmp_path / "out")[2:] == [*names, "part-y-00000.parquet"]
+    assert result(tmp_path / "out").column("id").to_pylist() == [*range(200)]
+    path = tmp_path / "out/_score.json"
+    record = json.loads(path.read_text())
+    assert record.pop("part_rows") == 50
+    path.write_text(json.dumps(record | {"format": 1}))  # as it was before
+    with pytest.raises(InvalidRun, match="the division into parts changed"):
+        score(*arguments, store=models, resume=True)
+
+
+def test_a_run_of_the_first_format_whose_parts_are_the_same_is_gone_on_with(
+    models: ModelStore, tmp_path: Path
+) -> None:
+    write(tmp_path, "in/x.parquet", rows_of(50), row_group_size=10)
+    arguments = "classes", tmp_path / "in", tmp_path / "out"
+    score(*arguments, store=models)
+    path = tmp_path / "out/_score.json"
+    record = json.loads(path.read_text())
+    assert record.pop("part_rows") == 1_000_000
+    path.write_text(json.dumps(record | {"format": 1}))
+    done = score(*arguments, store=models, resume=True)
+    assert isinstance(done, Summary)
+    assert (done.complete, done.resumed) == (True, 1)
+
+
 def test_folders_name_columns_of_the_model(models: ModelStore, tmp_path: Path) -> None:
     table = rows_of(10).drop_columns(["c"])
     for value in ("1.5", "-2", "__HIVE_DEFAULT_PARTITION__", "much"):
