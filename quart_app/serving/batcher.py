@@ -1,9 +1,10 @@
 """Requests that wait for the same model share one call of predict.
 
 There is no timer. A request that finds the batcher idle is run at once; what arrives while a batch
-runs forms the next one, as does what the next few turns of a busy loop bring. One batch of a model runs at a time, in a thread, and the loop stays free;
-or in the loop, where that is so short that a thread would cost more (`short_calls.py`). What fails
-there is run again in a thread, where what is to blame is looked for.
+runs forms the next one, as does what the next few turns of a busy loop bring. One batch of a model
+runs at a time, in a thread, and the loop stays free; or in the loop, where that is so short that a
+thread would cost more (`short_calls.py`). What fails there is run again in a thread, where what is
+to blame is looked for.
 
 Whoever submits gets an answer or an error, whatever happens: a cancelled caller takes only its own
 future with it; when a batch fails, each of its requests is run once alone, so that only the

@@ -12,6 +12,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from model_store.plain import Refused
+from model_store.plain.nodes.linear import ALONE, product, softmax
 from model_store.plain.pack import NotPacked, pack
 
 from .forms import packed
@@ -201,3 +202,23 @@ def test_a_forged_linear_model_is_malformed(before: bytes, after: bytes) -> None
     y = classed(number, [0, 1, 2])
     pipeline = fitted(linear_model.LogisticRegression(), X, y)
     require_malformed(pipeline, X, y, before, after)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 64])
+def test_a_product_in_blocks_is_that_of_the_whole(classes: int) -> None:
+    generator = np.random.default_rng(0)
+    coefficients = generator.normal(size=(5, classes))
+    block = ALONE // coefficients.size
+    for count in (1, block, block + 1, 2 * block + 3):
+        rows = generator.normal(size=(count, 5))
+        found = product(rows, coefficients)
+        np.testing.assert_allclose(found, rows @ coefficients, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [3, 7, 16])
+def test_the_probabilities_of_one_row_are_those_that_it_has_among_others(classes: int) -> None:
+    scores = np.random.default_rng(0).normal(scale=300, size=(50, classes))
+    together = softmax(scores)
+    for row in range(len(scores)):
+        alone = softmax(scores[row : row + 1])
+        np.testing.assert_allclose(alone, together[row : row + 1], rtol=1e-12, atol=0)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from quart_app import protobuf
 from quart_app.inference import InferenceResponse, InvalidRequest, RequestTooLarge
@@ -215,6 +216,34 @@ def test_a_response_is_raw_to_a_raw_request_and_typed_to_a_typed_one() -> None:
     assert not typed.raw_output_contents
     assert list(typed.outputs[0].contents.bytes_contents) == ["ä".encode(), b"b"]
     assert list(typed.outputs[1].contents.fp64_contents) == [0.25, 0.75, 1.0, 0.0]
+
+
+def test_raw_tensors_of_a_large_message_are_read_where_they_lie_among_its_other_members() -> None:
+    first, second = np.arange(9_000.0), np.arange(9_000, 18_000)
+    inputs = [column("a", rows=9_000), column("b", "INT64", 9_000)]
+    whole = v2_grpc.REQUEST(model_name="m", raw_input_contents=[first.tobytes()])
+    rest = v2_grpc.REQUEST(inputs=inputs, id="7", raw_input_contents=[second.tobytes()])
+    body = whole.SerializeToString() + rest.SerializeToString()
+    assert len(body) > v2_grpc.SMALL
+    request = v2_grpc.decode(Payload(body), Limits(1, 9_000, 1024, 1024, 1024 * 1024))
+    assert (request.model, request.id, request.rows, request.binary) == ("m", "7", 9_000, True)
+    for found, sent in zip(request.columns.values(), (first, second), strict=True):
+        np.testing.assert_array_equal(found, sent)
+        assert np.shares_memory(found, np.frombuffer(body, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 20_000])
+def test_raw_outputs_are_those_of_the_model_whatever_their_size(rows: int) -> None:
+    labels, shares = np.arange(rows), np.linspace(0, 1, 3 * rows).reshape(rows, 3)
+    request = decoded(message([column()], raw_input_contents=[bytes(16)]))
+    for notice in (None, "Not for people."):
+        response = structs.replace(
+            RESPONSE, labels=labels, probabilities=[shares], notice=notice, datatype="INT64"
+        )
+        found = protobuf.parsed(v2_grpc.RESPONSE, v2_grpc.encode(response, request).body)
+        assert ("notice" in found.parameters) == (notice is not None)
+        assert [list(each.shape) for each in found.outputs] == [[rows], [rows, 3]]
+        assert list(found.raw_output_contents) == [labels.tobytes(), shares.tobytes()]
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 20_000, 3_000_000])
