@@ -11,7 +11,7 @@ LOCK_FLAGS := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 # Released clients of the wire protocols. Their dependencies do not go together, nor with ours: each
-# has an environment of its own. The README says that these versions work.
+# has an environment of its own. docs/clients.md says that these versions work.
 CLIENTS := .clients
 TRITON := 'tritonclient[grpc,http]==2.73.0'
 KSERVE := 'kserve==0.21.0'
@@ -46,7 +46,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters fuzz-grpc screenshots bench clients client-test conformance-test corpus-test onnx-test guest-test lint types protos lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters fuzz-grpc screenshots bench clients client-test conformance-test corpus-test onnx-test guest-test check lint format types docs protos lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -91,7 +91,7 @@ fuzz-boosters: $(VENV)/.installed-test $(VENV)/.installed-guests ## change value
 fuzz-grpc: $(VENV)/.installed-test ## send broken messages to a server of gRPC for SECONDS
 	@$(BIN)/python -m tests.fuzz_grpc $(SECONDS)
 
-screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the README in Chromium
+screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the documents in Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 bench: $(VENV)/.installed-uvicorn ## measure beside PEERS and the bare servers, and write docs/performance.md
@@ -117,12 +117,24 @@ onnx-test: $(VENV)/.installed-test $(VENV)/.installed-onnx ## install the extra 
 guest-test: $(VENV)/.installed-test $(VENV)/.installed-guests ## install the extra guests (600 MB) and run the tests of models of other libraries
 	@$(BIN)/python -m pytest -m guests $(PYTEST_ARGS)
 
-lint: $(VENV)/.installed-lint ## check style and format
+check: lint types $(VENV)/.installed-test ## lint, types and the quick tests, in less than 90 seconds
+	@$(BIN)/python -m pytest -m "$(QUICK)" $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-lint ## check style, format and spelling
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
+	@$(BIN)/python -m codespell_lib
 
-types: $(VENV)/.installed-test $(VENV)/.installed-browser $(VENV)/.installed-lint ## check types
+format: $(VENV)/.installed-lint ## format the code, and fix what can be fixed
+	@$(BIN)/python -m ruff check --fix
+	@$(BIN)/python -m ruff format
+
+types: $(VENV)/.installed-test $(VENV)/.installed-browser $(VENV)/.installed-docs $(VENV)/.installed-lint ## check types
 	@$(BIN)/python -m mypy
+
+docs: $(VENV)/.installed-docs ## build the documentation into site/, and check its links
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "$(CURDIR)/site/index.html"
 
 # The messages of gRPC, from the .proto files beside them.
 protos: $(VENV)/.installed-test ## write the descriptors of the messages of gRPC
@@ -139,8 +151,8 @@ lock: $(BIN)/python ## write requirements.txt; UPGRADE=1 takes the newest versio
 wheel: $(BIN)/python ## build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
-clean: ## remove .venv, .clients, .conformance, .corpus, dist and caches; instance/ with its models stays
-	@rm -rf $(VENV) $(CLIENTS) $(CONFORMANCE) $(CORPUS) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, .clients, .conformance, .corpus, dist, site and caches; instance/ with its models stays
+	@rm -rf $(VENV) $(CLIENTS) $(CONFORMANCE) $(CORPUS) dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,5 +1,5 @@
 """The released clients, each in an environment of its own, against a server: which of their modes
-work stands as a table in the README.
+work stands as a table in docs/clients.md.
 
 CLIENT_VENVS names the folder with those environments, which `make client-test` makes.
 """
@@ -283,11 +283,15 @@ def protocol(mode: str) -> int:
 
 
 def documented() -> str:
-    """The table in the README."""
+    """The table in docs/clients.md."""
     found = re.search(
-        r"<!-- clients -->\n(.*)\n<!-- /clients -->", (ROOT / "README.md").read_text(), re.DOTALL
+        r"<!-- clients -->\n(.*)\n<!-- /clients -->",
+        (ROOT / "docs/clients.md").read_text(),
+        re.DOTALL,
     )
-    assert found is not None, "README.md: no table between <!-- clients --> and <!-- /clients -->"
+    assert found is not None, (
+        "docs/clients.md: no table between <!-- clients --> and <!-- /clients -->"
+    )
     return found[1]
 
 
@@ -320,6 +324,6 @@ def test_no_client_is_left_out(results: list[Result]) -> None:
     }
 
 
-def test_the_readme_has_the_table_that_the_clients_made(results: list[Result]) -> None:
+def test_the_document_has_the_table_that_the_clients_made(results: list[Result]) -> None:
     made = table(results)
     assert without_versions(documented()) == without_versions(made), f"The table is now:\n{made}"

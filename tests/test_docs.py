@@ -21,32 +21,41 @@ from .conftest import Server, serving
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+REQUESTS = (ROOT / "docs/requests.md").read_text()
+COMMANDS = (ROOT / "docs/commands.md").read_text()
+ROUTES = (ROOT / "docs/routes.md").read_text()
 PROTOCOLS = (ROOT / "docs/protocols.md").read_text()
 EXPLAINING = (ROOT / "docs/explaining.md").read_text()
 DRIFT = (ROOT / "docs/drift.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+API = (ROOT / "docs/api/model_store.md").read_text()
+RUN = (README, REQUESTS, COMMANDS, ROUTES, PROTOCOLS, EXPLAINING)
+"""The pages whose commands are run in the folder of a server with the bundled models."""
+PAGES = [
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "bench/README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+README_LINES = 150
 
 
-def blocks(language: str, page: str = README) -> list[str]:
+def blocks(language: str, page: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[tuple[str, str]]:
-    """Each command of the README, of the protocols and of the explanations with the output that
-    stands below it."""
+    """Each command with the output that stands below it."""
     found = []
-    pages = (README, PROTOCOLS, EXPLAINING)
-    for block in [block for page in pages for block in blocks("console", page)]:
+    for block in [block for page in RUN for block in blocks("console", page)]:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             found.append((command, output))
     return found
 
 
-def rows(heading: str, page: str = README) -> list[list[str]]:
-    """The cells of the table below a heading, without its head."""
-    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
+def rows(page: str) -> list[list[str]]:
+    """The cells of the first table of a page or of a section, without its head."""
+    table = page[page.index("\n| ") :].lstrip().split("\n\n")[0]
+    lines = table.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
     return [[lines_cell.strip("` ") for lines_cell in row] for row in cells]
 
@@ -67,13 +76,27 @@ def server(folder: Path) -> Iterator[Server]:
         yield running
 
 
-def test_the_readme_has_commands_to_run() -> None:
-    assert len(commands()) >= 6
-    assert len(blocks("python")) >= 2
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= README_LINES
+
+
+def test_the_documents_have_commands_to_run() -> None:
+    assert len(blocks("console", REQUESTS)) >= 8
+    assert len(blocks("python", REQUESTS)) >= 2
+    assert all(blocks("console", page) for page in RUN)
+
+
+def test_figures_in_the_readme_are_those_that_were_measured() -> None:
+    measured = (ROOT / "docs/performance.md").read_text()
+    lines = [line for line in README.splitlines() if re.match(r"\| .*(requests/s|memory)", line)]
+    assert len(lines) == 3
+    for line in lines:
+        for figure in re.findall(r"\d[\d,]*(?: MiB)?", re.sub(r"\(\S+\)|^\|.*? \|", "", line)):
+            assert re.search(rf"(?<![\d,]){figure}(?![\d,])", measured), (line, figure)
 
 
 @pytest.mark.process
-def test_the_commands_of_the_readme_print_what_stands_below_them(
+def test_the_commands_of_the_documents_print_what_stands_below_them(
     server: Server, folder: Path
 ) -> None:
     for command, output in commands():
@@ -92,15 +115,15 @@ def test_the_commands_of_the_readme_print_what_stands_below_them(
 
 
 SCRIPTS = [
-    script for page in (README, PROTOCOLS, EXPLAINING, DRIFT) for script in blocks("python", page)
+    script
+    for page in (REQUESTS, PROTOCOLS, EXPLAINING, DRIFT, API)
+    for script in blocks("python", page)
 ]
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("number", range(len(SCRIPTS)))
-def test_python_of_the_readme_and_of_the_protocols_runs(
-    number: int, server: Server, folder: Path
-) -> None:
+def test_python_of_the_documents_runs(number: int, server: Server, folder: Path) -> None:
     script = SCRIPTS[number].replace("http://127.0.0.1:8000", server.url)
     subprocess.run(
         [sys.executable, "-c", script],
@@ -108,15 +131,6 @@ def test_python_of_the_readme_and_of_the_protocols_runs(
         env={"PYTHONPATH": str(ROOT)},
         check=True,
     )
-    if '"churn"' in script:
-        assert ModelStore(folder / "instance/models").versions("churn")
-        answer = subprocess.run(
-            ["curl", "-sf", f"{server.url}/models/churn/predict?years=9&bill=80"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        assert '"prediction":"leaves"' in answer.stdout
 
 
 def fences(page: str) -> list[tuple[str, str]]:
@@ -159,14 +173,14 @@ def test_the_examples_of_models_md_hold_one_after_the_other(tmp_path: Path) -> N
 
 def test_the_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^make (\S+)", "\n".join(blocks("console")), re.MULTILINE))
+    targets = set(re.findall(r"^make (\S+)", "\n".join(blocks("console", README)), re.MULTILINE))
     assert targets == {"run", "test"}
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
 def settings_table() -> str:
-    """The table of settings as the README must show it."""
+    """The table of settings as docs/settings.md must show it."""
     lines = ["| variable | default | what it does |", "| --- | --- | --- |"]
     for setting in SETTINGS:
         default = "not set" if setting.default is None else f"`{shown(setting.default)}`"
@@ -184,7 +198,8 @@ def shown(value: object) -> str:
 
 
 def test_the_table_of_settings_is_the_one_of_the_code() -> None:
-    table = re.search(r"<!-- settings -->\n(.*?)\n?<!-- /settings -->", README, re.DOTALL)
+    page = (ROOT / "docs/settings.md").read_text()
+    table = re.search(r"<!-- settings -->\n(.*?)\n?<!-- /settings -->", page, re.DOTALL)
     assert table is not None
     assert table[1].strip() == settings_table(), f"\n{settings_table()}"
     assert PREFIX == "QUART_APP_"
@@ -205,7 +220,7 @@ def test_the_table_of_commands_is_the_one_of_the_code() -> None:
             found[" ".join([f"{path}{name}", *arguments])] = command.get_short_help_str(200)
         return found
 
-    assert dict(rows("Commands")) == walk(cli, "")
+    assert dict(rows(COMMANDS)) == walk(cli, "")
 
 
 def test_the_table_of_routes_is_the_one_of_the_code(tmp_path: Path) -> None:
@@ -215,7 +230,7 @@ def test_the_table_of_routes_is_the_one_of_the_code(tmp_path: Path) -> None:
         route = rule.rule.replace("<unspoken:", "<")
         methods.setdefault(route, set()).update((rule.methods or set()) - {"HEAD", "OPTIONS"})
     listed = {}
-    for route, taken, *_ in rows("Routes") + rows("Routes", PROTOCOLS):
+    for route, taken, *_ in rows(ROUTES) + rows(PROTOCOLS.split("\n## Routes\n")[1]):
         listed[re.sub(r"[\[\]]", "", route)] = set(taken.split(", "))
         listed[re.sub(r"\[.*?\]", "", route)] = set(taken.split(", "))
     assert listed == methods

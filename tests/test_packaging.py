@@ -106,6 +106,11 @@ def test_the_version_is_the_same_everywhere(project: dict[str, Any]) -> None:
     assert f"\n## [{VERSION}]" in read("CHANGELOG.md")
 
 
+def test_the_project_says_where_it_is(project: dict[str, Any]) -> None:
+    assert {"Homepage", "Documentation", "Source", "Issues", "Changelog"} == set(project["urls"])
+    assert f"repository: {project['urls']['Source']}\n" in read("mkdocs.yml")
+
+
 def make(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
@@ -184,6 +189,7 @@ def test_a_wheel_holds_the_packages_and_the_templates_and_nothing_else(tmp_path:
     assert templates
     assert static
 
+    assert {f"{package}/py.typed" for package in PACKAGES} <= code
     assert wheel_files(wheel) == code | {f"quart_app/{name}" for name in templates}
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("quart_app/requirements.txt").decode() == read("requirements.txt")

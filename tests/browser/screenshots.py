@@ -1,4 +1,4 @@
-"""The pictures of the README, of a server with the bundled models, which are trained first.
+"""The pictures of the documents, of a server with the bundled models, which are trained first.
 
 `python -m tests.browser.screenshots FOLDER` takes them.
 """
