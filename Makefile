@@ -39,6 +39,17 @@ SUITE := @modelcontextprotocol/conformance@0.2.0-alpha.12 node@22
 # What pytest is told besides: `make test PYTEST_ARGS=tests/test_x.py` runs a file in one process.
 PYTEST_ARGS ?= -n 2 --dist worksteal
 
+# What `make check` runs: the tests of what changes most and takes least, by their places, since
+# collecting all tests takes longer than it may.
+QUICK := $(addprefix tests/,test_contributing.py test_docs.py test_extending.py test_imports.py \
+	test_new_column_type.py test_packaging.py) \
+	$(addprefix tests/model_store/,plain/test_form_document.py test_column_types.py test_manifest.py \
+	test_signature.py) \
+	$(addprefix tests/quart_app/,middleware/test_limits.py serving/test_batcher.py serving/test_registry.py \
+	test_config.py test_keys.py test_negotiation.py) \
+	$(addprefix tests/quart_app/protocols/test_,form.py invocations.py native.py unique_keys.py upload.py \
+	v1.py v2.py v2_binary.py)
+
 # Interpreters with peers for `make bench`; bench/README.md says how they are made.
 PEERS ?=
 
@@ -118,7 +129,7 @@ guest-test: $(VENV)/.installed-test $(VENV)/.installed-guests ## install the ext
 	@$(BIN)/python -m pytest -m guests $(PYTEST_ARGS)
 
 check: lint types $(VENV)/.installed-test ## lint, types and the quick tests, in less than 90 seconds
-	@$(BIN)/python -m pytest -m "$(QUICK)" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not process and not clients and not forms" $(QUICK) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint ## check style, format and spelling
 	@$(BIN)/python -m ruff check

@@ -30,7 +30,7 @@ def steps(workflow: Path) -> list[dict[str, str]]:
 
 
 def test_the_commands_of_the_guide_exist() -> None:
-    named = set(re.findall(r"\bmake ([a-z-]+)", GUIDE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", GUIDE, re.MULTILINE))
     assert {"run", "check", "test", "docs"} <= named <= TARGETS
 
 
@@ -64,8 +64,9 @@ def test_a_workflow_calls_make_targets(workflow: Path) -> None:
 
 def test_all_that_must_hold_is_in_a_workflow() -> None:
     text = "".join(path.read_text() for path in WORKFLOWS)
-    wanted = set(re.findall(r"make ([a-z-]+)", (ROOT / ".ci/run").read_text())) - {"run", "clients"}
-    assert not [target for target in wanted if target not in text]
+    steps = re.findall(r"^step .* make ([a-z-]+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert len(steps) > 8
+    assert not [target for target in steps if target not in text]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.name)
