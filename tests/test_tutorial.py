@@ -96,4 +96,5 @@ def deployed_version(server: Server) -> str:
         capture_output=True,
         text=True,
     )
-    return re.findall(r'"version":\d+', answered.stdout)[0]
+    (version,) = re.findall(r'"version":\d+', answered.stdout)
+    return str(version)
