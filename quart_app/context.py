@@ -43,7 +43,7 @@ MODEL: Final = "model"
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What there is of one app. `tracing` is there where traces are asked for."""
+    """The parts of one app. `tracing` is None unless traces are configured."""
 
     config: Config
     registry: Registry
@@ -59,14 +59,17 @@ class Context(msgspec.Struct, frozen=True):
 
 
 def context_of(app: Quart) -> Context:
+    """The context of an app that `create_app` made."""
     return cast(Context, app.extensions[EXTENSION])
 
 
 def get_config() -> Config:
+    """The settings of the current app."""
     return context_of(current_app).config
 
 
 def get_registry() -> Registry:
+    """The models of the current app: those that are loaded, and their store."""
     return context_of(current_app).registry
 
 
@@ -125,6 +128,7 @@ def is_recorded(name: str) -> bool:
 
 
 def get_answering() -> Answering:
+    """What makes the predictions of the current app, for all of its protocols."""
     return context_of(current_app).answering
 
 
