@@ -6,8 +6,7 @@ Source: https://prometheus.io/docs/practices/naming/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +15,13 @@ from ..figures import Watched
 from ..middleware.limits import InFlight
 from ..recording import Recording
 from ..serving.registry import Registry
+from . import families
 from .counters import RequestCounters
+from .families import Family
 from .outbox import Outbox
 
 if TYPE_CHECKING:
-    from .prometheus import Exposition, Page
+    from .prometheus import Page
 
 
 NOTHING: Final[Mapping[str, Watched]] = MappingProxyType({})
@@ -47,16 +48,19 @@ class Metrics:
         """Count a request that has ended."""
         self._counters.count(record)
 
-    def page(self, accept: str = "", watched: Mapping[str, Watched] = NOTHING) -> Page:
-        """All of them as text, in the format of OpenMetrics where `Accept` names it; `watched` by
-        the names of models."""
-        return self._exposition.page(accept, watched)
+    def families(self) -> Iterator[Family]:
+        """All of them but those of `watched`, as plain values."""
+        yield from families.requests(self._counters, self._in_flight)
+        yield from families.models(self._models)
+        yield from families.records(self._recording)
+        if self._spans is not None:
+            yield from families.spans(self._spans)
 
-    @cached_property
-    def _exposition(self) -> Exposition:
-        # Prometheus's library is imported when it is first asked for.
-        from .prometheus import Exposition
 
-        return Exposition(
-            self._counters, self._in_flight, self._models, self._recording, self._spans
-        )
+def page(told: Iterable[Family], accept: str = "", watched: Mapping[str, Watched] = NOTHING) -> Page:
+    """The families as text, in the format of OpenMetrics where `accept` names it; `watched` by the
+    names of models."""
+    # Prometheus's library is imported when it is first asked for.
+    from .prometheus import page
+
+    return page([*told, *families.watched(watched)], accept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -34,18 +33,31 @@ MILLISECONDS: Final = 1e-6
 class Distribution(msgspec.Struct):
     """Values from zero on, of which no more is kept than how many there are of about each size."""
 
-    counts: Counter[int] = msgspec.field(default_factory=Counter)
+    counts: dict[int, int] = msgspec.field(default_factory=dict)
     total: float = 0.0
     number: int = 0
     least: float = math.inf
     greatest: float = 0.0
 
     def add(self, value: float) -> None:
-        self.counts[_bin(value)] += 1
+        place = _bin(value)
+        self.counts[place] = self.counts.get(place, 0) + 1
         self.least = min(self.least, value)
         self.greatest = max(self.greatest, value)
         self.total += value
         self.number += 1
+
+    def __add__(self, other: Distribution) -> Distribution:
+        counts = dict(self.counts)
+        for place, number in other.counts.items():
+            counts[place] = counts.get(place, 0) + number
+        return Distribution(
+            counts,
+            self.total + other.total,
+            self.number + other.number,
+            min(self.least, other.least),
+            max(self.greatest, other.greatest),
+        )
 
     def add_all(self, values: NDArray[np.float64]) -> None:
         for value in values.tolist():
@@ -114,6 +126,13 @@ class Tally(msgspec.Struct):
     errors: int = 0
     nanoseconds: Distribution = msgspec.field(default_factory=Distribution)
 
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.nanoseconds + other.nanoseconds,
+        )
+
     def answer(self, nanoseconds: int | None) -> None:
         """Count an answer, and how long it took where that was measured."""
         self.requests += 1
@@ -150,7 +169,7 @@ class Difference(msgspec.Struct):
 
 
 class Comparison(msgspec.Struct):
-    """All of it, since a challenger began."""
+    """All of it, since a challenger began. `dropped` counts copies that were not asked."""
 
     champion: Tally = msgspec.field(default_factory=Tally)
     challenger: Tally = msgspec.field(default_factory=Tally)
@@ -159,6 +178,19 @@ class Comparison(msgspec.Struct):
     different: int = 0
     numbers: Distribution = msgspec.field(default_factory=Distribution)
     probabilities: Distribution = msgspec.field(default_factory=Distribution)
+    dropped: int = 0
+
+    def __add__(self, other: Comparison) -> Comparison:
+        return Comparison(
+            self.champion + other.champion,
+            self.challenger + other.challenger,
+            self.requests + other.requests,
+            self.rows + other.rows,
+            self.different + other.different,
+            self.numbers + other.numbers,
+            self.probabilities + other.probabilities,
+            self.dropped + other.dropped,
+        )
 
     def add(self, difference: Difference) -> None:
         """Count what both said to the rows of a request."""

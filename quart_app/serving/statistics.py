@@ -48,6 +48,9 @@ class Duration(msgspec.Struct):
     count: int = 0
     ns: int = 0
 
+    def __add__(self, other: Duration) -> Duration:
+        return Duration(self.count + other.count, self.ns + other.ns)
+
     def add(self, ns: int, count: int = 1) -> None:
         self.count += count
         self.ns += ns
@@ -70,6 +73,24 @@ class Statistics(msgspec.Struct):
     batches: dict[int, Duration] = msgspec.field(default_factory=dict)
     rows: Histogram = msgspec.field(default_factory=lambda: Histogram(ROWS))
     seconds: Histogram = msgspec.field(default_factory=lambda: Histogram(SECONDS))
+
+    def __add__(self, other: Statistics) -> Statistics:
+        batches = dict(self.batches)
+        for rows, duration in other.batches.items():
+            batches[rows] = batches.get(rows, Duration()) + duration
+        return Statistics(
+            self.success + other.success,
+            self.fail + other.fail,
+            self.queue + other.queue,
+            self.compute_input + other.compute_input,
+            self.compute_infer + other.compute_infer,
+            self.inferences + other.inferences,
+            self.executions + other.executions,
+            max(self.last, other.last),
+            batches,
+            self.rows + other.rows,
+            self.seconds + other.seconds,
+        )
 
     def observe(self, batch: Batch) -> None:
         """Count a call of predict."""
