@@ -44,20 +44,24 @@ from .protocols import mcp as mcp_calls
 from .protocols.protocol import Protocol
 from .protocols.registry import Protocols
 from .recording import Recording
+from .server.place import ALONE, Place
 from .serving.registry import Registry
 from .tables.jobs import Jobs
 
 if TYPE_CHECKING:
     from .observe.traces import Traces
+    from .sharing.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
+def create_app(
+    protocols: Sequence[Protocol] = (), /, *, place: Place = ALONE, **settings: Any
+) -> Quart:
     """The app, from the settings given by name (`MODEL_STORE="models"`) and the environment.
 
-    It speaks `protocols` beside the bundled ones. Each app has a store, models and threads of its
-    own, and starts once.
+    It speaks `protocols` beside the bundled ones. `place` is where it stands among the workers of
+    a server. Each app has a store, models and threads of its own, and starts once.
 
     Raises:
         ConfigError: an unknown setting, or a value that it does not take.
@@ -67,7 +71,7 @@ def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
     app.url_rule_class = Rule
     app.url_map.merge_slashes = False
     protocols_of = _protocols(config, protocols)
-    context = app.extensions[EXTENSION] = _context(config, protocols_of, app)
+    context = app.extensions[EXTENSION] = _context(config, protocols_of, app, place)
     access, in_flight = context.access, context.in_flight
     templating.register(app, config.templates)
     errors.register(app)
@@ -95,7 +99,7 @@ def _protocols(config: Config, others: Sequence[Protocol]) -> Protocols:
     return Protocols((*((mcp_calls.PROTOCOL,) if config.mcp else ()), *others))
 
 
-def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
+def _context(config: Config, protocols: Protocols, app: Quart, place: Place) -> Context:
     registry = Registry(config.store(), config)
     in_flight = InFlight(config.max_requests)
     answering = Answering(registry, config)
@@ -108,19 +112,38 @@ def _context(config: Config, protocols: Protocols, app: Quart) -> Context:
         observers.append(counted)
     if tracing is not None:
         observers.append(tracing)
+    jobs, siblings = _shared(place, config, registry, counted, recording)
     return Context(
         config,
         registry,
         answering,
         protocols,
-        Jobs(config),
+        jobs,
         counted,
         observers,
         Access(config, app),
         in_flight,
         recording,
         tracing,
+        siblings,
     )
+
+
+def _shared(
+    place: Place, config: Config, registry: Registry, metrics: Metrics, recording: Recording
+) -> tuple[Jobs, Sharing | None]:
+    """The jobs, and what a worker shares with the others where it has any."""
+    if place.folder is None:
+        return Jobs(config), None
+    # Imported by one of several workers only.
+    from .sharing.sharing import Sharing
+    from .siblings.channel import Channel
+    from .tables.jobs import KEPT_SECONDS
+    from .tables.shelf import Shelf
+
+    channel = Channel(place)
+    jobs = Jobs(config, shelf=Shelf(channel, KEPT_SECONDS))
+    return jobs, Sharing(channel, registry, metrics, recording, jobs)
 
 
 def _tracing(config: Config) -> Traces | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 from quart import Quart, current_app, request
 
+from .about import repository
+from .about.readiness import readiness
 from .answering import Answering, Call
 from .asgi import RequestState, Scope, state_of
 from .config import Config
+from .documents import Ready
 from .figures import Watched
 from .keys import require_for
 from .middleware.access import Access
@@ -30,7 +34,9 @@ from .tables.scoring import Scorer
 if TYPE_CHECKING:
     from .memory.live import Live
     from .memory.opened import SharedRecords
+    from .observe.families import Family
     from .observe.traces import Traces
+    from .sharing.sharing import Sharing
 
 EXTENSION = "quart_app"
 LIVE: Final = "quart_app.live"
@@ -43,7 +49,8 @@ MODEL: Final = "model"
 
 
 class Context(msgspec.Struct, frozen=True):
-    """The parts of one app. `tracing` is None unless traces are configured."""
+    """The parts of one app. `tracing` is None unless traces are configured, and `siblings` unless
+    the app is that of one of several workers."""
 
     config: Config
     registry: Registry
@@ -56,6 +63,7 @@ class Context(msgspec.Struct, frozen=True):
     in_flight: InFlight
     recording: Recording
     tracing: Traces | None
+    siblings: Sharing | None = None
 
 
 def context_of(app: Quart) -> Context:
@@ -77,8 +85,66 @@ def get_jobs() -> Jobs:
     return context_of(current_app).jobs
 
 
-def get_metrics() -> Metrics:
-    return context_of(current_app).metrics
+async def get_readiness() -> Ready:
+    """Whether traffic should come to this server."""
+    return await readiness_of(context_of(current_app))
+
+
+async def readiness_of(context: Context) -> Ready:
+    """Whether traffic should come to the server of this app."""
+    if context.siblings is None:
+        return readiness(context.registry)
+    return await context.siblings.readiness()
+
+
+async def statistics_of(context: Context, servables: Iterable[Servable]) -> dict[str, Any]:
+    """What these versions have done on this server since they were loaded, as Triton tells it."""
+    counted = [(each.manifest, each.statistics) for each in servables]
+    if context.siblings is not None:
+        found = await context.siblings.statistics([manifest for manifest, _ in counted])
+        counted = list(zip([manifest for manifest, _ in counted], found, strict=True))
+    return repository.statistics(counted)
+
+
+async def load_everywhere(context: Context, name: str) -> None:
+    """Load the version that a name means now, in all workers of this server.
+
+    Raises:
+        ModelNotFound: the store has no such model.
+        NotReady: the version cannot be loaded.
+    """
+    await context.registry.load_again(name)
+    if context.siblings is not None:
+        await context.siblings.load(name)
+
+
+async def unload_everywhere(context: Context, name: str) -> None:
+    """Answer no more for a model, in all workers of this server.
+
+    Raises:
+        ModelNotFound: it is neither served nor in the store.
+    """
+    await context.registry.unload(name)
+    if context.siblings is not None:
+        await context.siblings.unload(name)
+
+
+async def follow_everywhere(context: Context, name: str, until: float | None) -> None:
+    """Have all workers of this server follow a head at once, and wait for it until a moment of the
+    loop's time; what takes longer goes on."""
+    own = context.registry.follow_within(name, until)
+    if context.siblings is None:
+        await own
+    else:
+        await asyncio.gather(own, context.siblings.follow(name))
+
+
+async def get_families() -> Iterable[Family]:
+    """The metrics of this server."""
+    context = context_of(current_app)
+    if context.siblings is None:
+        return context.metrics.families()
+    return await context.siblings.families()
 
 
 def get_live() -> Live:
@@ -119,7 +185,11 @@ def get_records() -> SharedRecords:
 async def settle() -> None:
     """Wait until what was predicted before is recorded, for a moment at most: who reads a record,
     or tells its truth, may have been answered just now."""
-    await context_of(current_app).recording.settle()
+    context = context_of(current_app)
+    if context.siblings is None:
+        await context.recording.settle()
+    else:
+        await context.siblings.settle()
 
 
 def is_recorded(name: str) -> bool:

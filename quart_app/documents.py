@@ -30,6 +30,30 @@ class State(StrEnum):
     UNLOADED = "unloaded"
 
 
+Phase = Literal["starting", "serving", "hung", "draining", "memory"]
+
+
+class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a model is on its way, and why it failed where it did."""
+
+    state: State
+    reason: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether traffic should come here, in what phase the server is, and where each model is.
+
+    The phase is `hung` when no thread is left that predicts, and `memory` when the process takes
+    too much of it and is to end. With several workers each has its phase in `workers`, by its slot;
+    one that is being replaced, or does not answer, has none.
+    """
+
+    ready: bool
+    status: Phase
+    models: dict[str, ModelState]
+    workers: dict[int, Phase | None] = {}
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """One column that a model takes. `minimum`, `maximum` and `typical` are those of the training
     data and bound nothing; so are the `quartiles` of numbers and their `step`, the resolution.

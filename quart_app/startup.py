@@ -51,6 +51,8 @@ def register(app: Quart) -> None:
     async def lifespan() -> AsyncGenerator[None, None]:
         context = context_of(app)
         async with contextlib.AsyncExitStack() as stack:
+            if context.siblings is not None:
+                await stack.enter_async_context(context.siblings.running())
             stack.push_async_callback(context.recording.close)
             if context.tracing is not None:
                 await stack.enter_async_context(context.tracing.running())

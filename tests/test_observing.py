@@ -19,9 +19,10 @@ from model_store import ModelStore
 from quart_app import create_app
 from quart_app.context import context_of
 from quart_app.figures import ColumnFigures, Drift, Score, Scores, TargetScores, Watched
+from quart_app.observe import families
 from quart_app.observe.access_log import MAX_PATH, Line, TracedLine
 from quart_app.observe.line_writer import MAX_LINES
-from quart_app.observe.prometheus import WatchCollector
+from quart_app.observe.prometheus import FamilyCollector
 
 from .conftest import serving, started
 
@@ -145,8 +146,7 @@ async def test_the_table_of_metrics_is_the_one_of_the_code(
         await client.get("/nothing")
         text = await (await client.get("/metrics")).get_data(as_text=True)
     found = {}
-    watched = WatchCollector()
-    watched.found = {"small": WATCHED}
+    watched = FamilyCollector([*families.watched({"small": WATCHED})])
     for family in (*text_string_to_metric_families(text), *watched.collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}

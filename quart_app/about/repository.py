@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-from model_store import ModelStore, ModelStoreError
+from model_store import Manifest, ModelStore, ModelStoreError
 
 from ..documents import State
 from ..inference import InvalidRequest
@@ -14,6 +14,7 @@ from ..protocols import v2_documents
 from ..protocols.v2_documents import ModelIndex, ModelMetadata
 from ..serving.registry import Registry
 from ..serving.servable import Servable
+from ..serving.statistics import Statistics
 from .description import VersionState, states
 
 STATES: Final = {
@@ -37,9 +38,14 @@ async def index(registry: Registry, *, only_ready: bool) -> list[ModelIndex]:
     return [row for row in rows if not only_ready or row.state == "READY"]
 
 
-def statistics(servables: Iterable[Servable]) -> dict[str, Any]:
+def statistics(counted: Iterable[tuple[Manifest, Statistics]]) -> dict[str, Any]:
     """What these versions have done since they were loaded, as Triton tells it."""
-    return {"model_stats": [_counted(servable) for servable in servables]}
+    return {
+        "model_stats": [
+            v2_documents.statistics(manifest.name, manifest.version, found)
+            for manifest, found in counted
+        ]
+    }
 
 
 def refuse_files(parameters: Iterable[str]) -> None:
@@ -66,8 +72,3 @@ def _index(found: VersionState) -> ModelIndex:
     version = "" if found.version is None else str(found.version)
     reason = found.reason or ("" if found.state is State.READY else str(found.state))
     return ModelIndex(found.name, version, STATES.get(found.state, "LOADING"), reason)
-
-
-def _counted(servable: Servable) -> dict[str, Any]:
-    manifest = servable.manifest
-    return v2_documents.statistics(manifest.name, manifest.version, servable.statistics)

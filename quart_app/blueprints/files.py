@@ -37,7 +37,8 @@ from ..protocols import csv
 from ..protocols import form as forms
 from ..serving.servable import Servable
 from ..tables import parquet
-from ..tables.jobs import Job, JobNotFound, State
+from ..tables.job import Job, Shelved, State
+from ..tables.jobs import JobNotFound
 from ..tables.scoring import CHECKED_ROWS
 from .fields import as_text
 
@@ -184,7 +185,7 @@ def _names(manifest: Manifest) -> tuple[str, ...]:
 @hide
 async def job(name: str, id: str) -> Response:
     """How far a job is, with its first rows; as JSON without them."""
-    found = get_jobs().get(name, id)
+    found = await get_jobs().find(name, id)
     if not wants_html(request):
         return _unstored(varied(json_response(_status(found))))
     inputs = len(_names(found.manifest))
@@ -209,9 +210,7 @@ async def job(name: str, id: str) -> Response:
 async def stop(name: str, id: str) -> WerkzeugResponse:
     """Let a job end where it is."""
     jobs = get_jobs()
-    found = jobs.get(name, id)
-    jobs.cancel(found)
-    await jobs.wait(found, PATIENCE)
+    await jobs.stop(await jobs.find(name, id), PATIENCE)
     return redirect(url_for("files.job", name=name, id=id), 303)
 
 
@@ -220,7 +219,7 @@ async def stop(name: str, id: str) -> WerkzeugResponse:
 @hide
 async def download(name: str, id: str) -> Response:
     """The whole result, as CSV."""
-    found = get_jobs().get(name, id)
+    found = await get_jobs().find(name, id)
     if found.state is not State.DONE:
         raise JobNotFound(f"There is nothing to download: the job is {found.state}.")
     content = b"" if request.method == "HEAD" else found.content()
@@ -232,7 +231,7 @@ async def download(name: str, id: str) -> Response:
     return _unstored(response)
 
 
-def _status(job: Job) -> JobStatus:
+def _status(job: Job | Shelved) -> JobStatus:
     done = job.state is State.DONE
     return JobStatus(
         state=job.state,
@@ -247,7 +246,7 @@ def _status(job: Job) -> JobStatus:
     )
 
 
-def _shown(job: Job, number: int, row: Sequence[str]) -> ShownRow:
+def _shown(job: Job | Shelved, number: int, row: Sequence[str]) -> ShownRow:
     inputs = len(_names(job.manifest))
     measured = not job.manifest.exact
     beside = tuple(measure.name for measure in job.manifest.measures)

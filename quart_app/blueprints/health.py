@@ -8,40 +8,18 @@ import msgspec
 from quart import Blueprint, Response
 from quart_schema import document_response, tag
 
-from ..context import get_registry
-from ..documents import State
+from ..context import get_readiness
+from ..documents import Ready
 from ..negotiation import json_response
-from ..serving.registry import LOADING_RETRY_AFTER, Registry
+from ..serving.registry import LOADING_RETRY_AFTER
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
-
-
-Phase = Literal["starting", "serving", "hung", "draining", "memory"]
 
 
 class Live(msgspec.Struct, frozen=True):
     """The process answers."""
 
     live: Literal[True] = True
-
-
-class ModelState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a model is on its way, and why it failed where it did."""
-
-    state: State
-    reason: str | None = None
-
-
-class Ready(msgspec.Struct, frozen=True):
-    """Whether traffic should come here, in what phase the server is, and where each model is.
-
-    The phase is `hung` when no thread is left that predicts, and `memory` when the process takes
-    too much of it and is to end.
-    """
-
-    ready: bool
-    status: Phase
-    models: dict[str, ModelState]
 
 
 @blueprint.get("/live")
@@ -58,26 +36,8 @@ async def live() -> Response:
 @document_response(Ready, 503)
 async def ready() -> Response:
     """Traffic should come here; 503 while a model is on its way, and before the server stops."""
-    registry = get_registry()
-    response = json_response(_state_of(registry), 200 if registry.ready else 503)
-    if not registry.ready:
+    found = await get_readiness()
+    response = json_response(found, 200 if found.ready else 503)
+    if not found.ready:
         response.headers["Retry-After"] = str(LOADING_RETRY_AFTER)
     return response
-
-
-def _state_of(registry: Registry) -> Ready:
-    status: Phase = "serving"
-    if registry.out_of_memory:
-        status = "memory"
-    elif registry.draining:
-        status = "draining"
-    elif registry.waiting:
-        status = "starting"
-    elif registry.workers.exhausted:
-        status = "hung"
-    later = {name: entry for (name, _), entry in registry.others.items()}
-    states = {
-        name: ModelState(entry.state, entry.reason)
-        for name, entry in sorted((later | registry.entries).items())
-    }
-    return Ready(registry.ready, status, states)

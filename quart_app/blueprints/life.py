@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
-from quart import Blueprint, Response, redirect, render_template, request, url_for
+from quart import Blueprint, Response, current_app, redirect, render_template, request, url_for
 from quart_schema import document_response, hide, tag
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -18,7 +18,7 @@ from model_store.gates import READERS, gates, share
 from model_store.head import CHAMPION, Challenger, Change, Head, Kind
 
 from ..about.card import CardVersion, read_card
-from ..context import get_registry, get_state, get_until
+from ..context import context_of, follow_everywhere, get_registry, get_state, get_until
 from ..documents import ErrorBody, Update
 from ..inference import InvalidRequest
 from ..marks import changes
@@ -159,7 +159,7 @@ async def versions(name: str) -> Response:
     servable = await registry.servable(name, until=get_until())
     entry = registry.entries.get(name)
     told = await asyncio.to_thread(_told, registry, name, servable.manifest)
-    standing = _standing(registry, name, told.head)
+    standing = await _standing(registry, name, told.head)
     page = await render_template(
         "pages/versions.html",
         manifest=servable.manifest,
@@ -186,11 +186,11 @@ def _told(registry: Registry, name: str, serving: Manifest) -> _Told:
     return _Told(store.head(name), [*card.versions], store.history(name)[-SHOWN:][::-1])
 
 
-def _standing(registry: Registry, name: str, head: Head) -> Standing | Trial | None:
+async def _standing(registry: Registry, name: str, head: Head) -> Standing | Trial | None:
     """How the challenger of a model does; None where there is none."""
     running = registry.challenges.get(name)
     if running is not None:
-        return running.standing()
+        return running.standing(await running.trial_of_all())
     untried = registry.untried(name)
     found = head.challenger
     if found is None:
@@ -285,7 +285,7 @@ async def _done(name: str, call: Any, given: Mapping[str, Any]) -> Response | We
     registry = get_registry()
     who = get_state().key or NOBODY
     await run_in_daemon(partial(call, who=who, why=given.get("why")))
-    await registry.follow_within(name, get_until())
+    await follow_everywhere(context_of(current_app), name, get_until())
     if wants_html(request):
         return redirect(url_for("life.versions", name=name), 303)
     return json_response(await asyncio.to_thread(_life, registry, name))

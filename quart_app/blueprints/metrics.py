@@ -5,7 +5,8 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 from quart_schema import tag
 
-from ..context import get_metrics, get_watched
+from ..context import get_families, get_watched
+from ..observe.metrics import page
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -14,5 +15,5 @@ blueprint = Blueprint("metrics", __name__)
 @tag({"health"})
 async def metrics() -> Response:
     """The metrics, in the text format of Prometheus or OpenMetrics."""
-    page = get_metrics().page(request.headers.get("Accept", ""), await get_watched())
-    return Response(page.body, content_type=page.content_type)
+    found = page(await get_families(), request.headers.get("Accept", ""), await get_watched())
+    return Response(found.body, content_type=found.content_type)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import cast
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, current_app, request
 from quart_schema import document_response, tag
 
 from ..about import repository
-from ..context import get_registry, get_until
+from ..context import (
+    context_of,
+    get_readiness,
+    get_registry,
+    get_until,
+    load_everywhere,
+    statistics_of,
+    unload_everywhere,
+)
 from ..inference import InvalidRequest, NotReady
 from ..marks import changes
 from ..negotiation import json_response
@@ -51,7 +59,7 @@ async def live() -> Response:
 @document_response(ServerReady, 503)
 async def ready() -> Response:
     """Traffic should come here."""
-    is_ready = get_registry().ready
+    is_ready = (await get_readiness()).ready
     response = json_response(ServerReady(is_ready), 200 if is_ready else 503)
     if not is_ready:
         response.headers["Retry-After"] = str(LOADING_RETRY_AFTER)
@@ -106,7 +114,8 @@ async def config(name: str, version: str | None = None) -> Response:
 @tag({"v2"})
 async def statistics() -> Response:
     """What every loaded version has done, as Triton tells it."""
-    return json_response(repository.statistics(get_registry().servables))
+    context = context_of(current_app)
+    return json_response(await statistics_of(context, context.registry.servables))
 
 
 @blueprint.get("/models/<name>/stats")
@@ -115,7 +124,7 @@ async def statistics() -> Response:
 async def model_statistics(name: str, version: str | None = None) -> Response:
     """What a model has done since it was loaded, as Triton tells it."""
     servable = await get_registry().servable(name, version, until=get_until())
-    return json_response(repository.statistics([servable]))
+    return json_response(await statistics_of(context_of(current_app), [servable]))
 
 
 @blueprint.post("/repository/index")
@@ -133,7 +142,7 @@ async def index() -> Response:
 async def load(name: str) -> Response:
     """Load the version that a name means now, and let it serve. Needs an API key."""
     _refuse_files(await _body())
-    await get_registry().load_again(name)
+    await load_everywhere(context_of(current_app), name)
     return json_response({})
 
 
@@ -143,7 +152,7 @@ async def load(name: str) -> Response:
 async def unload(name: str) -> Response:
     """Answer no more for a model, until it is loaded again. Needs an API key."""
     _members(await _body())
-    await get_registry().unload(name)
+    await unload_everywhere(context_of(current_app), name)
     return json_response({})
 
 

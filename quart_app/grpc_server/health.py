@@ -15,9 +15,9 @@ from typing import Final
 from werkzeug.exceptions import NotFound
 
 from .. import protobuf
+from ..context import Context, readiness_of
 from ..inference import InvalidRequest, NotReady
 from ..protobuf import InvalidMessage
-from ..serving.registry import Registry
 from .calls import Exchange, Method, Unary, Watched, Write
 from .inference import SERVICE as INFERENCE
 
@@ -34,9 +34,9 @@ SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 class HealthService:
     """Tells whether traffic should come here. `closing` ends who watches."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, context: Context) -> None:
         self.closing = False
-        self._registry = registry
+        self._context = context
 
     @property
     def methods(self) -> Mapping[str, Method]:
@@ -47,26 +47,28 @@ class HealthService:
             f"/{SERVICE}/Watch": Watched(self._watch),
         }
 
-    def _status(self, service: str) -> int:
+    async def _status(self, service: str) -> int:
         if service not in SERVICES:
             return SERVICE_UNKNOWN
-        return SERVING if service == LIVE or self._registry.ready else NOT_SERVING
+        if service == LIVE:
+            return SERVING
+        return SERVING if (await readiness_of(self._context)).ready else NOT_SERVING
 
     async def _check(self, exchange: Exchange, message: bytes) -> bytes:
         service = _service(message)
         if service not in SERVICES:
             raise NotFound
-        return _response(self._status(service))
+        return _response(await self._status(service))
 
     async def _list(self, exchange: Exchange, message: bytes) -> bytes:
-        found = {service: {"status": self._status(service)} for service in SERVICES}
+        found = {service: {"status": await self._status(service)} for service in SERVICES}
         kind = protobuf.message_class("grpc.health.v1.HealthListResponse")
         return bytes(kind(statuses=found).SerializeToString())
 
     async def _watch(self, exchange: Exchange, message: bytes, write: Write) -> None:
         service, told = _service(message), None
         while not self.closing:
-            status = self._status(service)
+            status = await self._status(service)
             if status != told:
                 await write(_response(status))
                 told = status

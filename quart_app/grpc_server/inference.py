@@ -13,7 +13,13 @@ from model_store.errors import ModelNotFound
 from .. import protobuf
 from ..about import repository
 from ..answering import Call
-from ..context import Context
+from ..context import (
+    Context,
+    load_everywhere,
+    readiness_of,
+    statistics_of,
+    unload_everywhere,
+)
 from ..inference import InvalidRequest, NotReady, too_large
 from ..keys import require_for
 from ..marks import Marks
@@ -39,6 +45,7 @@ class InferenceService:
     """Answers by the models of one app."""
 
     def __init__(self, context: Context) -> None:
+        self._context = context
         self._registry = context.registry
         self._answering = context.answering
 
@@ -79,7 +86,7 @@ class InferenceService:
         return _written("ServerLiveResponse", live=True)
 
     async def _ready(self, exchange: Exchange, message: bytes) -> bytes:
-        return _written("ServerReadyResponse", ready=self._registry.ready)
+        return _written("ServerReadyResponse", ready=(await readiness_of(self._context)).ready)
 
     async def _model_ready(self, exchange: Exchange, message: bytes) -> bytes:
         request = _read("ModelReadyRequest", message)
@@ -109,7 +116,7 @@ class InferenceService:
         servables = self._registry.servables
         if request.name:
             servables = [await self._servable(exchange, request)]
-        return _written("ModelStatisticsResponse", **repository.statistics(servables))
+        return _written("ModelStatisticsResponse", **await statistics_of(self._context, servables))
 
     async def _index(self, exchange: Exchange, message: bytes) -> bytes:
         request = _read("RepositoryIndexRequest", message)
@@ -120,12 +127,12 @@ class InferenceService:
         request = _read("RepositoryModelLoadRequest", message)
         name = _named(exchange, request)
         repository.refuse_files(request.parameters)
-        await self._registry.load_again(name)
+        await load_everywhere(self._context, name)
         return _written("RepositoryModelLoadResponse", model_name=name, isLoaded=True)
 
     async def _unload(self, exchange: Exchange, message: bytes) -> bytes:
         name = _named(exchange, _read("RepositoryModelUnloadRequest", message))
-        await self._registry.unload(name)
+        await unload_everywhere(self._context, name)
         return _written("RepositoryModelUnloadResponse", model_name=name, isUnloaded=True)
 
     async def _servable(self, exchange: Exchange, request: Message) -> Servable:

@@ -43,7 +43,7 @@ class GrpcServer:
         self.address = ""
         self._config = context.config
         self._limits = context.answering.limits
-        self._health = HealthService(context.registry)
+        self._health = HealthService(context)
         self._calls = Calls(
             context,
             {

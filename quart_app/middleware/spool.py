@@ -73,7 +73,7 @@ def temporary_file(*, buffering: int = -1) -> IO[bytes]:
     try:
         return tempfile.TemporaryFile(buffering=buffering)
     except OSError as error:
-        raise _no_room(error) from error
+        raise no_room(error) from error
 
 
 def write(file: IO[bytes], block: bytes) -> None:
@@ -82,9 +82,10 @@ def write(file: IO[bytes], block: bytes) -> None:
         file.write(block)
         file.flush()
     except OSError as error:
-        raise _no_room(error) from error
+        raise no_room(error) from error
 
 
-def _no_room(error: OSError) -> NotReady:
+def no_room(error: OSError) -> NotReady:
+    """Log why a table cannot be kept, and say it to its sender in other words."""
     logger.warning("A table could not be kept in a temporary file: %s", error)
     return NotReady("There is no room here for a table at the moment.", NO_ROOM_RETRY_AFTER)

@@ -57,7 +57,9 @@ class Metrics:
             yield from families.spans(self._spans)
 
 
-def page(told: Iterable[Family], accept: str = "", watched: Mapping[str, Watched] = NOTHING) -> Page:
+def page(
+    told: Iterable[Family], accept: str = "", watched: Mapping[str, Watched] = NOTHING
+) -> Page:
     """The families as text, in the format of OpenMetrics where `accept` names it; `watched` by the
     names of models."""
     # Prometheus's library is imported when it is first asked for.

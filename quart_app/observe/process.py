@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from .families import Family
+from .families import Family, Join
 
 CPU: Final = "process_cpu_seconds"
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -24,7 +24,10 @@ TICKS: Final = os.sysconf("SC_CLK_TCK")
 def process() -> Iterator[Family]:
     """What it takes now; the processor's time alone where there is no /proc."""
     times = os.times()
-    yield _family(CPU, "Total user and system CPU time spent in seconds.", times[0] + times[1])
+    spent = times.user + times.system
+    yield Family(
+        CPU, "Total user and system CPU time spent in seconds.", "counter", (), [((), spent)]
+    )
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         boot = _booted()
@@ -32,24 +35,21 @@ def process() -> Iterator[Family]:
     except (OSError, ValueError):
         return
     start, virtual, resident = int(fields[19]), int(fields[20]), int(fields[21])
-    yield _family("process_virtual_memory_bytes", "Virtual memory size in bytes.", virtual)
-    yield _family(
-        "process_resident_memory_bytes", "Resident memory size in bytes.", resident * PAGE
-    )
-    yield _family(
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield _gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.", virtual)
+    yield _gauge("process_resident_memory_bytes", "Resident memory size in bytes.", resident * PAGE)
+    yield _gauge(
         "process_start_time_seconds",
         "Start time of the process since unix epoch in seconds.",
         boot + start / TICKS,
+        join="min",
     )
-    yield _family("process_open_fds", "Number of open file descriptors.", files)
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield _family("process_max_fds", "Maximum number of open file descriptors.", most)
+    yield _gauge("process_open_fds", "Number of open file descriptors.", files)
+    yield _gauge("process_max_fds", "Maximum number of open file descriptors.", most)
 
 
-def _family(name: str, documentation: str, value: float) -> Family:
-    kind = "counter" if name == CPU else "gauge"
-    join = "min" if name == "process_start_time_seconds" else "sum"
-    return Family(name, documentation, kind, (), [((), value)], join=join)
+def _gauge(name: str, documentation: str, value: float, *, join: Join = "sum") -> Family:
+    return Family(name, documentation, "gauge", (), [((), value)], join=join)
 
 
 def _booted() -> float:

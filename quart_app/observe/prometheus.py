@@ -18,7 +18,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from .families import Family, Labels
+from .families import Family
 from .process import CPU
 
 OPENMETRICS: Final = "application/openmetrics-text"

@@ -9,6 +9,8 @@ The challenger has threads of its own. One that hangs or raises takes nothing fr
 canary without a thread that answers gets no more requests, and copies beyond the queue are dropped
 and counted.
 
+Where several workers are one server, each counts for itself, and the gates are judged on the sum.
+
 Known weak point: the figures are those of one server, since it began. Each server of a store
 compares for itself, and the first whose gate breaks stops the challenger for all.
 """
@@ -17,9 +19,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Literal, NamedTuple
 
@@ -35,9 +38,10 @@ from .workers import Workers
 
 Variant = Literal["champion", "canary"]
 Timing = Literal["champion first", "champion last"] | None
-Verdict = Callable[["Challenge", str | None], None]
-"""Called once in the loop: with the gate that was broken, or None where all hold for as long as was
-asked."""
+Verdict = Callable[["Challenge", Comparison, str | None], None]
+"""Called once in the loop: with what was judged and the gate that was broken, or None where all
+hold for as long as was asked."""
+
 
 WAITING: Final = 256
 """Copies that wait; more are dropped and counted."""
@@ -60,6 +64,8 @@ JUDGE_AFTER: Final = 0.2
 """Seconds from an outcome to the look at the gates, which all outcomes meanwhile share."""
 
 KEY_BYTES: Final = 8
+
+logger = logging.getLogger(__name__)
 
 
 class Copy(NamedTuple):
@@ -107,6 +113,21 @@ class Shadowed(NamedTuple):
 OnCopy = Callable[[Shadowed], None]
 
 
+class Trial(msgspec.Struct, array_like=True):
+    """What one worker has counted of a challenger; `waiting` counts copies."""
+
+    comparison: Comparison
+    waiting: int = 0
+
+
+class Totals(NamedTuple):
+    """How to know what all workers of this server have counted of a challenge, by its key. There
+    are so many `workers`, which take turns at it."""
+
+    read: Callable[[str], Awaitable[Trial]]
+    workers: int
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """A challenger and how it does, on this server. `waiting` and `dropped` count copies."""
 
@@ -138,14 +159,16 @@ class Challenge:
         deadline: float,
         judge: Verdict,
         on_copy: OnCopy | None = None,
+        totals: Totals | None = None,
     ) -> None:
-        """`on_copy` is told in the loop of everything that a shadow is asked."""
+        """`on_copy` is told in the loop of everything that a shadow is asked. With `totals` it is
+        one of several workers that try the challenger."""
         self.challenger = challenger
         self.champion = champion
         self.servable = servable
         self.workers = workers
         self.comparison = Comparison()
-        self.dropped = 0
+        self.key = f"{champion.manifest.name}/{challenger.id}/{champion.manifest.version}"
         self._deadline = deadline
         self._judge = judge
         self.on_copy = on_copy
@@ -159,6 +182,8 @@ class Challenge:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._proven = False
+        self._totals = totals
+        self._looks: set[asyncio.Task[None]] = set()
 
     def variant(self, key: Callable[[], str]) -> Variant:
         """Who answers the request with this key."""
@@ -213,9 +238,18 @@ class Challenge:
         elif self._is_its_turn():
             self._offer(copy)
 
-    def standing(self) -> Standing:
+    @property
+    def trial(self) -> Trial:
+        """What this worker has counted."""
+        return Trial(self.comparison, len(self._copies))
+
+    async def trial_of_all(self) -> Trial:
+        """What all workers of this server have counted."""
+        return self.trial if self._totals is None else await self._totals.read(self.key)
+
+    def standing(self, trial: Trial) -> Standing:
         """How it does, in figures."""
-        found = self.challenger
+        found, comparison = self.challenger, trial.comparison
         return Standing(
             model=self.champion.manifest.name,
             kind=found.kind,
@@ -225,11 +259,11 @@ class Challenge:
             state="running",
             reason="Every thread of it hangs." if self.servable.exhausted else None,
             gates=found.gates,
-            champion=self.comparison.champion.told(self.champion.manifest.version),
-            challenger=self.comparison.challenger.told(found.version),
-            compared=self.comparison.told(),
-            waiting=len(self._copies),
-            dropped=self.dropped,
+            champion=comparison.champion.told(self.champion.manifest.version),
+            challenger=comparison.challenger.told(found.version),
+            compared=comparison.told(),
+            waiting=trial.waiting,
+            dropped=comparison.dropped,
         )
 
     def close(self) -> None:
@@ -238,6 +272,8 @@ class Challenge:
         self._copies.clear()
         if self._timer is not None:
             self._timer.cancel()
+        for task in self._looks:
+            task.cancel()
         if self._pump is not None:
             self._pump.cancel()
         self.workers.shutdown(wait=False, cancel_futures=True)
@@ -258,7 +294,7 @@ class Challenge:
             self._judge_soon()
             return
         if len(self._copies) >= WAITING or copy.request.rows > WHOLE_ROWS:
-            self.dropped += 1
+            self.comparison.dropped += 1
             return
         self._copies.append(copy)
         if self._pump is None:
@@ -345,18 +381,38 @@ class Challenge:
     def _judge_soon(self) -> None:
         if self._timer is None and not self._closed:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(JUDGE_AFTER, self._look_at_gates)
+            seconds = JUDGE_AFTER * (1 if self._totals is None else self._totals.workers)
+            self._timer = loop.call_later(seconds, self._look_at_gates)
 
     def _look_at_gates(self) -> None:
         self._timer = None
+        if self._totals is None:
+            self._decide(self.comparison)
+            return
+        task = asyncio.get_running_loop().create_task(self._look_at_all())
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+    async def _look_at_all(self) -> None:
+        """Judge on what all workers have counted."""
+        try:
+            found = await self.trial_of_all()
+        except Exception:
+            logger.exception("what the workers have counted of a challenger cannot be added up")
+        else:
+            self._decide(found.comparison)
+
+    def _decide(self, found: Comparison) -> None:
+        if self._closed:
+            return
         gates = self.challenger.gates
-        broken = self.comparison.broken(gates)
+        broken = found.broken(gates)
         if broken is not None:
             self.close()
-            self._judge(self, broken)
-        elif not self._proven and self.comparison.is_proven(gates):
+            self._judge(self, found, broken)
+        elif not self._proven and found.is_proven(gates):
             self._proven = True
-            self._judge(self, None)
+            self._judge(self, found, None)
 
 
 def _outcomes(

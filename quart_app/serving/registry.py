@@ -21,7 +21,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -46,7 +46,8 @@ from ..documents import State, Update
 from ..inference import NotReady
 from ..pipeline_errors import shown
 from . import room
-from .challenge import Challenge, OnCopy
+from .challenge import Challenge, OnCopy, Totals
+from .comparison import Comparison
 from .servable import Servable
 from .short_calls import most_rows
 from .threads import run_in_daemon
@@ -138,6 +139,14 @@ class Wanted(NamedTuple):
     records: RecordSettings
 
 
+class Siblings(NamedTuple):
+    """The other workers of this server: what they have counted of challengers, and how they are
+    told to follow the head of a model at once."""
+
+    totals: Totals
+    follow: Callable[[str], Awaitable[None]]
+
+
 class Untried(NamedTuple):
     """A challenger that does not load, and why."""
 
@@ -151,7 +160,8 @@ class Registry:
     `starting` lasts until the names of the models are known; `started` is set when each of them
     is ready or has failed. `draining` is set when the process is to end, and `out_of_memory` when
     that is since it takes too much of it. `workers` are the
-    threads that predict: with all of them hung it is not ready.
+    threads that predict: with all of them hung it is not ready. `siblings` are there where it is
+    that of one of several workers.
     """
 
     def __init__(self, store: ModelStore, config: Config) -> None:
@@ -173,6 +183,7 @@ class Registry:
         self._on_record_settings: OnRecordSettings | None = None
         self._on_copy: OnCopy | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.siblings: Siblings | None = None
         self.failed_updates = 0
         self.swaps = 0
         self.starting = True
@@ -667,6 +678,7 @@ class Registry:
             deadline=self._config.deadline,
             judge=self._judge,
             on_copy=self._on_copy,
+            totals=None if self.siblings is None else self.siblings.totals,
         )
         logger.info("%s version %d is tried as a %s", name, wanted.version, wanted.kind)
 
@@ -703,13 +715,13 @@ class Registry:
             challenge.close()
             self._let_go(challenge.servable)
 
-    def _judge(self, challenge: Challenge, broken: str | None) -> None:
-        """Stop or promote a challenger in the head, as its gates say."""
-        task = asyncio.create_task(self._carry_out(challenge, broken))
+    def _judge(self, challenge: Challenge, found: Comparison, broken: str | None) -> None:
+        """Stop or promote a challenger in the head, as its gates say of what was found."""
+        task = asyncio.create_task(self._carry_out(challenge, found, broken))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, challenge: Challenge, broken: str | None) -> None:
+    async def _carry_out(self, challenge: Challenge, found: Comparison, broken: str | None) -> None:
         name, challenger = challenge.champion.manifest.name, challenge.challenger
         if broken is not None and self._challenges.get(name) is challenge:
             # At once here, whether or not the head can be written.
@@ -723,14 +735,16 @@ class Registry:
                 )
                 await run_in_daemon(partial(stop, why=broken))
             else:
-                why = f"All gates held for {challenge.comparison.challenger.requests} requests."
+                why = f"All gates held for {found.challenger.requests} requests."
                 promote = partial(self.store.promote_challenger, name, challenger.id, who="gate")
                 await run_in_daemon(partial(promote, why=why))
         except InvalidChallenger:
-            pass  # another server was faster, or a person
+            pass  # another server or worker was faster, or a person
         except ModelStoreError as error:
             logger.error("the gate of %s cannot be carried out in its head: %s", name, error.told)
         await self.follow(name)
+        if self.siblings is not None:
+            await self.siblings.follow(name)
 
     # One load --------------------------------------------------------------------
 

@@ -87,6 +87,10 @@ class Kept:
 
     async def write(self) -> bytes:
         """Bring the file of this worker to what it has counted, and return that."""
+        # A thread that writes is not stopped by who waits for it, nor is one overtaken by the next.
+        return await asyncio.shield(asyncio.create_task(self._write_next()))
+
+    async def _write_next(self) -> bytes:
         async with self._writing:
             body = self._count()
             if body != self._written:

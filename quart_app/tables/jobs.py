@@ -1,7 +1,9 @@
 """Tables that are answered in the background, each into a temporary file, for who looks again.
 
-They live in this process: what it held is gone when it ends, and another process knows nothing of
-it. A client that has the id of a job may read its result, and nobody guesses one.
+They live in this process: what it held is gone when it ends. Where it is one of several workers the
+results lie in their folder, with what is to be said of them (`shelf.py`): each of them finds every
+job, and a result stays when the worker that made it ends. A client that has the id of a job may
+read its result, and nobody guesses one.
 """
 
 from __future__ import annotations
@@ -11,31 +13,34 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Sequence
-from enum import StrEnum
-from typing import IO, Final
-
-import msgspec
-
-from model_store import Manifest
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import IO, TYPE_CHECKING, Final
 
 from ..config import Config
 from ..inference import INTERNAL, InferenceError, tables_full
-from ..middleware.spool import BLOCK, temporary_file, write
+from ..middleware.spool import temporary_file
+from ..serving.threads import run_in_daemon
+from .job import Job, Shelved, State
 from .scoring import Piece, Scorer
+
+if TYPE_CHECKING:
+    from .shelf import Shelf
 
 KEPT_SECONDS: Final = 15 * 60.0
 """How long a result is kept."""
 
+STOPPING: Final = 0.5
+"""Seconds that are waited for a job that another worker was told to stop."""
+
+NOTED_AFTER: Final = 0.3
+"""Seconds after which the other workers are told how far a job is."""
+
+SWEPT_AFTER: Final = 60.0
+"""Seconds between two looks for results that nobody has removed."""
+
 RESULT_TIMES: Final = 4
 """A result may be larger than the largest table by this factor."""
-
-FIRST_ROWS: Final = 20
-"""Rows of a result that are kept in memory, to be shown; and as many of those with an error."""
-
-CELL_KEPT: Final = 80
-"""Characters of each of their cells; an error is kept whole."""
-
 
 logger = logging.getLogger(__name__)
 
@@ -44,101 +49,28 @@ class JobNotFound(Exception):
     """There is no such job, or not any more."""
 
 
-class State(StrEnum):
-    """Where a job is on its way."""
-
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-class Job(msgspec.Struct, eq=False):
-    """A table on its way through a model, and what became of it so far.
-
-    `filename` is what its sender calls it, `size` its bytes, of which `read` were taken. `errors`
-    counts the rows without an answer. `names` are those of the result's columns, `first` its first
-    rows, `faulty` the first with an error, by their number from 0. `reason` says why it failed.
-    `written` counts the bytes of the result.
-    """
-
-    id: str
-    manifest: Manifest
-    filename: str
-    size: int
-    table: IO[bytes]
-    result: IO[bytes]
-    state: State = State.RUNNING
-    reason: str | None = None
-    read: int = 0
-    rows: int = 0
-    errors: int = 0
-    written: int = 0
-    names: list[str] = msgspec.field(default_factory=list)
-    first: list[list[str]] = msgspec.field(default_factory=list)
-    faulty: dict[int, list[str]] = msgspec.field(default_factory=dict)
-
-    @property
-    def progress(self) -> float:
-        """The share of the table that is answered, from 0 to 1."""
-        return 1.0 if self.state is State.DONE else self.read / self.size
-
-    async def add(self, piece: Piece) -> None:
-        """Write a piece to the result, and count it.
-
-        Raises:
-            NotReady: it could not be written.
-        """
-        await asyncio.to_thread(write, self.result, piece.lines)
-        if not piece.rows:
-            self.names = [str(column[0]) for column in piece.columns]
-        elif missing := FIRST_ROWS - len(self.first):
-            self.first += [_cut(piece.row(i)) for i in range(min(missing, piece.rows))]
-        if missing := FIRST_ROWS - len(self.faulty):
-            for i in piece.faulty[:missing]:
-                self.faulty[self.rows + i] = _cut(piece.row(i))
-        self.written += len(piece.lines)
-        self.read = piece.read
-        self.rows += piece.rows
-        self.errors += len(piece.faulty)
-
-    async def content(self) -> AsyncGenerator[bytes, None]:
-        """The result, in pieces; to its end, even where it is no longer kept by then."""
-        own = os.dup(self.result.fileno())
-        try:
-            position = 0
-            while block := await asyncio.to_thread(os.pread, own, BLOCK, position):
-                yield block
-                position += len(block)
-        finally:
-            os.close(own)
-
-    def close(self) -> None:
-        """Let both files go."""
-        for file in (self.table, self.result):
-            with contextlib.suppress(OSError):  # what could not be written is tried once more
-                file.close()
-
-
-def _cut(row: Sequence[str]) -> list[str]:
-    *cells, error = row
-    return [f"{cell[:CELL_KEPT]}…" if len(cell) > CELL_KEPT else cell for cell in cells] + [error]
-
-
 class Jobs:
     """At most MAX_TABLES jobs that run, and as many that have ended, each kept for `kept` seconds.
 
     Belongs to one event loop; all its methods are called there.
     """
 
-    def __init__(self, config: Config, *, kept: float = KEPT_SECONDS) -> None:
+    def __init__(
+        self, config: Config, *, kept: float = KEPT_SECONDS, shelf: Shelf | None = None
+    ) -> None:
+        """With a `shelf`, the results lie there, for the other workers of this server."""
         self.kept = kept
         self._limit = config.max_tables
         self._max_bytes = RESULT_TIMES * config.max_csv_bytes
+        self._shelf = shelf
         self._starting = 0
+        self._closing = False
         self._jobs: dict[str, Job] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, asyncio.TimerHandle] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+        if shelf is not None:
+            shelf.channel.on("stop", self._stop_for_others)
 
     async def start(self, scorer: Scorer, table: IO[bytes], filename: str) -> Job:
         """A new job, once its first rows were checked and answered; the file is its own then.
@@ -150,34 +82,54 @@ class Jobs:
         if len(self._running) + self._starting >= self._limit:
             raise tables_full()
         self._starting += 1
+        id = secrets.token_urlsafe(16)
         try:
             with contextlib.ExitStack() as files:
-                result = files.enter_context(temporary_file())
+                result = self._new_result(id, files)
                 pieces = scorer.answer(table)
                 first = await anext(pieces)
+                size = os.fstat(table.fileno()).st_size
+                job = Job(
+                    id=id,
+                    manifest=scorer.manifest,
+                    filename=filename,
+                    size=size,
+                    table=table,
+                    result=result,
+                )
+                if self._shelf is not None:
+                    self._shelf.describe(job)
                 files.pop_all()
         finally:
             self._starting -= 1
-        size = os.fstat(table.fileno()).st_size
-        job = Job(secrets.token_urlsafe(16), scorer.manifest, filename, size, table, result)
         self._jobs[job.id] = job
         task = asyncio.create_task(self._run(job, first, pieces), name=f"job {job.id}")
         self._running[job.id] = task
         task.add_done_callback(lambda task: self._end(job, task))
         return job
 
+    async def find(self, model: str, id: str) -> Job | Shelved:
+        """The job of this model with this id, whichever worker of this server has it.
+
+        Raises:
+            JobNotFound: there is none, or not any more.
+        """
+        if id in self._jobs or self._shelf is None:
+            return self.get(model, id)
+        found = await run_in_daemon(partial(self._shelf.find, id))
+        if found is None or found.manifest.name != model:
+            raise self._not_found()
+        return found
+
     def get(self, model: str, id: str) -> Job:
-        """The job of this model with this id.
+        """The job of this model with this id, if it is one of this worker.
 
         Raises:
             JobNotFound: there is none, or not any more.
         """
         job = self._jobs.get(id)
         if job is None or job.manifest.name != model:
-            raise JobNotFound(
-                "There is no such file here. What was answered is kept for "
-                f"{self.kept / 60:.0f} minutes, less where many files come after it."
-            )
+            raise self._not_found()
         return job
 
     async def wait(self, job: Job, seconds: float) -> None:
@@ -190,22 +142,50 @@ class Jobs:
         if task := self._running.get(job.id):
             task.cancel()
 
+    async def stop(self, job: Job | Shelved, seconds: float) -> None:
+        """Let a job end, whichever worker runs it, and wait for that, but not for long."""
+        if isinstance(job, Job):
+            self.cancel(job)
+            await self.wait(job, seconds)
+        elif self._shelf is not None:
+            await self._shelf.stop(job.id)
+
+    async def watch(self) -> None:
+        """For ever, remove what workers have left that are no more."""
+        while self._shelf is not None:
+            await run_in_daemon(partial(self._shelf.sweep, self._limit))
+            await asyncio.sleep(SWEPT_AFTER)
+
     async def close(self) -> None:
-        """Stop every job, and keep nothing."""
+        """Stop every job, and keep nothing but what lies on the shelf."""
+        self._closing = True
         running = list(self._running.values())
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        for id in list(self._jobs):
+        for id in list(self._ended):
             self._remove(id)
 
+    def _new_result(self, id: str, files: contextlib.ExitStack) -> IO[bytes]:
+        """A file for a result, which `files` lets go."""
+        if self._shelf is None:
+            return files.enter_context(temporary_file())
+        result = files.enter_context(self._shelf.create(id))
+        files.callback(self._shelf.remove, id)
+        return result
+
     async def _run(self, job: Job, first: Piece, pieces: AsyncGenerator[Piece, None]) -> None:
+        loop = asyncio.get_running_loop()
+        noted = loop.time()
         async with contextlib.aclosing(pieces):
             await job.add(first)
             async for piece in pieces:
                 if job.written + len(piece.lines) > self._max_bytes:
                     raise InferenceError(f"The answer has more than {self._max_bytes} bytes.")
                 await job.add(piece)
+                if self._shelf is not None and loop.time() - noted > NOTED_AFTER:
+                    self._shelf.note(job)
+                    noted = loop.time()
 
     def _end(self, job: Job, task: asyncio.Task[None]) -> None:
         del self._running[job.id]
@@ -223,11 +203,36 @@ class Jobs:
             job.table.close()
         else:
             job.close()
+        if self._shelf is None:
+            self._keep(job)
+        else:
+            self._put_away(job, self._shelf)
+
+    def _keep(self, job: Job) -> None:
+        """Keep a job that has ended for a while, and of such so many."""
         timer = asyncio.get_running_loop().call_later(self.kept, self._remove, job.id)
         self._ended[job.id] = timer
         if len(self._ended) > self._limit:
             self._remove(next(iter(self._ended)))
 
+    def _put_away(self, job: Job, shelf: Shelf) -> None:
+        """Leave a job that has ended to the shelf, from which all workers tell of it."""
+        shelf.end(job, cut_off=self._closing)
+        self._jobs.pop(job.id).close()
+        self._sweeping = asyncio.create_task(run_in_daemon(partial(shelf.sweep, self._limit)))
+
     def _remove(self, id: str) -> None:
         self._jobs.pop(id).close()
         self._ended.pop(id).cancel()
+
+    def _not_found(self) -> JobNotFound:
+        return JobNotFound(
+            "There is no such file here. What was answered is kept for "
+            f"{self.kept / 60:.0f} minutes, less where many files come after it."
+        )
+
+    async def _stop_for_others(self, body: bytes) -> bytes:
+        job = self._jobs.get(body.decode())
+        if job is not None:
+            await self.stop(job, STOPPING)
+        return b""

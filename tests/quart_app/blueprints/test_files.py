@@ -26,7 +26,8 @@ from quart_app import create_app
 from quart_app.blueprints.files import attachment, shown_filename
 from quart_app.context import context_of
 from quart_app.serving.registry import Registry
-from quart_app.tables.jobs import Jobs, State
+from quart_app.tables.job import State
+from quart_app.tables.jobs import Jobs
 
 from ...conftest import Server, serving, started
 from ...kinds import PUBLISHED
