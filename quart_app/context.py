@@ -99,11 +99,10 @@ async def readiness_of(context: Context) -> Ready:
 
 async def statistics_of(context: Context, servables: Iterable[Servable]) -> dict[str, Any]:
     """What these versions have done on this server since they were loaded, as Triton tells it."""
-    counted = [(each.manifest, each.statistics) for each in servables]
-    if context.siblings is not None:
-        found = await context.siblings.statistics([manifest for manifest, _ in counted])
-        counted = list(zip([manifest for manifest, _ in counted], found, strict=True))
-    return repository.statistics(counted)
+    if context.siblings is None:
+        return repository.statistics((each.manifest, each.statistics) for each in servables)
+    manifests = {(each.manifest.name, each.manifest.version): each.manifest for each in servables}
+    return repository.statistics(await context.siblings.statistics([*manifests.values()]))
 
 
 async def load_everywhere(context: Context, name: str) -> None:

@@ -136,7 +136,7 @@ async def stop(name: str) -> Response | WerkzeugResponse:
 async def challenger(name: str) -> Response:
     """What is tried beside the champion, and how it does on this server."""
     head = await asyncio.to_thread(_store().head, name)
-    standing = _standing(get_registry(), name, head)
+    standing = await _standing(get_registry(), name, head)
     if standing is None:
         raise ModelNotFound(f"No version of {name} is tried.")
     return json_response(standing)
@@ -190,7 +190,7 @@ async def _standing(registry: Registry, name: str, head: Head) -> Standing | Tri
     """How the challenger of a model does; None where there is none."""
     running = registry.challenges.get(name)
     if running is not None:
-        return running.standing(await running.trial_of_all())
+        return running.standing(await running.counted_of_all())
     untried = registry.untried(name)
     found = head.challenger
     if found is None:

@@ -472,7 +472,9 @@ def _gauge(
     *,
     join: Join = "sum",
 ) -> Family:
-    return Family(name, documentation, "gauge", labels, [*values], join=join)
+    # A truth value is a number here, as JSON and the like do not have it.
+    told = [(each, float(value)) for each, value in values]
+    return Family(name, documentation, "gauge", labels, told, join=join)
 
 
 def _histogram(

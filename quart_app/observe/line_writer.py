@@ -1,7 +1,7 @@
 """Lines on their way to a file descriptor, which nobody who reads slowly can hold up.
 
 A bounded number of lines wait for a thread that writes them. What comes on top is dropped, and a
-line says how many were.
+line says how many were. Where several processes write to one descriptor, they take turns.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
+
+from .turns import Turn, Turns
 
 MAX_LINES: Final = 8_192
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -28,7 +30,8 @@ LEAVE: Final = 0.5
 class LineWriter:
     """Writes lines to a file descriptor, in a thread of its own. Any thread may call `write`.
 
-    `tell_dropped` makes the line that says how many are missing before it.
+    `tell_dropped` makes the line that says how many are missing before it. With `turns`, other
+    processes write to the descriptor as well.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class LineWriter:
         *,
         max_lines: int = MAX_LINES,
         max_bytes: int = MAX_BYTES,
+        turns: Turns | None = None,
     ) -> None:
         self.descriptor = descriptor
         self._dropped_line = tell_dropped
@@ -50,7 +54,8 @@ class LineWriter:
         self._taken = 0
         self._failed = 0
         self._told = 0
-        self._cut = False
+        self._turns = turns
+        self._turn = Turn()
         self._wake = threading.Event()
         self._closing = threading.Event()
         # A daemon, since a reader that hangs must not hold up the end of the process.
@@ -111,15 +116,21 @@ class LineWriter:
 
     def _write(self, piece: bytes, count: int) -> bool:
         """Whether it was written. Where that fails, as on a full disk, the next one is tried."""
-        rest = memoryview(b"\n" + piece if self._cut else piece)
         try:
-            while rest:
-                rest = rest[self._write_some(rest) :]
-                self._cut = bool(rest)
+            with self._next_turn(len(piece)) as turn:
+                rest = memoryview(b"\n" + piece if turn.cut else piece)
+                while rest:
+                    rest = rest[self._write_some(rest) :]
+                    turn.cut = bool(rest)
         except OSError:
             self._failed += count
             return False
         return True
+
+    def _next_turn(self, size: int) -> contextlib.AbstractContextManager[Turn]:
+        if self._turns is None:
+            return contextlib.nullcontext(self._turn)
+        return self._turns.turn(alone=size > select.PIPE_BUF)
 
     def _write_some(self, rest: memoryview) -> int:
         with contextlib.suppress(BlockingIOError):

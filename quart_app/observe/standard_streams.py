@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, Any, Final
 
 from .access_log import dropped_line
 from .line_writer import LineWriter
+from .turns import Turns
 
 MAX_LINE: Final = 64 * 1024
 """Bytes that may wait for the end of their line."""
@@ -59,14 +61,19 @@ class Lines(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def queued() -> Iterator[LineWriter | None]:
+def queued(folder: Path | None = None) -> Iterator[LineWriter | None]:
     """Queue what is written to `sys.stdout` and `sys.stderr` meanwhile, and write at the end what
     waits, for half a second each. Yields the writer of stdout; None where stdout is closed.
+
+    Processes that write to the same streams take turns by files in a `folder` that they share.
 
     To be entered once in a process, in the main thread, before logging is set up.
     """
     with contextlib.ExitStack() as stack:
-        out, err = _lines(sys.stdout, dropped_line), _lines(sys.stderr, _dropped_text)
+        out, err = (
+            _lines(sys.stdout, dropped_line, folder),
+            _lines(sys.stderr, _dropped_text, folder),
+        )
         if err is not None:
             stack.callback(err.end)
             stack.enter_context(contextlib.redirect_stderr(_text(err)))
@@ -84,10 +91,16 @@ def hold_descriptors() -> None:
     os.close(handle)
 
 
-def _lines(stream: IO[str] | None, tell_dropped: Callable[[int], bytes]) -> Lines | None:
+def _lines(
+    stream: IO[str] | None, tell_dropped: Callable[[int], bytes], folder: Path | None
+) -> Lines | None:
     """None where the stream is closed, or has no descriptor."""
     try:
-        return None if stream is None else Lines(LineWriter(stream.fileno(), tell_dropped))
+        if stream is None:
+            return None
+        descriptor = stream.fileno()
+        turns = None if folder is None else Turns(folder, descriptor)
+        return Lines(LineWriter(descriptor, tell_dropped, turns=turns))
     except (OSError, ValueError):
         return None
 

@@ -113,7 +113,7 @@ class Shadowed(NamedTuple):
 OnCopy = Callable[[Shadowed], None]
 
 
-class Trial(msgspec.Struct, array_like=True):
+class Counted(msgspec.Struct, array_like=True):
     """What one worker has counted of a challenger; `waiting` counts copies."""
 
     comparison: Comparison
@@ -124,7 +124,7 @@ class Totals(NamedTuple):
     """How to know what all workers of this server have counted of a challenge, by its key. There
     are so many `workers`, which take turns at it."""
 
-    read: Callable[[str], Awaitable[Trial]]
+    read: Callable[[str], Awaitable[Counted]]
     workers: int
 
 
@@ -239,17 +239,17 @@ class Challenge:
             self._offer(copy)
 
     @property
-    def trial(self) -> Trial:
+    def counted(self) -> Counted:
         """What this worker has counted."""
-        return Trial(self.comparison, len(self._copies))
+        return Counted(self.comparison, len(self._copies))
 
-    async def trial_of_all(self) -> Trial:
+    async def counted_of_all(self) -> Counted:
         """What all workers of this server have counted."""
-        return self.trial if self._totals is None else await self._totals.read(self.key)
+        return self.counted if self._totals is None else await self._totals.read(self.key)
 
-    def standing(self, trial: Trial) -> Standing:
+    def standing(self, counted: Counted) -> Standing:
         """How it does, in figures."""
-        found, comparison = self.challenger, trial.comparison
+        found, comparison = self.challenger, counted.comparison
         return Standing(
             model=self.champion.manifest.name,
             kind=found.kind,
@@ -262,7 +262,7 @@ class Challenge:
             champion=comparison.champion.told(self.champion.manifest.version),
             challenger=comparison.challenger.told(found.version),
             compared=comparison.told(),
-            waiting=trial.waiting,
+            waiting=counted.waiting,
             dropped=comparison.dropped,
         )
 
@@ -396,7 +396,7 @@ class Challenge:
     async def _look_at_all(self) -> None:
         """Judge on what all workers have counted."""
         try:
-            found = await self.trial_of_all()
+            found = await self.counted_of_all()
         except Exception:
             logger.exception("what the workers have counted of a challenger cannot be added up")
         else:

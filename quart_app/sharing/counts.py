@@ -12,13 +12,13 @@ from model_store import Manifest
 from ..observe.families import Family, Lasting, together
 from ..observe.metrics import Metrics
 from ..observe.process import process
-from ..serving.challenge import Trial
+from ..serving.challenge import Counted
 from ..serving.comparison import Comparison
 from ..serving.registry import Registry
 from ..serving.statistics import Statistics
 from ..siblings.kept import Piece
 
-TRIALS: Final = 100
+CHALLENGES: Final = 100
 """Challenges of which the counts of dead workers are kept, the latest."""
 
 
@@ -28,7 +28,7 @@ class Counts(msgspec.Struct, array_like=True):
 
     families: list[Family]
     statistics: dict[str, Statistics] = {}
-    trials: dict[str, Trial] = {}
+    challenges: dict[str, Counted] = {}
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -52,9 +52,9 @@ class Counting:
             before = statistics.get(key)
             counted = servable.statistics
             statistics[key] = counted if before is None else before + counted
-        trials = {each.key: each.trial for each in registry.challenges.values()}
+        challenges = {each.key: each.counted for each in registry.challenges.values()}
         families = self._lasting.kept([*self._metrics.families(), *process()])
-        return _encoder.encode(Counts(families, statistics, trials))
+        return _encoder.encode(Counts(families, statistics, challenges))
 
 
 def key_of(manifest: Manifest) -> str:
@@ -72,7 +72,7 @@ def sum_of(pieces: Sequence[Piece]) -> Counts:
 def fold(bodies: Sequence[bytes]) -> bytes:
     """What dead workers had counted, as if they had been one."""
     found = _sum([], [_decoder.decode(body) for body in bodies])
-    found.trials = dict([*found.trials.items()][-TRIALS:])
+    found.challenges = dict([*found.challenges.items()][-CHALLENGES:])
     return _encoder.encode(found)
 
 
@@ -81,10 +81,10 @@ def _sum(living: Sequence[Counts], dead: Sequence[Counts]) -> Counts:
     found = Counts(families, {}, {})
     for lives, counts in ((True, living), (False, dead)):
         for each in counts:
-            for key, counted in each.statistics.items():
-                found.statistics[key] = found.statistics.get(key, Statistics()) + counted
-            for key, trial in each.trials.items():
-                before = found.trials.get(key, Trial(Comparison()))
-                waiting = before.waiting + (trial.waiting if lives else 0)
-                found.trials[key] = Trial(before.comparison + trial.comparison, waiting)
+            for key, statistics in each.statistics.items():
+                found.statistics[key] = found.statistics.get(key, Statistics()) + statistics
+            for key, counted in each.challenges.items():
+                before = found.challenges.get(key, Counted(Comparison()))
+                waiting = before.waiting + (counted.waiting if lives else 0)
+                found.challenges[key] = Counted(before.comparison + counted.comparison, waiting)
     return found

@@ -18,7 +18,7 @@ from ..inference import NotReady
 from ..observe.families import Family
 from ..observe.metrics import Metrics
 from ..recording import SETTLE_LOOKS, SETTLE_STEP, Recording
-from ..serving.challenge import Totals, Trial
+from ..serving.challenge import Counted, Totals
 from ..serving.comparison import Comparison
 from ..serving.registry import Registry, Siblings
 from ..serving.statistics import Statistics
@@ -35,6 +35,9 @@ FOLLOWING: Final = 2.0
 
 LOADING: Final = 60.0
 """Seconds that the others have to load a model on request. What needs longer goes on."""
+
+CATCHING_UP: Final = 5.0
+"""Seconds that the others have to say what they were told before this worker was there."""
 
 FRESH: Final = 0.1
 """Seconds for which what the others said of their readiness holds."""
@@ -74,7 +77,7 @@ class Sharing:
         self._do("follow", registry.follow)
         self._do("load", registry.load_again)
         self._do("unload", registry.unload)
-        totals = Totals(self._trial, channel.place.workers)
+        totals = Totals(self._counted, channel.place.workers)
         registry.siblings = Siblings(totals, self.follow)
 
     @contextlib.asynccontextmanager
@@ -108,14 +111,14 @@ class Sharing:
         living = sum(piece.lives for piece in pieces)
         return [*found, _workers(living)]
 
-    async def statistics(self, manifests: Sequence[Manifest]) -> list[Statistics]:
-        """The statistics of each of these versions, of all workers."""
+    async def statistics(self, manifests: Sequence[Manifest]) -> list[tuple[Manifest, Statistics]]:
+        """These versions with what all workers have counted of each."""
         found = counts.sum_of(await self._kept.gather()).statistics
-        return [found.get(counts.key_of(manifest), Statistics()) for manifest in manifests]
+        return [(each, found.get(counts.key_of(each), Statistics())) for each in manifests]
 
-    async def _trial(self, key: str) -> Trial:
+    async def _counted(self, key: str) -> Counted:
         found = counts.sum_of(await self._kept.gather())
-        return found.trials.get(key, Trial(Comparison()))
+        return found.challenges.get(key, Counted(Comparison()))
 
     # Readiness -----------------------------------------------------------------------
 
@@ -187,7 +190,7 @@ class Sharing:
 
     async def _catch_up(self) -> None:
         """Unload what the others were told to unload before this one was there."""
-        found = await self.channel.ask("unloaded")
+        found = await self.channel.ask("unloaded", seconds=CATCHING_UP)
         names = {name for body in found.values() if body for name in _names.decode(body)}
         await self._registry.started.wait()
         for name in sorted(names):

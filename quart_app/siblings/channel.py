@@ -207,7 +207,7 @@ class Channel:
         """Log that a worker cannot be asked, once until it answers again."""
         if other not in self._silent:
             self._silent.add(other)
-            logger.warning("worker %s cannot be asked: %s", other, why)
+            logger.info("worker %s cannot be asked: %s", other, why)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
