@@ -77,6 +77,8 @@ ALLOWED = {
     "quart_app/memory": {"model_store", "msgspec", "numpy"},
     "quart_app/memory/database.py": {"psycopg"},
     "quart_app/memory/runs.py": {"model_store", "pyarrow"},
+    "quart_app/siblings": {"msgspec"},
+    "quart_app/sharing": {"model_store", "msgspec"},
     "quart_app/observe": {"msgspec"},
     "quart_app/observe/prometheus.py": {"prometheus_client"},
     "quart_app/observe/traces.py": {"opentelemetry"},
@@ -121,12 +123,13 @@ LAYERS = [
     },
     {"config", "tasks"},
     {"serving"},
-    {"protocols"},
+    {"protocols", "siblings"},
     {"about", "marks", "negotiation"},
     {"answering", "middleware"},
     {"memory"},
     {"recording"},
     {"observe", "tables"},
+    {"sharing"},
     {"context"},
     {"errors", "fast_path", "openapi", "startup"},
     {"client", "grpc_server", "mcp"},
@@ -242,6 +245,7 @@ NOT_AT_THE_START = {
     *("quart_app.grpc_server", "quart_app.protobuf", "quart_app.protocols.v2_grpc"),
     *("quart_app.blueprints.results", "quart_app.blueprints.tour", "quart_app.client"),
     *("quart_app.observe.prometheus", "quart_app.tasks", "quart_app.memory"),
+    *("quart_app.siblings", "quart_app.sharing", "quart_app.tables.shelf"),
 }
 
 
