@@ -10,7 +10,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -92,10 +93,10 @@ def _open_itself(path: str, flags: int) -> int:
 
 
 @contextlib.contextmanager
-def temporary_folder(folder: Path) -> Iterator[Path]:
+def temporary_folder(folder: Path, prefix: str = TEMPORARY) -> Iterator[Path]:
     """A new folder in this one, which is held meanwhile, and is gone afterwards if it was not given
     another name."""
-    path = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     holder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks
@@ -105,6 +106,16 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
     finally:
         discard(path)
         os.close(holder)
+
+
+def discard_abandoned(folder: Path, names: Iterable[str], age: float) -> None:
+    """Remove the temporary folders of these names that are as old, in seconds, and whose program
+    was killed."""
+    for name in names:
+        path = folder / name
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > age and not is_held(path):
+                discard(path)
 
 
 def is_held(path: Path) -> bool:

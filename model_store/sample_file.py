@@ -46,11 +46,13 @@ UNLABELLED: Final = -1
 @dataclass(frozen=True, slots=True)
 class SampleFile:
     """The columns of a file by name: texts, or with types. Those of an array have their names by
-    their places alone."""
+    their places alone. One that `may_have_more` has columns that no pipeline takes, such as what is
+    predicted, where nobody is there to name them."""
 
     path: str
     columns: Mapping[str, Sequence[str] | Feature]
     is_array: bool = False
+    may_have_more: bool = False
 
     @classmethod
     def read(cls, path: str) -> SampleFile:
@@ -201,7 +203,9 @@ def _inputs(
             f"{file.path} lacks the columns {', '.join(lacking)}; it has {', '.join(rest)}."
         )
     strange = [name for name in rest if name not in found.values()]
-    if strange:
+    if strange and file.may_have_more:
+        notes.append(f"{', '.join(strange)}: not used, since the pipeline does not know them")
+    elif strange:
         raise InvalidPipeline(
             f"{file.path} has columns that the pipeline does not know: {', '.join(strange)}; "
             f"{_ways_out(strange, aimed=bool(targets))}."

@@ -28,7 +28,6 @@ import contextlib
 import hashlib
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -799,12 +798,16 @@ class ModelStore:
         if signed is not None:
             signed.require(data, MANIFEST, f"{name} version {number}")
         found = manifest.read(data)
-        if (found.name, found.version) != (name, number):
+        if (self._name_in(found), found.version) != (name, number):
             raise CorruptVersion(
                 f"The folder of {name} version {number} holds the manifest of {found.name} "
                 f"version {found.version}; a version cannot be copied, publish it again."
             )
         return data, found
+
+    def _name_in(self, found: Manifest) -> str:
+        """The name under which the version of a manifest is in this store."""
+        return found.name
 
     def _serving(self, name: str, head: Head) -> int:
         """The version that serves, which may be gone where a folder was removed by hand."""
@@ -1086,12 +1089,9 @@ def _proven_code(folder: Path, found: Manifest) -> Code | None:
 
 def remove_abandoned(folder: Path) -> None:
     """Clear away what killed writers left: their folders are never visible, only large."""
-    for entry in files.entries(folder):
-        path = folder / entry
+    entries = files.entries(folder)
+    for entry in entries:
         if entry.startswith(_REMOVED):
-            files.empty(path)
-        elif entry.startswith(files.TEMPORARY):
-            with contextlib.suppress(FileNotFoundError):
-                age = time.time() - path.stat().st_mtime
-                if age > ABANDONED_AFTER and not files.is_held(path):
-                    files.discard(path)
+            files.empty(folder / entry)
+    temporary = (entry for entry in entries if entry.startswith(files.TEMPORARY))
+    files.discard_abandoned(folder, temporary, ABANDONED_AFTER)

@@ -294,6 +294,15 @@ class Config:
         _place,
         "Where the published models are: a folder, or with the extra `objects` s3://BUCKET/PREFIX.",
     )
+    model_dir: Path | None = _setting(  # noqa: RUF009
+        None,
+        _path,
+        "A folder that a platform mounted, to be served in place of a store: a version, a model or "
+        "a store of ours, or a folder that is imported at the start. Needs MODEL_NAME.",
+    )
+    model_name: str | None = _setting(
+        None, _model, "The name of the model in that folder, whatever it was called before."
+    )
     model_cache: Path = _setting(  # noqa: RUF009
         Path("instance/cache"),
         _path,
@@ -583,6 +592,13 @@ class Config:
         Raises:
             ConfigError: it is in a bucket, and what that needs is not installed.
         """
+        if self.model_dir is not None and self.model_name is not None:
+            # Imported where a folder is mounted only.
+            from model_store.mounted import MountedStore
+
+            return MountedStore(
+                self.model_dir.absolute(), self.model_name, public_key=self.require_signature
+            )
         if isinstance(self.model_store, Path):
             return ModelStore(self.model_store.absolute(), public_key=self.require_signature)
         # Imported where a store is in a bucket only.
@@ -618,7 +634,7 @@ class Config:
     @property
     def place(self) -> str:
         """Where the models are, for a person."""
-        at = self.model_store
+        at = self.model_store if self.model_dir is None else self.model_dir
         return str(at.absolute()) if isinstance(at, Path) else at
 
     @classmethod
@@ -643,7 +659,20 @@ class Config:
                 found[setting.field] = setting.parse(
                     environment[setting.variable], setting.variable
                 )
+        _require_whole(found)
         return cls(**found)
+
+
+def _require_whole(found: Mapping[str, Any]) -> None:
+    """Raises ConfigError where one setting lacks another, or contradicts it."""
+    folder, name = found.get("model_dir"), found.get("model_name")
+    if (folder is None) != (name is None):
+        lacking = "MODEL_NAME" if name is None else "MODEL_DIR"
+        raise ConfigError(f"MODEL_DIR and MODEL_NAME go together: {lacking} is not set.")
+    if folder is not None and "model_store" in found:
+        raise ConfigError(
+            "MODEL_DIR and MODEL_STORE exclude each other: serve the folder, or a store."
+        )
 
 
 class Setting(msgspec.Struct, frozen=True):

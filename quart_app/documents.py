@@ -22,6 +22,7 @@ class State(StrEnum):
 
     PENDING = "pending"
     TRAINING = "training"
+    IMPORTING = "importing"
     VERIFYING = "verifying"
     LOADING = "loading"
     WARMING = "warming"

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quart import Quart
 
@@ -27,6 +28,9 @@ from .context import context_of
 from .documents import State
 from .serving.follower import Follower
 from .serving.registry import Registry
+
+if TYPE_CHECKING:
+    from .mounting import Mounting
 
 DRAIN_SECONDS = 2.0
 """For what still waits when the requests themselves have ended, which is next to nothing."""
@@ -64,12 +68,18 @@ def register(app: Quart) -> None:
 @contextlib.asynccontextmanager
 async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
     """Load the models while the body runs; afterwards answer what waits and end."""
+    mounting = _mounting(registry, config)
     async with contextlib.AsyncExitStack() as stack:
+        if mounting is not None:
+            stack.callback(mounting.close)
         stack.push_async_callback(registry.close)
         stack.push_async_callback(_drain, registry)
         stack.callback(gc.unfreeze)
-        start = asyncio.create_task(start_up(registry, config), name="start-up")
+        start = asyncio.create_task(start_up(registry, config, mounting), name="start-up")
         stack.push_async_callback(_stop, start)
+        if mounting is not None:
+            looks_on = asyncio.create_task(mounting.watch(), name="mounting")
+            stack.push_async_callback(_stop, looks_on)
         watch = asyncio.create_task(registry.watch(), name="watch")
         stack.push_async_callback(_stop, watch)
         seconds = config.seconds_between_looks
@@ -79,13 +89,24 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
         yield
 
 
-async def start_up(registry: Registry, config: Config) -> None:
-    """Train what is missing and load what is there; a failure is the model's own state.
+def _mounting(registry: Registry, config: Config) -> Mounting | None:
+    """What brings the model of a mounted folder, where there is one."""
+    if config.model_dir is None:
+        return None
+    # Imported where a folder is mounted only.
+    from .mounting import Mounting
+
+    return Mounting.of(registry, config)
+
+
+async def start_up(registry: Registry, config: Config, mounting: Mounting | None = None) -> None:
+    """Train what is missing and load what is there, or bring the model of a mounted folder; a
+    failure is the model's own state.
 
     A store that cannot be read is logged; then there are no models, and it is never ready.
     """
     with _few_collections():
-        await _load_all(registry, config)
+        await _load_all(registry, config, mounting)
         if any(entry.state is State.FAILED for entry in registry.entries.values()):
             # What was read of a model that failed hangs on its traceback, and would stay for good.
             gc.collect()
@@ -93,8 +114,11 @@ async def start_up(registry: Registry, config: Config) -> None:
     await registry.replay_reasons()
 
 
-async def _load_all(registry: Registry, config: Config) -> None:
+async def _load_all(registry: Registry, config: Config, mounting: Mounting | None) -> None:
     try:
+        if mounting is not None:
+            await mounting.load()
+            return
         names = await asyncio.to_thread(registry.store.models)
         mark = registry.store.root / UNFINISHED
         wanted = _wanted(config, first=not names or mark.exists())

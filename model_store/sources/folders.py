@@ -1,5 +1,5 @@
-"""Folders: those that MLflow writes, and those of Hugging Face. Each says which of its files is the
-model, and brings rows along.
+"""Folders: those that MLflow writes, those of Hugging Face, and those with one file of a model.
+Each shows which of its files is the model, and may bring rows along.
 
 What a folder says of itself is read as data. Its own list of types to trust is not read at all, and
 its code is not run: an operator says both.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import UnreadableFile, Untrusted
 from ..sample_file import SampleFile
 from ..training import Feature, objects
+from . import single_file
 
 MLMODEL: Final = "MLmodel"
 CONFIG: Final = "config.json"
@@ -122,10 +123,7 @@ def find(folder: Path, *, code: bool) -> tuple[Path, SampleFile | None]:
         return _of_mlflow(folder, code)
     if (folder / CONFIG).is_file():
         return _of_config(folder)
-    raise UnreadableFile(
-        f"{folder} is a folder with neither MLmodel (MLflow) nor config.json (Hugging Face) in it; "
-        f"name the file of the model: quart-app models import {folder}/model.pkl"
-    )
+    return single_file.find(folder)
 
 
 # MLflow ---------------------------------------------------------------------------

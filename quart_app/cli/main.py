@@ -135,6 +135,8 @@ def cli() -> None:
 @click.option("--keep-alive", help="Seconds that an idle connection is kept open.")
 @click.option("--max-memory", help="Memory with which the server ends itself, as 300M.")
 @store_option
+@click.option("--model-dir", metavar="FOLDER", help="A mounted folder to serve instead.")
+@click.option("--model-name", metavar="NAME", help="The name of the model in that folder.")
 @allow_version_option
 @click.option("--pickles", type=click.Choice(PICKLES), help="When pickles are read.")
 @click.option("--no-tour", is_flag=True, help="Serve no tour.")
@@ -147,6 +149,8 @@ def serve(
     keep_alive: str | None,
     max_memory: str | None,
     store: str | None,
+    model_dir: str | None,
+    model_name: str | None,
     allow_version: bool,
     pickles: str | None,
     no_tour: bool,
@@ -161,6 +165,8 @@ def serve(
         keep_alive=keep_alive,
         max_memory=max_memory,
         model_store=store,
+        model_dir=model_dir,
+        model_name=model_name,
         allow_version=allow_version,
         pickles=pickles,
         tour="false" if no_tour else None,
