@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -28,10 +28,14 @@ from model_store.requirements import packages
 
 from .. import extras
 from .lock import REQUIREMENTS, normalized, read_lock, read_pins, without
+from .manifests import MOUNT
 
-Platform = Literal["heroku", "docker"]
+Platform = Literal["heroku", "docker", "kubernetes", "kserve"]
 
 MODELS: Final = "models"
+MANIFESTS: Final = "kubernetes"
+"""The folder of the manifests."""
+
 MIB: Final = 1024 * 1024
 KEEP_ALIVE: Final = 95
 """Seconds; the router of Heroku keeps its connections to an app for 90, others for less."""
@@ -42,6 +46,13 @@ USABLE_MEMORY: Final = 0.9
 RECORD: Final = ".quart-app.json"
 GIT: Final = (".git", ".gitignore", ".gitattributes")
 """What a folder may hold that still counts as empty, when it is a new repository."""
+
+IMPORTS: Final = ("pyyaml", "pandas")
+"""Distributions that a server for KServe gets besides: folders of MLflow are read with the one, and
+pipelines that were fitted on a DataFrame with the other."""
+
+Beside = Callable[[Path, str], Mapping[str, str]]
+"""Texts by their paths, made of the folder that was built and a digest of what is in it."""
 
 _REQUIRED: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -61,9 +72,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Deployment:
     """What a platform gets. `packages` are distributions to install besides, in the versions that
     are installed here. `tour` takes the tour along, with what only it needs, and `mcp` lets
-    agents find the models as tools. `memory` are the bytes
-    that the machine has. Where all models have plain forms, no pickle is read there, though it
-    comes along with its version, and scikit-learn is not installed."""
+    agents find the models as tools. `memory` are the bytes that the machine has.
+
+    For KServe no model comes along: the server is given a folder with one, which it may have to
+    import. Elsewhere, where all models have plain forms, no pickle is read there, though it comes
+    along with its version, and scikit-learn is not installed."""
 
     platform: Platform
     store: ModelStore
@@ -94,8 +107,8 @@ class Deployment:
                 the scikit-learn of our lock.
             ModelStoreError: one of them cannot be served here.
         """
-        names = sorted(set(names or store.models()))
-        if not names:
+        names = sorted(set(names or (store.models() if platform != "kserve" else ())))
+        if not names and platform != "kserve":
             raise DeploymentError(
                 f"There are no models in {store.place}; train or publish one first."
             )
@@ -110,28 +123,38 @@ class Deployment:
 
     @property
     def plain(self) -> bool:
-        """Whether all models have plain forms."""
-        return all(verified.form is not None for verified in self.models)
+        """Whether no pickle is read there, since all models have plain forms."""
+        return self.platform != "kserve" and all(
+            verified.form is not None for verified in self.models
+        )
 
     @property
     def command(self) -> list[str]:
         """What the platform starts, in the folder. No word of it means anything to a shell."""
-        usable = int(USABLE_MEMORY * self.memory) // MIB
-        return [*self.unlimited_command, "--max-memory", f"{usable}M"]
+        return [*self.unlimited_command, *within(self.memory)]
 
     @property
     def unlimited_command(self) -> list[str]:
         """The same without a limit of memory."""
+        if self.platform == "kserve":
+            return self.command_of(["--model-name", "model", "--model-dir", MOUNT])
+        return self.command_of(["--store", MODELS])
+
+    def command_of(self, models: Sequence[str]) -> list[str]:
+        """The same with options that say where the models are."""
         kept = ["--keep-alive", str(KEEP_ALIVE)]
         off = [] if self.tour else ["--no-tour"]
         off += [] if self.mcp else ["--no-mcp"]
         allowed = ["--allow-version"] if self.allow_version else []
         pickles = ["--pickles", "never"] if self.plain else allowed
-        return ["python", "-m", "quart_app", "serve", "--store", MODELS, *kept, *off, *pickles]
+        return ["python", "-m", "quart_app", "serve", *models, *kept, *off, *pickles]
 
-    def write(self, folder: Path, *, force: bool = False) -> list[str]:
+    def write(
+        self, folder: Path, *, force: bool = False, beside: Beside = lambda built, digest: {}
+    ) -> list[str]:
         """Write the folder, which is new, empty, or was written by this before, and return the
-        paths in it. It changes when all is ready to be moved there.
+        paths in it. It changes when all is ready to be moved there. `beside` makes further files
+        of what was built.
 
         Raises:
             DeploymentError: it holds what this did not write, and `force` is not set; or a
@@ -146,6 +169,11 @@ class Deployment:
             built = Path(scratch)
             self._build(built)
             digests = dict(_digests(built, _files(built)))
+            texts = beside(built, _digest_of(digests))
+            for path, text in texts.items():
+                (built / path).parent.mkdir(exist_ok=True)
+                (built / path).write_text(text, encoding="utf-8")
+            digests |= dict(_digests(built, texts))
             if not force:
                 _require_free(folder, digests)
             _place(built, folder, digests)
@@ -167,6 +195,8 @@ class Deployment:
         lock = without(read_lock(), (*tour, *pipelines))
         pins = read_pins(lock)
         wanted = set(self.packages).union(*map(_distributions, self.models))
+        if self.platform == "kserve":
+            wanted.update(IMPORTS)
         more = {name: version for name, version in _closure(wanted) if name not in pins}
         if not more:
             return lock
@@ -178,7 +208,7 @@ class Deployment:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-        for verified in self.models:
+        for verified in self.models if self.platform != "kserve" else ():
             self.store.copy(verified, folder / MODELS)
         requirements = self.requirements()
         texts = {REQUIREMENTS: requirements, **_GIT_FILES}
@@ -188,6 +218,11 @@ class Deployment:
             texts |= _docker_files(self.command, hashed="--hash=" in requirements)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
+
+
+def within(memory: int) -> list[str]:
+    """The options that keep a server within so many bytes."""
+    return ["--max-memory", f"{int(USABLE_MEMORY * memory) // MIB}M"]
 
 
 # What lies in the folder ---------------------------------------------------------
@@ -243,6 +278,7 @@ def _docker_files(command: Sequence[str], *, hashed: bool) -> dict[str, str]:
         command=_exec_form(command),
     )
     ignored = f".git\n.gitattributes\n.gitignore\n{RECORD}\nDockerfile\n.dockerignore\n"
+    ignored += f"{MANIFESTS}\n"
     return {"Dockerfile": dockerfile, ".dockerignore": f"{ignored}instance\n**/__pycache__\n"}
 
 
@@ -332,6 +368,11 @@ def _files(root: Path) -> list[str]:
     """The paths of all files below a folder, sorted, but for what Python keeps there."""
     paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if "__pycache__" not in path.parts)
+
+
+def _digest_of(digests: Mapping[str, str]) -> str:
+    """One for all files: the same for the same files."""
+    return hashlib.sha256(msgspec.json.encode(sorted(digests.items()))).hexdigest()
 
 
 def _digests(root: Path, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
