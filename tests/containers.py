@@ -143,5 +143,5 @@ def _script(
         ]
     )
     inner = f"cd {shlex.quote(spec['workingDir'])} && exec {command}"
-    lines.append(f"exec chroot . sh -euc {shlex.quote(inner)}")
+    lines.append(f"exec /usr/sbin/chroot . sh -euc {shlex.quote(inner)}")
     return "\n".join(lines)
