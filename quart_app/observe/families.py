@@ -5,6 +5,7 @@ What models count of themselves is read when it is asked for. `prometheus` write
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -398,6 +399,11 @@ JOINS: Final[Mapping[Join, Callable[[float, float], float]]] = {
 }
 
 
+STEPS: Final = 2**20
+"""Seconds are counted in as many parts, so that their sums are exact in whatever order they are
+added. Else one that is smaller by the last bit would be a counter that began anew."""
+
+
 class Lasting:
     """Counters that never go back, although what they are of is let go, or begins anew: a version
     that is loaded again counts from 0. What it counted before it was first looked at again is then
@@ -433,7 +439,7 @@ class _Grown:
             more = value - self._last.get(labels, 0)
             self._all[labels] = self._all.get(labels, 0) + max(more, 0)
         self._last = dict(now)
-        return [*self._all.items()]
+        return [(labels, _exact(value)) for labels, value in self._all.items()]
 
 
 class _GrownHistograms:
@@ -449,7 +455,14 @@ class _GrownHistograms:
             more = _growth(histogram, self._last.get(labels, nothing))
             self._all[labels] = self._all.get(labels, nothing) + more
         self._last = {labels: each + Histogram(each.bounds) for labels, each in now}
-        return [*self._all.items()]
+        return [
+            (labels, Histogram(each.bounds, each.counts, _exact(each.total)))
+            for labels, each in self._all.items()
+        ]
+
+
+def _exact(value: float) -> float:
+    return math.floor(value * STEPS) / STEPS
 
 
 def _growth(now: Histogram, before: Histogram) -> Histogram:

@@ -62,3 +62,15 @@ def test_gauges_stay_what_they_are() -> None:
     lasting = Lasting()
     lasting.kept([gauge(5, "sum")])
     assert lasting.kept([gauge(2, "sum")])[0].values == [((), 2)]
+
+
+def test_sums_are_the_same_in_whatever_order_they_are_made() -> None:
+    parts = [0.1, 0.7, 1e-7, 21.775824911, 3.3333333, 1234567.89]
+    told = [Lasting().kept([counter(part)]) for part in parts]
+    sums = set()
+    for order in (told, told[::-1]):
+        for cut in range(1, len(parts)):
+            folded = together([], order[:cut])
+            (found,) = together(order[cut:], [folded])
+            sums.update(value for _, value in found.values)
+    assert len(sums) == 1
