@@ -9,7 +9,8 @@ ModelStoreError
 ├── Untrusted             a pickle names what is not allowed; nothing was unpickled
 ├── TrialFailed           the process that tried a pipeline ran out of time or memory, or died
 ├── ModelNotFound
-│   └── VersionNotFound   also an alias that does not exist
+│   ├── VersionNotFound   also an alias that does not exist
+│   └── NothingMounted    the folder that a platform mounts is missing or empty, which may change
 ├── VersionInUse          an alias points at the version that was to be removed
 ├── InvalidChallenger     a version that cannot be tried beside the champion, or there is none
 ├── HeadChanged           somebody else has changed what a model is meanwhile
@@ -103,6 +104,10 @@ class ModelNotFound(ModelStoreError):
 
 
 class VersionNotFound(ModelNotFound):
+    pass
+
+
+class NothingMounted(ModelNotFound):
     pass
 
 

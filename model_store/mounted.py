@@ -13,12 +13,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
 from . import files, manifest
-from .errors import CorruptVersion, ModelNotFound, StoreNotWritable, Unsigned
+from .errors import CorruptVersion, ModelNotFound, NothingMounted, StoreNotWritable, Unsigned
 from .head import Change, Head, Stamp
 from .head_files import HeadFiles, Index
 from .manifest import MANIFEST, Manifest
@@ -31,10 +31,6 @@ FOREIGN: Final = ("MLmodel", "config.json")
 """What says of a folder that somebody else wrote it."""
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
-
-
-class NothingMounted(ModelNotFound):
-    """The folder is missing or empty, which may change."""
 
 
 class Lying(msgspec.Struct, frozen=True):
@@ -226,7 +222,7 @@ class _Heads:
         _refuse()
 
 
-def _refuse(*_: Any) -> NoReturn:
+def _refuse() -> NoReturn:
     raise StoreNotWritable(
         "The folder of the model is mounted, and nothing in it is changed from here; change it "
         "where it comes from."

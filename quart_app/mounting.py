@@ -21,9 +21,9 @@ from typing import Final
 import msgspec
 
 from model_store import ModelStoreError, files
-from model_store.errors import StoreNotWritable, TrialFailed
+from model_store.errors import NothingMounted, StoreNotWritable, TrialFailed
 from model_store.importing import Failed, Imported, Message, Task
-from model_store.mounted import MountedStore, NothingMounted
+from model_store.mounted import MountedStore
 
 from .config import Config
 from .documents import State
@@ -104,12 +104,16 @@ class Mounting:
             entry.state, entry.reason, entry.words = State.PENDING, None, None
             if not is_ours:
                 await self._import(entry)
-        except (ModelStoreError, OSError) as error:
+        except ModelStoreError as error:
             self._awaited = isinstance(error, NothingMounted)
             entry.fail(error, words=self._config.show_errors)
             if not self._awaited:
-                told = error.told if isinstance(error, ModelStoreError) else error
-                logger.error("%s failed: %s", self._store.name, told)
+                logger.error("%s failed: %s", self._store.name, error.told)
+            return False
+        except Exception as error:
+            self._awaited = False
+            entry.fail(error, words=self._config.show_errors)
+            logger.exception("%s failed", self._store.name)
             return False
         self._awaited = False
         return True

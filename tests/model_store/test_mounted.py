@@ -16,12 +16,13 @@ from model_store.errors import (
     InvalidName,
     ModelNotFound,
     ModelStoreError,
+    NothingMounted,
     StoreNotWritable,
     Unsigned,
 )
 from model_store.manifest import MANIFEST
 from model_store.metadata import Metadata
-from model_store.mounted import MountedStore, NothingMounted, find
+from model_store.mounted import MountedStore, find
 
 from .test_signing import private, public
 
