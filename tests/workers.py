@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parent.parent
-LONG = 60.0
+LONG = 180.0
+"""Seconds: a busy machine starts a worker in that."""
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 """The name of a sample, and its labels."""
