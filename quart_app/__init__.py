@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quart import Quart
 
+    from model_store import Model
+
     from .protocols.protocol import Protocol
+    from .server.place import Place
 
 __all__ = ["create_app"]
 
 
-def create_app(protocols: Sequence[Protocol] = (), /, **settings: Any) -> Quart:
+def create_app(
+    protocols: Sequence[Protocol] = (),
+    /,
+    *,
+    place: Place | None = None,
+    loaded: Mapping[str, Model] | None = None,
+    **settings: Any,
+) -> Quart:
     """The app, as `quart_app.app.create_app` makes it.
 
     That is imported when it is called: the client alone needs nothing of what the server needs.
     """
     from . import app
 
-    return app.create_app(protocols, **settings)
+    place = app.ALONE if place is None else place
+    return app.create_app(protocols, place=place, loaded=loaded, **settings)

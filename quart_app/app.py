@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ from .serving.registry import Registry
 from .tables.jobs import Jobs
 
 if TYPE_CHECKING:
+    from model_store import Model
+
     from .observe.traces import Traces
     from .sharing.sharing import Sharing
 
@@ -56,12 +58,18 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(
-    protocols: Sequence[Protocol] = (), /, *, place: Place = ALONE, **settings: Any
+    protocols: Sequence[Protocol] = (),
+    /,
+    *,
+    place: Place = ALONE,
+    loaded: Mapping[str, Model] | None = None,
+    **settings: Any,
 ) -> Quart:
     """The app, from the settings given by name (`MODEL_STORE="models"`) and the environment.
 
-    It speaks `protocols` beside the bundled ones. `place` is where it stands among the workers of
-    a server. Each app has a store, models and threads of its own, and starts once.
+    It speaks `protocols` beside the bundled ones. Each app has a store, models and threads of its
+    own, and starts once. `place` says among how many workers it serves; `loaded` are models that
+    this process has loaded and tried before, by name, which are served without being loaded again.
 
     Raises:
         ConfigError: an unknown setting, or a value that it does not take.
