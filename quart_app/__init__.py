@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quart import Quart
 
-    from model_store import Model
-
     from .protocols.protocol import Protocol
     from .server.place import Place
+    from .serving.loading import Loaded
 
 __all__ = ["create_app"]
 
@@ -21,7 +20,7 @@ def create_app(
     /,
     *,
     place: Place | None = None,
-    loaded: Mapping[str, Model] | None = None,
+    loaded: Loaded | None = None,
     **settings: Any,
 ) -> Quart:
     """The app, as `quart_app.app.create_app` makes it.

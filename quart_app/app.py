@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +45,11 @@ from .protocols.protocol import Protocol
 from .protocols.registry import Protocols
 from .recording import Recording
 from .server.place import ALONE, Place
+from .serving.loading import Loaded
 from .serving.registry import Registry
 from .tables.jobs import Jobs
 
 if TYPE_CHECKING:
-    from model_store import Model
-
     from .observe.traces import Traces
     from .sharing.sharing import Sharing
 
@@ -62,14 +61,14 @@ def create_app(
     /,
     *,
     place: Place = ALONE,
-    loaded: Mapping[str, Model] | None = None,
+    loaded: Loaded | None = None,
     **settings: Any,
 ) -> Quart:
     """The app, from the settings given by name (`MODEL_STORE="models"`) and the environment.
 
     It speaks `protocols` beside the bundled ones. Each app has a store, models and threads of its
-    own, and starts once. `place` says among how many workers it serves; `loaded` are models that
-    this process has loaded and tried before, by name, which are served without being loaded again.
+    own, and starts once. `place` says among how many workers it serves; models that were `loaded`
+    in this process before are served without being loaded again.
 
     Raises:
         ConfigError: an unknown setting, or a value that it does not take.
@@ -79,12 +78,12 @@ def create_app(
     app.url_rule_class = Rule
     app.url_map.merge_slashes = False
     protocols_of = _protocols(config, protocols)
-    context = app.extensions[EXTENSION] = _context(config, protocols_of, app, place)
+    context = app.extensions[EXTENSION] = _context(config, protocols_of, app, place, loaded)
     access, in_flight = context.access, context.in_flight
     templating.register(app, config.templates)
     errors.register(app)
     openapi.register(app)
-    startup.register(app)
+    startup.register(app, loaded)
     _register_hooks(app, config)
     _register_views(app, context)
     layers: list[Layer] = [  # from outside in
@@ -107,8 +106,10 @@ def _protocols(config: Config, others: Sequence[Protocol]) -> Protocols:
     return Protocols((*((mcp_calls.PROTOCOL,) if config.mcp else ()), *others))
 
 
-def _context(config: Config, protocols: Protocols, app: Quart, place: Place) -> Context:
-    registry = Registry(config.store(), config)
+def _context(
+    config: Config, protocols: Protocols, app: Quart, place: Place, loaded: Loaded | None
+) -> Context:
+    registry = Registry(config.store(), config, loaded)
     in_flight = InFlight(config.max_requests)
     answering = Answering(registry, config)
     tracing = _tracing(config)

@@ -28,6 +28,7 @@ from model_store.store import DEFAULT_ROOT, require_name
 
 from .database_url import require_url
 from .keys import NO_KEYS, Keys
+from .server import concurrency
 from .window import seconds_of
 
 PREFIX: Final = "QUART_APP_"
@@ -282,6 +283,12 @@ class Config:
     port: int | None = _setting(None, _port, "The port to listen on; 8000. 0 takes a free one.")
     server: Literal["hypercorn", "uvicorn"] = _setting(
         "hypercorn", _server, "The HTTP server: hypercorn, or with the extra uvicorn uvicorn."
+    )
+    workers: int = _setting(
+        1,
+        _count,
+        "Processes that serve, on Linux; no more than there is the memory for. WEB_CONCURRENCY "
+        "says it too, where no platform has set that by itself.",
     )
     grpc_port: int | None = _setting(
         None,
@@ -632,6 +639,11 @@ class Config:
         return FOLLOW_FOLDER if isinstance(self.model_store, Path) else FOLLOW_BUCKET
 
     @property
+    def has_folder(self) -> bool:
+        """Whether the models are in a folder, and not in a bucket."""
+        return isinstance(self.model_store, Path)
+
+    @property
     def place(self) -> str:
         """Where the models are, for a person."""
         at = self.model_store if self.model_dir is None else self.model_dir
@@ -655,10 +667,8 @@ class Config:
         for setting in SETTINGS:
             if setting.name in settings:
                 found[setting.field] = setting.parse(settings[setting.name], setting.name)
-            elif setting.is_set_in(environment):
-                found[setting.field] = setting.parse(
-                    environment[setting.variable], setting.variable
-                )
+            elif (variable := setting.variable_in(environment)) is not None:
+                found[setting.field] = setting.parse(environment[variable], variable)
         _require_whole(found)
         return cls(**found)
 
@@ -694,10 +704,13 @@ class Setting(msgspec.Struct, frozen=True):
         is_theirs = self.name in UNPREFIXED or self.name.startswith(OTEL)
         return self.name if is_theirs else PREFIX + self.name
 
-    def is_set_in(self, environment: Mapping[str, str]) -> bool:
-        """Whether its variable has a value."""
+    def variable_in(self, environment: Mapping[str, str]) -> str | None:
+        """The variable that has its value, where one has."""
+        if self.variable == concurrency.VARIABLE:
+            return concurrency.variable_in(environment)
         value = environment.get(self.variable)
-        return value is not None and (value != "" or not self.name.startswith(OTEL))
+        is_set = value is not None and (value != "" or not self.name.startswith(OTEL))
+        return self.variable if is_set else None
 
     def parse(self, value: Any, given_as: str) -> Any:
         """The value in the setting's own type, from text, or from that type and then checked

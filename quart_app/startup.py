@@ -12,13 +12,14 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
 from quart import Quart
 
-from model_store import ModelStoreError
+from model_store import ModelStore, ModelStoreError
 from model_store.errors import IncompatibleVersion, StoreNotWritable, words_of
 from model_store.libraries import require_scikit_learn
 from model_store.recipes import RECIPES
@@ -27,6 +28,7 @@ from .config import Config
 from .context import context_of
 from .documents import State
 from .serving.follower import Follower
+from .serving.loading import Failure, Loaded, load_all
 from .serving.registry import Registry
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ class TrainingFailed(ModelStoreError):
     """The child process that trained a model ended with an error."""
 
 
-def register(app: Quart) -> None:
-    """Let the app load its models while it serves."""
+def register(app: Quart, loaded: Loaded | None = None) -> None:
+    """Let the app load its models while it serves, or serve those that were loaded before."""
 
     @app.while_serving
     async def lifespan() -> AsyncGenerator[None, None]:
@@ -60,22 +62,24 @@ def register(app: Quart) -> None:
             stack.push_async_callback(context.recording.close)
             if context.tracing is not None:
                 await stack.enter_async_context(context.tracing.running())
-            await stack.enter_async_context(running(context.registry, context.config))
+            await stack.enter_async_context(running(context.registry, context.config, loaded))
             stack.push_async_callback(context.jobs.close)
             yield
 
 
 @contextlib.asynccontextmanager
-async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
+async def running(
+    registry: Registry, config: Config, loaded: Loaded | None = None
+) -> AsyncIterator[None]:
     """Load the models while the body runs; afterwards answer what waits and end."""
-    mounting = _mounting(registry, config)
+    mounting = None if loaded is not None else _mounting(registry, config)
     async with contextlib.AsyncExitStack() as stack:
         if mounting is not None:
             stack.callback(mounting.close)
         stack.push_async_callback(registry.close)
         stack.push_async_callback(_drain, registry)
         stack.callback(gc.unfreeze)
-        start = asyncio.create_task(start_up(registry, config, mounting), name="start-up")
+        start = asyncio.create_task(start_up(registry, config, loaded, mounting), name="start-up")
         stack.push_async_callback(_stop, start)
         if mounting is not None:
             looks_on = asyncio.create_task(mounting.watch(), name="mounting")
@@ -83,7 +87,10 @@ async def running(registry: Registry, config: Config) -> AsyncIterator[None]:
         watch = asyncio.create_task(registry.watch(), name="watch")
         stack.push_async_callback(_stop, watch)
         seconds = config.seconds_between_looks
-        looks = Follower(registry, seconds).run() if seconds else registry.begin_challenges()
+        before = None if loaded is None else loaded.stamps
+        looks = (
+            Follower(registry, seconds, before).run() if seconds else registry.begin_challenges()
+        )
         following = asyncio.create_task(looks, name="follow")
         stack.push_async_callback(_stop, following)
         yield
@@ -99,19 +106,50 @@ def _mounting(registry: Registry, config: Config) -> Mounting | None:
     return Mounting.of(registry, config)
 
 
-async def start_up(registry: Registry, config: Config, mounting: Mounting | None = None) -> None:
-    """Train what is missing and load what is there, or bring the model of a mounted folder; a
-    failure is the model's own state.
+async def start_up(
+    registry: Registry,
+    config: Config,
+    loaded: Loaded | None = None,
+    mounting: Mounting | None = None,
+) -> None:
+    """Train what is missing and load what is there, bring the model of a mounted folder, or serve
+    what was `loaded` before; a failure is the model's own state.
 
     A store that cannot be read is logged; then there are no models, and it is never ready.
     """
+    if loaded is not None and loaded.awaited:
+        await _name_all(registry)
+        return
     with _few_collections():
-        await _load_all(registry, config, mounting)
+        if loaded is not None:
+            await _adopt(registry, loaded)
+        else:
+            await _load_all(registry, config, mounting)
         if any(entry.state is State.FAILED for entry in registry.entries.values()):
             # What was read of a model that failed hangs on its traceback, and would stay for good.
             gc.collect()
         registry.note_frozen()
     await registry.replay_reasons()
+
+
+async def _name_all(registry: Registry) -> None:
+    """Say which models there will be, for as long as others load them."""
+    try:
+        for name in await asyncio.to_thread(registry.store.models):
+            registry.entry(name)
+        registry.starting = not registry.entries
+    except Exception:
+        logger.exception("the store cannot be read")
+
+
+async def _adopt(registry: Registry, loaded: Loaded) -> None:
+    try:
+        await registry.adopt(loaded)
+    except Exception:
+        logger.exception("start-up failed")
+    finally:
+        registry.starting = False
+        registry.started.set()
 
 
 async def _load_all(registry: Registry, config: Config, mounting: Mounting | None) -> None:
@@ -149,6 +187,50 @@ async def _load_all(registry: Registry, config: Config, mounting: Mounting | Non
     finally:
         registry.starting = False
         registry.started.set()
+
+
+def load_before(
+    config: Config,
+    *,
+    served: Mapping[str, int],
+    skipped: Mapping[tuple[str, int], str],
+    on_load: Callable[[str, int], None],
+) -> Loaded:
+    """Train what is missing and load what is there, in this thread, for processes that are forked
+    of this one; `load_all` says what the arguments are."""
+    store = config.store()
+    untrained = _train_missing(store, config)
+    loaded = load_all(store, config, served=served, skipped=skipped, on_load=on_load)
+    return structs.replace(loaded, failed={**untrained, **loaded.failed})
+
+
+def _train_missing(store: ModelStore, config: Config) -> dict[str, Failure]:
+    """Why models are missing that were to be trained."""
+    names = store.models()
+    mark = store.root / UNFINISHED
+    missing = [
+        name for name in _wanted(config, first=not names or mark.exists()) if name not in names
+    ]
+    if not missing:
+        _unmark(mark)
+        return {}
+    reason = _why_untrained(store.root)
+    if reason is not None:
+        logger.warning("%s These models are not trained: %s.", reason.told, ", ".join(missing))
+        return {name: Failure.of(reason, words=config.show_errors) for name in missing}
+    if config.recipes is None:
+        _touch(mark)
+    failures = {}
+    for name in missing:
+        logger.info("training %s", name)
+        try:
+            asyncio.run(_run_child("models", "--store", store.place, "train", name))
+        except (TrainingFailed, OSError, ValueError) as error:
+            logger.error("training %s failed: %s", name, words_of(error))
+            failures[name] = Failure.of(error, words=config.show_errors)
+    if not failures:
+        _unmark(mark)
+    return failures
 
 
 @contextlib.contextmanager

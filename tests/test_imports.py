@@ -43,7 +43,7 @@ ALLOWED = {
     "model_store/drift": {"numpy", "msgspec"},
     "model_store/comparison.py": {"numpy", "threadpoolctl"},
     "model_store/converted.py": {"numpy", "onnxruntime", "skl2onnx", "sklearn"},
-    "quart_app/__init__.py": {"model_store", "quart"},
+    "quart_app/__init__.py": {"quart"},
     "quart_app/app.py": {"model_store", "quart"},
     "quart_app/documents.py": {"model_store", "msgspec"},
     "quart_app/database_url.py": set(),

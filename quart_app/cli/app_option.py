@@ -59,18 +59,19 @@ app_option: Callable[[Any], Any] = click.option(
 )
 
 
-def make(factory: MakeApp, settings: Mapping[str, Any]) -> Quart:
-    """The app that the function makes with these settings.
+def make(factory: MakeApp, settings: Mapping[str, Any], **placed: Any) -> Quart:
+    """The app that the function makes with these settings, and with what `create_app` is to know
+    where there are several workers.
 
     Raises:
         click.UsageError: it does not take them, or makes something else.
     """
     called = f"{factory.__module__}:{factory.__name__}"
     try:
-        inspect.signature(factory).bind(**settings)
+        inspect.signature(factory).bind(**settings, **placed)
     except TypeError as error:
         raise click.UsageError(f"--app: expected {FUNCTION}; {called}: {error}") from None
-    app = factory(**settings)
+    app = factory(**settings, **placed)
     if not isinstance(app, Quart) or EXTENSION not in app.extensions:
         raise click.UsageError(
             f"--app: {called} must return what quart_app.create_app made, got {app!r}"

@@ -22,28 +22,30 @@ from model_store import ModelStoreError
 
 from .. import create_app
 from ..config import PICKLES, SERVERS, ConfigError
-from ..context import Context, context_of
+from ..context import context_of
 from ..documents import ModelDescription
 from ..keys import Keys
-from ..observe.access_log import AccessLog
-from ..observe.line_writer import LineWriter
-from ..observe.standard_streams import hold_descriptors, queued
+from ..observe.standard_streams import queued
+from ..server.concurrency import ORDERS
 from ..version import VERSION
 from .app_option import MakeApp, app_option, make
-from .options import allow_version_option, json_option, settings, store_option, version_option
+from .options import (
+    allow_version_option,
+    json_option,
+    log_to_stderr,
+    settings,
+    store_option,
+    version_option,
+)
 
 if TYPE_CHECKING:
     from ..client import AsyncClient, Prediction
-    from ..grpc_server.server import GrpcServer
 
 FAILED, CALLED_WRONGLY = 1, 2
-ANSWERING = 0.5
-"""Seconds beyond its deadline in which a request can still be told that it was missed."""
 
 
 def main() -> None:
     """Run the command line; errors that are ours become a sentence and an exit code."""
-    hold_descriptors()
     try:
         cli()
     except ConfigError as error:
@@ -131,6 +133,7 @@ def cli() -> None:
 @click.command()
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that serve.")
 @click.option("--server", "server_name", type=click.Choice(SERVERS), help="The HTTP server.")
 @click.option("--keep-alive", help="Seconds that an idle connection is kept open.")
 @click.option("--max-memory", help="Memory with which the server ends itself, as 300M.")
@@ -142,9 +145,11 @@ def cli() -> None:
 @click.option("--no-tour", is_flag=True, help="Serve no tour.")
 @click.option("--no-mcp", is_flag=True, help="Let no agent find the models as tools.")
 @app_option
+@click.option(ORDERS, hidden=True)
 def serve(
     host: str | None,
     port: int | None,
+    workers: int | None,
     server_name: str | None,
     keep_alive: str | None,
     max_memory: str | None,
@@ -156,11 +161,13 @@ def serve(
     no_tour: bool,
     no_mcp: bool,
     factory: MakeApp | None,
+    orders: str | None,
 ) -> None:
     """Serve the models until SIGTERM or SIGINT."""
     given = settings(
         host=host,
         port=port,
+        workers=workers,
         server=server_name,
         keep_alive=keep_alive,
         max_memory=max_memory,
@@ -172,67 +179,16 @@ def serve(
         tour="false" if no_tour else None,
         mcp="false" if no_mcp else None,
     )
+    if orders is not None:
+        from .forking import obey
+
+        sys.exit(obey(orders, factory or create_app, given))
+    from .serving import serve_alone
+
     with queued() as stdout:
-        _log_to_stderr()
-        code = _serve(make(factory or create_app, given), stdout)
+        log_to_stderr()
+        code = serve_alone(make(factory or create_app, given), stdout)
     sys.exit(code)
-
-
-def _serve(app: Quart, stdout: LineWriter | None) -> int:
-    """Serve the app by its settings; the exit code. Without stdout there is no access log."""
-    from ..server import descriptors, run, sockets
-    from ..server.options import ServerOptions, Shutdown
-
-    context = context_of(app)
-    config, registry = context.config, context.registry
-    try:
-        http = run.http_server(config.server)
-    except ImportError as error:
-        raise click.ClickException(str(error)) from None
-
-    beside = _grpc_server(context)
-
-    def announce(url: str) -> None:
-        print(f"Serving on {url} (CTRL+C to quit)\nModels in {config.place}")
-        if beside is not None:
-            print(f"gRPC on {beside.address}")
-
-    def drain(reason: run.Reason) -> None:
-        registry.draining = True
-        registry.out_of_memory = reason == "memory"
-
-    descriptors.allow_many()
-    if config.access_log and stdout is not None:
-        context.observers.append(AccessLog(stdout))
-    options = ServerOptions(
-        keep_alive=config.keep_alive,
-        max_connections=config.max_connections,
-        max_memory=config.max_memory,
-        shutdown=Shutdown.within(delay=config.shutdown_delay, drain=config.deadline + ANSWERING),
-    )
-    return run.serve(
-        app,
-        sockets.bind(config.host, config.port),
-        http,
-        options,
-        on_stop=drain,
-        on_listening=announce,
-        release=registry.release,
-        beside=beside,
-    )
-
-
-def _grpc_server(context: Context) -> GrpcServer | None:
-    """What serves gRPC, where a port is set for it."""
-    if context.config.grpc_port is None:
-        return None
-    try:
-        from ..grpc_server.server import GrpcServer
-    except ImportError as error:
-        raise click.ClickException(
-            f"QUART_APP_GRPC_PORT needs the extra grpc: pip install 'quart-app[grpc]' ({error})"
-        ) from None
-    return GrpcServer(context)
 
 
 @click.command()
@@ -254,7 +210,7 @@ def get(
     """
     if not path.startswith("/"):
         raise click.BadParameter("a path begins with /", param_hint="PATH")
-    _log_to_stderr(logging.WARNING)
+    log_to_stderr(logging.WARNING)
     app = make(factory or create_app, settings(model_store=store, allow_version=allow_version))
     status, body = asyncio.run(_get(app, path, [_header(text) for text in headers]))
     click.echo(body, nl=not body.endswith(b"\n"))
@@ -414,10 +370,6 @@ def new_key(name: str, models: tuple[str, ...]) -> None:
     click.echo(key)
     click.echo("Its line for QUART_APP_API_KEYS, with commas between several:", err=True)
     click.echo(line)
-
-
-def _log_to_stderr(level: int = logging.INFO) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
 
 
 for command in (serve, get, predict, keys, routes_command, shell_command):

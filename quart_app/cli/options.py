@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import click
+
+from ..server.inherited import FORMAT
 
 Option = Callable[[Any], Any]
 
@@ -21,6 +24,11 @@ allow_version_option: Option = click.option(
     is_flag=True,
     help="Load models that were trained with another minor of scikit-learn.",
 )
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Log to what stderr is now, and no more to what it was."""
+    logging.basicConfig(level=level, format=FORMAT, force=True)
 
 
 def settings(**given: Any) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from . import reflection
 from .calls import Calls
 from .health import HealthService
 from .inference import InferenceService
+from .port import EVERYWHERE, host_of
 
-LOCAL, EVERYWHERE = "127.0.0.1", "[::]"
 MORE_CALLS: Final = 100
 """A connection may have more calls than are answered at a time: a call beyond its limit waits in
 the client, and is not told that there are too many."""
@@ -37,10 +37,14 @@ HANDSHAKE_MS: Final = 20_000
 
 
 class GrpcServer:
-    """Serves the app of this context. Belongs to the event loop in which it is started."""
+    """Serves the app of this context. Belongs to the event loop in which it is started.
 
-    def __init__(self, context: Context) -> None:
+    With `shared` other processes listen on that port, which `port.reserve` holds.
+    """
+
+    def __init__(self, context: Context, *, shared: int | None = None) -> None:
         self.address = ""
+        self._shared = shared
         self._config = context.config
         self._limits = context.answering.limits
         self._health = HealthService(context)
@@ -63,9 +67,12 @@ class GrpcServer:
             ServeError: the port cannot be opened.
         """
         self.connections = connections_beside(self._config.max_connections)
-        server = aio.server(options=_options(self._config, self._limits, self.connections))
+        is_shared = self._shared is not None
+        options = _options(self._config, self._limits, self.connections, is_shared)
+        server = aio.server(options=options)
         server.add_generic_rpc_handlers((self._calls,))
-        host, port = _host(self._config), self._config.grpc_port
+        host = host_of(self._config)
+        port = self._config.grpc_port if self._shared is None else self._shared
         try:
             port = server.add_insecure_port(f"{host}:{port}")
         except RuntimeError:
@@ -89,27 +96,19 @@ class GrpcServer:
         await server.stop(seconds)
 
 
-def _options(config: Config, limits: Limits, connections: int) -> list[tuple[str, int]]:
+def _options(
+    config: Config, limits: Limits, connections: int, is_shared: bool
+) -> list[tuple[str, int]]:
     return [
         ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_receive_message_length", v2_grpc.body_limit(limits)),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.max_concurrent_streams", 2 * config.max_requests + MORE_CALLS),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(is_shared)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_MS),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_MS),
         ("grpc.max_connection_idle_ms", IDLE_MS),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ]
-
-
-def _host(config: Config) -> str:
-    """The address that HTTP listens on as well."""
-    host = config.host
-    if host is None:
-        return LOCAL if config.port is None else EVERYWHERE
-    if host in {"", "::"}:
-        return EVERYWHERE
-    return f"[{host}]" if ":" in host else host

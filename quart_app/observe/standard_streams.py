@@ -83,14 +83,6 @@ def queued(folder: Path | None = None) -> Iterator[LineWriter | None]:
         yield None if out is None else out.writer
 
 
-def hold_descriptors() -> None:
-    """Open nothing in place of each standard descriptor that is closed: else the next file or
-    connection would get its number, and what is written there."""
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(handle)
-
-
 def _lines(
     stream: IO[str] | None, tell_dropped: Callable[[int], bytes], folder: Path | None
 ) -> Lines | None:

@@ -42,6 +42,7 @@ from hypercorn.typing import (
 from hypercorn.utils import parse_socket_addr
 
 from .framing import MAX_LINES, Framing, lines_of
+from .sharing import Acceptor, Share
 from .sockets import FULL, HALF_CLOSED_SECONDS, MAX_COPIED
 from .turns import Turns
 
@@ -249,6 +250,14 @@ class Connections:
     async def listen(self, sock: socket.socket, backlog: int) -> asyncio.Server:
         """Accept from now on."""
         return await asyncio.start_server(self._serve, sock=sock, backlog=backlog)
+
+    def share(self, sock: socket.socket, share: Share) -> Acceptor:
+        """Accept from now on what other processes leave."""
+        return share.accept(sock, lambda: len(self._open), self._protocol)
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        reader = asyncio.StreamReader(loop=self._loop)
+        return asyncio.StreamReaderProtocol(reader, self._serve, loop=self._loop)
 
     async def end(self, seconds: float) -> bool:
         """Close each connection as soon as it is idle; those that are left then are cut off.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -15,6 +16,7 @@ from hypercorn.typing import ASGIFramework
 
 from .connections import Connections
 from .options import ServerOptions
+from .sharing import Acceptor
 from .sockets import BACKLOG, LISTENERS
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,11 @@ async def serve(
     config.errorlog = logger
     config.errorlog.setLevel(logging.ERROR)
     connections = Connections(app, config, await _state_of(app), most=options.max_connections)
-    listeners = [await connections.listen(sock.dup(), BACKLOG) for _ in range(LISTENERS)]
+    listeners: list[asyncio.Server] | list[Acceptor]
+    if options.share is None:
+        listeners = [await connections.listen(sock.dup(), BACKLOG) for _ in range(LISTENERS)]
+    else:
+        listeners = [connections.share(sock, options.share)]
     try:
         await until_stop()
     finally:

@@ -42,12 +42,12 @@ async def exceeded(limit: int, release: Callable[[], None]) -> int:
         if is_over:
             release()
             gc.collect()
-            _trim()
+            trim()
         was_over = is_over
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _trim() -> None:
+def trim() -> None:
     """Have glibc give back all that is free. Other libraries of C have no call for that."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

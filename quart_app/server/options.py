@@ -5,7 +5,12 @@ A new setting of the server is a field here, beside its row in `quart_app.config
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from .sharing import Share
 
 SECONDS = 1.0
 BACKGROUND = 2 * SECONDS  # for the app to end its own work
@@ -34,13 +39,14 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `keep_alive` is how long an idle connection is kept; `max_connections` is how many there are at
     a time. The app has `startup_timeout` to start. With more than `max_memory` bytes in memory the
-    process ends itself.
+    process ends itself. `share` is there where other processes accept from the same socket.
     """
 
     keep_alive: float = 5 * SECONDS
     max_connections: int = 1000
     max_memory: int | None = None
     startup_timeout: float = 60 * SECONDS
+    share: Share | None = None
     shutdown: Shutdown = msgspec.field(default_factory=Shutdown)
 
     @property

@@ -18,6 +18,9 @@ At the first SIGTERM, SIGINT or SIGHUP (which, where it is ignored, as with nohu
 A process that takes more memory than it may (`memory.py`) ends in the same way, as if that was the
 signal, but with exit code 1: a platform starts it anew.
 
+One of several workers (`sharing.py`) ends in the same way at SIGUSR1, when others have taken its
+place, or because of its memory: then it is the others that accept, from the first moment on.
+
 So a connection is either refused before it is established or served. What cannot be promised, by
 the nature of HTTP/1.1: a request sent on a kept-alive connection that has been idle since before
 the signal, at the moment in which we close it (RFC 9112, section 9.5). Where the kernel has no
@@ -45,7 +48,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
@@ -79,10 +82,16 @@ FREE_BLOCK = 2 * LARGE_BLOCK
 MEGABYTE = 1024 * 1024
 ADDRESS_SPACE = 1024 * MEGABYTE
 """Bytes that a server of small models takes, threads and libraries, mapped and mostly unused."""
-Reason = Literal["signal", "memory"]
+Reason = Literal["signal", "memory", "replaced"]
 """Why a server stops."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+REPLACED = signal.SIGUSR1
+"""The signal to one of several workers that others have taken its place."""
+
+REPLACED_SECONDS = 1.0
+"""How long a worker that has been replaced keeps connections that are idle: what is answered
+meanwhile says that they end."""
 
 
 class ServeError(Exception):
@@ -147,6 +156,7 @@ def serve(
     on_listening: Callable[[str], None] | None = None,
     release: Callable[[], None] = lambda: None,
     beside: Beside | None = None,
+    opening: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> int:
     """Serve the app until SIGTERM, SIGINT or SIGHUP; the exit code.
 
@@ -158,6 +168,7 @@ def serve(
     `on_listening` gets the URL when connections are accepted, `on_stop` is told why it
     stops, and `release` lets caches of the app go, when there is little memory left. They run in
     the event loop. `beside` is served from before `on_listening` on, and drained with HTTP.
+    `opening` is waited for before connections are accepted, once the app has started.
     """
     gc.set_threshold(*GARBAGE)
     _return_memory()
@@ -167,12 +178,17 @@ def serve(
         loop.set_exception_handler(_report)
         stop = _Stop(options.shutdown.watchdog, on_stop)
 
-        def interrupt() -> None:
+        def interrupt(reason: Reason) -> None:
             stop.start_watchdog()
-            loop.call_soon_threadsafe(stop.set, "signal")
+            loop.call_soon_threadsafe(stop.set, reason)
 
-        service = _Service(app, sock, http, options, stop, on_listening, release, beside)
-        with _first_signal(interrupt):
+        service = _Service(app, sock, http, options, stop, on_listening, release, beside, opening)
+        signals: dict[signal.Signals, Reason] = dict.fromkeys(SIGNALS, "signal")
+        if options.share is not None:
+            signals[REPLACED] = "replaced"
+        with _first_signal(signals, interrupt):
+            if options.share is not None and options.share.stopping:
+                interrupt("signal")  # which came before there was a handler
             return runner.run(service.exit_code())
 
 
@@ -211,6 +227,7 @@ class _Service(msgspec.Struct, frozen=True):
     on_listening: Callable[[str], None] | None
     release: Callable[[], None]
     beside: Beside | None
+    opening: Callable[[], Coroutine[Any, Any, None]] | None
 
     async def exit_code(self) -> int:
         try:
@@ -225,23 +242,28 @@ class _Service(msgspec.Struct, frozen=True):
         return 1
 
     async def _run(self) -> None:
+        share = self.options.share
+        beating = None if share is None else asyncio.create_task(share.beat())
         lifespan = _Lifespan(self.app)
-        if not await self._started(lifespan):
+        if not await self._unless_stopped(lifespan.startup(self.options.startup_timeout)):
             return
         watching = asyncio.create_task(self._watch_memory())
         try:
-            if self.beside is not None:
-                await self.beside.start()
-            await self._serve_http(_Requests(self.app, lifespan.state))
+            if self.opening is None or await self._unless_stopped(self.opening()):
+                if self.beside is not None:
+                    await self.beside.start()
+                await self._serve_http(_Requests(self.app, lifespan.state))
         finally:
             if self.beside is not None:
                 await self.beside.stop(0)
             watching.cancel()
             await lifespan.shutdown(self.options.shutdown.background + SLACK)
+            if beating is not None:
+                beating.cancel()
 
-    async def _started(self, lifespan: _Lifespan) -> bool:
-        """Start the app up; False if the signal came first."""
-        starting = asyncio.create_task(lifespan.startup(self.options.startup_timeout))
+    async def _unless_stopped(self, step: Coroutine[Any, Any, None]) -> bool:
+        """Take a step of the start; False if the signal came first."""
+        starting = asyncio.create_task(step)
         stopping = asyncio.create_task(self.stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -280,13 +302,15 @@ class _Service(msgspec.Struct, frozen=True):
                 self.on_listening(url(self.sock))
             await self.stop.wait()
             requests.closing = True
-            await asyncio.sleep(self.options.shutdown.delay)
+            await self._leave()
             if self.beside is not None:
                 draining.append(asyncio.create_task(self.beside.stop(self.options.shutdown.drain)))
-            await stop_accepting(self.sock)
+            if share is None or share.stopping:
+                await stop_accepting(self.sock)
             loop.call_later(self.options.shutdown.drain, requests.cut_off)
             loop.call_later(self.options.shutdown.drain + SLACK, server.cancel)
 
+        share = self.options.share
         draining: list[asyncio.Task[None]] = []
         loop = asyncio.get_running_loop()
         others = 0 if self.beside is None else self.beside.connections
@@ -301,6 +325,16 @@ class _Service(msgspec.Struct, frozen=True):
         await asyncio.gather(*draining)
         if self.stop.reason is None:
             raise ServeError("The HTTP server stopped without a signal.")
+
+    async def _leave(self) -> None:
+        """Let whoever routes to us, or the other workers, take what comes from now on."""
+        share = self.options.share
+        if share is not None:
+            share.leave()
+        if share is None or self.stop.reason == "signal":
+            await asyncio.sleep(self.options.shutdown.delay)
+        if share is not None and not share.stopping:
+            await asyncio.sleep(REPLACED_SECONDS)
 
 
 def _return_memory() -> None:
@@ -360,7 +394,9 @@ def _start_watchdog(seconds: float) -> None:
 
 
 @contextmanager
-def _first_signal(interrupt: Callable[[], None]) -> Iterator[None]:
+def _first_signal(
+    signals: Mapping[signal.Signals, Reason], interrupt: Callable[[Reason], None]
+) -> Iterator[None]:
     """Call `interrupt` at the first of the signals; the others are ignored, then and for good.
 
     Handlers of the event loop would be taken away when it closes, and a signal that is repeated
@@ -372,9 +408,9 @@ def _first_signal(interrupt: Callable[[], None]) -> Iterator[None]:
         nonlocal received
         if not received:
             received = True
-            interrupt()
+            interrupt(signals[signal.Signals(number)])
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in signals}
     if before[signal.SIGHUP] is signal.SIG_IGN:
         del before[signal.SIGHUP]
     for number in before:

@@ -88,8 +88,9 @@ async def serve(
     )
     logging.getLogger("uvicorn.error").addFilter(_is_not_cut_off)
     with contextlib.ExitStack() as stack:
-        own = [stack.enter_context(sock.dup()) for _ in range(LISTENERS)]
-        await _Server(config, until_stop, options).serve(sockets=own)
+        count = LISTENERS if options.share is None else 0
+        own = [stack.enter_context(sock.dup()) for _ in range(count)]
+        await _Server(config, until_stop, options, sock).serve(sockets=own)
 
 
 def _is_not_cut_off(record: logging.LogRecord) -> bool:
@@ -105,8 +106,10 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         until_stop: Callable[[], Awaitable[None]],
         options: ServerOptions,
+        sock: socket.socket,
     ) -> None:
         super().__init__(config)
+        self._sock, self._share = sock, options.share
         self.server_state = _State(options.max_connections)
         self._until_stop = until_stop
         self._patience = options.patience
@@ -124,6 +127,19 @@ class _Server(uvicorn.Server):
         finally:
             self.should_exit = True
             await ticking
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """With other processes that accept from the socket, `sockets` are none."""
+        await super().startup(sockets)
+        if self._share is not None:
+            connections = self.server_state.connections
+            acceptor = self._share.accept(self._sock, lambda: len(connections), self._connection)
+            self.servers.append(cast(Any, acceptor))  # which are closed, and nothing else
+
+    def _connection(self) -> asyncio.Protocol:
+        return _Connection(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         try:

@@ -18,7 +18,7 @@ from model_store.head import Stamp
 from model_store.head_files import Index
 
 from ..documents import State
-from .registry import Registry
+from .registry import Entry, Registry
 from .threads import run_in_daemon
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,10 @@ Stamps = Mapping[str, Stamp | None]
 
 
 class Follower:
-    """Follows one store for one registry."""
+    """Follows one store for one registry, from what it said `before` on, where that is known."""
 
-    def __init__(self, registry: Registry, seconds: float) -> None:
+    def __init__(self, registry: Registry, seconds: float, before: Stamps | None = None) -> None:
+        self._before = before
         self._registry = registry
         self._seconds = seconds
         self._index: Index | None = None
@@ -40,13 +41,15 @@ class Follower:
         store = self._registry.store
         failures = store.failures
         # What changes while the start goes on is found by these.
-        before = await run_in_daemon(partial(_all_stamps, store))
+        before = self._before
+        if before is None:
+            before = await run_in_daemon(partial(_all_stamps, store))
         await self._registry.started.wait()
         # What did not load is not tried at once again, unless the store did not answer; of the
         # others the challengers are found.
         answered = store.failures == failures
         self._stamps = {
-            name: before.get(name) if answered and entry.state is State.FAILED else None
+            name: before.get(name) if answered and _has_failed(entry) else None
             for name, entry in self._registry.entries.items()
         }
         while True:
@@ -75,6 +78,12 @@ class Follower:
             gone = set(self._stamps) - set(index.names) - set(self._registry.entries)
             for name in gone:
                 del self._stamps[name]
+
+
+def _has_failed(entry: Entry) -> bool:
+    """Whether the version that the store asks for did not load."""
+    update = entry.update
+    return entry.state is State.FAILED or (update is not None and update.state == "failed")
 
 
 def _all_stamps(store: ModelStore) -> Stamps:

@@ -28,18 +28,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from model_store import Manifest, Model, ModelStore, ModelStoreError, Verified
+from model_store import Manifest, ModelStore, ModelStoreError
 from model_store.errors import (
     CorruptVersion,
-    GoldenMismatch,
     InvalidChallenger,
     ModelNotFound,
-    PredictionFailed,
-    words_of,
 )
 from model_store.head import Challenger, Change
 from model_store.record_settings import RecordSettings
-from model_store.store import Pickles
 
 from ..config import Config
 from ..documents import State, Update
@@ -48,6 +44,7 @@ from ..pipeline_errors import shown
 from . import room
 from .challenge import Challenge, OnCopy, Totals
 from .comparison import Comparison
+from .loading import UNEXPECTED, Failure, Loaded, load
 from .servable import Servable
 from .short_calls import most_rows
 from .threads import run_in_daemon
@@ -79,9 +76,6 @@ VALIDATING = 2
 
 EXPLAINING = 1
 """Threads that explain answers, which is work for the interpreter too."""
-
-UNEXPECTED = "Why is in the log."
-"""What clients are told of a failure that nobody has foreseen."""
 
 logger = logging.getLogger(__name__)
 
@@ -115,12 +109,12 @@ class Entry(msgspec.Struct):
 
     def fail(self, error: Exception, *, words: bool) -> None:
         """Keep why it failed; with `words`, clients are told what is not our own as well."""
+        self.note(Failure.of(error, words=words))
+
+    def note(self, failure: Failure) -> None:
+        """Keep why it failed."""
         self.state = State.FAILED
-        if isinstance(error, ModelStoreError):
-            self.words, self.reason = error.words, shown(error, words=words)
-        else:
-            self.words = words_of(error)
-            self.reason = self.words if words else UNEXPECTED
+        self.reason, self.words = failure.reason, failure.words
 
 
 class Former(NamedTuple):
@@ -161,11 +155,16 @@ class Registry:
     is ready or has failed. `draining` is set when the process is to end, and `out_of_memory` when
     that is since it takes too much of it. `workers` are the
     threads that predict: with all of them hung it is not ready. `siblings` are there where it is
-    that of one of several workers.
+    that of one of several workers. Models that were `loaded` before are not loaded again. Where
+    `on_want` is set, other processes serve what is new: it is called in place of a load that the
+    store asks for.
     """
 
-    def __init__(self, store: ModelStore, config: Config) -> None:
+    def __init__(self, store: ModelStore, config: Config, loaded: Loaded | None = None) -> None:
         self.store = store
+        self._loaded = {} if loaded is None else dict(loaded.models)
+        self._unloadable = {} if loaded is None else dict(loaded.untried)
+        self.on_want: Callable[[], None] | None = None
         self.workers = Workers(config.threads, patience=HUNG * config.deadline)
         self._validator = ThreadPoolExecutor(VALIDATING, thread_name_prefix="validate")
         self._explaining = ThreadPoolExecutor(EXPLAINING, thread_name_prefix="explain")
@@ -357,6 +356,22 @@ class Registry:
         if entry.state is not State.UNLOADED:
             await self._load_into(entry, name, None)
 
+    async def adopt(self, loaded: Loaded) -> None:
+        """Serve what was loaded before, and keep what was not as the state of the entries."""
+        for name in sorted({*loaded.champions, *loaded.failed}):
+            entry, failure = self.entry(name), loaded.failed.get(name)
+            version = loaded.champions.get(name)
+            if version is not None:
+                await self._load_into(entry, name, version)
+            if failure is None:
+                continue
+            if entry.state is State.READY:
+                entry.update = Update(
+                    version=failure.version, state="failed", reason=failure.reason
+                )
+            else:
+                entry.note(failure)
+
     async def load_again(self, name: str) -> None:
         """Let the name serve the version that it resolves to now; until then, and if that fails,
         what it serves goes on.
@@ -450,6 +465,10 @@ class Registry:
         del serving  # a load in its place needs its memory
         fresh = self._at_hand(name, wanted)
         if fresh is None:
+            if self._leaves_to_others(name, wanted.version):
+                if entry is not None:
+                    entry.update = Update(version=wanted.version, state="loading")
+                return
             if entry is not None:
                 entry.update = Update(version=wanted.version, state="loading")
             fresh = await self._load_fresh(name, entry, wanted.version)
@@ -481,6 +500,13 @@ class Registry:
             await self._load_after(fresh, name, entry, version)
         return fresh
 
+    def _leaves_to_others(self, name: str, version: int) -> bool:
+        """Whether processes that are started now serve a version, since it is not loaded here."""
+        if self.on_want is None or (name, version) in self._loaded:
+            return False
+        self.on_want()
+        return True
+
     def _missing_room(self, name: str, version: int) -> str | None:
         """Why there is not the memory for a version beside the others. Blocks."""
         try:
@@ -494,7 +520,9 @@ class Registry:
         assert before is not None
         # What is damaged is found while the old one serves.
         try:
-            await self._verified(Entry(), name, version, self._config.pickles)
+            allowed, pickles = self._config.allow_version, self._config.pickles
+            verify = partial(self.store.verify, allow_version=allowed, pickles=pickles)
+            await run_in_daemon(partial(verify, name, version))
         except ModelStoreError as error:
             fresh.fail(error, words=self._config.show_errors)
             return
@@ -665,6 +693,8 @@ class Registry:
         ):
             current.champion = champion  # it may have other words
             return
+        if self._begins_elsewhere(name, wanted):
+            return
         threads = self._config.threads if wanted.kind == "canary" else 1
         workers = Workers(threads, patience=HUNG * self._config.deadline)
         servable = await self._challenging(name, wanted, workers)
@@ -682,10 +712,20 @@ class Registry:
         )
         logger.info("%s version %d is tried as a %s", name, wanted.version, wanted.kind)
 
-    async def _challenging(
-        self, name: str, wanted: Challenger, workers: Workers
-    ) -> Servable | None:
-        """The version to be tried, on threads of its own; None where it does not load."""
+    def _begins_elsewhere(self, name: str, wanted: Challenger) -> bool:
+        """Whether a challenger is tried by processes that are started now, or failed to load before
+        this one was."""
+        failure = self._unloadable.pop((name, wanted.version), None)
+        if failure is not None:
+            self._stop_challenge(name)
+            self._untried[name] = Untried(wanted, failure.reason)
+            return True
+        if any(held.manifest.version == wanted.version for held in self._held(name, wanted)):
+            return False
+        return self._leaves_to_others(name, wanted.version)
+
+    def _held(self, name: str, wanted: Challenger) -> list[Servable]:
+        """What is loaded of a model, beside its champion."""
         former, current = self._former.get(name), self._challenges.get(name)
         other = self.others.get((name, wanted.version))
         held = (
@@ -693,11 +733,18 @@ class Registry:
             None if former is None else former.servable,
             None if other is None else other.servable,
         )
-        for servable in held:
-            if servable is not None and servable.manifest.version == wanted.version:
+        return [servable for servable in held if servable is not None]
+
+    async def _challenging(
+        self, name: str, wanted: Challenger, workers: Workers
+    ) -> Servable | None:
+        """The version to be tried, on threads of its own; None where it does not load."""
+        for servable in self._held(name, wanted):
+            if servable.manifest.version == wanted.version:
                 return servable.again(workers=workers)
-        entry = Entry()
-        missing = await run_in_daemon(partial(self._missing_room, name, wanted.version))
+        entry, missing = Entry(), None
+        if (name, wanted.version) not in self._loaded:
+            missing = await run_in_daemon(partial(self._missing_room, name, wanted.version))
         if missing is None:
             await self._load_into(entry, name, wanted.version)
         if entry.servable is not None:
@@ -782,16 +829,16 @@ class Registry:
 
     async def _steps(self, entry: Entry, name: str, version: int | None) -> None:
         begun = time.monotonic()
-        verified = await self._verified(entry, name, version, self._config.pickles)
-        try:
-            model = await self._warmed(entry, verified)
-        except (GoldenMismatch, PredictionFailed) as error:
-            if verified.form is None or self._config.pickles == "never":
-                raise
-            logger.warning("%s Its pipeline is loaded instead of its plain form.", error.told)
-            number = verified.manifest.version
-            verified = await self._verified(entry, name, number, "always")
-            model = (await self._warmed(entry, verified)).instead_of_form()
+        # Before it answers, so that no value is recorded that is not to be kept.
+        entry.state = State.VERIFYING
+        head = await run_in_daemon(partial(self.store.head, name))
+        self._note_record_settings(name, head.records)
+        model = None if version is None else self._loaded.pop((name, version), None)
+        if model is None:
+            on_step = partial(setattr, entry, "state")
+            model = await run_in_daemon(
+                partial(load, self.store, name, version, self._config, on_step)
+            )
         servable = Servable(
             model,
             self.workers,
@@ -804,28 +851,6 @@ class Registry:
         entry.servable = servable
         entry.state = State.READY
         logger.info("%s version %d is ready", name, model.manifest.version)
-
-    async def _verified(
-        self, entry: Entry, name: str, version: int | None, pickles: Pickles
-    ) -> Verified:
-        entry.state = State.VERIFYING
-        # Before it answers, so that no value is recorded that is not to be kept.
-        head = await run_in_daemon(partial(self.store.head, name))
-        self._note_record_settings(name, head.records)
-        allowed = self._config.allow_version
-        verified = await run_in_daemon(
-            partial(self.store.verify, name, version, allow_version=allowed, pickles=pickles)
-        )
-        for warning in verified.warnings:
-            logger.warning("%s", warning)
-        return verified
-
-    async def _warmed(self, entry: Entry, verified: Verified) -> Model:
-        entry.state = State.LOADING
-        model = await run_in_daemon(partial(self.store.load, verified))
-        entry.state = State.WARMING
-        await run_in_daemon(model.replay)
-        return model
 
     async def replay_reasons(self) -> None:
         """See of everything loaded that its reasons add up to its answers. What fails explains

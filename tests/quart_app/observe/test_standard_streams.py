@@ -48,7 +48,10 @@ def test_a_line_without_an_end_is_not_kept_for_ever(tmp_path: Path) -> None:
 
 def run(script: str, *redirections: str) -> subprocess.CompletedProcess[str]:
     """A script that has queued its streams, by bash."""
-    head = "from quart_app.observe.standard_streams import hold_descriptors, queued\n"
+    head = (
+        "from quart_app.observe.standard_streams import queued\n"
+        "from quart_app.server.inherited import hold_descriptors\n"
+    )
     body = f"{head}hold_descriptors()\nwith queued() as stdout:\n{textwrap.indent(script, '    ')}"
     return subprocess.run(
         ["bash", "-c", f'exec "$@" {" ".join(redirections)}', "bash", sys.executable, "-c", body],
