@@ -28,7 +28,9 @@ BEAT_SECONDS: Final = 0.25
 """How often a worker says that its event loop turns."""
 
 LEFT_SECONDS: Final = 0.002
-"""How long a connection is left to others that have fewer."""
+LONGEST_LEFT: Final = 0.02
+"""How long a connection is left to one that has fewer, for each that it has fewer, and at most:
+others may be about to wake up, or busy with what they have."""
 
 STALE_BEATS: Final = 8
 """Of a worker that has not said anything for so many of our beats, no connection is left to it."""
@@ -101,13 +103,15 @@ class Share:
         """Say how many connections there are."""
         self._row.connections = connections
 
-    def has_more(self, connections: int) -> bool:
-        """Whether another has fewer than so many, and would take one."""
-        return any(
-            other.silent < STALE_BEATS
-            and other.row.state is State.SERVING
-            and other.row.connections < connections
-            for other in self._others
+    def surplus(self, connections: int) -> int:
+        """How many these are more than the fewest of another that would take one."""
+        return connections - min(
+            (
+                other.row.connections
+                for other in self._others
+                if other.silent < STALE_BEATS and other.row.state is State.SERVING
+            ),
+            default=connections,
         )
 
 
@@ -152,8 +156,9 @@ class Acceptor:
 
     def _choose(self) -> None:
         """There are connections: take one, or leave it to others for a moment."""
-        if self._share.has_more(self.count):
-            self._pause(LEFT_SECONDS, self._take_what_is_left)
+        surplus = self._share.surplus(self.count)
+        if surplus > 0:
+            self._pause(min(LONGEST_LEFT, LEFT_SECONDS * surplus), self._take_what_is_left)
         else:
             self._accept()
 

@@ -264,7 +264,7 @@ def test_a_signal_at_any_moment_of_a_swap_ends_all(tree: Tree, wait: float) -> N
 def test_the_worst_exit_code_is_that_of_the_server(tree: Tree) -> None:
     with contextlib.suppress(TimeoutError):
         tree.ask("/hang", seconds=0.3)
-    # It hangs when the signal comes, so that the watchdog of nobody ends it: it is killed.
+    # Its own watchdog begins with a signal that is never handled.
     assert tree.end() == 128 + signal.SIGKILL
 
 
