@@ -98,6 +98,7 @@ ALLOWED = {
     "quart_app/server/hypercorn_server.py": {"hypercorn"},
     "quart_app/server/uvicorn_server.py": {"hypercorn", "uvicorn"},
     "quart_app/server/connections.py": {"h11", "hypercorn"},
+    "quart_app/cli/entry.py": set(),
     "quart_app/cli/score.py": {"click", "model_store", "msgspec", "pyarrow"},
     "quart_app/cli": {"click", "model_store", "msgspec", "quart", "werkzeug"},
 }
@@ -219,7 +220,8 @@ def test_only_the_config_reads_the_environment() -> None:
         for path in modules(place):
             # The cage sets what joblib and OpenMP read, in a process of its own; the prover hands
             # on what there is to its own.
-            if path.name not in {"config.py", "cage.py", "prover.py"}:
+            # Before it is known how many processes there are nothing large is imported.
+            if path.name not in {"config.py", "cage.py", "entry.py", "prover.py"}:
                 source = path.read_text()
                 assert "os.environ" not in source, path
                 assert "getenv" not in source, path
@@ -269,6 +271,14 @@ def modules_after(script: str, *arguments: str) -> set[str]:
 @pytest.mark.parametrize("imported", ["quart_app.app", "quart_app.cli.main, quart_app.server.run"])
 def test_a_server_is_imported_without_what_one_model_route_or_command_needs(imported: str) -> None:
     assert modules_after(f"import {imported}") & NOT_AT_THE_START == set()
+
+
+@pytest.mark.process
+def test_a_supervisor_imports_nothing_that_a_model_or_an_app_needs() -> None:
+    ours = modules_after("import quart_app.cli.entry, quart_app.server.supervisor")
+    large = {"numpy", "quart", "click", "asyncio", "msgspec", "hypercorn", "sklearn", "ssl"}
+    assert ours & large == set()
+    assert {name for name in ours if name.startswith("model_store")} == set()
 
 
 @pytest.mark.process
