@@ -27,8 +27,8 @@ from .deployment import (
 )
 from .footprint import MB, SLUG_LIMIT, Memory, Slug
 from .lock import REQUIREMENTS, read_pins
-from .main import ANSWERING
 from .options import Option, allow_version_option, settings, store_option
+from .serving import ANSWERING
 
 NEARLY = 0.9
 """The share of a limit from which on there is a warning."""
