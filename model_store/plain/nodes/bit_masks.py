@@ -125,7 +125,8 @@ class BitMasks(msgspec.Struct, frozen=True, dict=True):
         if self.words > _FEW_WORDS:
             which = (words != 0).argmax(axis=1)
             one = np.take_along_axis(words, which[:, np.newaxis], axis=1)[:, 0]
-            return (which * bits + _trailing(one) + self.starts).T
+            places: Array = which * bits + _trailing(one) + self.starts
+            return places.T
         zeros = _trailing(words)
         found = zeros[:, -1]
         if self.words * bits > _BYTE:
