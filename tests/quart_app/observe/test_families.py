@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from quart_app.observe.families import Family, Lasting, together
+from quart_app.observe.families import Family, Labels, Lasting, together
 from quart_app.serving.statistics import Histogram
 
 
 def counter(value: float, *others: float) -> Family:
-    values = [((str(place),), each) for place, each in enumerate((value, *others))]
+    values: list[tuple[Labels, float]] = [
+        ((str(place),), each) for place, each in enumerate((value, *others))
+    ]
     return Family("c", "C.", "counter", ("of",), values)
 
 
@@ -67,7 +69,7 @@ def test_gauges_stay_what_they_are() -> None:
 def test_sums_are_the_same_in_whatever_order_they_are_made() -> None:
     parts = [0.1, 0.7, 1e-7, 21.775824911, 3.3333333, 1234567.89]
     told = [Lasting().kept([counter(part)]) for part in parts]
-    sums = set()
+    sums: set[float] = set()
     for order in (told, told[::-1]):
         for cut in range(1, len(parts)):
             folded = together([], order[:cut])
