@@ -152,7 +152,7 @@ def to_bytes(tensor: Tensor) -> bytes | memoryview:
     if tensor.dtype.kind != "O":
         if tensor.nbytes < LARGE:
             return tensor.tobytes()
-        return memoryview(np.ascontiguousarray(tensor)).cast("B")
+        return np.ascontiguousarray(tensor).data.cast("B")
     encoded = [text.encode() for text in tensor.ravel().tolist()]
     return b"".join(part for text in encoded for part in (LENGTH.pack(len(text)), text))
 

@@ -14,6 +14,7 @@ from quart.typing import TestClientProtocol as Client
 from model_store import ModelStore
 from quart_app import create_app
 from quart_app.cli.main import main
+from quart_app.serving import short_calls
 
 from ..conftest import started
 from ..kinds import PUBLISHED
@@ -71,3 +72,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Ended(int(ended.value.code or 0), told.out, told.err)
 
     return command
+
+
+@pytest.fixture
+def in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let models that are loaded from now on predict in threads alone, which can be kept busy."""
+    monkeypatch.setattr(short_calls, "ROWS", ())

@@ -317,6 +317,7 @@ async def test_a_refused_request_is_asked_once(fast: RunningApp) -> None:
     assert servable.statistics.fail.count == before + 1
 
 
+@pytest.mark.usefixtures("in_threads")
 async def test_the_deadline_holds_and_nothing_is_predicted_twice(bundled_root: Path) -> None:
     async with started(made(bundled_root, DEADLINE=0.3)) as app:
         servable, before = await exam(app), Counted.made
@@ -330,6 +331,7 @@ async def test_the_deadline_holds_and_nothing_is_predicted_twice(bundled_root: P
         assert (await ask(app, Ask(EXAM, ROW, True)))[0] == 200
 
 
+@pytest.mark.usefixtures("in_threads")
 async def test_a_full_queue_is_told_with_a_time_to_come_again(bundled_root: Path) -> None:
     async with started(made(bundled_root, MAX_QUEUE_SIZE=1)) as app:
         with occupied(app):
@@ -378,6 +380,7 @@ def scope() -> HTTPScope:
     }
 
 
+@pytest.mark.usefixtures("in_threads")
 async def test_a_request_whose_client_has_gone_is_dropped(bundled_root: Path) -> None:
     async with started(made(bundled_root)) as app:
         servable, tasks = await exam(app), asyncio.all_tasks()
@@ -496,6 +499,7 @@ async def test_a_client_that_goes_within_its_body_is_recorded_as_gone(bundled_ro
         assert (record.status, record.error, record.aborted) == (499, "client_gone", True)
 
 
+@pytest.mark.usefixtures("in_threads")
 async def test_a_request_that_the_server_cuts_off_is_recorded(bundled_root: Path) -> None:
     async with recorded(bundled_root) as (app, records):
         client = Client(json.dumps(ROW).encode())
@@ -570,6 +574,7 @@ async def test_with_any_origin_allowed_every_answer_says_so(bundled_root: Path) 
         assert told[0]["access-control-allow-origin"] == "*"
 
 
+@pytest.mark.usefixtures("in_threads")
 async def test_more_requests_than_may_be_in_flight_are_refused(bundled_root: Path) -> None:
     async with started(made(bundled_root, MAX_REQUESTS=2)) as app:
         with occupied(app):

@@ -168,11 +168,12 @@ async def test_a_version_that_is_loaded_twice_is_one_series(
 
 
 async def test_threads_at_work_and_rows_that_wait_are_told(
-    client: Client,
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app: Any = client.app
     registry = context_of(app).registry
     servable = await registry.servable("exam")
+    monkeypatch.setattr(servable._batcher, "_short", None)
     hold = threading.Event()
     taken = registry.workers.submit(hold.wait, LONG)
     assert (await scrape(client)).value("quart_app_busy_threads") == 1

@@ -220,6 +220,7 @@ async def test_what_a_stranger_says_of_the_caller_forges_and_floods_no_log(
     assert "forged" not in caplog.text
 
 
+@pytest.mark.usefixtures("in_threads")
 async def test_what_is_wrong_is_told_by_its_kind_and_is_an_error_where_it_is_the_servers(
     make_app: MakeApp, collector: Collector
 ) -> None:
@@ -292,6 +293,7 @@ async def test_what_a_view_of_an_operator_calls_belongs_to_the_request(
     assert sent == {"traceparent": f"00-{TRACE}-{request.id}-01", "baggage": "a=1"}
 
 
+@pytest.mark.usefixtures("in_threads")
 async def test_lines_of_a_failure_refer_to_the_trace(
     make_app: MakeApp, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:

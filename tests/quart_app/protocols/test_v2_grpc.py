@@ -227,7 +227,7 @@ def test_raw_tensors_of_a_large_message_are_read_where_they_lie_among_its_other_
     assert len(body) > v2_grpc.SMALL
     request = v2_grpc.decode(Payload(body), Limits(1, 9_000, 1024, 1024, 1024 * 1024))
     assert (request.model, request.id, request.rows, request.binary) == ("m", "7", 9_000, True)
-    for found, sent in zip(request.columns.values(), (first, second), strict=True):
+    for found, sent in zip(request.named(()).values(), (first, second), strict=True):
         np.testing.assert_array_equal(found, sent)
         assert np.shares_memory(found, np.frombuffer(body, dtype=np.uint8))
 

@@ -121,11 +121,10 @@ async def test_a_failure_in_the_loop_is_that_of_the_culprit_alone_and_found_in_a
     predict: Predict, executor: ThreadPoolExecutor
 ) -> None:
     async with batching(predict, executor) as batcher:
-        good, bad = await asyncio.gather(
-            batcher.submit(rows(1)), batcher.submit(rows(-1)), return_exceptions=True
-        )
-        assert isinstance(good, np.ndarray)
-        assert isinstance(bad, ValueError)
+        tasks = [asyncio.create_task(batcher.submit(rows(value))) for value in (1, -1)]
+        np.testing.assert_array_equal(await tasks[0], rows(2))
+        with pytest.raises(ValueError, match="negative"):
+            await tasks[1]
         await batcher.drain()
     assert (True, 2) in predict.calls
     assert (False, 2) in predict.calls
