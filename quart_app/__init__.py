@@ -27,7 +27,7 @@ def create_app(
 
     That is imported when it is called: the client alone needs nothing of what the server needs.
     """
-    from . import app
+    from .app import create_app
+    from .server.place import ALONE
 
-    place = app.ALONE if place is None else place
-    return app.create_app(protocols, place=place, loaded=loaded, **settings)
+    return create_app(protocols, place=place or ALONE, loaded=loaded, **settings)

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from quart_app import create_app
 from quart_app.context import context_of
@@ -25,7 +26,7 @@ def main(place: str, settings: str) -> int:
         return serve(found, json.loads(settings), stdout)
 
 
-def serve(place: Place, settings: dict[str, str], stdout: LineWriter | None) -> int:
+def serve(place: Place, settings: dict[str, Any], stdout: LineWriter | None) -> int:
     app = create_app(place=place, **settings)
     context = context_of(app)
     config, registry = context.config, context.registry

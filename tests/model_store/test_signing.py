@@ -279,7 +279,7 @@ def test_the_commands_of_the_guide_sign_a_version_and_prove_it(
 
 
 async def test_a_server_serves_what_is_signed_alone(strict: ModelStore) -> None:
-    settings = {"REQUIRE_SIGNATURE": public(), "RECIPES": ""}
+    settings: dict[str, Any] = {"REQUIRE_SIGNATURE": public(), "RECIPES": ""}
     async with started(create_app(MODEL_STORE=strict.root, **settings)) as app:
         client = app.test_client()
         for name, status in (("exam", 200), ("iris", 503)):

@@ -19,8 +19,11 @@ DEFAULTS: dict[str, Any] = {
     "HOST": None,
     "PORT": None,
     "SERVER": "hypercorn",
+    "WORKERS": 1,
     "GRPC_PORT": None,
     "MODEL_STORE": Path("instance/models"),
+    "MODEL_DIR": None,
+    "MODEL_NAME": None,
     "MODEL_CACHE": Path("instance/cache"),
     "MODEL_CACHE_SIZE": 10 * 1024**3,
     "DATABASE_URL": "sqlite:///instance/quart_app.sqlite3",
@@ -92,6 +95,12 @@ tG3PmCFHaJbauLoVkkXIL+vfKvE4h94jR17/P/Bixi5Rb6E12rabBbEqxA==
 -----END PUBLIC KEY-----
 """
 
+# What a setting is not read without.
+NEEDED: dict[str, tuple[str, Any]] = {
+    "MODEL_DIR": ("MODEL_NAME", "churn"),
+    "MODEL_NAME": ("MODEL_DIR", Path("/mnt/models")),
+}
+
 # A setting, its text, and what that is.
 GOOD: list[tuple[str, str, Any]] = [
     ("HOST", "0.0.0.0", "0.0.0.0"),
@@ -99,6 +108,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PORT", "0", 0),
     ("PORT", "65535", 65535),
     ("SERVER", "uvicorn", "uvicorn"),
+    ("WORKERS", "4", 4),
+    ("MODEL_DIR", "/mnt/models", Path("/mnt/models")),
+    ("MODEL_NAME", "churn", "churn"),
     ("GRPC_PORT", "9000", 9000),
     ("GRPC_PORT", "0", 0),
     ("MODEL_STORE", "models", Path("models")),
@@ -214,6 +226,8 @@ BAD: list[tuple[str, str, str]] = [
         for text in ("", "-1", "grpc", "65536")
     ),
     ("MODEL_STORE", "", "a text"),
+    ("MODEL_DIR", "", "a text"),
+    *(("MODEL_NAME", text, "the name of a model") for text in ("", "a b", "../churn")),
     ("MODEL_CACHE", "", "a text"),
     ("MODEL_CACHE_SIZE", "0", "a size such as 300M, in K, M or G, from 16M on"),
     ("DATABASE_URL", "sqlite://", "a file after sqlite:///, and nothing after its name"),
@@ -241,7 +255,7 @@ BAD: list[tuple[str, str, str]] = [
     *(("READY", text, "any or all") for text in ("", "ALL", "none", "any,all")),
     *(
         (name, text, "a whole number from 1 on")
-        for name in ("THREADS", "MAX_BATCH_SIZE", "MAX_QUEUE_SIZE", "MAX_ROWS")
+        for name in ("THREADS", "WORKERS", "MAX_BATCH_SIZE", "MAX_QUEUE_SIZE", "MAX_ROWS")
         for text in ("", "0", "-1", "1.5", "many", "²", "1_000")
     ),
     *(
@@ -393,11 +407,13 @@ def test_a_setting_is_a_field_with_a_help_that_is_a_sentence(name: str) -> None:
 def test_a_setting_is_read_from_its_variable_and_by_its_name(
     name: str, text: str, expected: Any
 ) -> None:
-    others = {other: default for other, default in DEFAULTS.items() if other != name}
+    needed = dict([NEEDED[name]]) if name in NEEDED else {}
+    others = {**DEFAULTS, **needed}
+    del others[name]
     for config in (
-        Config.read({variable(name): text}),
-        Config.read({}, **{name: text}),
-        Config.read({}, **{name: expected}),
+        Config.read({variable(name): text}, **needed),
+        Config.read({}, **{name: text}, **needed),
+        Config.read({}, **{name: expected}, **needed),
     ):
         found = as_dict(config)
         assert found.pop(name) == expected
@@ -453,8 +469,33 @@ def test_what_is_given_by_name_goes_before_the_environment() -> None:
 def test_an_unknown_setting_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"^There is no setting {name}\.$"):
         Config.read({}, **{name: "1"})
+    unknown: dict[str, Any] = {name: "1"}
     with pytest.raises(ConfigError):
-        create_app(**{name: "1"})
+        create_app(**unknown)
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_mounted_folder_and_its_name_go_together_and_without_a_store(name: str) -> None:
+    other, there = NEEDED[name]
+    with pytest.raises(ConfigError, match=rf"go together: {name} is not set\.$"):
+        Config.read({}, **{other: there})
+    given = {name: NEEDED[other][1], other: there}
+    with pytest.raises(ConfigError, match="MODEL_DIR and MODEL_STORE exclude each other"):
+        Config.read({}, MODEL_STORE="models", **given)
+
+
+@pytest.mark.parametrize(
+    ("environment", "workers"),
+    [
+        ({"WEB_CONCURRENCY": "3"}, 3),
+        ({"WEB_CONCURRENCY": "3", "WEB_CONCURRENCY_SET_BY": "heroku"}, 1),
+        ({"WEB_CONCURRENCY": "3", "QUART_APP_WORKERS": "2"}, 2),
+    ],
+)
+def test_the_number_of_workers_is_that_of_the_platform_unless_it_was_not_asked(
+    environment: dict[str, str], workers: int
+) -> None:
+    assert Config.read(environment).workers == workers
 
 
 def test_variables_of_others_are_left_alone() -> None:

@@ -260,7 +260,7 @@ async def test_what_cannot_be_explained_is_said(client: Client, name: str) -> No
 
 async def test_estimates_and_time_are_settings(root: Path) -> None:
     row = {f"x{i}": 0.3 for i in range(12)}
-    settings = {"MODEL_STORE": root, "RECIPES": ""}
+    settings: dict[str, Any] = {"MODEL_STORE": root, "RECIPES": ""}
     async with started(create_app(**settings, EXPLAIN_SAMPLING=True)) as app:
         content = {"rows": row, "explain": True}
         answer = await asked(app.test_client(), "/models/mixed/predict", content)

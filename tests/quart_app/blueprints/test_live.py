@@ -225,8 +225,8 @@ async def test_with_keys_figures_need_one_and_without_they_do_not(
 ) -> None:
     keys = f"ann:{hashlib.sha256(b'secret').hexdigest()}"
     for keys_for in ("changes", "predictions", "none"):
-        given = {"API_KEYS": keys, "KEYS_FOR": keys_for, "DATABASE_URL": filled}
-        async with started(create_app(**settings, **given)) as app:
+        given = {**settings, "API_KEYS": keys, "KEYS_FOR": keys_for, "DATABASE_URL": filled}
+        async with started(create_app(**given)) as app:
             client = app.test_client()
             for path in ("monitor", "live"):
                 address = f"/models/{NAME}/{path}"

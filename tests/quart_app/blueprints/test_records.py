@@ -284,7 +284,7 @@ async def test_records_are_read_with_a_key_alone_and_one_for_this_model(
         for path in ("/models/exam/predictions", f"/models/exam/predictions/{id}"):
             assert (await open_app.client.get(path)).status_code == 401
             assert (await open_app.client.get(path, headers=KEY)).status_code == 200
-    settings = {"MODEL_STORE": bundled_root, "RECIPES": "", "API_KEYS": keys}
+    settings: dict[str, Any] = {"MODEL_STORE": bundled_root, "RECIPES": "", "API_KEYS": keys}
     async with started(create_app(**settings)) as running:
         client = running.test_client()
         headers = {"X-API-Key": secret}

@@ -113,7 +113,8 @@ async def asked(client: Client, route: tuple[str, str, Any], **headers: str) -> 
 async def test_what_needs_a_key_is_what_the_setting_says(
     keys_for: str, bundled_root: Path, tmp_path: Path
 ) -> None:
-    settings = {"RECIPES": "", "DATABASE_URL": f"sqlite:///{tmp_path}/tasks.sqlite3"}
+    database = f"sqlite:///{tmp_path}/tasks.sqlite3"
+    settings: dict[str, Any] = {"RECIPES": "", "DATABASE_URL": database}
     app = create_app(MODEL_STORE=bundled_root, API_KEYS=KEYS, KEYS_FOR=keys_for, **settings)
     every = {**CHANGING, **ROUTES, **TASKS, **TELLING}
     closed = {"changes": CHANGING, "predictions": every, "none": {}}[keys_for] | RECORDS

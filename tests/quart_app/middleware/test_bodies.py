@@ -62,7 +62,9 @@ DOORS: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
 @pytest.mark.parametrize("door", DOORS)
 async def test_what_is_beyond_a_limit_is_told_the_setting(bundled_root: Path, door: str) -> None:
     path, sent, setting = DOORS[door]
-    limits = dict.fromkeys(("MAX_JSON_BYTES", "MAX_FORM_BYTES", "MAX_CSV_BYTES"), 2000)
+    limits: dict[str, Any] = dict.fromkeys(
+        ("MAX_JSON_BYTES", "MAX_FORM_BYTES", "MAX_CSV_BYTES"), 2000
+    )
     app = create_app(
         MODEL_STORE=bundled_root, RECIPES="", MAX_ROWS=8, MAX_TENSOR_BYTES=2000, **limits
     )

@@ -165,7 +165,8 @@ class Load:
                     connection = None
             except Exception as error:
                 self.lost.append(repr(error))
-                connection.close()
+                if connection is not None:
+                    connection.close()
                 connection = None
         if connection is not None:
             connection.close()
