@@ -24,11 +24,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from sklearn.neural_network import MLPClassifier
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -169,45 +171,28 @@ def data(rows: int) -> tuple[Any, Any]:
     return X, (X.sum(axis=1) + draw.normal(0, 1.2, len(X)) > 3).astype(int)
 
 
-def publish_large(folder: Path) -> dict[str, Path]:
-    """A store each for a forest and for boosting, with the megabytes of the artifact, and one for a
-    forest that ONNX computes."""
+def large_models(folder: Path) -> Iterator[tuple[str, ModelStore]]:
+    """A store each for a forest, boosting and a network, and what it has."""
     (folder / "own.py").write_text(OWN)
     sys.path.insert(0, str(folder))
     own = importlib.import_module("own")
     X, y = data(60_000)
     made = {
         "forest": own.Forest(38, n_jobs=2, random_state=0),
-        "boosting": own.Boosting(max_iter=600, max_leaf_nodes=255, min_samples_leaf=2),
+        "boosting": own.Boosting(max_iter=300, max_leaf_nodes=127, min_samples_leaf=2),
+        "network": MLPClassifier((1500, 1500), max_iter=1, random_state=0),
     }
-    stores = {}
     for name, model in made.items():
         store = ModelStore(folder / name)
-        published = store.publish(name, model.fit(X, y), X[:500], y[:500], code=folder / "own.py")
-        size = published.files["pipeline.joblib"].size / 1e6
-        stores[f"{name} of {size:.0f} MB"] = store.root
-    if onnx := _publish_onnx(folder, X, y):
-        stores.update(onnx)
-    return stores
-
-
-def _publish_onnx(folder: Path, X: Any, y: Any) -> dict[str, Path]:
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import QuantileTransformer
-
-    model = make_pipeline(
-        QuantileTransformer(), MLPClassifier((1500, 1500), max_iter=1, random_state=0)
-    )
-    store = ModelStore(folder / "onnx")
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        published = store.publish("onnx", model.fit(X[:2000], y[:2000]), X[:500], y[:500])
-    served = published.served and published.served.by
-    size = sum(file.size for file in published.files.values()) / 1e6
-    return {f"network by its {served}, {size:.0f} MB": store.root}
+        rows = len(X) if name != "network" else 1000
+        code = folder / "own.py" if name != "network" else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X[:rows], y[:rows])
+        published = store.publish(name, model, X[:500], y[:500], code=code)
+        served = published.served.by if published.served else "pipeline"
+        size = sum(file.size for file in published.files.values()) / 1e6
+        yield f"{name} by its {served}, files of {size:.0f} MB", store
 
 
 async def ask(tree: Tree, name: str, requests: int, clients: int = 16) -> None:
@@ -221,11 +206,11 @@ async def ask(tree: Tree, name: str, requests: int, clients: int = 16) -> None:
 
 
 async def memory(folder: Path) -> None:
-    for what, store in publish_large(folder).items():
-        name = next(path.name for path in store.iterdir() if path.is_dir())
+    for what, store in large_models(folder):
+        (name,) = store.models()
         found = {}
         for workers in (1, 2, 4):
-            with serving(store, workers) as tree:
+            with serving(store.root, workers) as tree:
                 await asyncio.sleep(2)
                 await ask(tree, name, REQUESTS)
                 found[workers] = tree.pss()

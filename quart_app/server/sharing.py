@@ -150,6 +150,9 @@ class Acceptor:
             self._loop.remove_reader(self._sock)
         self._sock.close()
 
+    async def wait_closed(self) -> None:
+        """Do nothing: as of a server of asyncio, its connections are somebody else's."""
+
     def _listen(self) -> None:
         self._later = None
         self._loop.add_reader(self._sock, self._choose)
