@@ -57,7 +57,7 @@ PEERS ?=
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters fuzz-grpc screenshots bench clients client-test conformance-test corpus-test onnx-test guest-test check lint format types docs protos lock wheel clean
+.PHONY: help run test form-test process-test browser-test property-test fuzz-artifacts fuzz-forms fuzz-boosters fuzz-grpc coverage mutation-test screenshots bench clients client-test conformance-test corpus-test onnx-test guest-test check lint format types docs protos lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -101,6 +101,20 @@ fuzz-boosters: $(VENV)/.installed-test $(VENV)/.installed-guests ## change value
 
 fuzz-grpc: $(VENV)/.installed-test ## send broken messages to a server of gRPC for SECONDS
 	@$(BIN)/python -m tests.fuzz_grpc $(SECONDS)
+
+# With the processes that the tests start. Not in CI: it takes twice the time of the tests.
+coverage: PYTEST_ARGS = -n 3 --dist worksteal
+coverage: $(VENV)/.installed-test $(VENV)/.installed-measure ## measure which lines and branches the tests reach; fails below the floor in pyproject.toml
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest -m "not browser and not clients and not property and not forms and not guests" $(PYTEST_ARGS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
+# Which modules; docs/testing.md lists them.
+MODULES ?=
+
+mutation-test: $(VENV)/.installed-test $(VENV)/.installed-measure ## change the MODULES a little, again and again, and see whether a test fails
+	@$(BIN)/python -m tests.mutation $(MODULES)
 
 screenshots: $(VENV)/.installed-test $(VENV)/.installed-browser ## take the pictures of the documents in Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images
@@ -162,8 +176,8 @@ lock: $(BIN)/python ## write requirements.txt; UPGRADE=1 takes the newest versio
 wheel: $(BIN)/python ## build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
-clean: ## remove .venv, .clients, .conformance, .corpus, dist, site and caches; instance/ with its models stays
-	@rm -rf $(VENV) $(CLIENTS) $(CONFORMANCE) $(CORPUS) dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, .clients, .conformance, .corpus, .mutants, dist, site and caches; instance/ with its models stays
+	@rm -rf $(VENV) $(CLIENTS) $(CONFORMANCE) $(CORPUS) .mutants .coverage dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
