@@ -25,7 +25,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ from sklearn.neural_network import MLPClassifier
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.swaps import cpu, load, request  # noqa: E402
+from bench.swaps import Asked, cpu, request  # noqa: E402
 from model_store import ModelStore  # noqa: E402
 
 SERVERS: Final = ("hypercorn", "uvicorn")
@@ -54,6 +54,40 @@ class Forest(RandomForestClassifier):
 class Boosting(HistGradientBoostingClassifier):
     pass
 """
+
+
+async def ask_for_ever(port: int, message: bytes, asked: Asked, pause: float) -> None:
+    """Ask again and again, on a connection that is kept for as long as the server keeps it."""
+    streams = None
+    while True:
+        began = time.perf_counter()
+        status = 0
+        try:
+            if streams is None:
+                streams = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = streams
+            writer.write(message)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            status = int(head.split(None, 2)[1])
+            length = re.search(rb"content-length: (\d+)", head)
+            await reader.readexactly(int(length[1]) if length else 0)
+            if b"connection: close" in head:
+                writer.close()
+                streams = None
+        except (OSError, asyncio.IncompleteReadError):
+            streams = None
+        asked.append((status, time.perf_counter() - began))
+        await asyncio.sleep(pause)
+
+
+@contextlib.asynccontextmanager
+async def load(port: int, message: bytes, *, clients: int, pause: float) -> AsyncIterator[Asked]:
+    """So many clients at once; each answer's status and seconds."""
+    asked: Asked = []
+    tasks = [asyncio.create_task(ask_for_ever(port, message, asked, pause)) for _ in range(clients)]
+    yield asked
+    for task in tasks:
+        task.cancel()
 
 
 class Tree:
