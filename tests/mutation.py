@@ -53,11 +53,7 @@ MODULES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "rows": (
         "quart_app/protocols/rows.py",
-        (
-            "tests/quart_app/protocols/test_native.py",
-            "tests/quart_app/protocols/test_invocations.py",
-            "tests/quart_app/protocols/test_v1.py",
-        ),
+        ("tests/quart_app/protocols/test_rows.py",),
     ),
 }
 """The file of each module, and the files of the tests that are its own."""
