@@ -201,6 +201,7 @@ END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 async def test_a_sound_head_passes_as_it_is() -> None:
     app, wire, scope = App(), Wire(part(more=False)), host(b"x")
     await Heads(app)(scope, wire.receive, wire.send)
+    assert app.scopes == [scope]
     assert app.received == [part(more=False)]
     assert wire.sent == [START, FIRST, LAST]
     assert state_of(scope).refusal is None
