@@ -230,7 +230,7 @@ def test_the_runtime_and_the_service_are_those_of_kserve(kserve: Path) -> None:
     jsonschema.validate(found["InferenceService"], schema("inferenceservices", "v1beta1"))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(
-            {**found["InferenceService"], "spec": {"predictor": {"modle": {}}}},
+            {**found["InferenceService"], "spec": {"predictor": {"madel": {}}}},
             schema("inferenceservices", "v1beta1"),
         )
 
