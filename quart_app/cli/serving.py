@@ -88,6 +88,7 @@ def serve_app(
         release=registry.release,
         beside=beside,
         opening=opening if waits else None,
+        finishing=context.jobs.ended,
     )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from .orders import LINGER
+
 if TYPE_CHECKING:
     from .sharing import Share
 
@@ -53,7 +55,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     def patience(self) -> float:
         """How long answers that are on their way out have once nothing is accepted any more: until
         after requests are cancelled, and before the server is."""
-        return self.shutdown.drain + SLACK / 2
+        lingering = 0.0 if self.share is None else LINGER
+        return lingering + self.shutdown.drain + SLACK / 2
 
 
 OPTIONS = ServerOptions()

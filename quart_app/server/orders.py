@@ -13,6 +13,10 @@ FORERUNNER: Final = -1
 DUMP: Final = signal.SIGUSR2
 """The signal at which a worker writes where it hangs."""
 
+LINGER: Final = 15 * 60.0
+"""Seconds that a worker which has been replaced goes on with what it has accepted: a long table, to
+a client or into a file."""
+
 
 class Orders(NamedTuple):
     """`channel`, `board` and `sockets` are descriptors; without sockets the loader is to open them.

@@ -19,7 +19,8 @@ A process that takes more memory than it may (`memory.py`) ends in the same way,
 signal, but with exit code 1: a platform starts it anew.
 
 One of several workers (`sharing.py`) ends in the same way at SIGUSR1, when others have taken its
-place, or because of its memory: then it is the others that accept, from the first moment on.
+place, or because of its memory: then it is the others that accept, from the first moment on. In the
+first case nobody waits for it, and it has `LINGER` for what it has accepted.
 
 So a connection is either refused before it is established or served. What cannot be promised, by
 the nature of HTTP/1.1: a request sent on a kept-alive connection that has been idle since before
@@ -65,6 +66,7 @@ from msgspec import structs
 from . import memory
 from .descriptors import connections_within
 from .options import OPTIONS, SLACK, ServerOptions
+from .orders import LINGER
 from .sockets import stop_accepting, url
 
 logger = logging.getLogger(__name__)
@@ -88,6 +90,9 @@ Reason = Literal["signal", "memory", "replaced"]
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 REPLACED = signal.SIGUSR1
 """The signal to one of several workers that others have taken its place."""
+
+LOOK_SECONDS = 0.25
+"""How often a worker that has been replaced looks whether the whole server ends."""
 
 REPLACED_SECONDS = 1.0
 """How long a worker that has been replaced keeps connections that are idle: what is answered
@@ -157,6 +162,7 @@ def serve(
     release: Callable[[], None] = lambda: None,
     beside: Beside | None = None,
     opening: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    finishing: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> int:
     """Serve the app until SIGTERM, SIGINT or SIGHUP; the exit code.
 
@@ -168,7 +174,8 @@ def serve(
     `on_listening` gets the URL when connections are accepted, `on_stop` is told why it
     stops, and `release` lets caches of the app go, when there is little memory left. They run in
     the event loop. `beside` is served from before `on_listening` on, and drained with HTTP.
-    `opening` is waited for before connections are accepted, once the app has started.
+    `opening` is waited for before connections are accepted, once the app has started, and
+    `finishing` before it is shut down, where others have taken its place and serve.
     """
     gc.set_threshold(*GARBAGE)
     _return_memory()
@@ -179,10 +186,12 @@ def serve(
         stop = _Stop(options.shutdown.watchdog, on_stop)
 
         def interrupt(reason: Reason) -> None:
-            stop.start_watchdog()
+            stop.start_watchdog(reason)
             loop.call_soon_threadsafe(stop.set, reason)
 
-        service = _Service(app, sock, http, options, stop, on_listening, release, beside, opening)
+        service = _Service(
+            *(app, sock, http, options, stop, on_listening, release, beside, opening, finishing)
+        )
         signals: dict[signal.Signals, Reason] = dict.fromkeys(SIGNALS, "signal")
         if options.share is not None:
             signals[REPLACED] = "replaced"
@@ -197,6 +206,7 @@ class _Stop:
 
     def __init__(self, watchdog: float, on_stop: Callable[[Reason], None]) -> None:
         self.reason: Reason | None = None
+        self.since = 0.0
         self._watchdog = watchdog
         self._watched = False
         self._on_stop = on_stop
@@ -207,15 +217,17 @@ class _Stop:
         """Begin to stop. The first reason counts."""
         if self.reason is None:
             self.reason = reason
-            self.start_watchdog()
+            self.since = time.monotonic()
+            self.start_watchdog(reason)
             self._event.set()
             self._on_stop(reason)
 
-    def start_watchdog(self) -> None:
+    def start_watchdog(self, reason: Reason = "signal") -> None:
         """Let it count from the first call on."""
         if not self._watched:
             self._watched = True
-            _start_watchdog(self._watchdog)
+            lingering = LINGER if reason == "replaced" else 0.0
+            _start_watchdog(self._watchdog + lingering)
 
 
 class _Service(msgspec.Struct, frozen=True):
@@ -228,6 +240,7 @@ class _Service(msgspec.Struct, frozen=True):
     release: Callable[[], None]
     beside: Beside | None
     opening: Callable[[], Coroutine[Any, Any, None]] | None
+    finishing: Callable[[], Coroutine[Any, Any, None]] | None
 
     async def exit_code(self) -> int:
         try:
@@ -253,6 +266,7 @@ class _Service(msgspec.Struct, frozen=True):
                 if self.beside is not None:
                     await self.beside.start()
                 await self._serve_http(_Requests(self.app, lifespan.state))
+                await self._finish()
         finally:
             if self.beside is not None:
                 await self.beside.stop(0)
@@ -307,17 +321,18 @@ class _Service(msgspec.Struct, frozen=True):
                 draining.append(asyncio.create_task(self.beside.stop(self.options.shutdown.drain)))
             if share is None or share.stopping:
                 await stop_accepting(self.sock)
-            loop.call_later(self.options.shutdown.drain, requests.cut_off)
-            loop.call_later(self.options.shutdown.drain + SLACK, server.cancel)
+            bounds.append(asyncio.create_task(self._bound(requests, server)))
 
         share = self.options.share
         draining: list[asyncio.Task[None]] = []
-        loop = asyncio.get_running_loop()
+        bounds: list[asyncio.Task[None]] = []
         others = 0 if self.beside is None else self.beside.connections
         most = connections_within(self.options.max_connections, others=others)
         options = structs.replace(self.options, max_connections=most)
         server = asyncio.create_task(self.http(requests, self.sock, until_stop, options))
         await asyncio.wait({server})
+        for bound in bounds:
+            bound.cancel()
         if server.cancelled():
             logger.warning("Connections were left open, as they did not close in time.")
         else:
@@ -326,11 +341,41 @@ class _Service(msgspec.Struct, frozen=True):
         if self.stop.reason is None:
             raise ServeError("The HTTP server stopped without a signal.")
 
+    async def _bound(self, requests: _Requests, server: asyncio.Task[None]) -> None:
+        """Let what is being answered go on for as long as it may, and no longer."""
+        if self.stop.reason == "replaced":
+            await self._while_others_serve()
+        await asyncio.sleep(self.options.shutdown.drain)
+        requests.cut_off()
+        await asyncio.sleep(SLACK)
+        server.cancel()
+
+    async def _finish(self) -> None:
+        """Wait for what nobody is connected for, where others serve meanwhile."""
+        if self.stop.reason != "replaced" or self.finishing is None:
+            return
+        steps = {
+            asyncio.create_task(self.finishing()),
+            asyncio.create_task(self._while_others_serve()),
+        }
+        await asyncio.wait(steps, return_when=asyncio.FIRST_COMPLETED)
+        for step in steps:
+            step.cancel()
+
+    async def _while_others_serve(self) -> None:
+        """Wait until the whole server ends, or until `LINGER` after the signal."""
+        share = self.options.share
+        until = self.stop.since + LINGER
+        while time.monotonic() < until:
+            if share is None or share.stopping:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def _leave(self) -> None:
         """Let whoever routes to us, or the other workers, take what comes from now on."""
         share = self.options.share
         if share is not None:
-            share.leave()
+            share.leave(for_good=self.stop.reason == "replaced")
         if share is None or self.stop.reason == "signal":
             await asyncio.sleep(self.options.shutdown.delay)
         if share is not None and not share.stopping:

@@ -57,6 +57,7 @@ class Share:
         self._row = board.row(number)
         self._generation = generation
         self._acceptor: Acceptor | None = None
+        self._has_left = False
         self._others = [
             Other(board.row(other)) for other in range(2 * board.workers + 1) if other != number
         ]
@@ -81,15 +82,17 @@ class Share:
         self._row.state = State.SERVING
         return self._acceptor
 
-    def leave(self) -> None:
-        """Let the others take what comes, unless there are none."""
+    def leave(self, *, for_good: bool = False) -> None:
+        """Let the others take what comes, unless there are none. One that leaves `for_good` writes
+        nothing more: it may go on for so long that its row is another's."""
         self._row.state = State.LEAVING
+        self._has_left = for_good
         if self._acceptor is not None and not self.stopping:
             self._acceptor.close()
 
     async def beat(self) -> None:
-        """For ever, say that the event loop turns."""
-        while True:
+        """Say that the event loop turns, until it has left."""
+        while not self._has_left:
             self._row.tick()
             if self._acceptor is not None:
                 self._row.connections = self._acceptor.count
@@ -101,7 +104,8 @@ class Share:
 
     def tell(self, connections: int) -> None:
         """Say how many connections there are."""
-        self._row.connections = connections
+        if not self._has_left:
+            self._row.connections = connections
 
     def surplus(self, connections: int) -> int:
         """How many these are more than the fewest of another that would take one."""

@@ -15,7 +15,8 @@ become children of the supervisor, which is told of the end of each:
   version in whose load it crashed is not tried again.
 - When a worker finds that the store has other versions, a new loader is started. Once each of its
   workers serves, those of before get SIGUSR1 and end when they have answered what they have taken.
-  Then the next one may begin: so there are never more than two generations.
+  Then the next one may begin. One that has a long table to answer lingers: after the time in which
+  all else ends the next one may begin beside it, but not beside those of two generations.
 
 At the first SIGTERM, SIGINT or SIGHUP (which, where it is ignored, stays so) all workers get
 SIGTERM, and what outlives the watchdog of `run.py` is killed. The exit code is the worst of theirs.
@@ -41,7 +42,7 @@ from typing import Final
 from .board import BANKS, Board, Row, State
 from .channel import Channel
 from .lineage import adopt_orphans
-from .orders import DUMP, FORERUNNER, Orders
+from .orders import DUMP, FORERUNNER, LINGER, Orders
 
 LOOK_SECONDS: Final = 0.1
 """How often it is looked what has become of the workers."""
@@ -57,6 +58,9 @@ LOAD_SECONDS: Final = 900.0
 
 GRACE: Final = 5.0
 """Seconds beyond the watchdog of a worker after which it is killed."""
+
+LINGERING: Final = 2
+"""How many generations may still have work when another begins."""
 
 DUMP_SECONDS: Final = 0.5
 """Between the signal at which a worker writes where it hangs, and the one that kills it."""
@@ -105,6 +109,7 @@ class Worker:
         self.begun = time.monotonic()
         self.kill_at: float | None = None
         self.leaves = False
+        self.lingers = False
         self.has_served = False
         self._row = row
         self._beat = -1
@@ -124,10 +129,21 @@ class Worker:
 
     def leave(self, number: signal.Signals, seconds: float) -> None:
         """Ask it to end within so long."""
+        until = time.monotonic() + seconds
+        self.kill_at = until if self.kill_at is None else min(self.kill_at, until)
         if not self.leaves:
             self.leaves = True
-            self.kill_at = time.monotonic() + seconds
             self.send(number)
+
+    def linger(self) -> bool:
+        """Give one that was replaced the time for what it has accepted; False where it has not
+        heard that it was, or had that time."""
+        has_heard = self.leaves and self._row.state is State.LEAVING
+        if self.lingers or not has_heard:
+            return False
+        self.lingers = True
+        self.kill_at = time.monotonic() + LINGER
+        return True
 
     def send(self, number: signal.Signals) -> None:
         """It is a child that was not waited for, so that nobody else has its process id."""
@@ -313,7 +329,8 @@ class Supervisor:
                 self._note_that_it_serves(worker)
             now = time.monotonic()
             if worker.kill_at is not None and now >= worker.kill_at:
-                worker.send(signal.SIGKILL)
+                if self._stopping or not worker.linger():
+                    worker.send(signal.SIGKILL)
             elif worker.kill_at is None and silent >= self._heartbeat:
                 logger.error(
                     "Worker %d (process %d) has said nothing for %.0f s, as when a model keeps the "
@@ -374,7 +391,9 @@ class Supervisor:
             serving is None or not serving.is_alive or self._board.wanted >= serving.generation
         )
         current = {0} if serving is None else {0, serving.generation}
-        has_room = all(worker.generation in current for worker in self._alive.values())
+        before = [each for each in self._alive.values() if each.generation not in current]
+        lingering = {worker.generation for worker in before if worker.lingers}
+        has_room = all(worker.lingers for worker in before) and len(lingering) < LINGERING
         if is_wanted and has_room and self._pause.is_over:
             self._start_loader()
 
@@ -424,7 +443,7 @@ class Supervisor:
         if sum(worker.serves for worker in own) < coming.workers:
             return
         for worker in self._alive.values():
-            if worker.generation != coming.generation:
+            if worker.generation != coming.generation and not worker.leaves:
                 worker.leave(REPLACED, self._watchdog + GRACE)
         if self._serving is not None:
             self._serving.end()

@@ -137,6 +137,11 @@ class Jobs:
         if task := self._running.get(job.id):
             await asyncio.wait({task}, timeout=seconds)
 
+    async def ended(self) -> None:
+        """Wait until no job runs."""
+        while running := [*self._running.values()]:
+            await asyncio.wait(running)
+
     def cancel(self, job: Job) -> None:
         """Let a job that runs end soon."""
         if task := self._running.get(job.id):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -126,6 +127,32 @@ def test_workers_follow_the_store_together(
     server.wait_for(lambda: server.versions("later") == {1})
     server.process.terminate()
     assert server.process.wait(LONG) == 0
+
+
+def test_a_file_that_is_being_answered_is_finished_by_the_workers_that_are_replaced(
+    store: ModelStore, serving: Callable[..., Server]
+) -> None:
+    rows = 6_000_000
+    publish(store, "m", C=2)
+    store.promote("m", 1)
+    server = serving("--workers", "2", DEADLINE="1")
+    server.wait_until_ready()
+    table = b"x0,x1\n" + b"0.25,0.5\n" * rows
+    with httpx.Client(base_url=f"http://localhost:{server.port}", timeout=LONG) as client:
+        sent = client.post(
+            "/models/m/file",
+            files={"file": ("rows.csv", table)},
+            headers={"Accept": "application/json"},
+        )
+        job = sent.headers["Location"]
+        store.promote("m", 2)
+        server.wait_for(lambda: server.versions("m") == {2})
+        assert server.ask("GET", job)[1]["state"] == "running"
+        server.wait_for(lambda: server.ask("GET", job)[1]["state"] != "running")
+        told = server.ask("GET", job)[1]
+        assert (told["state"], told["rows"], told["version"]) == ("done", rows, 1)
+        answered = client.get(told["download"]).text.splitlines()
+    assert len(answered) == rows + 1
 
 
 def test_a_version_that_does_not_load_leaves_what_serves_in_all_workers(

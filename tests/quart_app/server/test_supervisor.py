@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -135,6 +136,42 @@ def test_what_was_taken_is_answered_by_who_took_it(tree: Tree) -> None:
     tree.wait_for_models("2")
     asking.join()
     assert answers[0]["model"] == "1"
+
+
+def test_what_takes_long_is_answered_by_who_took_it_while_others_take_over_again(
+    tree: Tree,
+) -> None:
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(tree.ask("/sleep/20")))
+    asking.start()
+    time.sleep(0.3)
+    for model in ("2", "3"):  # the second begins when all else of the first has had its time
+        tree.load(model)
+        tree.ask("/want")
+        tree.wait_for_models(model)
+    assert not answers
+    asking.join()
+    assert answers[0]["model"] == "1"
+    tree.wait_for(lambda found: len(tree.descendants()) == 3)
+
+
+def test_who_still_has_work_after_a_swap_ends_with_the_server(tree: Tree) -> None:
+    def ask() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            tree.ask("/sleep/50")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.3)
+    tree.load("2")
+    tree.ask("/want")
+    tree.wait_for_models("2")
+    everybody = tree.descendants()
+    begun = time.monotonic()
+    assert tree.end() == 0
+    assert time.monotonic() - begun < 15
+    assert all(map(ended, everybody))
+    asking.join()
 
 
 def test_loading_that_crashes_leaves_what_serves_and_is_not_tried_with_that_again(
