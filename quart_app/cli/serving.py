@@ -15,7 +15,7 @@ from ..observe.access_log import AccessLog
 from ..observe.line_writer import LineWriter
 from ..server import concurrency, descriptors, run, sockets
 from ..server.options import ServerOptions, Shutdown
-from ..server.sharing import Share
+from ..server.share import Share
 
 if TYPE_CHECKING:
     from ..grpc_server.server import GrpcServer

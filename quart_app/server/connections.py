@@ -42,7 +42,7 @@ from hypercorn.typing import (
 from hypercorn.utils import parse_socket_addr
 
 from .framing import MAX_LINES, Framing, lines_of
-from .sharing import Acceptor, Share
+from .share import Acceptor, Share
 from .sockets import FULL, HALF_CLOSED_SECONDS, MAX_COPIED
 from .turns import Turns
 

@@ -16,7 +16,7 @@ from hypercorn.typing import ASGIFramework
 
 from .connections import Connections
 from .options import ServerOptions
-from .sharing import Acceptor
+from .share import Acceptor
 from .sockets import BACKLOG, LISTENERS
 
 logger = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ from .inherited import stderr_without_waiting
 from .lineage import end_with, fork_for
 from .orders import DUMP, FORERUNNER, Orders
 from .place import Place
-from .sharing import Share
+from .share import Share
 
 TASKS: Final = Path("/proc/self/task")
 

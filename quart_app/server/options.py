@@ -12,7 +12,7 @@ import msgspec
 from .orders import LINGER
 
 if TYPE_CHECKING:
-    from .sharing import Share
+    from .share import Share
 
 SECONDS = 1.0
 BACKGROUND = 2 * SECONDS  # for the app to end its own work

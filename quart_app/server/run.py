@@ -18,7 +18,7 @@ At the first SIGTERM, SIGINT or SIGHUP (which, where it is ignored, as with nohu
 A process that takes more memory than it may (`memory.py`) ends in the same way, as if that was the
 signal, but with exit code 1: a platform starts it anew.
 
-One of several workers (`sharing.py`) ends in the same way at SIGUSR1, when others have taken its
+One of several workers (`share.py`) ends in the same way at SIGUSR1, when others have taken its
 place, or because of its memory: then it is the others that accept, from the first moment on. In the
 first case nobody waits for it, and it has `LINGER` for what it has accepted.
 
