@@ -3,6 +3,9 @@
 # The Python that makes .venv: 3.11 or newer.
 PYTHON ?= python3
 
+# Tests start hundreds of processes, which are not to compile our modules each.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := -qq --disable-pip-version-check
