@@ -81,7 +81,7 @@ process-test: $(VENV)/.installed-test ## run the tests of servers and commands i
 	@$(BIN)/python -m pytest -m "process and not guests" $(PYTEST_ARGS)
 
 browser-test: $(VENV)/.installed-test $(VENV)/.installed-browser ## run the tests in Chromium
-	@$(BIN)/python -m pytest -m browser
+	@$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
 # What is drawn: the same number draws the same.
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
