@@ -76,7 +76,6 @@ test: $(VENV)/.installed-test ## run the tests that need no browser and no progr
 form-test: $(VENV)/.installed-test ## go through every family of estimators: plain forms beside pipelines, files that are read
 	@$(BIN)/python -m pytest -m "forms and not guests" $(PYTEST_ARGS)
 
-process-test: PYTEST_ARGS = -n 3 --dist worksteal
 process-test: $(VENV)/.installed-test ## run the tests of servers and commands in processes of their own, and of databases that fail
 	@$(BIN)/python -m pytest -m "process and not guests" $(PYTEST_ARGS)
 
