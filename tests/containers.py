@@ -24,6 +24,18 @@ SYSTEM = ("usr", "etc", "proc", "dev")
 """What of the machine is in the container, since no image is built here."""
 
 
+def answered(url: str, body: object = None) -> tuple[int, Any]:
+    """The status and the JSON that a server answers, to a body in JSON where there is one."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
 class Container:
     """A container that runs. `port` stands for the one that its manifest names."""
 
@@ -34,16 +46,7 @@ class Container:
 
     def ask(self, path: str, body: object = None) -> tuple[int, Any]:
         """The status and the JSON of an answer."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", data, {"content-type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
+        return answered(f"http://127.0.0.1:{self.port}{path}", body)
 
     def passes(self, probe: str) -> bool:
         """Whether a probe of the manifest holds now."""

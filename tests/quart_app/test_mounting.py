@@ -11,8 +11,6 @@ import shutil
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from quart_app.config import Config, ConfigError
 from quart_app.mounting import PREFIX
 
 from ..conftest import Server, serving
+from ..containers import answered
 from ..mounts import mounted
 
 pytestmark = pytest.mark.process
@@ -82,16 +81,7 @@ def of_mlflow(folder: Path) -> None:
 
 
 def ask(server: Server, path: str, body: Any = None) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"{server.url}{path}", data, {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
+    return answered(f"{server.url}{path}", body)
 
 
 def state(server: Server, name: str = "risk") -> dict[str, Any]:
